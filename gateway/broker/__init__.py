@@ -1,0 +1,1 @@
+"""Pub/sub between workers: the interface in ``base``, two implementations beside it."""

@@ -1,0 +1,64 @@
+"""What a worker needs of a broker, and what it may rely on.
+
+Guarantees, proved on every implementation by ``tests/contract/test_broker.py``:
+
+1. ``subscribe`` returns only once deliveries will arrive.
+2. Deliveries of one publisher on one channel arrive in the order they were published. Some may be
+   missing and some may come twice; only links make more of it.
+3. ``publish`` returns how many subscribers each message reached. 1 proves nothing, nor does 0.
+4. After a time in which deliveries may have been lost, and after the subscriptions stand again,
+   the receiver is told with a ``Resync``: a gap is data, never silence.
+5. ``run`` returns only by cancellation. It outlives every failure of the server.
+6. A receiver that raises harms nobody: the delivery is counted as done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Deliveries on ``channels`` may have been lost during the last ``gap_s`` seconds."""
+
+    channels: tuple[str, ...]
+    gap_s: float
+
+
+class Receiver(Protocol):
+    """Where deliveries go. Called on the event loop; must not block and must not raise."""
+
+    def on_deliveries(self, deliveries: Sequence[tuple[str, bytes]]) -> None:
+        """What one read of the subscription brought: ``(channel, payload)``, in order."""
+        ...
+
+    def on_resync(self, resync: Resync) -> None: ...
+
+
+class Broker(Protocol):
+    """Pub/sub, at most once. One per worker."""
+
+    async def run(self, receiver: Receiver) -> None:
+        """Keep the connections up and feed ``receiver``, until cancelled."""
+        ...
+
+    async def subscribe(self, channel: str) -> None:
+        """Add a channel. Waits, if need be until the server is back; cancelling leaves it added."""
+        ...
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
+        """Publish ``(channel, payload)`` pairs in order, in one round trip.
+
+        Returns:
+            How many subscribers each reached.
+
+        Raises:
+            BrokerUnavailable: None, some or all were published.
+        """
+        ...
+
+    def resubscribe(self) -> None:
+        """Drop the subscriptions and make them anew: nothing comes in, and it should."""
+        ...

@@ -1,0 +1,75 @@
+"""A broker within one process: for `uvicorn gateway.asgi:app`, and for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+import structlog
+
+from gateway.broker.base import Receiver, Resync
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class MemoryBus:
+    """What the brokers of several workers in one event loop share."""
+
+    def __init__(self) -> None:
+        self.subscribers: dict[str, list[MemoryBroker]] = defaultdict(list)
+
+
+class MemoryBroker:
+    """``Broker`` on a ``MemoryBus``. Deliveries come in a later turn of the loop, as from a socket."""
+
+    def __init__(self, bus: MemoryBus | None = None) -> None:
+        self._bus = bus or MemoryBus()
+        self._channels: list[str] = []
+        self._receiver: Receiver | None = None
+        self._arrived: list[tuple[str, bytes]] = []
+        self._running = asyncio.Event()
+
+    async def run(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._running.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._receiver = None
+            for channel in self._channels:
+                self._bus.subscribers[channel].remove(self)
+
+    async def subscribe(self, channel: str) -> None:
+        if channel not in self._channels:
+            self._channels.append(channel)
+            self._bus.subscribers[channel].append(self)
+        await self._running.wait()
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
+        receivers = []
+        for channel, payload in messages:
+            subscribers = self._bus.subscribers.get(channel, ())
+            for subscriber in subscribers:
+                subscriber._arrive(channel, payload)  # noqa: SLF001 (a broker of the same bus)
+            receivers.append(len(subscribers))
+        await asyncio.sleep(0)
+        return receivers
+
+    def resubscribe(self) -> None:
+        if self._receiver is not None:
+            self._receiver.on_resync(Resync(tuple(self._channels), 0.0))
+
+    def _arrive(self, channel: str, payload: bytes) -> None:
+        if not self._arrived:
+            asyncio.get_running_loop().call_soon(self._deliver)
+        self._arrived.append((channel, payload))
+
+    def _deliver(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if self._receiver is None:
+            return
+        try:
+            self._receiver.on_deliveries(arrived)
+        except Exception:
+            log.exception("receiver failed", deliveries=len(arrived))

@@ -1,0 +1,124 @@
+"""Every error a client, an application or an operator can see.
+
+GatewayError
+├── ConfigError           the operator's setting is wrong; the process exits 2
+├── NotRunning            the gateway was used before its lifespan started
+├── BrokerUnavailable     not done, or nobody can know
+├── EnvelopeTooLarge      refused where it was made
+├── Refused               raised by an application in ``on_connect``
+└── ConnectionEnding      a reason to close one connection, with its close code
+    ├── SlowConsumer      3008
+    ├── RateExceeded      3013
+    ├── BinaryMessage     1003
+    └── HandlerFailed     1011
+
+Close codes 3000-3499 and 4000-4499 tell a client to reconnect, 3500-3999 and 4500-4999 tell it
+not to: the ranges of the Centrifuge protocol.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Base of every error this package raises on purpose."""
+
+    code = "internal"  # log and wire value, never reused
+    close_code = 1011
+    retryable = True
+
+
+class ConfigError(GatewayError):
+    """Shown to the operator as is; the process exits 2."""
+
+    code = "config"
+    retryable = False
+
+
+class NotRunning(GatewayError):
+    """The gateway is not running in this process."""
+
+    code = "not_running"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this gateway is not running in this process: run it with `gateway serve`, or give "
+            "your application `lifespan=gateway.lifespan`"
+        )
+
+
+class BrokerUnavailable(GatewayError):
+    """Not done, or we cannot know. Do not retry blindly."""
+
+    code = "broker_unavailable"
+
+
+class EnvelopeTooLarge(GatewayError):
+    """An envelope is refused where it is made, so that nobody downstream can be cut by it."""
+
+    code = "too_large"
+    retryable = False
+
+    def __init__(self, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"an envelope of {size_bytes} B is over the limit of {limit_bytes} B")
+
+
+class Refused(GatewayError):
+    """Raise it in ``on_connect`` to accept the handshake and close it with ``code`` and ``reason``.
+
+    The socket is accepted first because a browser shows a page no HTTP status of a refused
+    handshake. Use 4000-4499 to let the client try again and 4500-4999 to stop it.
+
+    Args:
+        code: 1000, or 3000 to 4999.
+        reason: 1 to 123 UTF-8 bytes.
+    """
+
+    code = "refused"
+
+    def __init__(self, code: int, reason: str) -> None:
+        if code != 1000 and not 3000 <= code <= 4999:
+            raise ValueError(f"close code {code} is not 1000 and not in 3000 to 4999")
+        if not 1 <= len(reason.encode()) <= 123:
+            raise ValueError(f"close reason {reason!r} is not 1 to 123 UTF-8 bytes long")
+        super().__init__(f"{code} {reason}")
+        self.close_code = code
+        self.reason = reason
+
+
+class ConnectionEnding(GatewayError):
+    """A reason to close one connection: ``close_code``, and ``reason`` as its client sees it."""
+
+    reason = "internal error"
+
+
+class SlowConsumer(ConnectionEnding):
+    """The client does not read what it is sent."""
+
+    code = "slow_consumer"
+    close_code = 3008
+    reason = "slow"
+
+
+class RateExceeded(ConnectionEnding):
+    """The client sends more messages a second than one connection may."""
+
+    code = "rate_exceeded"
+    close_code = 3013
+    reason = "message rate exceeded"
+
+
+class BinaryMessage(ConnectionEnding):
+    """The text endpoint got a binary message (RFC 6455 section 7.4.1, 1003)."""
+
+    code = "binary_message"
+    close_code = 1003
+    retryable = False
+    reason = "text messages only"
+
+
+class HandlerFailed(ConnectionEnding):
+    """The application's handler raised, ran out of time, or took its workers down."""
+
+    code = "handler_failed"
+    close_code = 1011
+    reason = "handler failed"

@@ -1,0 +1,166 @@
+"""One connection's unanswered messages: in order, one worker at a time, a bounded number of tries.
+
+The edge keeps one for each of its connections. It decides what may be dispatched now, to which
+worker, and which answer is the one that is waited for. Pure: no I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from gateway.protocol.ids import WorkerId
+
+MAX_IN_FLIGHT: Final = 32
+MAX_IN_FLIGHT_BYTES: Final = 1 << 20
+MAX_ATTEMPTS: Final = 3
+
+
+class Event(Enum):
+    """What there is to handle."""
+
+    CONNECT = auto()
+    MESSAGE = auto()
+    DISCONNECT = auto()
+
+
+class Pending:
+    """One event that waits for its answer. ``since`` is when it was read, in monotonic seconds."""
+
+    __slots__ = ("attempt", "close_code", "event", "number", "since", "size_bytes", "text")
+
+    def __init__(
+        self,
+        number: int,
+        event: Event,
+        text: str,
+        *,
+        size_bytes: int,
+        since: float,
+        close_code: int = 0,
+    ) -> None:
+        self.number = number
+        self.event = event
+        self.text = text  # of a message; of a disconnect, the reason
+        self.close_code = close_code
+        self.size_bytes = size_bytes
+        self.since = since
+        self.attempt = 1
+
+
+class Conversation:
+    """The unanswered events of one connection.
+
+    Those before ``_sent`` are *outstanding*: dispatched to ``worker``. The others *wait*, because
+    nobody may handle them now or because they must not overtake an answer of another worker.
+    """
+
+    __slots__ = ("_pending", "_sent", "bytes_in_flight", "held", "last_number", "worker")
+
+    def __init__(self) -> None:
+        # One short list, not two deques: an empty deque is 600 bytes, and connections are many.
+        self._pending: list[Pending] = []
+        self._sent = 0
+        self.worker: WorkerId | None = None
+        self.bytes_in_flight = 0
+        self.last_number = 0
+        self.held = False  # true: dispatch nothing yet
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def full(self) -> bool:
+        """At the bound: the socket must not be read."""
+        return len(self._pending) >= MAX_IN_FLIGHT or self.bytes_in_flight >= MAX_IN_FLIGHT_BYTES
+
+    @property
+    def outstanding(self) -> int:
+        return self._sent
+
+    @property
+    def waiting(self) -> int:
+        return len(self._pending) - self._sent
+
+    def read(
+        self, event: Event, text: str, *, size_bytes: int, now: float, close_code: int = 0
+    ) -> None:
+        """Take the next event of this connection. It waits until ``release``."""
+        self.last_number += 1
+        self.bytes_in_flight += size_bytes
+        self._pending.append(
+            Pending(
+                self.last_number,
+                event,
+                text,
+                size_bytes=size_bytes,
+                since=now,
+                close_code=close_code,
+            )
+        )
+
+    def release(self, target: WorkerId | None) -> list[Pending]:
+        """What is to be dispatched to ``target`` now, in order; it is outstanding from here on.
+
+        Nothing while another worker owes an answer, while held, or when there is no target.
+        ``worker`` is the target whenever anything is returned.
+        """
+        if self.held or target is None or self._sent == len(self._pending):
+            return []
+        if self._sent and self.worker != target:
+            return []
+        self.worker = target
+        released = self._pending[self._sent :]
+        self._sent = len(self._pending)
+        return released
+
+    def settle(self, worker: WorkerId, number: int, attempt: int) -> Pending | None:
+        """The event that this answer is for, now done; None for any other answer, which is stale.
+
+        Only the worker that was asked last, about the oldest event, on its latest attempt, is
+        believed: a worker that was taken for dead may still answer.
+        """
+        if not self._sent or worker != self.worker:
+            return None
+        head = self._pending[0]
+        if head.number != number or head.attempt != attempt:
+            return None
+        self._sent -= 1
+        return self._drop(0)
+
+    def take_back(self, worker: WorkerId) -> tuple[int, list[Pending]]:
+        """``worker`` is gone: everything it owes waits again, in its old place.
+
+        Any of it may have been started, so each gets a new attempt.
+
+        Returns:
+            How many events moved, and those that had their last attempt: they are out of the
+            conversation, to be answered with an error.
+        """
+        if worker != self.worker:
+            return 0, []
+        self.worker = None
+        moved, self._sent = self._sent, 0
+        for pending in self._pending[:moved]:
+            pending.attempt += 1
+        spent = [p for p in self._pending[:moved] if p.attempt > MAX_ATTEMPTS]
+        for pending in spent:
+            self._drop(self._pending.index(pending))
+        return moved, spent
+
+    def expire(self, before: float) -> list[Pending]:
+        """Take out what has waited since before ``before``: nobody came to handle it."""
+        expired = [p for p in self._pending[self._sent :] if p.since < before]
+        for pending in expired:
+            self._drop(self._pending.index(pending))
+        return expired
+
+    def abandon(self) -> None:
+        """The socket has gone: what waits is not worth handling, what is outstanding goes on."""
+        while len(self._pending) > self._sent:
+            self._drop(-1)
+
+    def _drop(self, index: int) -> Pending:
+        pending = self._pending.pop(index)
+        self.bytes_in_flight -= pending.size_bytes
+        return pending

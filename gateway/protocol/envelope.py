@@ -1,0 +1,304 @@
+"""What workers say to each other, and its wire form.
+
+One PUBLISH carries one batch: a header and any number of envelopes, in MessagePack arrays:
+
+    [[version, sender, epoch, number, ack_epoch, ack, ask], [envelope, ...]]
+    envelope = [tag, field, ...]
+
+Fields are only ever added at the end of an envelope, with a default, so that a reader that does
+not know them skips them and one that misses them fills them in. Whatever cannot be done that way
+is a new version. A worker reads its own version and the one before, and writes the older of its
+own and its peer's.
+
+Version 1 held the request headers of a connection in a map, and lost all but one of a repeated
+header. Version 2 holds them as pairs, in the order of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.errors import EnvelopeTooLarge
+from gateway.protocol.ids import ConnectionId, WorkerId
+
+VERSION: Final = 2
+OLDEST: Final = 1
+MAX_ENVELOPE_BYTES: Final = 1 << 20
+MAX_BATCH_BYTES: Final = 256 << 10
+
+
+class Header(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a link says with every batch.
+
+    ``number`` counts the numbered batches of ``epoch``, from 1; 0 is a batch outside of the
+    numbering. ``ack`` is the last number of ``ack_epoch`` that arrived with all before it;
+    ``ack_epoch`` is negative when that epoch was given up, and 0 when none was ever heard.
+    ``ask`` wants everything after ``ack`` again.
+    """
+
+    version: int
+    sender: WorkerId
+    epoch: int
+    number: int
+    ack_epoch: int
+    ack: int
+    ask: bool
+
+
+class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is known of a connection since its handshake."""
+
+    user: str | None
+    address: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    subprotocols: tuple[str, ...]
+
+
+class _FactsV1(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    user: str | None
+    address: str
+    query: str
+    headers: dict[str, str]
+    subprotocols: tuple[str, ...]
+
+
+class _Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    pass
+
+
+class Introduce(_Envelope, tag=1):
+    """Edge to handler: what to know about a connection, before its first dispatch."""
+
+    connection: ConnectionId
+    facts: Facts
+
+
+class Forget(_Envelope, tag=2):
+    """Edge to handler: nothing more comes of this connection. Not answered."""
+
+    connection: ConnectionId
+
+
+class Dispatch(_Envelope, tag=3):
+    """Edge to handler: one message of a client."""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+    text: str
+
+
+class DispatchConnect(_Envelope, tag=4):
+    """Edge to handler: may this connection be opened?"""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+
+
+class DispatchDisconnect(_Envelope, tag=5):
+    """Edge or sweeper to handler: this connection has ended."""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+    code: int
+    reason: str
+
+
+class Reply(_Envelope, tag=6):
+    """Handler to edge: this message is answered; None is an answer without a frame."""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+    text: str | None
+
+
+class Failed(_Envelope, tag=7):
+    """Handler to edge: the handler did not answer. ``code`` is one of gateway.errors."""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+    code: str
+
+
+class Admitted(_Envelope, tag=8):
+    """Handler to edge: open it; ``user`` is who the application says this is."""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+    user: str | None
+
+
+class Turned(_Envelope, tag=9):
+    """Handler to edge: accept it and close it with this code and reason."""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+    code: int
+    reason: str
+
+
+class Canary(_Envelope, tag=10):
+    """To oneself: the subscription still delivers."""
+
+    token: int
+
+
+class Arrived(_Envelope, tag=11):
+    """To all: a worker has registered. A hint to look at the leases now."""
+
+    worker: WorkerId
+
+
+class Leaving(_Envelope, tag=12):
+    """To all: a worker drains; send it no new work. Its lease says so too."""
+
+    worker: WorkerId
+
+
+class Gone(_Envelope, tag=13):
+    """To all: a worker has left, or its tombstone is written."""
+
+    worker: WorkerId
+
+
+class _IntroduceV1(_Envelope, tag=1):
+    connection: ConnectionId
+    facts: _FactsV1
+
+
+Answer = Reply | Failed | Admitted | Turned
+Envelope = (
+    Introduce
+    | Forget
+    | Dispatch
+    | DispatchConnect
+    | DispatchDisconnect
+    | Reply
+    | Failed
+    | Admitted
+    | Turned
+    | Canary
+    | Arrived
+    | Leaving
+    | Gone
+)
+_EnvelopeV1 = (
+    _IntroduceV1
+    | Forget
+    | Dispatch
+    | DispatchConnect
+    | DispatchDisconnect
+    | Reply
+    | Failed
+    | Admitted
+    | Turned
+    | Canary
+    | Arrived
+    | Leaving
+    | Gone
+)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_batch = msgspec.msgpack.Decoder(tuple[Header, list[Envelope]]).decode
+_decode_outline = msgspec.msgpack.Decoder(tuple[Header, list[msgspec.Raw]]).decode
+_decode_current = msgspec.msgpack.Decoder(Envelope).decode
+_decode_previous = msgspec.msgpack.Decoder(_EnvelopeV1).decode
+
+_PAIR = b"\x92"  # a MessagePack array of two
+_ARRAY32 = b"\xdd"  # an array whose length follows in four bytes, big endian
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One batch as read. ``unreadable`` counts the envelopes that were left out of it."""
+
+    header: Header
+    envelopes: Sequence[Envelope]
+    unreadable: int
+
+
+def encode(envelope: Envelope, version: int = VERSION) -> bytes:
+    """One envelope in its wire form, as part of a batch of this version.
+
+    Raises:
+        EnvelopeTooLarge: It is over ``MAX_ENVELOPE_BYTES``: nobody could carry it safely.
+    """
+    if version == OLDEST and isinstance(envelope, Introduce):
+        item = _encode(_as_v1(envelope))
+    else:
+        item = _encode(envelope)
+    if len(item) > MAX_ENVELOPE_BYTES:
+        raise EnvelopeTooLarge(size_bytes=len(item), limit_bytes=MAX_ENVELOPE_BYTES)
+    return item
+
+
+def join(items: Sequence[bytes]) -> bytes:
+    """The body of one batch from envelopes in their wire form, kept in order."""
+    return b"".join((_ARRAY32, len(items).to_bytes(4, "big"), *items))
+
+
+def stamp(header: Header, body: bytes) -> bytes:
+    """A whole batch. The body may be stamped again, with a newer acknowledgement."""
+    return b"".join((_PAIR, _encode(header), body))
+
+
+def read(payload: bytes) -> Batch | None:
+    """The batch in ``payload``; None when not even its header can be read.
+
+    Never raises for any content. An envelope that cannot be read, or that this version does not
+    know, is left out and counted; those around it are kept.
+    """
+    try:
+        header, envelopes = _decode_batch(payload)
+    except (msgspec.DecodeError, RecursionError):
+        return _read_slowly(payload)
+    if header.version == VERSION:
+        return Batch(header, envelopes, 0)
+    return _read_slowly(payload)
+
+
+def _read_slowly(payload: bytes) -> Batch | None:
+    try:
+        header, items = _decode_outline(payload)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if not OLDEST <= header.version <= VERSION:
+        return None
+    envelopes = [e for item in items if (e := _read_one(item, header.version)) is not None]
+    return Batch(header, envelopes, len(items) - len(envelopes))
+
+
+def _read_one(item: msgspec.Raw, version: int) -> Envelope | None:
+    try:
+        if version == OLDEST:
+            envelope = _decode_previous(item)
+            return _from_v1(envelope) if isinstance(envelope, _IntroduceV1) else envelope
+        return _decode_current(item)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _as_v1(envelope: Introduce) -> _IntroduceV1:
+    facts = envelope.facts
+    return _IntroduceV1(
+        envelope.connection,
+        _FactsV1(facts.user, facts.address, facts.query, dict(facts.headers), facts.subprotocols),
+    )
+
+
+def _from_v1(envelope: _IntroduceV1) -> Introduce:
+    facts = envelope.facts
+    headers = tuple(facts.headers.items())
+    return Introduce(
+        envelope.connection,
+        Facts(facts.user, facts.address, facts.query, headers, facts.subprotocols),
+    )

@@ -1,0 +1,212 @@
+"""The link: a numbered, acknowledged conversation from one worker to another.
+
+Pub/sub loses (a reconnect, a cut output buffer) and repeats (a PUBLISH sent twice to a frozen
+server). Between two living workers the link turns that into: every batch once, in order.
+
+- A sender keeps a batch until it is acknowledged, and sends it again when it is asked to, after a
+  silence, and when a PUBLISH reached nobody.
+- A receiver drops repeats; at a missing number it drops what came too early and asks for the rest.
+- A sender numbers its batches within an *epoch*. An end that gives up the link (its peer was taken
+  for dead) begins a new epoch and says which epoch of its peer it has given up. The peer then knows
+  that what it had sent is lost, and begins a new epoch too. A batch that is meant for an epoch
+  which was given up is stale.
+
+Pure: bytes, numbers and monotonic seconds in, batches out. No I/O and no clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum, auto
+from typing import Final
+
+from gateway.protocol.envelope import Header
+from gateway.protocol.ids import WorkerId
+
+ACK_DELAY_S: Final = 0.05
+SILENCE_S: Final = 1.0
+LONGEST_SILENCE_S: Final = 4.0
+ASK_AGAIN_S: Final = 0.25
+NOBODY_S: Final = 0.1
+MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20
+
+NO_BODY: Final = b"\xdd\x00\x00\x00\x00"
+
+
+class Verdict(Enum):
+    """What to do with the envelopes of a batch that has arrived."""
+
+    DELIVER = auto()
+    REPEAT = auto()  # had it already
+    EARLY = auto()  # something before it is missing; it will come again
+    OUTSIDE = auto()  # not numbered
+    STALE = auto()  # from a link that has ended
+
+
+class Link:
+    """One worker's end of the conversation with one peer.
+
+    Not safe for use from several threads. ``now`` is monotonic seconds and never decreases.
+    """
+
+    __slots__ = (
+        "_ack_at",
+        "_acked",
+        "_ask_at",
+        "_ask_due",
+        "_floor",
+        "_in_epoch",
+        "_me",
+        "_next_number",
+        "_resend_at",
+        "_silence_s",
+        "_unacknowledged",
+        "epoch",
+        "received",
+        "unacknowledged_bytes",
+        "version",
+    )
+
+    def __init__(self, me: WorkerId, *, version: int, now: float) -> None:
+        self._me = me
+        self.version = version
+        self.epoch = 0
+        self._in_epoch: int | None = None
+        self._floor = 0
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        # From the clock, so that a link made anew after its object was forgotten is newer too.
+        self.epoch = max(self.epoch + 1, int(now * 1000))
+        self._floor = max(self._floor, self._in_epoch or 0)
+        self._in_epoch = None
+        self.received = 0
+        self._next_number = 1
+        self._acked = 0
+        self._unacknowledged: deque[tuple[int, bytes]] = deque()
+        self.unacknowledged_bytes = 0
+        self._silence_s = SILENCE_S
+        self._resend_at: float | None = None
+        self._ack_at: float | None = None
+        self._ask_at = 0.0
+        self._ask_due = False
+
+    def restart(self, now: float) -> None:
+        """Give up what is unacknowledged and begin a new epoch.
+
+        Append a batch, if only an empty one, so that the peer learns it.
+        """
+        self._begin(now)
+
+    @property
+    def full(self) -> bool:
+        """At the bound: whoever feeds this link must stop reading."""
+        return self.unacknowledged_bytes >= MAX_UNACKNOWLEDGED_BYTES
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is owed in either direction."""
+        return not self._unacknowledged and self._ack_at is None and not self._ask_due
+
+    # Sending
+
+    def append(self, body: bytes, now: float) -> int:
+        """Take a batch into the numbering, to be kept until acknowledged. Returns its number."""
+        number = self._next_number
+        self._next_number += 1
+        self._unacknowledged.append((number, body))
+        self.unacknowledged_bytes += len(body)
+        if self._resend_at is None:
+            self._resend_at = now + self._silence_s
+        return number
+
+    def header(self, number: int) -> Header:
+        """The header for a batch that leaves now; it carries what is owed to the peer."""
+        ask, self._ask_due = self._ask_due, False
+        self._ack_at = None
+        return Header(
+            self.version,
+            self._me,
+            self.epoch,
+            number,
+            self._in_epoch or -self._floor,
+            self.received,
+            ask,
+        )
+
+    def nobody(self, now: float) -> None:
+        """A PUBLISH reached nobody. That proves nothing, but waiting a full silence is idle."""
+        if self._unacknowledged:
+            self._resend_at = min(self._resend_at or now + NOBODY_S, now + NOBODY_S)
+
+    # Receiving
+
+    def lost(self, header: Header) -> bool:
+        """Whether the peer has given up our epoch. Then restart, and receive the batch."""
+        return header.ack_epoch <= 0 and -header.ack_epoch >= self.epoch
+
+    def receive(self, header: Header, now: float) -> Verdict:
+        """Account for a batch that has arrived, and say what to do with its envelopes."""
+        if header.ack_epoch > 0 and header.ack_epoch != self.epoch:
+            return Verdict.STALE
+        if header.epoch > (self._in_epoch or self._floor):
+            self._in_epoch = header.epoch
+            self.received = 0
+        if header.epoch != self._in_epoch:
+            return Verdict.STALE
+        self._settle(header, now)
+        if header.number == 0:
+            return Verdict.OUTSIDE
+        if header.number <= self.received:
+            self._ack_at = now  # the peer missed our acknowledgement
+            return Verdict.REPEAT
+        if header.number > self.received + 1:
+            if now >= self._ask_at:
+                self.ask(now)
+            return Verdict.EARLY
+        self.received = header.number
+        self._ask_at = now
+        if self._ack_at is None:
+            self._ack_at = now + ACK_DELAY_S
+        return Verdict.DELIVER
+
+    def ask(self, now: float) -> None:
+        """Want everything that is missing sent again: after a gap in the subscription, say."""
+        if self._in_epoch is not None:
+            self._ask_due = True
+            self._ask_at = now + ASK_AGAIN_S
+
+    def _settle(self, header: Header, now: float) -> None:
+        if header.ack_epoch != self.epoch:
+            return
+        if header.ack > self._acked:
+            self._acked = header.ack
+            while self._unacknowledged and self._unacknowledged[0][0] <= header.ack:
+                self.unacknowledged_bytes -= len(self._unacknowledged.popleft()[1])
+            self._silence_s = SILENCE_S
+            self._resend_at = now + SILENCE_S if self._unacknowledged else None
+        if header.ask and self._unacknowledged:
+            self._resend_at = now
+
+    # Time
+
+    def deadline(self) -> float | None:
+        """When ``due`` will next have something; None while nothing is owed."""
+        if self._ask_due:
+            return 0.0
+        if self._ack_at is None or self._resend_at is None:
+            return self._ack_at if self._resend_at is None else self._resend_at
+        return min(self._ack_at, self._resend_at)
+
+    def due(self, now: float) -> Iterator[tuple[int, bytes]]:
+        """What must leave now: ``(number, body)`` of batches to repeat, or one bare acknowledgement.
+
+        Each is to be sent with ``header(number)``.
+        """
+        if self._resend_at is not None and now >= self._resend_at:
+            self._silence_s = min(2 * self._silence_s, LONGEST_SILENCE_S)
+            self._resend_at = now + self._silence_s
+            yield from tuple(self._unacknowledged)
+        if self._ask_due or (self._ack_at is not None and now >= self._ack_at):
+            yield 0, NO_BODY

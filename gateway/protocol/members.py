@@ -1,0 +1,171 @@
+"""Who lives: what one worker believes of the others, from what Redis says of the leases.
+
+Absence is believed only by a worker that has itself renewed without a miss for one full lease.
+Until then it keeps its last view, buries nobody and moves nothing. So a Redis that froze, that
+restarted empty or that lost a link does not make the living bury each other. A tombstone is no
+absence: it is believed at once.
+
+Pure: no I/O and no clock. ``now`` is monotonic seconds; leases end in milliseconds of Redis' time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from gateway.protocol.ids import WorkerId
+
+RENEWALS_PER_LEASE: Final = 10 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What a worker says of itself with its lease.
+
+    Attributes:
+        edge: It holds sockets.
+        handler: It runs the application's handlers.
+        leaving: It drains: no new work.
+        on_connect: Its application decides on connections.
+        on_disconnect: Its application wants to know of their end.
+        envelope_version: The newest version it reads.
+        host: For people.
+        pid: For people.
+    """
+
+    edge: bool
+    handler: bool
+    leaving: bool = False
+    on_connect: bool = False
+    on_disconnect: bool = False
+    envelope_version: int = 1
+    host: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """All leases at one moment of Redis' time."""
+
+    now_ms: int
+    workers: Mapping[WorkerId, tuple[int, WorkerInfo]]  # lease end in ms, what it says
+    tombstones: Collection[WorkerId]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a worker learns from one look at the leases.
+
+    Attributes:
+        joined: Not known before, or known again.
+        gone: No longer believed to live.
+        lapsed: Their leases have ended and they have no tombstone: bury them.
+        unswept: They have a tombstone and nobody sweeps them: claim them.
+        buried: This worker itself has a tombstone.
+        changed: Anything that may change who handles which connection.
+    """
+
+    joined: list[WorkerId] = field(default_factory=list)
+    gone: list[WorkerId] = field(default_factory=list)
+    lapsed: list[WorkerId] = field(default_factory=list)
+    unswept: list[WorkerId] = field(default_factory=list)
+    buried: bool = False
+    changed: bool = False
+
+
+class Members:
+    """One worker's belief. Itself is always a member."""
+
+    def __init__(self, me: WorkerId, info: WorkerInfo, *, lease_s: float, now: float) -> None:
+        self.me = me
+        self.lease_s = lease_s
+        self.known: dict[WorkerId, WorkerInfo] = {me: info}
+        self.handlers: tuple[WorkerId, ...] = ()
+        self.generation = 0  # rises with every change of ``handlers``
+        self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
+        self._steady_since: float | None = None
+        self._renewed_at = now
+        self._elect()
+
+    def trusted(self, now: float) -> bool:
+        """Whether absence may be believed."""
+        return self._steady_since is not None and now - self._steady_since >= self.lease_s
+
+    def lapsed(self, now: float) -> bool:
+        """Whether others may believe that this worker is dead: it has not renewed for a lease."""
+        return now - self._renewed_at >= self.lease_s
+
+    def missed(self) -> None:
+        """A renewal failed, or came too late to be sure."""
+        self._steady_since = None
+
+    def say(self, info: WorkerInfo) -> None:
+        """This worker's own state has changed."""
+        self.known[self.me] = info
+        self._elect()
+
+    def renewed(self, leases: Leases, *, asked_at: float, now: float) -> Changes:
+        """Take in the leases that came back with a renewal asked for at ``asked_at``."""
+        if asked_at - self._renewed_at >= self.lease_s:
+            self._steady_since = None
+        if self._steady_since is None:
+            self._steady_since = now
+        self._renewed_at = asked_at
+        changes = Changes(buried=self.me in leases.tombstones)
+        before = dict(self.known)
+        self._add_the_living(leases, changes)
+        self._remove_the_absent(leases, changes, trusted=self.trusted(now))
+        changes.changed = self._elect() or before != self.known
+        return changes
+
+    def leaving(self, worker: WorkerId) -> bool:
+        """A worker said that it drains. Returns whether that was news."""
+        info = self.known.get(worker)
+        if info is None or info.leaving or worker == self.me:
+            return False
+        self.known[worker] = replace(info, leaving=True)
+        self._elect()
+        return True
+
+    def gone(self, worker: WorkerId) -> bool:
+        """A worker has left, or has a tombstone. Returns whether that was news."""
+        if worker == self.me or self.known.pop(worker, None) is None:
+            return False
+        self._elect()
+        return True
+
+    def _add_the_living(self, leases: Leases, changes: Changes) -> None:
+        ends = []
+        for worker, (end_ms, info) in leases.workers.items():
+            if worker == self.me:
+                continue
+            if worker in leases.tombstones:
+                if end_ms <= leases.now_ms:
+                    changes.unswept.append(worker)
+                continue
+            if worker not in self.known:
+                changes.joined.append(worker)
+            self.known[worker] = info
+            ends.append(end_ms)
+            if end_ms <= leases.now_ms:
+                changes.lapsed.append(worker)
+        self.next_end_ms = min(ends, default=None)
+
+    def _remove_the_absent(self, leases: Leases, changes: Changes, *, trusted: bool) -> None:
+        if not trusted:
+            changes.lapsed.clear()
+        for worker in [w for w in self.known if w != self.me]:
+            absent = worker not in leases.workers
+            if worker in leases.tombstones or (absent and trusted):
+                del self.known[worker]
+                changes.gone.append(worker)
+
+    def _elect(self) -> bool:
+        handlers = tuple(sorted(w for w, i in self.known.items() if i.handler and not i.leaving))
+        if handlers == self.handlers:
+            return False
+        self.handlers = handlers
+        self.generation += 1
+        return True
+

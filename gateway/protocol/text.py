@@ -1,0 +1,71 @@
+"""What clients of the text endpoint are sent, plain and traced.
+
+Plain: the handler's text, nothing else. Traced (subprotocol ``gateway.trace.v1``): JSON that says
+which worker holds the connection and which one answered. It shows topology, so it is off unless
+the operator turns it on.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, Protocol
+
+from gateway.errors import HandlerFailed
+from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
+
+GOODBYE: Final = "Bye!!!"
+TRACE_SUBPROTOCOL: Final = "gateway.trace.v1"
+
+TEXT_OPCODE: Final = 0x1
+_FIN: Final = 0x80
+
+
+class Codec(Protocol):
+    """How one connection's answers are written down.
+
+    ``failed`` returns the text that tells a client of a failed handler, or None where the codec
+    has no words for it and the connection must be closed.
+    """
+
+    def greeting(self, connection: ConnectionId) -> str | None: ...
+
+    def reply(self, text: str, *, handled_by: WorkerId, attempt: int) -> str: ...
+
+    def failed(self, error: HandlerFailed) -> str | None: ...
+
+
+class PlainText:
+    """The handler's text as it is."""
+
+    def greeting(self, connection: ConnectionId) -> None:  # noqa: ARG002 (the codec's shape)
+        return None
+
+    def reply(self, text: str, *, handled_by: WorkerId, attempt: int) -> str:  # noqa: ARG002
+        return text
+
+    def failed(self, error: HandlerFailed) -> None:  # noqa: ARG002
+        return None
+
+
+class Trace:
+    """``{"connection", "worker"}`` first, then ``{"text", "handled_by", "attempt"}`` a reply."""
+
+    def greeting(self, connection: ConnectionId) -> str:
+        return json.dumps({"connection": connection, "worker": owner_of(connection)})
+
+    def reply(self, text: str, *, handled_by: WorkerId, attempt: int) -> str:
+        return json.dumps({"text": text, "handled_by": handled_by, "attempt": attempt})
+
+    def failed(self, error: HandlerFailed) -> str:
+        return json.dumps({"error": error.reason})
+
+
+def text_frame(text: str) -> bytes:
+    """One unfragmented, unmasked text frame (RFC 6455 section 5.2)."""
+    payload = text.encode()
+    length = len(payload)
+    if length < 126:
+        return bytes((_FIN | TEXT_OPCODE, length)) + payload
+    if length < 1 << 16:
+        return bytes((_FIN | TEXT_OPCODE, 126)) + length.to_bytes(2, "big") + payload
+    return bytes((_FIN | TEXT_OPCODE, 127)) + length.to_bytes(8, "big") + payload

@@ -1,0 +1,90 @@
+"""redis-py, set up so that it neither retries nor waits without a bound; and the scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.envelope import OLDEST, Gone, Header, encode, join, stamp
+from gateway.protocol.ids import WorkerId
+from gateway.redis_support import keys
+from gateway.redis_support.address import RedisAddress
+
+DEADLINE_S: Final = 3.0
+
+
+def script(name: str) -> str:
+    """The text of ``scripts/<name>.lua``."""
+    return files("gateway.redis_support").joinpath("scripts", f"{name}.lua").read_text()
+
+
+def client(address: RedisAddress, *, name: str) -> redis.asyncio.Redis:
+    """An asyncio client: every command once, within ``DEADLINE_S``.
+
+    More callers than connections wait for one; redis-py's default pool would raise at them.
+    """
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        address.url,
+        client_name=name,
+        socket_timeout=DEADLINE_S,
+        socket_connect_timeout=DEADLINE_S,
+        retry=AsyncRetry(NoBackoff(), 0),
+        max_connections=4,
+        timeout=DEADLINE_S,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def blocking_client(address: RedisAddress, *, deadline_s: float = DEADLINE_S) -> redis.Redis:
+    """A client for processes without an event loop: the supervisor, tools."""
+    return redis.Redis.from_url(
+        address.url,
+        socket_timeout=deadline_s,
+        socket_connect_timeout=deadline_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def ping(address: RedisAddress, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
+    """Ask the server about itself (INFO server, and its eviction policy under ``policy``).
+
+    Raises:
+        BrokerUnavailable: It does not answer, or not as Redis would.
+    """
+    try:
+        with blocking_client(address, deadline_s=deadline_s) as server:
+            facts: dict[str, Any] = dict(server.info("server"))
+            facts["policy"] = server.info("memory").get("maxmemory_policy", "")
+            return facts
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
+
+
+def bury(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: float) -> bool:
+    """For a supervisor: its child ``worker`` has died. Tell the others at once.
+
+    Returns:
+        False when the worker had left by itself.
+
+    Raises:
+        BrokerUnavailable: Not done; the end of the lease will do it.
+    """
+    names: Sequence[str] = (keys.workers(prefix), keys.dead(prefix))
+    news = stamp(Header(OLDEST, worker, 0, 0, 0, 0, False), join([encode(Gone(worker), OLDEST)]))
+    try:
+        with blocking_client(address, deadline_s=deadline_s) as server:
+            if not server.eval(script("bury"), len(names), *names, worker):
+                return False
+            server.publish(keys.everyone(prefix), news)
+            return True
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error

@@ -1,0 +1,190 @@
+"""One connection to Redis for the hot path: pipelines out, replies and deliveries in.
+
+redis-py serves everything that is not hot. Here its conveniences are in the way: it reconnects in
+silence, retries what must not be repeated, gives a frozen server no deadline, and costs twice as
+much a round trip (ADR 2). This class does none of that: a connection is opened, used and lost, and
+whoever owns it decides what comes next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hiredis
+
+from gateway.errors import BrokerUnavailable
+from gateway.redis_support.address import RedisAddress
+
+Command = tuple[str | bytes | int, ...]
+
+_INCOMPLETE = object()
+
+
+class ReplyError(Exception):
+    """Redis answered one command with an error. A value among replies, not raised here."""
+
+
+class RedisConnection(asyncio.Protocol):
+    """One connection. Make it with ``connect``.
+
+    Attributes:
+        lost: Done once the connection is gone, however it went. Never has an exception.
+    """
+
+    def __init__(
+        self,
+        *,
+        deadline_s: float,
+        on_replies: Callable[[list[Any]], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_INCOMPLETE)
+        self._deadline_s = deadline_s
+        self._on_replies = on_replies
+        self._pushing = False
+        self._transport: asyncio.Transport | None = None
+        self._pending: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
+        self._replies: list[Any] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+
+    @classmethod
+    async def connect(
+        cls,
+        address: RedisAddress,
+        *,
+        deadline_s: float,
+        name: str,
+        on_replies: Callable[[list[Any]], None] | None = None,
+    ) -> RedisConnection:
+        """Open a connection and greet the server, all within ``deadline_s``.
+
+        Args:
+            on_replies: Where replies go after ``push_mode``: what one read brought, in order.
+
+        Raises:
+            BrokerUnavailable: No answer in time, or not the one that was wanted.
+        """
+        loop = asyncio.get_running_loop()
+
+        def make() -> RedisConnection:
+            return cls(deadline_s=deadline_s, on_replies=on_replies)
+
+        connection: RedisConnection | None = None
+        try:
+            async with asyncio.timeout(deadline_s):
+                if address.path is not None:
+                    _, connection = await loop.create_unix_connection(make, address.path)
+                else:
+                    _, connection = await loop.create_connection(
+                        make, address.host, address.port, ssl=address.tls
+                    )
+                replies = await connection.execute(_greeting(address, name))
+        except (OSError, TimeoutError, BrokerUnavailable) as error:
+            if connection is not None:
+                connection.abort()
+            raise BrokerUnavailable(f"no connection to {address.display}: {error!r}") from error
+        refused = next((r for r in replies if isinstance(r, ReplyError)), None)
+        if refused is not None:
+            connection.abort()
+            raise BrokerUnavailable(f"{address.display} refuses: {refused}")
+        return connection
+
+    def execute(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """Send commands in one write. The future has their replies, in order.
+
+        A reply may be a ``ReplyError``. The future fails with ``BrokerUnavailable`` when the
+        connection is lost or the deadline passes; then any of them may have been carried out.
+        Cancelling it changes nothing on the wire.
+        """
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        if self._transport is None or self.lost.done():
+            future.set_exception(BrokerUnavailable("the connection to Redis is lost"))
+            return future
+        self._pending.append((future, len(commands), self._loop.time() + self._deadline_s))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._deadline_s, self._check_deadline)
+        self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
+        return future
+
+    def push_mode(self) -> None:
+        """From here on every reply goes to ``on_replies`` (a connection that subscribes)."""
+        self._pushing = True
+
+    def send(self, command: Command) -> None:
+        """Write one command in push mode. A lost connection swallows it."""
+        if self._transport is not None and not self.lost.done():
+            self._transport.write(hiredis.pack_command(command))
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            if self._pushing:
+                self._push()
+            else:
+                self._answer()
+        except hiredis.ProtocolError:
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.lost.done():
+            self.lost.set_result(None)
+        while self._pending:
+            future, _, _ = self._pending.popleft()
+            if not future.done():
+                future.set_exception(BrokerUnavailable(f"the connection to Redis is lost: {exc!r}"))
+
+    def _push(self) -> None:
+        replies = []
+        while (reply := self._reader.gets()) is not _INCOMPLETE:
+            replies.append(reply)
+        if replies and self._on_replies is not None:
+            self._on_replies(replies)
+
+    def _answer(self) -> None:
+        while self._pending and (reply := self._reader.gets()) is not _INCOMPLETE:
+            self._replies.append(reply)
+            future, count, _ = self._pending[0]
+            if len(self._replies) == count:
+                self._pending.popleft()
+                replies, self._replies = self._replies, []
+                if not future.done():
+                    future.set_result(replies)
+
+    def _check_deadline(self) -> None:
+        self._timer = None
+        if not self._pending:
+            return
+        deadline = self._pending[0][2]
+        if self._loop.time() >= deadline:
+            self.abort()  # replies can no longer be told apart from those of the past
+        else:
+            self._timer = self._loop.call_at(deadline, self._check_deadline)
+
+
+def _greeting(address: RedisAddress, name: str) -> list[Command]:
+    commands: list[Command] = []
+    if address.password is not None:
+        user = (address.username,) if address.username else ()
+        commands.append(("AUTH", *user, address.password))
+    commands.append(("CLIENT", "SETNAME", name))
+    if address.database:
+        commands.append(("SELECT", address.database))
+    commands.append(("PING",))
+    return commands

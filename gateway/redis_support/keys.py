@@ -1,0 +1,46 @@
+"""Every key and channel, in one place. Braces are literal hash tags, for a Cluster to come.
+
+| key or channel | type | life |
+|---|---|---|
+| ``<p>:{workers}`` | zset, worker -> end of its lease in ms of Redis' time | a worker's lease |
+| ``<p>:{workers}:info`` | hash, worker -> what it says of itself | removed with the lease |
+| ``<p>:{workers}:dead`` | zset of tombstones, worker -> time of death in ms | 24 h |
+| ``<p>:{workers}:born`` | string, time in ms at which the set of workers was made | none; one value |
+| ``<p>:conns:<worker>`` | hash, connection -> facts, and ``revision`` | 1 h, renewed; swept |
+| ``<p>:inbox:<worker>`` | channel of one worker | |
+| ``<p>:all`` | channel of every worker | |
+"""
+
+from __future__ import annotations
+
+from gateway.protocol.ids import WorkerId
+
+REVISION = "revision"  # a field of conns; no connection id has this form
+
+
+def workers(prefix: str) -> str:
+    return f"{prefix}:{{workers}}"
+
+
+def info(prefix: str) -> str:
+    return f"{prefix}:{{workers}}:info"
+
+
+def dead(prefix: str) -> str:
+    return f"{prefix}:{{workers}}:dead"
+
+
+def born(prefix: str) -> str:
+    return f"{prefix}:{{workers}}:born"
+
+
+def connections(prefix: str, worker: WorkerId) -> str:
+    return f"{prefix}:conns:{worker}"
+
+
+def inbox(prefix: str, worker: WorkerId) -> str:
+    return f"{prefix}:inbox:{worker}"
+
+
+def everyone(prefix: str) -> str:
+    return f"{prefix}:all"

@@ -1,0 +1,15 @@
+-- All leases at one moment of this server's time.
+-- KEYS: workers, info, dead    Returns: {now_ms, {worker, end_ms, info, ...}, {tombstone, ...}}
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local leases = {}
+local dead = redis.call('ZRANGEBYSCORE', KEYS[3], now - 60000, '+inf')
+local workers = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #workers, 2 do
+  leases[#leases + 1] = workers[i]
+  leases[#leases + 1] = workers[i + 1]
+  leases[#leases + 1] = redis.call('HGET', KEYS[2], workers[i]) or ''
+  local died = redis.call('ZSCORE', KEYS[3], workers[i])
+  if died and tonumber(died) < now - 60000 then dead[#dead + 1] = workers[i] end
+end
+return {now, leases, dead}

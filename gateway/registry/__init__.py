@@ -1,0 +1,1 @@
+"""Leases of workers and the list of their connections: the interface in ``base``."""

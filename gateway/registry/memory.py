@@ -1,0 +1,85 @@
+"""A registry within one process: for `uvicorn gateway.asgi:app`, and for tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.members import Leases, WorkerInfo
+from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry
+
+
+class MemoryRegistry:
+    """``Registry`` in dictionaries. Several workers of one event loop may share one.
+
+    Args:
+        now: Seconds of the registry's own time.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._leases: dict[WorkerId, tuple[int, WorkerInfo]] = {}
+        self._dead: dict[WorkerId, int] = {}
+        self._entries: dict[WorkerId, dict[ConnectionId, Entry]] = {}
+        self._revisions: dict[WorkerId, int] = {}
+
+    async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
+        if worker not in self._dead:
+            self._leases[worker] = (self._now_ms() + int(lease_s * 1000), info)
+        return await self.look()
+
+    async def look(self) -> Leases:
+        now_ms = self._now_ms()
+        self._dead = {w: at for w, at in self._dead.items() if now_ms - at < TOMBSTONE_S * 1000}
+        return Leases(now_ms, dict(self._leases), set(self._dead))
+
+    async def claim(self, worker: WorkerId) -> bool:
+        now_ms = self._now_ms()
+        lease = self._leases.get(worker)
+        if lease is None or lease[0] > now_ms:
+            return False
+        self._dead.setdefault(worker, now_ms)
+        self._leases[worker] = (now_ms + int(CLAIM_S * 1000), lease[1])
+        return True
+
+    async def finish(self, worker: WorkerId) -> None:
+        self._forget(worker)
+
+    async def leave(self, worker: WorkerId) -> None:
+        self._forget(worker)
+
+    async def write(
+        self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
+    ) -> None:
+        entries = self._entries.setdefault(worker, {})
+        for connection, entry in changes.items():
+            if entry is None:
+                entries.pop(connection, None)
+            else:
+                entries[connection] = entry
+        self._revisions[worker] = revision
+
+    async def revision(self, worker: WorkerId) -> int | None:
+        return self._revisions.get(worker)
+
+    async def rewrite(
+        self, worker: WorkerId, revision: int, entries: Sequence[tuple[ConnectionId, Entry]]
+    ) -> None:
+        self._entries[worker] = dict(entries)
+        self._revisions[worker] = revision
+
+    async def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
+        for item in list(self._entries.get(worker, {}).items()):
+            yield item
+
+    async def aclose(self) -> None:
+        pass
+
+    def _forget(self, worker: WorkerId) -> None:
+        self._leases.pop(worker, None)
+        self._entries.pop(worker, None)
+        self._revisions.pop(worker, None)
+
+    def _now_ms(self) -> int:
+        return int(self._now() * 1000)

@@ -1,0 +1,274 @@
+"""The guarantees of ``gateway.registry.base``, on every implementation."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.members import WorkerInfo
+from gateway.redis_support import keys
+from gateway.redis_support.address import parse
+from gateway.redis_support.client import bury, ping
+from gateway.registry.base import Entry, Registry
+from gateway.registry.memory import MemoryRegistry
+from gateway.registry.redis import CHUNK, RedisRegistry
+from tests.support.ids import new_connection_id, new_worker_id
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually_async
+
+INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
+SOON_S = 0.05
+_prefixes = itertools.count()
+
+
+@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
+async def registry(
+    request: pytest.FixtureRequest, redis_server: RedisServer
+) -> AsyncIterator[Registry]:
+    async with AsyncExitStack() as stack:
+        made: Registry
+        if request.param == "memory":
+            made = MemoryRegistry()
+        else:
+            port = redis_server.port
+            if request.param == "redis over 5 ms":
+                port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
+            address = parse(f"redis://127.0.0.1:{port}/0")
+            made = RedisRegistry(address, prefix=f"registry{next(_prefixes)}")
+        yield made
+        await made.aclose()
+
+
+def entry(n: int = 0) -> Entry:
+    return Entry(f"user{n}", "192.0.2.1", "agent", "text", 1_700_000_000_000 + n)
+
+
+async def entries(registry: Registry, worker: WorkerId) -> dict[ConnectionId, Entry]:
+    return {connection: facts async for connection, facts in registry.entries(worker)}
+
+
+async def ended(registry: Registry, worker: WorkerId) -> None:
+    """Wait until the lease of this worker has ended."""
+
+    async def over() -> bool:
+        leases = await registry.look()
+        return worker not in leases.workers or leases.workers[worker][0] < leases.now_ms
+
+    await eventually_async(over, "the end of the lease")
+
+
+async def test_a_renewed_worker_is_seen_with_what_it_says(registry: Registry) -> None:
+    me = new_worker_id()
+
+    leases = await registry.renew(me, INFO, 10.0)
+
+    end_ms, info = leases.workers[me]
+    assert info == INFO
+    assert end_ms - leases.now_ms == pytest.approx(10_000, abs=1000)
+    assert not leases.tombstones
+
+
+async def test_a_living_worker_cannot_be_claimed(registry: Registry) -> None:
+    me = new_worker_id()
+    await registry.renew(me, INFO, 10.0)
+
+    assert not await registry.claim(me)
+    assert me not in (await registry.look()).tombstones
+
+
+async def test_one_of_many_claims_a_worker_whose_lease_has_ended(registry: Registry) -> None:
+    dead = new_worker_id()
+    await registry.renew(dead, INFO, SOON_S)
+    await ended(registry, dead)
+
+    claims = await asyncio.gather(*(registry.claim(dead) for _ in range(10)))
+
+    assert sorted(claims) == [False] * 9 + [True]
+    assert dead in (await registry.look()).tombstones
+
+
+async def test_a_buried_worker_cannot_renew_itself_back(registry: Registry) -> None:
+    dead = new_worker_id()
+    await registry.renew(dead, INFO, SOON_S)
+    await ended(registry, dead)
+    await registry.claim(dead)
+    await registry.finish(dead)
+
+    leases = await registry.renew(dead, INFO, 10.0)
+
+    assert dead not in leases.workers
+    assert dead in leases.tombstones
+
+
+async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Registry) -> None:
+    dead, connection = new_worker_id(), new_connection_id()
+    await registry.renew(dead, INFO, SOON_S)
+    await registry.write(dead, 1, {connection: entry()})
+    await ended(registry, dead)
+    await registry.claim(dead)
+
+    await registry.finish(dead)
+
+    leases = await registry.look()
+    assert dead not in leases.workers
+    assert dead in leases.tombstones
+    assert await entries(registry, dead) == {}
+    assert not await registry.claim(dead)
+
+
+async def test_leaving_on_purpose_leaves_no_tombstone(registry: Registry) -> None:
+    me = new_worker_id()
+    await registry.renew(me, INFO, 10.0)
+    await registry.write(me, 1, {new_connection_id(me): entry()})
+
+    await registry.leave(me)
+
+    leases = await registry.look()
+    assert me not in leases.workers
+    assert me not in leases.tombstones
+    assert await entries(registry, me) == {}
+
+
+async def test_entries_are_written_changed_and_removed(registry: Registry) -> None:
+    me = new_worker_id()
+    one, two, three = (new_connection_id(me) for _ in range(3))
+    await registry.write(me, 1, {one: entry(1), two: entry(2)})
+
+    await registry.write(me, 2, {one: None, two: entry(22), three: entry(3)})
+
+    assert await entries(registry, me) == {two: entry(22), three: entry(3)}
+    assert await registry.revision(me) == 2
+
+
+async def test_entries_that_were_never_written_have_no_revision(registry: Registry) -> None:
+    assert await registry.revision(new_worker_id()) is None
+
+
+async def test_rewriting_replaces_everything_also_over_many_chunks(registry: Registry) -> None:
+    me = new_worker_id()
+    await registry.write(me, 1, {new_connection_id(me): entry()})
+    wanted = [(new_connection_id(me), entry(n)) for n in range(2 * CHUNK + 1)]
+
+    await registry.rewrite(me, 5, wanted)
+
+    assert await entries(registry, me) == dict(wanted)
+    assert await registry.revision(me) == 5
+
+
+async def test_rewriting_nothing_still_sets_the_revision(registry: Registry) -> None:
+    me = new_worker_id()
+
+    await registry.rewrite(me, 9, [])
+
+    assert await registry.revision(me) == 9
+
+
+class TestRedisRegistry:
+    """What only concerns Redis."""
+
+    async def test_every_key_has_a_life(self, redis_server: RedisServer) -> None:
+        prefix, me = f"life{next(_prefixes)}", new_worker_id()
+        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        await registry.renew(me, INFO, 10.0)
+        await registry.write(me, 1, {new_connection_id(me): entry()})
+        with redis_server.client() as admin:
+            found = {key.decode() for key in admin.keys(f"{prefix}:*")}
+            assert found == {
+                keys.workers(prefix),
+                keys.info(prefix),
+                keys.born(prefix),
+                keys.connections(prefix, me),
+            }
+            assert 3500 < admin.ttl(keys.connections(prefix, me)) <= 3600
+
+            await registry.leave(me)
+
+            assert {key.decode() for key in admin.keys(f"{prefix}:*")} == {keys.born(prefix)}
+        await registry.aclose()
+
+    async def test_a_supervisor_buries_its_child_and_anyone_may_sweep_it(
+        self, redis_server: RedisServer
+    ) -> None:
+        prefix, dead = f"bury{next(_prefixes)}", new_worker_id()
+        address = parse(redis_server.url)
+        registry = RedisRegistry(address, prefix=prefix)
+        await registry.renew(dead, INFO, 10.0)
+
+        assert bury(address, prefix, dead, deadline_s=1.0)
+        assert not bury(address, prefix, dead, deadline_s=1.0)
+
+        leases = await registry.look()
+        assert dead in leases.tombstones
+        assert leases.workers[dead][0] == 0
+        assert await registry.claim(dead)
+        await registry.aclose()
+
+    async def test_a_worker_that_left_is_not_buried(self, redis_server: RedisServer) -> None:
+        address = parse(redis_server.url)
+        assert not bury(address, f"bury{next(_prefixes)}", new_worker_id(), deadline_s=1.0)
+
+    async def test_a_claim_ends_so_that_a_dead_sweeper_is_replaced(
+        self, redis_server: RedisServer
+    ) -> None:
+        prefix, dead = f"claim{next(_prefixes)}", new_worker_id()
+        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        await registry.renew(dead, INFO, SOON_S)
+        await ended(registry, dead)
+        assert await registry.claim(dead)
+        with redis_server.client() as admin:
+            admin.zadd(keys.workers(prefix), {dead: 1.0})  # the claim has run out
+
+        assert await registry.claim(dead)
+        await registry.aclose()
+
+    async def test_an_old_tombstone_is_shown_while_its_worker_is_unswept(
+        self, redis_server: RedisServer
+    ) -> None:
+        prefix, dead = f"old{next(_prefixes)}", new_worker_id()
+        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        with redis_server.client() as admin:
+            now_s, _ = admin.time()
+            admin.zadd(keys.workers(prefix), {dead: 1.0})
+            admin.zadd(keys.dead(prefix), {dead: (now_s - 3600) * 1000})
+
+        assert dead in (await registry.look()).tombstones
+        await registry.aclose()
+
+    async def test_what_is_not_a_worker_or_a_connection_is_skipped(
+        self, redis_server: RedisServer
+    ) -> None:
+        prefix, me = f"junk{next(_prefixes)}", new_worker_id()
+        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        with redis_server.client() as admin:
+            admin.zadd(keys.workers(prefix), {"not a worker": 9e15, me: 9e15})
+            admin.hset(keys.connections(prefix, me), mapping={"junk": "x", "revision": 3})
+            admin.hset(keys.connections(prefix, me), new_connection_id(me), b"\xc1 no msgpack")
+
+        leases = await registry.look()
+
+        assert list(leases.workers) == [me]
+        assert not leases.workers[me][1].handler
+        assert await entries(registry, me) == {}
+        await registry.aclose()
+
+    async def test_no_server_is_one_kind_of_error_everywhere(self, own_redis: RedisServer) -> None:
+        own_redis.kill()
+        address = parse(own_redis.url)
+        registry = RedisRegistry(address, prefix="x")
+        me = new_worker_id()
+        with pytest.raises(BrokerUnavailable):
+            await registry.renew(me, INFO, 10.0)
+        with pytest.raises(BrokerUnavailable):
+            await registry.write(me, 1, {})
+        with pytest.raises(BrokerUnavailable):
+            ping(address)
+        with pytest.raises(BrokerUnavailable):
+            bury(address, "x", me, deadline_s=1.0)
+        await registry.aclose()

@@ -251,6 +251,12 @@ def stamp(header: Header, body: bytes) -> bytes:
     return b"".join((_PAIR, _encode(header), body))
 
 
+def hint(sender: WorkerId, envelope: Envelope, version: int = VERSION) -> bytes:
+    """A whole batch of one envelope that belongs to no link: at most once, unacknowledged."""
+    header = Header(version, sender, 0, 0, 0, 0, False)
+    return stamp(header, join([encode(envelope, version)]))
+
+
 def read(payload: bytes) -> Batch | None:
     """The batch in ``payload``; None when not even its header can be read.
 

@@ -17,7 +17,6 @@ Pure: bytes, numbers and monotonic seconds in, batches out. No I/O and no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final
 
@@ -29,7 +28,6 @@ SILENCE_S: Final = 1.0
 LONGEST_SILENCE_S: Final = 4.0
 ASK_AGAIN_S: Final = 0.25
 NOBODY_S: Final = 0.1
-MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20
 
 NO_BODY: Final = b"\xdd\x00\x00\x00\x00"
 
@@ -98,11 +96,6 @@ class Link:
         Append a batch, if only an empty one, so that the peer learns it.
         """
         self._begin(now)
-
-    @property
-    def full(self) -> bool:
-        """At the bound: whoever feeds this link must stop reading."""
-        return self.unacknowledged_bytes >= MAX_UNACKNOWLEDGED_BYTES
 
     @property
     def idle(self) -> bool:
@@ -192,21 +185,24 @@ class Link:
     # Time
 
     def deadline(self) -> float | None:
-        """When ``due`` will next have something; None while nothing is owed."""
+        """When ``repeats`` or ``owes`` will next have something; None while nothing is owed."""
         if self._ask_due:
             return 0.0
         if self._ack_at is None or self._resend_at is None:
             return self._ack_at if self._resend_at is None else self._resend_at
         return min(self._ack_at, self._resend_at)
 
-    def due(self, now: float) -> Iterator[tuple[int, bytes]]:
-        """What must leave now: ``(number, body)`` of batches to repeat, or one bare acknowledgement.
+    def repeats(self, now: float) -> list[tuple[int, bytes]]:
+        """``(number, body)`` of what must be sent again now, each with ``header(number)``."""
+        if self._resend_at is None or now < self._resend_at:
+            return []
+        self._silence_s = min(2 * self._silence_s, LONGEST_SILENCE_S)
+        self._resend_at = now + self._silence_s
+        return list(self._unacknowledged)
 
-        Each is to be sent with ``header(number)``.
+    def owes(self, now: float) -> bool:
+        """Whether an acknowledgement or a question must go now, alone if nothing else does.
+
+        Alone it is ``NO_BODY`` with ``header(0)``.
         """
-        if self._resend_at is not None and now >= self._resend_at:
-            self._silence_s = min(2 * self._silence_s, LONGEST_SILENCE_S)
-            self._resend_at = now + self._silence_s
-            yield from tuple(self._unacknowledged)
-        if self._ask_due or (self._ack_at is not None and now >= self._ack_at):
-            yield 0, NO_BODY
+        return self._ask_due or (self._ack_at is not None and now >= self._ack_at)

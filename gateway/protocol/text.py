@@ -24,8 +24,12 @@ class Codec(Protocol):
     """How one connection's answers are written down.
 
     ``failed`` returns the text that tells a client of a failed handler, or None where the codec
-    has no words for it and the connection must be closed.
+    has no words for it and the connection must be closed. ``goodbye`` is the last message before
+    the server closes.
     """
+
+    name: str
+    goodbye: str | None
 
     def greeting(self, connection: ConnectionId) -> str | None: ...
 
@@ -36,6 +40,9 @@ class Codec(Protocol):
 
 class PlainText:
     """The handler's text as it is."""
+
+    name = "text"
+    goodbye = GOODBYE
 
     def greeting(self, connection: ConnectionId) -> None:  # noqa: ARG002 (the codec's shape)
         return None
@@ -50,6 +57,9 @@ class PlainText:
 class Trace:
     """``{"connection", "worker"}`` first, then ``{"text", "handled_by", "attempt"}`` a reply."""
 
+    name = "trace"
+    goodbye = None  # every message of this codec is JSON; the close frame says it
+
     def greeting(self, connection: ConnectionId) -> str:
         return json.dumps({"connection": connection, "worker": owner_of(connection)})
 
@@ -60,12 +70,10 @@ class Trace:
         return json.dumps({"error": error.reason})
 
 
-def text_frame(text: str) -> bytes:
-    """One unfragmented, unmasked text frame (RFC 6455 section 5.2)."""
-    payload = text.encode()
-    length = len(payload)
+def frame_header(length: int) -> bytes:
+    """The header of one unfragmented, unmasked text frame (RFC 6455 section 5.2)."""
     if length < 126:
-        return bytes((_FIN | TEXT_OPCODE, length)) + payload
+        return bytes((_FIN | TEXT_OPCODE, length))
     if length < 1 << 16:
-        return bytes((_FIN | TEXT_OPCODE, 126)) + length.to_bytes(2, "big") + payload
-    return bytes((_FIN | TEXT_OPCODE, 127)) + length.to_bytes(8, "big") + payload
+        return bytes((_FIN | TEXT_OPCODE, 126)) + length.to_bytes(2, "big")
+    return bytes((_FIN | TEXT_OPCODE, 127)) + length.to_bytes(8, "big")

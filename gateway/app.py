@@ -1,0 +1,225 @@
+"""What an application imports: ``Gateway``; and the ASGI application around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from gateway import metrics
+from gateway.broker.base import Broker
+from gateway.broker.memory import MemoryBroker
+from gateway.broker.redis import RedisBroker
+from gateway.config import Settings, current
+from gateway.edge.admission import NOT_RUNNING, WRONG_HOST
+from gateway.edge.endpoint import deny
+from gateway.errors import NotRunning
+from gateway.handlers.echo import echo
+from gateway.handlers.table import Handlers, OnConnect, OnDisconnect, OnMessage
+from gateway.health import FOLDER_VARIABLE, PortHealth
+from gateway.protocol.ids import WorkerId, is_worker_id
+from gateway.redis_support.address import parse
+from gateway.registry.base import Registry
+from gateway.registry.memory import MemoryRegistry
+from gateway.registry.redis import RedisRegistry
+from gateway.worker import Worker
+
+log = structlog.stdlib.get_logger(__name__)
+
+WORKER_ID_VARIABLE: Final = "GATEWAY_WORKER_ID"
+running: list[Worker] = []
+"""The workers of this process. Usually one; a server drains them before it closes sockets."""
+
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_TYPES: Final = {
+    "index.html": "text/html; charset=utf-8",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+}
+
+
+class Gateway:
+    """An application's handlers, and the gateway that runs them.
+
+    Run it with ``gateway serve module:attribute``, or inside an existing application::
+
+        Starlette(lifespan=gateway.lifespan, routes=[Mount("/ws", gateway.asgi())])
+
+    Args:
+        settings: For tests; otherwise the settings of the process are used.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.handlers = Handlers()
+        self._settings = settings
+        self._worker: Worker | None = None
+        self._told_not_running = False
+
+    @property
+    def worker(self) -> Worker:
+        """The worker of this process.
+
+        Raises:
+            NotRunning: Outside of the lifespan.
+        """
+        if self._worker is None:
+            raise NotRunning
+        return self._worker
+
+    def on_message(self, handler: OnMessage) -> OnMessage:
+        """Call ``handler`` with every message; what it returns is sent back, None sends nothing.
+
+        Messages of one connection are handled one at a time, in order. A handler runs once while
+        workers live, and perhaps again, with the same ``message.id``, when one dies. One that raises or takes
+        longer than ``GATEWAY_HANDLER_SECONDS`` closes its connection with 1011.
+        """
+        return self.handlers.set("on_message", handler)
+
+    def on_connect(self, handler: OnConnect) -> OnConnect:
+        """Call ``handler`` before a socket is accepted. It may return who the user is.
+
+        ``raise Refused(code, reason)`` accepts the socket and closes it with this code, since a
+        browser shows a page no HTTP status. Any other error answers the handshake with 500.
+        """
+        return self.handlers.set("on_connect", handler)
+
+    def on_disconnect(self, handler: OnDisconnect) -> OnDisconnect:
+        """Call ``handler`` after a socket has ended: at least once, also when its worker died.
+
+        After a worker's death the connection has its id, user, address and user agent only.
+        """
+        return self.handlers.set("on_disconnect", handler)
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
+        """Run this process's worker. A lifespan for Starlette, FastAPI and the like."""
+        settings = self._settings or current()
+        broker, registry = broker_and_registry(settings)
+        folder = os.environ.get(FOLDER_VARIABLE)
+        worker = Worker(
+            settings,
+            self.handlers,
+            broker,
+            registry,
+            health=PortHealth(Path(folder) if folder else None),
+            me=_given_worker_id(),
+        )
+        async with worker.running():
+            self._worker = worker
+            running.append(worker)
+            try:
+                yield
+            finally:
+                running.remove(worker)
+                self._worker = None
+
+    def asgi(self) -> ASGIApp:
+        """The gateway's routes as an ASGI application, to be mounted under a lifespan of its own."""
+        return Starlette(routes=self._routes())
+
+    def _routes(self) -> list[BaseRoute]:
+        return [
+            WebSocketRoute("/communicate", self._communicate),
+            Route("/livez", _livez),
+            Route("/readyz", self._readyz),
+            Route("/metrics", _metrics),
+            *(
+                Route("/" if name == "index.html" else f"/{name}", self._page(name))
+                for name in _PAGE_TYPES
+            ),
+        ]
+
+    async def _communicate(self, websocket: WebSocket) -> None:
+        if self._worker is not None:
+            await self._worker.endpoint.serve(websocket)
+            return
+        if not self._told_not_running:
+            self._told_not_running = True
+            log.error(str(NotRunning()))
+        await deny(websocket, NOT_RUNNING)
+
+    async def _readyz(self, request: Request) -> Response:  # noqa: ARG002
+        if self._worker is not None and self._worker.port_ready:
+            return PlainTextResponse("ready\n")
+        return PlainTextResponse("not ready\n", 503, {"retry-after": "1"})
+
+    def _page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+        body = files("gateway.page").joinpath(name).read_bytes()
+        headers = {
+            "content-security-policy": PAGE_POLICY,
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+            "cache-control": "no-cache",
+        }
+
+        async def serve(request: Request) -> Response:
+            worker = self._worker
+            if worker is not None and not worker.admission.host_allowed(
+                request.headers.get("host", "")
+            ):
+                return PlainTextResponse(WRONG_HOST.text + "\n", WRONG_HOST.status)
+            return Response(body, headers=headers, media_type=_PAGE_TYPES[name])
+
+        return serve
+
+
+async def _livez(request: Request) -> Response:  # noqa: ARG001
+    return PlainTextResponse("alive\n")
+
+
+async def _metrics(request: Request) -> Response:  # noqa: ARG001
+    return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+
+def create_app(gateway: Gateway, settings: Settings | None = None) -> Starlette:
+    """The whole ASGI application of one gateway, with its lifespan."""
+    settings = settings or current()
+    middleware = []
+    if settings.trusted_proxies:
+        middleware.append(Middleware(_proxy_headers, list(settings.trusted_proxies)))
+    return Starlette(routes=gateway._routes(), lifespan=gateway.lifespan, middleware=middleware)  # noqa: SLF001
+
+
+def _proxy_headers(app: ASGIApp, trusted: list[str]) -> Any:
+    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+    return ProxyHeadersMiddleware(app, trusted_hosts=trusted)  # type: ignore[arg-type]
+
+
+def echo_gateway() -> Gateway:
+    """The built-in application: every line comes back."""
+    gateway = Gateway()
+    gateway.on_message(echo)
+    return gateway
+
+
+def broker_and_registry(settings: Settings) -> tuple[Broker, Registry]:
+    """What these settings name: Redis, or the memory of this one process."""
+    if not settings.redis_url:
+        return MemoryBroker(), MemoryRegistry()
+    address = parse(settings.redis_url.reveal())
+    return (
+        RedisBroker(address, name="gateway"),
+        RedisRegistry(address, prefix=settings.redis_prefix),
+    )
+
+
+def _given_worker_id() -> WorkerId | None:
+    """The id that the supervisor chose, so that it can bury this process. Used once."""
+    given = os.environ.pop(WORKER_ID_VARIABLE, "")
+    return WorkerId(given) if is_worker_id(given) else None

@@ -1,0 +1,187 @@
+"""The command ``gateway``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from gateway.config import Loaded, Settings, load
+from gateway.errors import BrokerUnavailable, ConfigError
+
+app = typer.Typer(
+    name="gateway",
+    help="A horizontally scaled, broker-backed WebSocket gateway.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file of settings. [env: GATEWAY_CONFIG]")
+]
+
+
+def _flag(kind: Any, name: str, metavar: str | None = None) -> Any:
+    """An option for a setting: its help is the setting's, and parsing is left to ``config``."""
+    spec = next(spec for spec in fields(Settings) if spec.name == name)
+    meaning, allowed = spec.metadata["meaning"], spec.metadata["allowed"]
+    flag = "--" + name.replace("_", "-")
+    return Annotated[
+        kind,
+        typer.Option(
+            flag,
+            metavar=metavar,
+            help=f"{meaning} [{allowed}; env: GATEWAY_{name.upper()}]",
+            show_default=False,
+        ),
+    ]
+
+
+@app.command()
+def serve(
+    application: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODULE:ATTRIBUTE]", help="The application; else the echo."),
+    ] = None,
+    host: _flag(str | None, "host") = None,  # type: ignore[valid-type]
+    port: _flag(str | None, "port", "N") = None,  # type: ignore[valid-type]
+    workers: _flag(str | None, "workers", "N") = None,  # type: ignore[valid-type]
+    role: _flag(str | None, "role") = None,  # type: ignore[valid-type]
+    redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
+    drain_seconds: _flag(str | None, "drain_seconds", "S") = None,  # type: ignore[valid-type]
+    log_level: _flag(str | None, "log_level") = None,  # type: ignore[valid-type]
+    reload: Annotated[
+        bool | None, typer.Option("--reload", help="Start workers anew when code changes.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Run workers on one port, under a supervisor, with a broker of their own if need be."""
+    from gateway.serve import serve as serve_settings  # noqa: PLC0415 (keeps the others quick)
+
+    flags = {
+        "app": application,
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "role": role,
+        "redis_url": redis_url,
+        "drain_seconds": drain_seconds,
+        "log_level": log_level,
+        "reload": reload,
+    }
+    serve_settings(_load(flags, config).settings)
+
+
+@app.command("config")
+def show_config(config: ConfigFile = None) -> None:
+    """Print every effective setting and where it comes from."""
+    loaded = _load({}, config)
+    for spec in fields(Settings):
+        value = getattr(loaded.settings, spec.name)
+        print(f"{spec.name:<28} {_shown(value):<24} {loaded.sources[spec.name]}")
+
+
+@app.command()
+def workers(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List the workers that live."""
+    from gateway import listing  # noqa: PLC0415
+
+    rows = asyncio.run(listing.workers(*_registry()))
+    _print_rows(rows, as_json=as_json)
+
+
+@app.command()
+def connections(
+    worker: Annotated[str | None, typer.Option(help="Only those of this worker.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List the connections of the registry."""
+    from gateway import listing  # noqa: PLC0415
+
+    rows = asyncio.run(listing.connections(*_registry(), worker=worker))
+    _print_rows(rows, as_json=as_json)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """A horizontally scaled, broker-backed WebSocket gateway."""
+    if version:
+        from gateway import __version__  # noqa: PLC0415
+
+        print(f"gateway {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """The entry point: every expected failure is one line and an exit code."""
+    if sys.platform == "win32":
+        _fail("gateway needs a POSIX system: on Windows use WSL or docker compose", 1)
+    try:
+        app()
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except BrokerUnavailable as error:
+        _fail(str(error), 1)
+
+
+def _load(flags: dict[str, Any], file: Path | None) -> Loaded:
+    return load(os.environ, flags=flags, file=file)
+
+
+def _registry() -> tuple[str, str]:
+    """Where the registry is: the settings' Redis, else that of the one running gateway."""
+    from gateway.runfolder import running_gateways  # noqa: PLC0415
+
+    settings = load(os.environ).settings
+    if settings.redis_url:
+        return settings.redis_url.reveal(), settings.redis_prefix
+    running = list(running_gateways())
+    if not running:
+        raise ConfigError("no gateway of this user runs here: set GATEWAY_REDIS_URL")
+    if len({run.redis_url for run in running}) > 1:
+        ports = ", ".join(str(run.port) for run in running)
+        raise ConfigError(f"several gateways run here (ports {ports}): set GATEWAY_REDIS_URL")
+    return running[0].redis_url, running[0].redis_prefix
+
+
+def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))
+        return
+    if not rows:
+        print("none")
+        return
+    names = list(rows[0])
+    table = [names, *([_shown(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(names))]
+    for line in table:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == ():
+        return "-"
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value) or "-"
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"gateway: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,312 @@
+"""The operator's settings: read once, checked at start, then immutable.
+
+Each comes from the first of these that has it: the command line, a ``GATEWAY_…`` variable, the TOML
+file, the default. docs/reference/configuration.md lists them all; a test compares.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.errors import ConfigError
+
+PREFIX: Final = "GATEWAY_"
+CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
+
+Parser = Callable[[str, object], Any]  # (name shown to the operator, raw value) -> value
+
+
+class Secret(str):
+    """A value that is never shown."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def reveal(self) -> str:
+        return str.__str__(self)
+
+    def __str__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+
+def _number(kind: type, low: float, high: float, unit: str) -> Parser:
+    def parse(name: str, raw: object) -> Any:
+        try:
+            value = kind(raw) if not isinstance(raw, bool) else None
+        except (TypeError, ValueError):
+            value = None
+        if value is None:
+            raise ConfigError(f"{name}={raw} is not {_article(kind)} of {unit}{_hint(raw)}")
+        if not low <= value <= high:
+            raise ConfigError(f"{name}={raw} is outside {low:g} to {high:g} {unit}")
+        return value
+
+    return parse
+
+
+def _article(kind: type) -> str:
+    return "a whole number" if kind is int else "a number"
+
+
+def _hint(raw: object) -> str:
+    if str(raw).startswith("tcp://"):
+        return " (Kubernetes sets it for a service of this name: set enableServiceLinks: false)"
+    return ""
+
+
+def _optional(parser: Parser) -> Parser:
+    def parse(name: str, raw: object) -> Any:
+        return None if raw in ("", "off", None) else parser(name, raw)
+
+    return parse
+
+
+def _choice(*choices: str) -> Parser:
+    def parse(name: str, raw: object) -> str:
+        if raw not in choices:
+            raise ConfigError(f"{name}={raw} is not one of {', '.join(choices)}")
+        return str(raw)
+
+    return parse
+
+
+def _switch(name: str, raw: object) -> bool:
+    text = str(raw).lower()
+    if text in ("1", "true", "yes", "on"):
+        return True
+    if text in ("0", "false", "no", "off", ""):
+        return False
+    raise ConfigError(f"{name}={raw} is not one of on, off")
+
+
+def _text(name: str, raw: object) -> str:
+    if not isinstance(raw, str):
+        raise ConfigError(f"{name}={raw} is not a text")
+    return raw
+
+
+def _secret(name: str, raw: object) -> Secret:
+    return Secret(_text(name, raw))
+
+
+def _list(name: str, raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    if isinstance(raw, list) and all(isinstance(part, str) for part in raw):
+        return tuple(raw)
+    raise ConfigError(f"{name}={raw} is not a list of texts")
+
+
+def _prefix(name: str, raw: object) -> str:
+    text = _text(name, raw)
+    if not text or not text.replace("-", "").replace("_", "").isalnum() or not text.isascii():
+        raise ConfigError(f"{name}={raw} is not letters, digits, - and _")
+    return text
+
+
+def _setting(default: Any, parser: Parser, allowed: str, meaning: str) -> Any:
+    return field(
+        default=default, metadata={"parser": parser, "allowed": allowed, "meaning": meaning}
+    )
+
+
+def _integer(default: int, low: int, high: int, unit: str, meaning: str) -> Any:
+    parser = _number(int, low, high, unit)
+    return _setting(default, parser, f"{low} to {high} {unit}", meaning)
+
+
+def _seconds(default: float, low: float, high: float, meaning: str) -> Any:
+    parser = _number(float, low, high, "seconds")
+    return _setting(default, parser, f"{low:g} to {high:g} seconds", meaning)
+
+
+def _limit(low: int, high: int, unit: str, meaning: str) -> Any:
+    parser = _optional(_number(int, low, high, unit))
+    return _setting(None, parser, f"off, or {low} to {high} {unit}", meaning)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, checked."""
+
+    app: str = _setting(
+        "", _text, "MODULE:ATTRIBUTE", "The application; the built-in echo when empty."
+    )
+    host: str = _setting("127.0.0.1", _text, "an address", "Where to listen.")
+    port: int = _integer(8000, 0, 65535, "(0: any free port)", "Where to listen.")
+    workers: int = _integer(1, 1, 256, "processes", "Worker processes of this port.")
+    role: str = _setting(
+        "both",
+        _choice("both", "edge", "handler"),
+        "both, edge, handler",
+        "Hold sockets, run handlers, or both.",
+    )
+    reload: bool = _setting(
+        False, _switch, "on, off", "Start workers anew when code changes. For development."
+    )
+    redis_url: Secret = _setting(
+        Secret(""),
+        _secret,
+        "redis://, rediss:// or unix://",
+        "The broker. Empty: `gateway serve` starts a private one.",
+    )
+    redis_prefix: str = _setting(
+        "gw", _prefix, "letters, digits, - and _", "Begins every key and channel."
+    )
+    redis_bin: str = _setting(
+        "", _text, "a path", "The server to embed; else the one on PATH, else the bundled one."
+    )
+    log_level: str = _setting(
+        "info",
+        _choice("debug", "info", "warning", "error"),
+        "debug, info, warning, error",
+        "The least level that is logged.",
+    )
+    log_errors: str = _setting(
+        "type",
+        _choice("type", "full"),
+        "type, full",
+        "Of an exception, log its type and where it was raised, or its message as well.",
+    )
+    trace: bool = _setting(
+        False, _switch, "on, off", "Offer the subprotocol gateway.trace.v1. It shows topology."
+    )
+    message_bytes: int = _integer(
+        65536, 1, 1_000_000, "bytes", "The longest message of a client. Past it: close 1009."
+    )
+    messages_per_second: int | None = _limit(
+        1, 100_000, "messages/s", "Of one connection. Past it: close 3013."
+    )
+    max_connections: int = _integer(
+        15000, 1, 1_000_000, "connections", "Of one worker. Past it: 503."
+    )
+    max_connections_per_address: int | None = _limit(
+        1, 1_000_000, "connections", "Of one client address at one worker. Past it: 429."
+    )
+    handshakes_per_second: int | None = _limit(
+        1, 100_000, "handshakes/s", "Of one worker. Past it: 429."
+    )
+    handshake_seconds: float = _seconds(
+        10.0, 0.1, 300, "Until a request's head must be complete. Past it: closed."
+    )
+    outbox_bytes: int = _integer(
+        1 << 20, 1024, 1 << 30, "bytes", "Waiting for one slow socket. Past it: abort, 3008."
+    )
+    stall_seconds: float = _seconds(
+        10.0, 0.1, 300, "Without progress of a socket that has bytes waiting. Past it: abort, 3008."
+    )
+    handler_seconds: float = _seconds(
+        30.0, 0.1, 3600, "For one handler, and for a message to find one. Past it: an error."
+    )
+    handler_concurrency: int = _integer(
+        1000, 1, 100_000, "handlers", "At once in one worker. Past it: they wait."
+    )
+    lease_seconds: float = _seconds(10.0, 1, 300, "How long a silent worker is believed to live.")
+    drain_seconds: float = _seconds(30.0, 0, 3600, "For a worker to leave on purpose.")
+    allowed_origins: tuple[str, ...] = _setting(
+        (),
+        _list,
+        "origins, or *",
+        "Pages that may connect. Empty: those of the same host.",
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), _list, "host names", "What a Host header may say. Empty: anything."
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        _list,
+        "addresses, networks, or *",
+        "Proxies whose X-Forwarded-For and -Proto are believed. Empty: none.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each of them came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def load(
+    environment: Mapping[str, str],
+    *,
+    flags: Mapping[str, object] | None = None,
+    file: Path | None = None,
+) -> Loaded:
+    """Read every setting from where it is set.
+
+    Args:
+        environment: Usually ``os.environ``.
+        flags: Settings given on the command line, by name; None is not given.
+        file: A TOML file; None takes the one that ``GATEWAY_CONFIG`` names, if any.
+
+    Raises:
+        ConfigError: Names the setting, its value and what would be right.
+    """
+    if file is None and environment.get(CONFIG_VARIABLE):
+        file = Path(environment[CONFIG_VARIABLE])
+    from_file = _read_file(file) if file is not None else {}
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for spec in fields(Settings):
+        name, parse = spec.name, spec.metadata["parser"]
+        if name in given:
+            shown, raw, source = "--" + name.replace("_", "-"), given[name], "flag"
+        elif variable(name) in environment:
+            shown, raw, source = variable(name), environment[variable(name)], variable(name)
+        elif name in from_file:
+            shown, raw, source = name, from_file[name], str(file)
+        else:
+            sources[name] = "default"
+            continue
+        values[name] = parse(shown, raw)
+        sources[name] = source
+    return Loaded(Settings(**values), sources)
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+    names = {spec.name for spec in fields(Settings)}
+    for key in content:
+        if key not in names:
+            close = difflib.get_close_matches(key, names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ConfigError(f"{file}: there is no setting {key}{hint}")
+    return content
+
+
+_chosen: Settings | None = None
+
+
+def choose(settings: Settings) -> None:
+    """Make these the settings of this process and of those it forks (``gateway serve``)."""
+    global _chosen  # noqa: PLW0603 (once, before anything runs)
+    _chosen = settings
+
+
+def current() -> Settings:
+    """The settings of this process: the chosen ones, else those of its environment."""
+    return _chosen if _chosen is not None else load(os.environ).settings

@@ -1,0 +1,209 @@
+"""Handing a client's messages to the worker whose handlers shall run, and believing its answers.
+
+The edge decides. It picks the handling worker of each of its connections, keeps what is unanswered,
+and gives it to another worker only when that one is gone. Different views of the set of workers on
+different edges are harmless: only its own edge dispatches a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from gateway.links import Links
+from gateway.metrics import Counters
+from gateway.protocol.conversation import Conversation, Event, Pending
+from gateway.protocol.envelope import (
+    Answer,
+    Dispatch,
+    DispatchConnect,
+    DispatchDisconnect,
+    Facts,
+    Failed,
+    Forget,
+    Introduce,
+)
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.members import Members
+from gateway.protocol.rendezvous import pick
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Party(Protocol):
+    """Whoever has something handled: a connection, or what a sweep found of one."""
+
+    @property
+    def id(self) -> ConnectionId: ...
+
+    @property
+    def facts(self) -> Facts: ...
+
+    def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
+        """The oldest unanswered event has its answer."""
+        ...
+
+    def unhandled(self, pending: Pending) -> None:
+        """An event has had its last attempt, or nobody came to handle it in time."""
+        ...
+
+
+class Desk:
+    """The dispatcher's notes on one party. The party holds it and hands it in with every call."""
+
+    __slots__ = ("conversation", "generation", "introduced_to", "party", "target")
+
+    def __init__(self, party: Party) -> None:
+        self.party = party
+        self.conversation = Conversation()
+        self.target: WorkerId | None = None
+        self.generation = -1
+        self.introduced_to: WorkerId | None = None
+
+
+class Dispatcher:
+    """All desks of one worker.
+
+    Args:
+        patience_s: What waits longer than this while no handler worker lives is unhandled.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        links: Links,
+        counters: Counters,
+        *,
+        patience_s: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._members = members
+        self._links = links
+        self._counters = counters
+        self._patience_s = patience_s
+        self._now = now
+        self._desks: dict[ConnectionId, Desk] = {}
+        self._blocked: dict[ConnectionId, Desk] = {}
+
+    def __len__(self) -> int:
+        """How many parties have a desk."""
+        return len(self._desks)
+
+    @property
+    def unanswered(self) -> int:
+        return sum(len(desk.conversation) for desk in self._desks.values())
+
+    def open(self, party: Party) -> Desk:
+        desk = Desk(party)
+        self._desks[party.id] = desk
+        return desk
+
+    def close(self, desk: Desk) -> None:
+        """The party wants nothing more; what it is still owed is dropped when it comes."""
+        self._desks.pop(desk.party.id, None)
+        self._blocked.pop(desk.party.id, None)
+        if desk.introduced_to is not None:
+            self._links.send(desk.introduced_to, Forget(desk.party.id))
+
+    def read(
+        self, desk: Desk, event: Event, text: str = "", *, size_bytes: int = 0, close_code: int = 0
+    ) -> None:
+        """Take the next event of a party and dispatch it as soon as it may be."""
+        desk.conversation.read(
+            event, text, size_bytes=size_bytes, now=self._now(), close_code=close_code
+        )
+        self.pump(desk)
+
+    def settle(self, desk: Desk, worker: WorkerId, answer: Answer) -> None:
+        """An answer has come in for this party. A stale one is dropped."""
+        pending = desk.conversation.settle(worker, answer.number, answer.attempt)
+        if pending is None:
+            log.debug("stale answer", connection_id=desk.party.id, from_worker=worker)
+            return
+        outcome = "failed" if isinstance(answer, Failed) else "answered"
+        self._counters.dispatches[self._path(worker), outcome] += 1
+        desk.party.answered(pending, answer, worker)
+        if desk.conversation.waiting:
+            self.pump(desk)
+
+    def pump(self, desk: Desk) -> None:
+        """Dispatch what may be dispatched now."""
+        conversation = desk.conversation
+        target = self._target(desk)
+        if target is not None and self._links.full(target):
+            target = None
+        released = conversation.release(target)
+        if released and target is not None:
+            if desk.introduced_to != target:
+                self._introduce(desk, target)
+            for pending in released:
+                self._links.send(target, _envelope(desk.party.id, pending))
+        if conversation.waiting:
+            self._blocked[desk.party.id] = desk
+        else:
+            self._blocked.pop(desk.party.id, None)
+
+    # What happens to workers
+
+    def worker_gone(self, worker: WorkerId) -> None:
+        """``worker`` is dead, or has given up its link: what it owes is handed to others."""
+        for desk in list(self._desks.values()):
+            if desk.introduced_to == worker:
+                desk.introduced_to = None
+            moved, spent = desk.conversation.take_back(worker)
+            if moved:
+                self._counters.dispatches[self._path(worker), "moved"] += moved
+                for pending in spent:
+                    desk.party.unhandled(pending)
+                self.pump(desk)
+
+    def workers_changed(self) -> None:
+        """Others may handle what waits."""
+        for desk in list(self._blocked.values()):
+            self.pump(desk)
+
+    def relieved(self, worker: WorkerId) -> None:
+        """The link to ``worker`` takes envelopes again."""
+        for desk in list(self._blocked.values()):
+            if desk.target == worker:
+                self.pump(desk)
+
+    def give_up_waiting(self) -> None:
+        """Called now and then: with nobody to handle them, messages wait only so long."""
+        if self._members.handlers:
+            return
+        before = self._now() - self._patience_s
+        for desk in list(self._blocked.values()):
+            for pending in desk.conversation.expire(before):
+                desk.party.unhandled(pending)
+
+    def _target(self, desk: Desk) -> WorkerId | None:
+        if desk.generation != self._members.generation:
+            desk.generation = self._members.generation
+            desk.target = pick(desk.party.id, self._members.handlers)
+        return desk.target
+
+    def _introduce(self, desk: Desk, target: WorkerId) -> None:
+        if desk.introduced_to is not None:
+            self._links.send(desk.introduced_to, Forget(desk.party.id))
+        desk.introduced_to = target
+        self._links.send(target, Introduce(desk.party.id, desk.party.facts))
+
+    def _path(self, worker: WorkerId) -> str:
+        return "local" if worker == self._members.me else "remote"
+
+
+def _envelope(
+    connection: ConnectionId, pending: Pending
+) -> Dispatch | DispatchConnect | DispatchDisconnect:
+    match pending.event:
+        case Event.MESSAGE:
+            return Dispatch(connection, pending.number, pending.attempt, pending.text)
+        case Event.CONNECT:
+            return DispatchConnect(connection, pending.number, pending.attempt)
+        case Event.DISCONNECT:
+            return DispatchDisconnect(
+                connection, pending.number, pending.attempt, pending.close_code, pending.text
+            )

@@ -1,0 +1,1 @@
+"""The client's side: handshakes, sockets, and one ``ClientConnection`` for each."""

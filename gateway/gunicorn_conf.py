@@ -1,0 +1,55 @@
+"""``gunicorn -c python:gateway.gunicorn_conf gateway.asgi:app``: gunicorn's own command line.
+
+Settings are those of the environment. gunicorn's flags win over what is set here, ``--workers`` and
+``--bind`` for instance.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gateway.runfolder import make_run_folder, remove_run_folder, worker_died
+
+_run_folder = make_run_folder()
+
+from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
+from gateway.config import current  # noqa: E402
+from gateway.log import configure  # noqa: E402
+from gateway.redis_support.address import parse  # noqa: E402
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+
+    from gateway.server import GatewayWorker
+
+_settings = current()
+configure(_settings.log_level, _settings.log_errors)
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.workers
+worker_class = "gateway.server.GatewayWorker"
+logger_class = supervisor.Logger
+graceful_timeout = int(_settings.drain_seconds) + supervisor.AFTER_DRAIN_S
+timeout = supervisor.SILENT_WORKER_S
+control_socket_disable = True
+
+
+def on_starting(server: Arbiter) -> None:
+    if server.cfg.workers > 1 and not _settings.redis_url:
+        print(  # noqa: T201
+            f"{server.cfg.workers} workers need a broker in common: set GATEWAY_REDIS_URL, "
+            "or use `gateway serve`, which brings one",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+
+
+def child_exit(server: Arbiter, worker: GatewayWorker) -> None:  # noqa: ARG001
+    worker_died(_run_folder, worker.pid)
+    if _settings.redis_url:
+        supervisor.bury_child(parse(_settings.redis_url.reveal()), _settings, worker)
+
+
+def on_exit(server: Arbiter) -> None:  # noqa: ARG001
+    remove_run_folder(_run_folder)

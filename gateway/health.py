@@ -1,0 +1,53 @@
+"""Whether the workers of this port live and are ready, told by any of them.
+
+Workers of one port share a folder, made by their supervisor. Each touches a file there about once a
+second while it is ready; so whichever worker is asked knows of all.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+FOLDER_VARIABLE: Final = "GATEWAY_RUN_FOLDER"
+FRESH_S: Final = 5.0
+
+
+class PortHealth:
+    """Readiness of all workers of one port.
+
+    Args:
+        folder: Shared by them; None for a worker that is alone.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = folder / f"ready-{os.getpid()}" if folder is not None else None
+        self._folder = folder
+        self._ready = False
+
+    def report(self, *, ready: bool) -> None:
+        """This worker's own state; call it about once a second."""
+        self._ready = ready
+        if self._file is None:
+            return
+        if ready:
+            self._file.touch()
+        else:
+            self._file.unlink(missing_ok=True)
+
+    def any_ready(self) -> bool:
+        if self._ready:
+            return True
+        if self._folder is None:
+            return False
+        oldest = time.time() - FRESH_S
+        return any(_fresh(file, oldest) for file in self._folder.glob("ready-*"))
+
+
+def _fresh(file: Path, oldest: float) -> bool:
+    try:
+        return file.stat().st_mtime >= oldest
+    except OSError:
+        return False

@@ -1,0 +1,68 @@
+"""This worker's connections, by id.
+
+A class, not an interface: there is one hub, it is memory, and tests use it as is. ``Member`` exists
+so that what carries messages does not import what holds sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Protocol
+
+from gateway.protocol.envelope import Answer
+from gateway.protocol.ids import ConnectionId, WorkerId
+
+
+class Member(Protocol):
+    """One connection, as those who carry messages see it. Nothing here waits."""
+
+    @property
+    def id(self) -> ConnectionId: ...
+
+    def settle(self, worker: WorkerId, answer: Answer) -> None:
+        """An answer of ``worker`` has come, perhaps a stale one."""
+        ...
+
+    def flush(self) -> None:
+        """Write what was collected since ``Hub.flush_later``, in one go."""
+        ...
+
+
+class Hub:
+    """Not safe for use from several threads."""
+
+    def __init__(self) -> None:
+        self._members: dict[ConnectionId, Member] = {}
+        self._unflushed: list[Member] = []
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Member]:
+        """All members at this moment; they may be added and removed meanwhile."""
+        return iter(list(self._members.values()))
+
+    def add(self, member: Member) -> None:
+        self._members[member.id] = member
+
+    def remove(self, connection: ConnectionId) -> None:
+        self._members.pop(connection, None)
+
+    def get(self, connection: ConnectionId) -> Member | None:
+        return self._members.get(connection)
+
+    def flush_later(self, member: Member) -> None:
+        """``member`` has collected its first frame since it was flushed; flush it at the end.
+
+        The end is that of the run of deliveries that is being worked off: all frames that it has
+        for one connection leave in one write.
+        """
+        if not self._unflushed:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unflushed.append(member)
+
+    def _flush(self) -> None:
+        unflushed, self._unflushed = self._unflushed, []
+        for member in unflushed:
+            member.flush()

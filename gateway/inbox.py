@@ -1,0 +1,100 @@
+"""What arrives at a worker, and who it is for. Nothing here waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from gateway.broker.base import Resync
+from gateway.handlers.runner import Runner
+from gateway.hub import Hub
+from gateway.links import Links
+from gateway.metrics import Counters
+from gateway.protocol.envelope import (
+    Admitted,
+    Arrived,
+    Canary,
+    Dispatch,
+    DispatchConnect,
+    DispatchDisconnect,
+    Envelope,
+    Failed,
+    Forget,
+    Gone,
+    Introduce,
+    Leaving,
+    Reply,
+    Turned,
+)
+from gateway.protocol.ids import WorkerId
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class News(Protocol):
+    """Who wants to hear of workers and canaries."""
+
+    def canary_back(self, token: int) -> None: ...
+
+    def worker_news(self, envelope: Arrived | Leaving | Gone) -> None: ...
+
+
+class Inbox:
+    """The receiver of a worker's subscriptions (``gateway.broker.base.Receiver``)."""
+
+    def __init__(
+        self,
+        links: Links,
+        hub: Hub,
+        runner: Runner,
+        news: News,
+        counters: Counters,
+        *,
+        heard: Callable[[], None],
+    ) -> None:
+        self._links = links
+        self._hub = hub
+        self._runner = runner
+        self._news = news
+        self._counters = counters
+        self._heard = heard
+        links.deliver = self.deliver
+
+    def on_deliveries(self, deliveries: Sequence[tuple[str, bytes]]) -> None:
+        self._heard()
+        for _, payload in deliveries:
+            self._links.receive(payload)
+
+    def on_resync(self, resync: Resync) -> None:
+        """Batches may be missing: peers are asked, and nobody above the links notices."""
+        self._counters.resyncs += 1
+        self._links.resync()
+
+    def deliver(self, peer: WorkerId, envelopes: Sequence[Envelope]) -> None:
+        """Hand out what ``peer`` sent. An envelope that breaks its receiver harms no other."""
+        for envelope in envelopes:
+            try:
+                self._hand_out(peer, envelope)
+            except Exception:
+                self._counters.unreadable += 1
+                log.exception("envelope failed", kind=type(envelope).__name__, from_worker=peer)
+
+    def _hand_out(self, peer: WorkerId, envelope: Envelope) -> None:
+        match envelope:
+            case Reply() | Failed() | Admitted() | Turned():
+                member = self._hub.get(envelope.connection)
+                if member is not None:
+                    member.settle(peer, envelope)
+            case Dispatch() | DispatchConnect() | DispatchDisconnect():
+                self._runner.dispatch(peer, envelope)
+            case Introduce():
+                self._runner.introduce(peer, envelope)
+            case Forget():
+                self._runner.forget(peer, envelope)
+            case Canary():
+                if peer == self._links.me:
+                    self._news.canary_back(envelope.token)
+            case Arrived() | Leaving() | Gone():
+                self._news.worker_news(envelope)

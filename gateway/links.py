@@ -1,0 +1,318 @@
+"""Links in use: envelopes in, one PUBLISH per peer out, and the other way round.
+
+Batching is clocked by itself. While one PUBLISH is under way, envelopes collect per peer; when it
+returns, one more carries them all. At low load a batch is one envelope and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from gateway.broker.base import Broker
+from gateway.errors import BrokerUnavailable
+from gateway.metrics import Counters
+from gateway.protocol.envelope import (
+    MAX_BATCH_BYTES,
+    OLDEST,
+    VERSION,
+    Envelope,
+    encode,
+    hint,
+    join,
+    read,
+    stamp,
+)
+from gateway.protocol.ids import WorkerId, is_worker_id
+from gateway.protocol.link import NO_BODY, Link, Verdict
+
+log = structlog.stdlib.get_logger(__name__)
+
+MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20  # a link; includes what has not left yet
+TICK_S: Final = 0.025
+RETRY_S: Final = 0.1
+
+
+class _Lane:
+    """One peer's link, and what waits to leave on it."""
+
+    __slots__ = ("bytes_waiting", "hello", "items", "link", "peer", "touched", "was_full")
+
+    def __init__(self, peer: WorkerId, link: Link) -> None:
+        self.peer = peer
+        self.link = link
+        self.items: list[bytes] = []
+        self.bytes_waiting = 0
+        self.touched = False
+        self.hello = False  # the peer must be told of a new epoch before anything else
+        self.was_full = False
+
+    @property
+    def full(self) -> bool:
+        return self.bytes_waiting + self.link.unacknowledged_bytes >= MAX_UNACKNOWLEDGED_BYTES
+
+    def clear(self, now: float) -> None:
+        self.items.clear()
+        self.bytes_waiting = 0
+        self.link.restart(now)
+
+
+class Links:
+    """All links of one worker, the one to itself included: that one skips the wire.
+
+    Args:
+        me: This worker.
+        broker: Carries the batches.
+        channel_of: The inbox channel of a worker.
+        deliver: Takes the envelopes of a peer, in order, exactly once while both live.
+        lost: Told when a peer has given up the link: what either had sent may be lost.
+        relieved: Told when a link that was full is no longer.
+    """
+
+    def __init__(
+        self,
+        me: WorkerId,
+        broker: Broker,
+        counters: Counters,
+        *,
+        channel_of: Callable[[WorkerId], str],
+        everyone: str,
+        now: Callable[[], float],
+    ) -> None:
+        self.me = me
+        self._broker = broker
+        self._counters = counters
+        self._channel_of = channel_of
+        self._everyone = everyone
+        self._now = now
+        self._lanes: dict[WorkerId, _Lane] = {}
+        self._ended: set[WorkerId] = set()
+        self._touched: list[_Lane] = []
+        self._hints: list[tuple[str, bytes]] = []
+        self._local: list[Envelope] = []
+        self._work = asyncio.Event()
+        self._ticking: asyncio.TimerHandle | None = None
+        self._held = False
+        self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: None
+        self.lost: Callable[[WorkerId], None] = lambda _peer: None
+        self.relieved: Callable[[WorkerId], None] = lambda _peer: None
+
+    # Sending
+
+    def send(self, peer: WorkerId, envelope: Envelope) -> None:
+        """Put an envelope on the link to ``peer``. To a peer that has gone it is dropped.
+
+        Raises:
+            EnvelopeTooLarge: It is over what a batch may carry.
+        """
+        if peer == self.me:
+            encode(envelope)
+            if not self._local:
+                asyncio.get_running_loop().call_soon(self._deliver_locally)
+            self._local.append(envelope)
+            return
+        if peer in self._ended:
+            return
+        lane = self._lane(peer)
+        item = encode(envelope, lane.link.version)
+        lane.items.append(item)
+        lane.bytes_waiting += len(item)
+        self._touch(lane)
+
+    def full(self, peer: WorkerId) -> bool:
+        """Whether the link to ``peer`` is at its bound. Then feed it no more; ``relieved`` comes."""
+        lane = self._lanes.get(peer)
+        if lane is None or not lane.full:
+            return False
+        lane.was_full = True
+        return True
+
+    def tell_everyone(self, envelope: Envelope) -> None:
+        """Tell all workers, this one too, once, unreliably: a hint."""
+        self._hints.append((self._everyone, hint(self.me, envelope, OLDEST)))
+        self._work.set()
+
+    def speaks(self, peer: WorkerId, version: int) -> None:
+        """The newest version that ``peer`` reads."""
+        self._lane(peer).link.version = max(OLDEST, min(VERSION, version))
+
+    # Receiving
+
+    def receive(self, payload: bytes) -> None:
+        """Take one batch from this worker's inbox, or from the channel of everyone."""
+        batch = read(payload)
+        if batch is None:
+            self._counters.unreadable += 1
+            log.warning("batch unreadable", bytes=len(payload))
+            return
+        self._counters.unreadable += batch.unreadable
+        header = batch.header
+        if header.epoch == 0:
+            self.deliver(header.sender, batch.envelopes)
+            return
+        if self._held or header.sender in self._ended:
+            return
+        if not is_worker_id(header.sender):
+            self._counters.unreadable += 1
+            return
+        lane = self._lane(header.sender)
+        lane.link.version = min(lane.link.version, header.version)
+        if lane.link.lost(header):
+            self._restart(lane)
+        verdict = lane.link.receive(header, self._now())
+        if verdict is Verdict.REPEAT:
+            self._counters.link_repeats += 1
+        elif verdict is Verdict.DELIVER and batch.envelopes:
+            self.deliver(header.sender, batch.envelopes)
+        if lane.was_full and not lane.full:
+            lane.was_full = False
+            self.relieved(lane.peer)
+        self._tick_while_needed()
+
+    def hold(self) -> None:
+        """Take nothing from links, and acknowledge nothing, until ``release``."""
+        self._held = True
+
+    def release(self) -> None:
+        if self._held:
+            self._held = False
+            self.resync()
+
+    def resync(self) -> None:
+        """Batches may have been lost on the way here: ask every peer."""
+        for lane in self._lanes.values():
+            lane.link.ask(self._now())
+        self._work.set()
+
+    @property
+    def settled(self) -> bool:
+        """Everything sent has arrived, and everything that arrived is acknowledged."""
+        return not self._hints and all(
+            not lane.items and lane.link.idle for lane in self._lanes.values()
+        )
+
+    # Peers
+
+    def end(self, peer: WorkerId) -> None:
+        """``peer`` is gone: what was on the way to it is dropped, and nothing is taken from it."""
+        if peer in self._ended:
+            return
+        self._ended.add(peer)
+        lane = self._lanes.get(peer)
+        if lane is not None:
+            lane.clear(self._now())
+            lane.was_full = False
+
+    def revive(self, peer: WorkerId) -> None:
+        """``peer`` lives after all. It learns that we had given it up."""
+        if peer not in self._ended:
+            return
+        self._ended.discard(peer)
+        if peer in self._lanes:
+            self._restart(self._lanes[peer])
+
+    # The clock
+
+    async def run(self) -> None:
+        """Publish what has collected, until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            outgoing, numbered = self._collect()
+            if not outgoing:
+                continue
+            try:
+                reached = await self._broker.publish(outgoing)
+            except BrokerUnavailable:
+                # What is numbered is kept and will be sent again; the rest were hints.
+                await asyncio.sleep(RETRY_S)
+                self._tick_while_needed()
+                continue
+            for lane, receivers in zip(numbered, reached, strict=True):
+                if lane is not None and receivers == 0:
+                    lane.link.nobody(self._now())
+            self._tick_while_needed()
+
+    def _collect(self) -> tuple[list[tuple[str, bytes]], list[_Lane | None]]:
+        now = self._now()
+        outgoing, self._hints = self._hints, []
+        owners: list[_Lane | None] = [None] * len(outgoing)
+        for lane in self._lanes.values():
+            deadline = lane.link.deadline()
+            if lane.touched or (deadline is not None and deadline <= now):
+                for payload in self._payloads(lane, now):
+                    outgoing.append((self._channel_of(lane.peer), payload))
+                    owners.append(lane)
+        return outgoing, owners
+
+    def _payloads(self, lane: _Lane, now: float) -> list[bytes]:
+        link, counters = lane.link, self._counters
+        lane.touched = False
+        repeats = link.repeats(now)
+        counters.link_resends += len(repeats)
+        items, lane.items, lane.bytes_waiting = lane.items, [], 0
+        bodies = [join(chunk) for chunk in _chunks(items)]
+        if lane.hello:
+            lane.hello = False
+            bodies.insert(0, NO_BODY)
+        counters.link_envelopes += len(items)
+        numbered = repeats + [(link.append(body, now), body) for body in bodies]
+        counters.link_batches += len(numbered)
+        if numbered:
+            return [stamp(link.header(number), body) for number, body in numbered]
+        return [stamp(link.header(0), NO_BODY)] if link.owes(now) else []
+
+    def _lane(self, peer: WorkerId) -> _Lane:
+        lane = self._lanes.get(peer)
+        if lane is None:
+            lane = _Lane(peer, Link(self.me, version=VERSION, now=self._now()))
+            self._lanes[peer] = lane
+        return lane
+
+    def _restart(self, lane: _Lane) -> None:
+        lane.clear(self._now())
+        lane.hello = True
+        self._touch(lane)
+        self.lost(lane.peer)
+
+    def _touch(self, lane: _Lane) -> None:
+        if not lane.touched:
+            lane.touched = True
+            self._work.set()
+
+    def _tick_while_needed(self) -> None:
+        """One timer for all links, only while something is owed."""
+        if self._ticking is None and any(not lane.link.idle for lane in self._lanes.values()):
+            self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = None
+        now = self._now()
+        for lane in self._lanes.values():
+            deadline = lane.link.deadline()
+            if deadline is not None and deadline <= now:
+                self._work.set()
+                break
+        self._tick_while_needed()
+
+    def _deliver_locally(self) -> None:
+        envelopes, self._local = self._local, []
+        self.deliver(self.me, envelopes)
+
+
+def _chunks(items: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
+    """Cut a run of envelopes where it would pass ``MAX_BATCH_BYTES``. A larger one goes alone."""
+    if sum(map(len, items)) <= MAX_BATCH_BYTES:
+        return (items,) if items else ()
+    chunks: list[list[bytes]] = []
+    size = MAX_BATCH_BYTES + 1
+    for item in items:
+        if size + len(item) > MAX_BATCH_BYTES:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(item)
+        size += len(item)
+    return chunks

@@ -1,0 +1,43 @@
+"""The application that ``MODULE:ATTRIBUTE`` names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from gateway.app import Gateway, echo_gateway
+from gateway.errors import ConfigError
+
+
+def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
+    """The ASGI application to serve: a ``Gateway`` is wrapped, anything else callable is taken as is.
+
+    The current folder is importable, as with ``python -m``.
+
+    Raises:
+        ConfigError: There is no such thing, with the reason.
+    """
+    if not name:
+        return wrap(echo_gateway())
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute:
+        raise ConfigError(f"application {name!r} is not of the form MODULE:ATTRIBUTE")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigError(f"application {name!r}: {type(error).__name__}: {error}") from error
+    found = getattr(module, attribute, None)
+    if isinstance(found, Gateway):
+        return wrap(found)
+    if callable(found):
+        app: ASGIApp = found
+        return app
+    what = "there is no such attribute" if found is None else "it is no Gateway and not callable"
+    raise ConfigError(f"application {name!r}: {what}")

@@ -1,0 +1,189 @@
+"""A worker's life among the others: its lease, its view of theirs, and the sweep of the dead.
+
+The rules are in ``gateway.protocol.members``; here is the waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.envelope import Arrived, Gone, Leaving
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import RENEWALS_PER_LEASE, Changes, Members, WorkerInfo
+from gateway.registry.base import Registry
+
+log = structlog.stdlib.get_logger(__name__)
+
+AFTER_END_S: Final = 0.05
+RETRY_S: Final = 0.5
+
+
+class Watcher(Protocol):
+    """Who acts on what membership learns. Nothing here waits but ``sweep``."""
+
+    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None: ...
+
+    def worker_gone(self, worker: WorkerId) -> None: ...
+
+    def workers_changed(self) -> None: ...
+
+    def renewed(self) -> None: ...
+
+    def buried(self) -> None:
+        """This worker has a tombstone: others have taken over."""
+        ...
+
+    async def sweep(self, worker: WorkerId) -> None:
+        """Say goodbye for the connections of a dead worker whose sweep this one has claimed."""
+        ...
+
+
+class Membership:
+    """Keeps the lease of one worker and watches those of the others.
+
+    Args:
+        after_renewal: Awaited after every renewal that succeeded.
+        tell_everyone: Publishes a hint to all workers.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        registry: Registry,
+        watcher: Watcher,
+        *,
+        tell_everyone: Callable[[Arrived | Leaving | Gone], None],
+        after_renewal: Callable[[], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
+        self._members = members
+        self._registry = registry
+        self._watcher = watcher
+        self._tell_everyone = tell_everyone
+        self._after_renewal = after_renewal
+        self._now = now
+        self._look_now = asyncio.Event()
+        self._sweeping: set[WorkerId] = set()
+        self._ended = False
+        self._registered = False
+
+    @property
+    def _renewal_s(self) -> float:
+        return self._members.lease_s / RENEWALS_PER_LEASE
+
+    async def run(self) -> None:
+        """Renew, look and sweep until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                wait_s = await self._renew(tasks)
+                self._look_now.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._look_now.wait()
+
+    def news(self, envelope: Arrived | Leaving | Gone) -> None:
+        """A hint has come in. It is only as good as pub/sub: leases decide."""
+        match envelope:
+            case Arrived(worker=worker):
+                if worker not in self._members.known:
+                    self._look_now.set()
+            case Leaving(worker=worker):
+                if self._members.leaving(worker):
+                    log.info("worker leaves", leaving_worker=worker)
+                    self._watcher.workers_changed()
+            case Gone(worker=worker):
+                if self._members.gone(worker):
+                    self._gone(worker, "said so")
+                    self._watcher.workers_changed()
+                    self._look_now.set()  # somebody must sweep it
+
+    def say(self, info: WorkerInfo) -> None:
+        """Change what this worker says of itself, at once as far as that is possible."""
+        self._members.say(info)
+        if info.leaving:
+            self._tell_everyone(Leaving(self._members.me))
+        self._watcher.workers_changed()
+        self._look_now.set()
+
+    async def leave(self, within_s: float) -> None:
+        """End the lease, after everything else. At worst it ends by itself."""
+        self._ended = True
+        try:
+            async with asyncio.timeout(within_s):
+                await self._registry.leave(self._members.me)
+        except (TimeoutError, BrokerUnavailable):
+            log.warning("lease not returned; it will end by itself")
+        self._tell_everyone(Gone(self._members.me))
+
+    async def _renew(self, tasks: asyncio.TaskGroup) -> float:
+        """One renewal, and what follows of it. Returns the seconds until the next one."""
+        members = self._members
+        asked_at = self._now()
+        if self._ended:
+            return self._renewal_s
+        try:
+            leases = await self._registry.renew(
+                members.me, members.known[members.me], members.lease_s
+            )
+            changes = members.renewed(leases, asked_at=asked_at, now=self._now())
+            if not changes.buried:
+                await self._after_renewal()
+        except BrokerUnavailable as error:
+            members.missed()
+            log.warning("lease not renewed", error=str(error))
+            return RETRY_S
+        self._act(changes, tasks)
+        if members.next_end_ms is None:
+            return self._renewal_s
+        soonest_s = (members.next_end_ms - leases.now_ms) / 1000 + AFTER_END_S
+        return min(self._renewal_s, max(soonest_s, RETRY_S))
+
+    def _act(self, changes: Changes, tasks: asyncio.TaskGroup) -> None:
+        if changes.buried:
+            self._ended = True
+            self._watcher.buried()
+            return
+        if not self._registered:
+            self._registered = True
+            changes.changed = True
+            self._tell_everyone(Arrived(self._members.me))
+        for worker in changes.joined:
+            log.info("worker joined", joined_worker=worker)
+            self._watcher.worker_joined(worker, self._members.known[worker])
+        for worker in changes.gone:
+            self._gone(worker, "lease")
+        if changes.changed:
+            self._watcher.workers_changed()
+        self._watcher.renewed()
+        for worker in (*changes.lapsed, *changes.unswept):
+            if worker not in self._sweeping:
+                self._sweeping.add(worker)
+                tasks.create_task(self._sweep(worker), name=f"sweep {worker}")
+
+    def _gone(self, worker: WorkerId, why: str) -> None:
+        log.info("worker gone", gone_worker=worker, why=why)
+        self._watcher.worker_gone(worker)
+
+    async def _sweep(self, worker: WorkerId) -> None:
+        try:
+            if not await self._registry.claim(worker):
+                self._look_now.set()
+                return
+            log.warning("worker died", dead_worker=worker)
+            self._tell_everyone(Gone(worker))
+            if self._members.gone(worker):
+                self._gone(worker, "lease ended")
+                self._watcher.workers_changed()
+            await self._watcher.sweep(worker)
+            await self._registry.finish(worker)
+            log.info("worker swept", dead_worker=worker)
+        except BrokerUnavailable as error:
+            log.warning("sweep broken off", dead_worker=worker, error=str(error))
+        finally:
+            self._sweeping.discard(worker)

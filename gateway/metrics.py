@@ -1,0 +1,168 @@
+"""What the operator can measure. Names and meanings: docs/reference/metrics.md.
+
+The hot path counts in plain integers of a ``Counters``; ``fold`` moves them into prometheus_client
+once a second. With ``PROMETHEUS_MULTIPROC_DIR`` set before this module is imported, the numbers of
+all worker processes of a port are read together.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections import Counter as Tally
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+CONNECTIONS = Gauge(
+    "gateway_connections", "Open connections.", multiprocess_mode="livesum"
+)
+WORKERS = Gauge(
+    "gateway_workers", "Workers that are believed to live.", multiprocess_mode="livemax"
+)
+HANDLER_WORKERS = Gauge(
+    "gateway_handler_workers",
+    "Living workers that take new messages to handle.",
+    multiprocess_mode="livemax",
+)
+OUTBOX_BYTES = Gauge(
+    "gateway_outbox_bytes", "Bytes that wait for slow sockets.", multiprocess_mode="livesum"
+)
+CANARY_AGE = Gauge(
+    "gateway_canary_age_seconds",
+    "Seconds since the last canary came back.",
+    multiprocess_mode="livemax",
+)
+OPENED = Counter("gateway_connections_opened_total", "Connections accepted.")
+CLOSED = Counter("gateway_connections_closed_total", "Connections ended.", ["code"])
+REFUSED = Counter(
+    "gateway_handshakes_refused_total", "Handshakes answered with an HTTP error.", ["reason"]
+)
+RECEIVED = Counter("gateway_messages_received_total", "Messages read from sockets.")
+SENT = Counter("gateway_messages_sent_total", "Messages written to sockets.")
+DISPATCHES = Counter(
+    "gateway_dispatches_total", "Messages handed to a handler.", ["path", "outcome"]
+)
+LINK_BATCHES = Counter("gateway_link_batches_total", "Batches published to other workers.")
+LINK_ENVELOPES = Counter("gateway_link_envelopes_total", "Envelopes in those batches.")
+LINK_RESENDS = Counter("gateway_link_resends_total", "Batches published again.")
+LINK_REPEATS = Counter("gateway_link_repeats_total", "Batches that had arrived before.")
+UNREADABLE = Counter("gateway_envelopes_unreadable_total", "Envelopes that could not be read.")
+RESYNCS = Counter("gateway_resyncs_total", "Gaps in the subscriptions.")
+
+SECONDS_BUCKETS: Final = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+HANDLER_SECONDS = Histogram(
+    "gateway_handler_seconds", "Time a handler took.", buckets=SECONDS_BUCKETS
+)
+ROUNDTRIP_SECONDS = Histogram(
+    "gateway_broker_roundtrip_seconds",
+    "Time a canary took through the broker and back.",
+    buckets=SECONDS_BUCKETS,
+)
+
+_OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3008, 3013}
+
+
+class Seconds:
+    """Observations of a duration since the last fold."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SECONDS_BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(SECONDS_BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    def fold_into(self, histogram: Histogram) -> None:
+        # prometheus_client has no call for many observations at once, and one call each costs more
+        # than the rest of a message's accounting; tests/unit/test_metrics.py watches these names.
+        for bucket, count in zip(histogram._buckets, self.counts, strict=True):  # noqa: SLF001
+            if count:
+                bucket.inc(count)
+        histogram._sum.inc(self.total)  # noqa: SLF001
+        self.__init__()  # type: ignore[misc]  # begins anew
+
+
+class Counters:
+    """What one worker has counted since the last fold."""
+
+    __slots__ = (
+        "closed", "dispatches", "handler_seconds", "link_batches", "link_envelopes",
+        "link_repeats", "link_resends", "opened", "received", "refused", "resyncs",
+        "roundtrip_seconds", "sent", "unreadable",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.received = 0
+        self.sent = 0
+        self.link_batches = 0
+        self.link_envelopes = 0
+        self.link_resends = 0
+        self.link_repeats = 0
+        self.unreadable = 0
+        self.resyncs = 0
+        self.closed: Tally[int] = Tally()
+        self.refused: Tally[str] = Tally()
+        self.dispatches: Tally[tuple[str, str]] = Tally()
+        self.handler_seconds = Seconds()
+        self.roundtrip_seconds = Seconds()
+
+    def fold(self) -> None:
+        """Move everything into prometheus_client and begin anew."""
+        for counter, name in _PLAIN:
+            if count := getattr(self, name):
+                counter.inc(count)
+        for code, count in self.closed.items():
+            CLOSED.labels(code=close_code_label(code)).inc(count)
+        for reason, count in self.refused.items():
+            REFUSED.labels(reason=reason).inc(count)
+        for (path, outcome), count in self.dispatches.items():
+            DISPATCHES.labels(path=path, outcome=outcome).inc(count)
+        self.handler_seconds.fold_into(HANDLER_SECONDS)
+        self.roundtrip_seconds.fold_into(ROUNDTRIP_SECONDS)
+        self.__init__()  # type: ignore[misc]  # begins anew
+
+
+_PLAIN: Final = (
+    (OPENED, "opened"),
+    (RECEIVED, "received"),
+    (SENT, "sent"),
+    (LINK_BATCHES, "link_batches"),
+    (LINK_ENVELOPES, "link_envelopes"),
+    (LINK_RESENDS, "link_resends"),
+    (LINK_REPEATS, "link_repeats"),
+    (UNREADABLE, "unreadable"),
+    (RESYNCS, "resyncs"),
+)
+
+
+def close_code_label(code: int) -> str:
+    """A label that cannot grow with what clients and applications choose."""
+    return str(code) if code in _OWN_CLOSE_CODES else f"{code // 1000}xxx"
+
+
+def exposition() -> bytes:
+    """All metrics of this port, in Prometheus' text format."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -1,0 +1,1 @@
+"""A page to try the gateway with: three files, no build step."""

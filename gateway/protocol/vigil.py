@@ -1,0 +1,87 @@
+"""Whether the broker still delivers to this worker: what its canaries say.
+
+*Deaf*: nothing came in for a while although commands are answered; the subscriptions are made anew,
+and if that does not help the worker drains. *Away*: commands are not answered either; then sockets
+stay and messages wait. Ready again after two canaries.
+
+Pure: ``now`` is monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+CANARY_S: Final = 2.0
+EAGER_CANARY_S: Final = 0.1
+DEAF_S: Final = 6.0
+HOPELESS_S: Final = 30.0
+CANARIES_TO_BE_READY: Final = 2
+
+
+class Action(Enum):
+    """What to do about what was found."""
+
+    NOTHING = auto()
+    RESUBSCRIBE = auto()
+    DRAIN = auto()
+
+
+class Vigil:
+    """One worker's watch over its own subscription."""
+
+    def __init__(self, now: float) -> None:
+        self._heard_at = now
+        self._back_at = now
+        self._resubscribed_at: float | None = None
+        self._deaf_since: float | None = None
+        self._back = 0
+        self.answered = False  # whether the last command was
+
+    @property
+    def ready(self) -> bool:
+        return self._back >= CANARIES_TO_BE_READY
+
+    @property
+    def interval_s(self) -> float:
+        """Until the next canary. Short while it would make the difference."""
+        return CANARY_S if self.ready else EAGER_CANARY_S
+
+    def age_s(self, now: float) -> float:
+        """Seconds since the last canary came back, or since the start."""
+        return now - self._back_at
+
+    def heard(self, now: float) -> None:
+        """Anything at all came in."""
+        self._heard_at = now
+        self._deaf_since = None
+        self._resubscribed_at = None
+
+    def back(self, now: float) -> None:
+        """A canary came back."""
+        self._back_at = now
+        self._back += 1
+
+    def published(self, *, answered: bool) -> None:
+        """A canary was sent off, or could not be."""
+        self.answered = answered
+        if not answered:
+            self._back = 0
+
+    def check(self, now: float) -> Action:
+        """Called about as often as canaries are sent."""
+        if now - self._back_at > DEAF_S:
+            self._back = 0
+        if not self.answered:
+            self._deaf_since = None
+            return Action.NOTHING
+        if now - self._heard_at <= DEAF_S:
+            return Action.NOTHING
+        if self._deaf_since is None:
+            self._deaf_since = now
+        if now - self._deaf_since >= HOPELESS_S:
+            return Action.DRAIN
+        if self._resubscribed_at is None or now - self._resubscribed_at >= DEAF_S:
+            self._resubscribed_at = now
+            return Action.RESUBSCRIBE
+        return Action.NOTHING

@@ -1,0 +1,102 @@
+"""This worker's entries in the registry, written behind its connections' backs, in batches.
+
+A connection is written before its first message is handled: ``put`` takes what to do once it is.
+While Redis is away changes collect, one an entry, and nothing is lost but time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.registry.base import Entry, Registry
+
+log = structlog.stdlib.get_logger(__name__)
+
+RETRY_S: Final = 0.25
+MAX_BATCH: Final = 1000
+
+
+class Registration:
+    """The list of one worker's connections, and what of it the registry still lacks.
+
+    Args:
+        may_write: False while others may believe this worker dead: a write then could bring back
+            entries that were swept.
+    """
+
+    def __init__(
+        self, me: WorkerId, registry: Registry, *, may_write: Callable[[], bool]
+    ) -> None:
+        self._me = me
+        self._registry = registry
+        self._may_write = may_write
+        self._entries: dict[ConnectionId, Entry] = {}
+        self._changes: dict[ConnectionId, Entry | None] = {}
+        self._written: dict[ConnectionId, Callable[[], None]] = {}
+        self._revision = 0
+        self._lost = False
+        self._work = asyncio.Event()
+
+    def put(self, connection: ConnectionId, entry: Entry, written: Callable[[], None]) -> None:
+        """Add or change an entry, and call ``written`` once the registry has it."""
+        self._entries[connection] = entry
+        self._changes[connection] = entry
+        self._written[connection] = written
+        self._work.set()
+
+    def drop(self, connection: ConnectionId) -> None:
+        if self._entries.pop(connection, None) is not None:
+            self._changes[connection] = None
+            self._written.pop(connection, None)
+            self._work.set()
+
+    async def check(self) -> None:
+        """Compare the registry's revision with ours; a failover may have lost writes.
+
+        Raises:
+            BrokerUnavailable: Nobody can know now.
+        """
+        expected = self._revision
+        found = await self._registry.revision(self._me)
+        if self._revision == expected and found != expected and (expected or found):
+            log.warning("registry entries lost", expected=expected, found=found)
+            self._lost = True
+            self._work.set()
+
+    async def run(self) -> None:
+        """Write what has collected, until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            try:
+                if not self._may_write():
+                    raise BrokerUnavailable("the lease has lapsed")
+                if self._lost:
+                    await self._rewrite()
+                await self._write()
+            except BrokerUnavailable as error:
+                log.debug("registry not written", error=str(error))
+                await asyncio.sleep(RETRY_S)
+                self._work.set()
+
+    async def _write(self) -> None:
+        while self._changes:
+            batch = dict(list(self._changes.items())[:MAX_BATCH])
+            await self._registry.write(self._me, self._revision + 1, batch)
+            self._revision += 1
+            for connection, entry in batch.items():
+                if self._changes.get(connection) is entry:
+                    del self._changes[connection]
+                if entry is not None and (written := self._written.pop(connection, None)):
+                    written()
+
+    async def _rewrite(self) -> None:
+        self._revision += 1
+        await self._registry.rewrite(self._me, self._revision, list(self._entries.items()))
+        self._lost = False

@@ -1,0 +1,99 @@
+"""Everything that ``gateway serve`` does before workers run, in the order in which it may fail."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.config import Secret, Settings, choose
+from gateway.errors import ConfigError
+from gateway.runfolder import RunFile, make_run_folder, remove_run_folder, write_run_file
+
+
+def serve(settings: Settings) -> None:
+    """Serve until stopped; then the process exits, with 0 after a clean stop.
+
+    Raises:
+        ConfigError: Something is wrong, and nothing runs.
+    """
+    with ExitStack() as stack:
+        listener = listen(settings.host, settings.port)
+        folder = make_run_folder()
+        stack.enter_context(_in_this_process_only(lambda: remove_run_folder(folder)))
+        # Only now: prometheus_client looks at the run folder when it is imported.
+        from gateway import supervisor  # noqa: PLC0415
+        from gateway.embedded import EmbeddedBroker, find_server  # noqa: PLC0415
+        from gateway.log import configure  # noqa: PLC0415
+
+        configure(settings.log_level, settings.log_errors)
+        choose(settings)
+        supervisor.check_loadable(settings.app)
+        in_worker = _nothing
+        embedded = not settings.redis_url
+        if embedded:
+            broker = EmbeddedBroker(find_server(settings.redis_bin), folder)
+            stack.enter_context(_in_this_process_only(broker.stop))
+            broker.start()
+            in_worker = broker.forget_in_child
+            settings = replace(settings, redis_url=Secret(broker.url))
+            choose(settings)
+        else:
+            supervisor.check_redis(settings)
+        port = listener.getsockname()[1]
+        url = settings.redis_url.reveal()
+        run_file = write_run_file(RunFile(os.getpid(), port, url, settings.redis_prefix))
+        stack.enter_context(_in_this_process_only(lambda: run_file.unlink(missing_ok=True)))
+        announce(settings, port, embedded=embedded)
+        supervisor.ServeApplication(settings, listener, folder, in_worker=in_worker).run()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the port that all workers share.
+
+    Raises:
+        ConfigError: It is taken, or not ours to take.
+    """
+    try:
+        kind, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listener = socket.socket(kind[0], socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(kind[4])
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    listener.set_inheritable(True)
+    return listener
+
+
+def announce(settings: Settings, port: int, *, embedded: bool) -> None:
+    """Tell a person at a terminal where to look, and what to try next."""
+    shown = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::") else settings.host  # noqa: S104
+    workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
+    broker = "an embedded broker" if embedded else "the broker of GATEWAY_REDIS_URL"
+    lines = [f"Gateway at http://{shown}:{port} ({workers}, {broker}). Stop it with Ctrl-C."]
+    if sys.stdout.isatty() and settings.role != "handler":
+        lines += [
+            f"  open       http://{shown}:{port}",
+            f"  endpoint   ws://{shown}:{port}/communicate",
+            "  workers    gateway workers",
+        ]
+    print("\n".join(lines), flush=True)  # noqa: T201
+
+
+@contextmanager
+def _in_this_process_only(clean_up: Callable[[], None]) -> Iterator[None]:
+    """Workers are forked inside of the block, and leave it by an exception of theirs."""
+    pid = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == pid:
+            clean_up()
+
+
+def _nothing() -> None:
+    """An embedded broker would have something to forget in a worker."""

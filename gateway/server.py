@@ -1,0 +1,133 @@
+"""One worker process: uvicorn's server with our drain, under gunicorn's supervision."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Final
+
+from gunicorn.arbiter import Arbiter
+from uvicorn.config import Config
+from uvicorn.server import Server
+from uvicorn_worker import UvicornWorker
+
+from gateway import app
+from gateway.config import Settings, current
+from gateway.edge.uvicorn_http import GatewayHttp
+from gateway.edge.uvicorn_websocket import GatewayWebSocket
+from gateway.log import configure
+from gateway.worker import new_worker_id
+
+PING_INTERVAL_S: Final = 25.0
+PING_TIMEOUT_S: Final = 10.0
+NOTIFY_S: Final = 1.0
+RESPAWN_PAUSE_S: Final = 1.0
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """How uvicorn must be set up so that every limit of the settings holds."""
+    return {
+        "http": GatewayHttp.within(settings.handshake_seconds),
+        "ws": GatewayWebSocket,
+        "ws_max_size": settings.message_bytes,
+        "ws_ping_interval": PING_INTERVAL_S,
+        "ws_ping_timeout": PING_TIMEOUT_S,
+        "ws_per_message_deflate": False,
+        "proxy_headers": False,  # TRUSTED_PROXIES decides, in the application
+        "server_header": False,
+        "access_log": False,
+        "log_config": None,
+    }
+
+
+class GatewayServer(Server):
+    """Drains before it closes sockets: uvicorn would close them all with 1012 at once."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._parent = os.getppid()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for worker in app.running:
+            worker.on_exit = self._stop
+
+    async def on_tick(self, counter: int) -> bool:
+        if os.getppid() != self._parent:
+            self.should_exit = True  # the supervisor was killed; nobody would stop us later
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        notifying = asyncio.create_task(self._keep_notifying())
+        try:
+            await asyncio.gather(*(worker.drain() for worker in list(app.running)))
+            await super().shutdown(sockets)
+        finally:
+            notifying.cancel()
+            with suppress(asyncio.CancelledError):
+                await notifying
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        # Repeats are one: Ctrl-C reaches the whole process group, and the supervisor sends its own.
+        # Not recorded, or uvicorn would end a clean stop by raising the signal once more.
+        self.should_exit = True
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+    async def _keep_notifying(self) -> None:
+        """Tell gunicorn that a draining worker is alive."""
+        while True:
+            if self.config.callback_notify is not None:
+                await self.config.callback_notify()
+            await asyncio.sleep(NOTIFY_S)
+
+
+class GatewayWorker(UvicornWorker):
+    """gunicorn's worker class for the gateway.
+
+    Attributes:
+        gateway_worker_id: Chosen in the supervisor, which can then bury the worker by name.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.CONFIG_KWARGS = {"loop": "uvloop", **uvicorn_options(current())}
+        super().__init__(*arguments, **options)
+        self.gateway_worker_id = new_worker_id()
+
+    def init_process(self) -> None:
+        settings = current()
+        configure(settings.log_level, settings.log_errors)
+        os.environ[app.WORKER_ID_VARIABLE] = self.gateway_worker_id
+        try:
+            super().init_process()
+        except SystemExit as end:
+            if end.code in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR) and self._respawned:
+                # gunicorn would stop every healthy sibling because of one that cannot start.
+                logging.getLogger("gunicorn.error").error("a worker could not start; trying again")
+                time.sleep(RESPAWN_PAUSE_S)
+                sys.exit(1)
+            raise
+
+    @property
+    def _respawned(self) -> bool:
+        return bool(self.age > self.cfg.workers)
+
+    async def _serve(self) -> None:
+        self.config.app = self.wsgi
+        server = GatewayServer(self.config)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, os._exit, 0)
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)

@@ -1,0 +1,185 @@
+"""``gateway serve``: gunicorn's arbiter with our signals, our reload and our hooks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import structlog
+from gunicorn import glogging
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from starlette.types import ASGIApp
+
+from gateway.app import create_app
+from gateway.config import Settings
+from gateway.errors import BrokerUnavailable, ConfigError
+from gateway.loading import load_gateway
+from gateway.redis_support.address import RedisAddress, parse
+from gateway.redis_support.client import bury, ping
+from gateway.runfolder import worker_died
+from gateway.server import GatewayWorker
+
+log = structlog.stdlib.get_logger(__name__)
+
+AFTER_DRAIN_S: Final = 10
+SILENT_WORKER_S: Final = 30
+BURY_S: Final = 1.0
+
+
+class Logger(glogging.Logger):
+    """gunicorn's records go where ours go, and what it says of normal life is left to us."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self.error_log = logging.getLogger("gunicorn.error")
+        self.access_log = logging.getLogger("gunicorn.access")
+        chatty = logging.getLogger().level <= logging.DEBUG
+        self.error_log.setLevel(logging.INFO if chatty else logging.WARNING)
+        self.access_log.setLevel(logging.WARNING)
+
+
+class Supervisor(Arbiter):
+    """Counts the signals of a stop: the first drains, the second ends everything at once."""
+
+    def __init__(self, application: ServeApplication) -> None:
+        self._stops = 0
+        super().__init__(application)
+
+    def signal(self, sig: int, frame: FrameType | None) -> None:
+        if sig in (signal.SIGINT, signal.SIGTERM):
+            self._stops += 1
+            sig = signal.SIGTERM if self._stops == 1 else signal.SIGQUIT
+        super().signal(sig, frame)
+
+    def reload(self) -> None:
+        """HUP: new workers first, then the old ones drain. Code that cannot be loaded changes nothing.
+
+        gunicorn's own reload waits for the old workers, deaf to every other signal.
+        """
+        try:
+            check_loadable(self.app.settings.app)
+        except ConfigError as error:
+            log.error("reload refused, the running workers stay", error=str(error))
+            return
+        log.info("reload", workers=self.num_workers)
+        for _ in range(self.num_workers):
+            self.spawn_worker()
+        self.manage_workers()
+
+
+class ServeApplication(BaseApplication):
+    """gunicorn's view of what is served.
+
+    Args:
+        in_worker: Called in every worker process, right after the fork.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        run_folder: Path,
+        *,
+        in_worker: Callable[[], None],
+    ) -> None:
+        self.settings = settings
+        self._listener = listener
+        self._run_folder = run_folder
+        self._in_worker = in_worker
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = self.settings
+        options = {
+            "bind": f"fd://{self._listener.fileno()}",
+            "workers": settings.workers,
+            "worker_class": GatewayWorker,
+            "logger_class": Logger,
+            "graceful_timeout": int(settings.drain_seconds) + AFTER_DRAIN_S,
+            "timeout": SILENT_WORKER_S,
+            "control_socket_disable": True,
+            "post_fork": lambda arbiter, worker: self._in_worker(),  # noqa: ARG005
+            "child_exit": self._child_exit,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> ASGIApp:
+        """In a worker: import the application. Never in the supervisor, so that HUP sees new code."""
+        settings = self.settings
+        try:
+            return load_gateway(settings.app, lambda gateway: create_app(gateway, settings))
+        except ConfigError as error:
+            log.error(str(error))
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+
+    def run(self) -> None:
+        Supervisor(self).run()
+
+    def _child_exit(self, arbiter: Arbiter, worker: GatewayWorker) -> None:  # noqa: ARG002
+        worker_died(self._run_folder, worker.pid)
+        if self.settings.redis_url:
+            bury_child(parse(self.settings.redis_url.reveal()), self.settings, worker)
+
+
+def bury_child(address: RedisAddress, settings: Settings, worker: GatewayWorker) -> None:
+    """End the lease of a child that died without leaving, so that others take over at once."""
+    name = worker.gateway_worker_id
+    try:
+        if bury(address, settings.redis_prefix, name, deadline_s=BURY_S):
+            log.warning("worker died", dead_worker=name, pid=worker.pid)
+    except BrokerUnavailable as error:
+        log.warning("lease of a dead worker not ended", dead_worker=name, error=str(error))
+
+
+def check_redis(settings: Settings) -> None:
+    """See that Redis answers and keeps what it is given.
+
+    Raises:
+        ConfigError: It does not answer.
+    """
+    address = parse(settings.redis_url.reveal())
+    try:
+        facts = ping(address)
+    except BrokerUnavailable as error:
+        raise ConfigError(str(error)) from None
+    if facts.get("redis_mode") == "cluster":
+        raise ConfigError(f"{address.display} is a Cluster, which is not supported yet")
+    if facts["policy"] != "noeviction":
+        log.warning("redis may evict leases", maxmemory_policy=facts["policy"])
+
+
+def check_loadable(name: str) -> None:
+    """Import the application in a child, so that this process stays free of its code.
+
+    Raises:
+        ConfigError: It cannot be imported, with the reason.
+    """
+    if not name:
+        return
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        reason = b""
+        try:
+            load_gateway(name, lambda gateway: create_app(gateway))
+        except ConfigError as error:
+            reason = str(error).encode()
+        except BaseException as error:  # noqa: BLE001 (sys.exit at import, say)
+            reason = f"application {name!r}: {type(error).__name__} at import".encode()
+        os.write(writing, reason[:4000])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        reason = pipe.read()
+    os.waitpid(pid, 0)
+    if reason:
+        raise ConfigError(reason.decode(errors="replace"))

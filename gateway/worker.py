@@ -1,0 +1,455 @@
+"""One worker: its parts put together, its life from start to drain.
+
+The composition root: the only place that knows every part. Parts know only those below them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+
+from gateway import log as logs
+from gateway import metrics
+from gateway.broker.base import Broker
+from gateway.config import Settings
+from gateway.dispatch import Dispatcher
+from gateway.drain import drain_connections, until
+from gateway.edge.admission import Admission, Limits
+from gateway.edge.connection import ClientConnection, ConnectionLimits, Edge
+from gateway.edge.endpoint import TextEndpoint
+from gateway.errors import BrokerUnavailable, GatewayError
+from gateway.handlers.runner import Runner
+from gateway.handlers.table import Handlers
+from gateway.health import PortHealth
+from gateway.hub import Hub
+from gateway.inbox import Inbox
+from gateway.links import Links
+from gateway.membership import Membership
+from gateway.metrics import Counters
+from gateway.protocol.envelope import VERSION, Arrived, Canary, Gone, Leaving, hint
+from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
+from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.vigil import Action, Vigil
+from gateway.redis_support import keys
+from gateway.registration import Registration
+from gateway.registry.base import Registry
+from gateway.router import Router
+from gateway.sweep import say_goodbye_for
+
+log = structlog.stdlib.get_logger(__name__)
+
+HOUSEKEEPING_S: Final = 0.5
+DECISION_PATIENCE_S: Final = 10.0
+QUIET_S: Final = 0.5
+LEAVE_S: Final = 2.0
+
+
+class PartEnded(GatewayError):
+    """An essential task returned. A TaskGroup alone would take that for success."""
+
+    code = "part_ended"
+
+
+def new_worker_id() -> WorkerId:
+    return worker_id(os.urandom(RANDOM_BYTES_PER_WORKER_ID))
+
+
+class Worker:
+    """One worker of the gateway. Make it inside the event loop that runs it.
+
+    Attributes:
+        on_exit: Called when this worker cannot go on: it is buried, deaf, or a part of it ended.
+            Whoever serves it should stop it then. By default the process gets a SIGTERM.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        broker: Broker,
+        registry: Registry,
+        *,
+        health: PortHealth | None = None,
+        me: WorkerId | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.me = me or new_worker_id()
+        self.settings = settings
+        self.counters = Counters()
+        self.on_exit: Callable[[], None] = lambda: signal.raise_signal(signal.SIGTERM)
+        self.hub = Hub()
+        self._handlers = handlers
+        self._broker = broker
+        self._registry = registry
+        self._health = health or PortHealth(None)
+        self._now = now
+        self._inbox_channel = keys.inbox(settings.redis_prefix, self.me)
+        self._everyone = keys.everyone(settings.redis_prefix)
+        self._vigil = Vigil(now())
+        self._canary = 0
+        self._canaries: dict[int, float] = {}
+        self._canary_now = asyncio.Event()
+        self._holding = False
+        self._release_at: int | None = None
+        self._registered = False
+        self._draining = False
+        self._buried = False
+        self._exiting = False
+        self._dispatched_at = 0.0
+        self._decides: bool | None = None
+        self._decider_seen = asyncio.Event()
+        self._put_together()
+
+    def _put_together(self) -> None:
+        settings, now = self.settings, self._now
+        self.members = Members(self.me, self._info(), lease_s=settings.lease_seconds, now=now())
+        self.links = Links(
+            self.me,
+            self._broker,
+            self.counters,
+            channel_of=lambda worker: keys.inbox(settings.redis_prefix, worker),
+            everyone=self._everyone,
+            now=now,
+        )
+        self.runner = Runner(
+            self._handlers,
+            Router(self.links),
+            self.counters,
+            seconds=settings.handler_seconds,
+            concurrency=settings.handler_concurrency,
+            now=now,
+        )
+        self.dispatcher = Dispatcher(
+            self.members, self.links, self.counters, patience_s=settings.handler_seconds, now=now
+        )
+        self._inbox = Inbox(
+            self.links, self.hub, self.runner, self, self.counters, heard=self._heard
+        )
+        self.links.lost = self._link_lost
+        self.links.relieved = self._relieved
+        self._registration = Registration(
+            self.me, self._registry, may_write=lambda: not self.members.lapsed(now())
+        )
+        self._membership = Membership(
+            self.members,
+            self._registry,
+            self,
+            tell_everyone=self.links.tell_everyone,
+            after_renewal=self._registration.check,
+            now=now,
+        )
+        self.admission = Admission(_limits(settings), now=now)
+        self.endpoint = TextEndpoint(
+            self.me,
+            self._edge(),
+            self.admission,
+            self,
+            holds_sockets=settings.role != "handler",
+            trace=settings.trace,
+            refused=self.count_refusal,
+        )
+
+    def _edge(self) -> Edge:
+        settings = self.settings
+        return Edge(
+            hub=self.hub,
+            dispatcher=self.dispatcher,
+            registration=self._registration,
+            counters=self.counters,
+            limits=ConnectionLimits(
+                message_bytes=settings.message_bytes,
+                messages_per_second=settings.messages_per_second,
+                outbox_bytes=settings.outbox_bytes,
+                stall_s=settings.stall_seconds,
+            ),
+            wants_disconnects=self._wants_disconnects,
+            now=self._now,
+        )
+
+    def _info(self, *, leaving: bool = False) -> WorkerInfo:
+        handles = self.settings.role != "edge"
+        return WorkerInfo(
+            edge=self.settings.role != "handler",
+            handler=handles,
+            leaving=leaving,
+            on_connect=handles and self._handlers.on_connect is not None,
+            on_disconnect=handles and self._handlers.on_disconnect is not None,
+            envelope_version=VERSION,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+
+    # Readiness
+
+    @property
+    def ready(self) -> bool:
+        """Whether this worker takes new connections."""
+        return (
+            self._registered
+            and self._vigil.ready
+            and not self._draining
+            and not self._holding
+            and not self._exiting
+        )
+
+    @property
+    def port_ready(self) -> bool:
+        """Whether any worker of the same port is ready."""
+        return self.ready or self._health.any_ready()
+
+    async def must_decide(self) -> bool | None:
+        """Whether ``on_connect`` must be asked; None when no handler worker has been seen yet.
+
+        With no handler worker alive the last answer stands: a connection is never opened past a
+        decision that the application would have wanted to make.
+        """
+        if self._decides is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DECISION_PATIENCE_S):
+                    await self._decider_seen.wait()
+        return self._decides
+
+    def count_refusal(self, reason: str) -> None:
+        self.counters.refused[reason] += 1
+
+    # Life
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Worker]:
+        """Run the worker's parts around the block. Drain first, if it is to end kindly."""
+        logs.bind_worker(self.me)
+        log.info("worker starts", role=self.settings.role, pid=os.getpid())
+        task = asyncio.create_task(self._run(), name="worker")
+        task.add_done_callback(self._stopped)
+        try:
+            yield self
+        finally:
+            self._exiting = True
+            self._health.report(ready=False)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._fold()
+            await self._registry.aclose()
+            log.info("worker stopped")
+
+    async def drain(self) -> None:
+        """Leave on purpose within ``drain_seconds``. Afterwards nothing is owed to anybody."""
+        if self._draining:
+            return
+        self._draining = True
+        self._health.report(ready=False)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.settings.drain_seconds
+        connections = [m for m in self.hub if isinstance(m, ClientConnection)]
+        log.info("drain begins", connections=len(connections), buried=self._buried)
+        if not self._buried:
+            self._membership.say(self._info(leaving=True))
+        await drain_connections(
+            connections,
+            window_s=self.settings.drain_seconds,
+            answers_come=not self._buried and not self._exiting,
+        )
+        if not self._buried and not self._exiting:
+            await until(self._at_rest, end)
+            await until(lambda: self.links.settled, loop.time() + LEAVE_S)
+            await self._membership.leave(LEAVE_S)
+            await until(lambda: self.links.settled, loop.time() + LEAVE_S)
+        log.info("drain ends", unanswered=self.dispatcher.unanswered)
+
+    def _at_rest(self) -> bool:
+        """Nothing to handle, and for a moment nobody has sent anything."""
+        alone = len(self.members.known) == 1
+        quiet = alone or self._now() - self._dispatched_at >= QUIET_S
+        if self.runner.busy:
+            self._dispatched_at = self._now()
+        return quiet and not self.runner.busy and not len(self.dispatcher)
+
+    async def _run(self) -> None:
+        """Run until cancelled. If any part ends, for any reason, all stop and this raises."""
+        self._dispatched_at = self._now()
+        async with asyncio.TaskGroup() as tasks:
+            for name, part in (
+                ("broker", self._broker.run(self._inbox)),
+                ("links", self.links.run()),
+                ("registration", self._registration.run()),
+                ("handlers", self.runner.run()),
+                ("membership", self._join()),
+                ("housekeeping", self._keep_house()),
+            ):
+                tasks.create_task(self._essential(name, part), name=name)
+
+    async def _essential(self, name: str, part: Awaitable[None]) -> None:
+        try:
+            await part
+        finally:
+            self._registered = False  # not ready while the siblings are still stopping
+        raise PartEnded(name)
+
+    async def _join(self) -> None:
+        """Be reachable first, then be known."""
+        await self._broker.subscribe(self._inbox_channel)
+        await self._broker.subscribe(self._everyone)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._membership.run(), name="leases")
+            tasks.create_task(self._send_canaries(), name="canaries")
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("worker failed", exc_info=error)
+            self._exit("part ended")
+
+    def _exit(self, why: str) -> None:
+        if not self._exiting:
+            log.error("worker exits", why=why)
+            self._exiting = why == "part ended"
+            self.on_exit()
+
+    # Canaries
+
+    async def _send_canaries(self) -> None:
+        while True:
+            self._canary += 1
+            self._canaries[self._canary] = self._now()
+            payload = hint(self.me, Canary(self._canary))
+            try:
+                await self._broker.publish([(self._inbox_channel, payload)])
+                self._vigil.published(answered=True)
+            except BrokerUnavailable:
+                self._vigil.published(answered=False)
+            self._act_on(self._vigil.check(self._now()))
+            self._canary_now.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._vigil.interval_s):
+                    await self._canary_now.wait()
+
+    def _act_on(self, action: Action) -> None:
+        if action is Action.RESUBSCRIBE:
+            log.warning("deaf: subscriptions are made anew")
+            self._broker.resubscribe()
+        elif action is Action.DRAIN:
+            self._exit("deaf")
+
+    def canary_back(self, token: int) -> None:
+        now = self._now()
+        self._vigil.back(now)
+        sent_at = self._canaries.pop(token, None)
+        if sent_at is not None:
+            self.counters.roundtrip_seconds.observe(now - sent_at)
+        for older in [t for t in self._canaries if t < token]:
+            del self._canaries[older]
+        if self._release_at is not None and token >= self._release_at:
+            self._release()
+
+    def _heard(self) -> None:
+        now = self._now()
+        self._vigil.heard(now)
+        if self.members.lapsed(now):
+            self._hold()
+
+    # Holding: this worker may be taken for dead, until Redis says otherwise
+
+    def _hold(self) -> None:
+        if not self._holding and self._registered:
+            log.warning("lease lapsed: handling stops until it is renewed")
+            self._holding = True
+            self.links.hold()
+            self.runner.hold()
+
+    def renewed(self) -> None:
+        self._registered = True
+        if self._holding and self._release_at is None:
+            # What is older than this canary was sent to a worker that others may have replaced.
+            self._release_at = self._canary + 1
+            self._canary_now.set()
+
+    def _release(self) -> None:
+        log.warning("lease renewed: handling goes on")
+        self._holding = False
+        self._release_at = None
+        self.links.release()
+        self.runner.release()
+
+    def buried(self) -> None:
+        self._buried = True
+        self._hold()
+        self.runner.cancel_all()
+        self._exit("buried")
+
+    # Workers come and go
+
+    def worker_news(self, envelope: Arrived | Leaving | Gone) -> None:
+        self._membership.news(envelope)
+
+    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None:
+        self.links.revive(worker)
+        self.links.speaks(worker, info.envelope_version)
+
+    def worker_gone(self, worker: WorkerId) -> None:
+        self.links.end(worker)
+        self.runner.edge_gone(worker)
+        self.dispatcher.worker_gone(worker)
+
+    def workers_changed(self) -> None:
+        infos = [self.members.known[worker] for worker in self.members.handlers]
+        if infos:
+            self._decides = any(info.on_connect for info in infos)
+            self._decider_seen.set()
+        self.dispatcher.workers_changed()
+
+    async def sweep(self, worker: WorkerId) -> None:
+        if self._wants_disconnects():
+            await say_goodbye_for(worker, self._registry, self.hub, self.dispatcher)
+
+    def _wants_disconnects(self) -> bool:
+        return any(self.members.known[worker].on_disconnect for worker in self.members.handlers)
+
+    def _link_lost(self, peer: WorkerId) -> None:
+        """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""
+        self.runner.edge_gone(peer)
+        self.dispatcher.worker_gone(peer)
+
+    def _relieved(self, peer: WorkerId) -> None:
+        self.dispatcher.relieved(peer)
+        self.runner.relieved(peer)
+
+    # Housekeeping
+
+    async def _keep_house(self) -> None:
+        while True:
+            now = self._now()
+            if self.members.lapsed(now):
+                self._hold()
+            waiting = 0
+            for member in self.hub:
+                if isinstance(member, ClientConnection):
+                    waiting += member.check_progress(now)
+            self.dispatcher.give_up_waiting()
+            metrics.OUTBOX_BYTES.set(waiting)
+            self._fold()
+            self._health.report(ready=self.ready)
+            await asyncio.sleep(HOUSEKEEPING_S)
+
+    def _fold(self) -> None:
+        metrics.CONNECTIONS.set(self.admission.connections)
+        metrics.WORKERS.set(len(self.members.known))
+        metrics.HANDLER_WORKERS.set(len(self.members.handlers))
+        metrics.CANARY_AGE.set(self._vigil.age_s(self._now()))
+        self.counters.fold()
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        handshakes_per_second=settings.handshakes_per_second,
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=settings.allowed_hosts,
+    )

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway import metrics
 from gateway.broker.base import Broker
@@ -85,8 +86,8 @@ class Gateway:
         """Call ``handler`` with every message; what it returns is sent back, None sends nothing.
 
         Messages of one connection are handled one at a time, in order. A handler runs once while
-        workers live, and perhaps again, with the same ``message.id``, when one dies. One that raises or takes
-        longer than ``GATEWAY_HANDLER_SECONDS`` closes its connection with 1011.
+        workers live, and perhaps again, with the same ``message.id``, when one dies. One that
+        raises or takes longer than ``GATEWAY_HANDLER_SECONDS`` closes its connection with 1011.
         """
         return self.handlers.set("on_message", handler)
 
@@ -129,7 +130,7 @@ class Gateway:
                 self._worker = None
 
     def asgi(self) -> ASGIApp:
-        """The gateway's routes as an ASGI application, to be mounted under a lifespan of its own."""
+        """The gateway's routes as an ASGI application, to be mounted in another one."""
         return Starlette(routes=self._routes())
 
     def _routes(self) -> list[BaseRoute]:
@@ -196,8 +197,6 @@ def create_app(gateway: Gateway, settings: Settings | None = None) -> Starlette:
 
 
 def _proxy_headers(app: ASGIApp, trusted: list[str]) -> Any:
-    from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-
     return ProxyHeadersMiddleware(app, trusted_hosts=trusted)  # type: ignore[arg-type]
 
 

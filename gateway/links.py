@@ -96,7 +96,9 @@ class Links:
         self._work = asyncio.Event()
         self._ticking: asyncio.TimerHandle | None = None
         self._held = False
-        self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: None
+        self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: (
+            None
+        )
         self.lost: Callable[[WorkerId], None] = lambda _peer: None
         self.relieved: Callable[[WorkerId], None] = lambda _peer: None
 
@@ -123,7 +125,7 @@ class Links:
         self._touch(lane)
 
     def full(self, peer: WorkerId) -> bool:
-        """Whether the link to ``peer`` is at its bound. Then feed it no more; ``relieved`` comes."""
+        """Whether the link to ``peer`` is at its bound: feed it no more until ``relieved``."""
         lane = self._lanes.get(peer)
         if lane is None or not lane.full:
             return False

@@ -14,7 +14,7 @@ from gateway.errors import ConfigError
 
 
 def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
-    """The ASGI application to serve: a ``Gateway`` is wrapped, anything else callable is taken as is.
+    """The ASGI application to serve: a ``Gateway`` is wrapped, any other callable taken as is.
 
     The current folder is importable, as with ``python -m``.
 

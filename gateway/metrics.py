@@ -25,9 +25,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
-CONNECTIONS = Gauge(
-    "gateway_connections", "Open connections.", multiprocess_mode="livesum"
-)
+CONNECTIONS = Gauge("gateway_connections", "Open connections.", multiprocess_mode="livesum")
 WORKERS = Gauge(
     "gateway_workers", "Workers that are believed to live.", multiprocess_mode="livemax"
 )

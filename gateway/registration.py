@@ -7,6 +7,7 @@ While Redis is away changes collect, one an entry, and nothing is lost but time.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,7 @@ from gateway.registry.base import Entry, Registry
 
 log = structlog.stdlib.get_logger(__name__)
 
+_NOTHING: Final = object()
 RETRY_S: Final = 0.25
 MAX_BATCH: Final = 1000
 
@@ -30,9 +32,7 @@ class Registration:
             entries that were swept.
     """
 
-    def __init__(
-        self, me: WorkerId, registry: Registry, *, may_write: Callable[[], bool]
-    ) -> None:
+    def __init__(self, me: WorkerId, registry: Registry, *, may_write: Callable[[], bool]) -> None:
         self._me = me
         self._registry = registry
         self._may_write = may_write
@@ -64,7 +64,8 @@ class Registration:
         """
         expected = self._revision
         found = await self._registry.revision(self._me)
-        if self._revision == expected and found != expected and (expected or found):
+        current = {expected, expected + 1}  # a write may be under way
+        if self._revision == expected and found not in current and (expected or found):
             log.warning("registry entries lost", expected=expected, found=found)
             self._lost = True
             self._work.set()
@@ -74,27 +75,30 @@ class Registration:
         while True:
             await self._work.wait()
             self._work.clear()
-            try:
-                if not self._may_write():
-                    raise BrokerUnavailable("the lease has lapsed")
-                if self._lost:
-                    await self._rewrite()
-                await self._write()
-            except BrokerUnavailable as error:
-                log.debug("registry not written", error=str(error))
+            if not await self._catch_up():
                 await asyncio.sleep(RETRY_S)
                 self._work.set()
 
+    async def _catch_up(self) -> bool:
+        """Write everything that the registry lacks. False: not now."""
+        try:
+            if self._lost and self._may_write():
+                await self._rewrite()
+            while self._changes and self._may_write():
+                await self._write()
+        except BrokerUnavailable as error:
+            log.debug("registry not written", error=str(error))
+        return not self._changes and not self._lost
+
     async def _write(self) -> None:
-        while self._changes:
-            batch = dict(list(self._changes.items())[:MAX_BATCH])
-            await self._registry.write(self._me, self._revision + 1, batch)
-            self._revision += 1
-            for connection, entry in batch.items():
-                if self._changes.get(connection) is entry:
-                    del self._changes[connection]
-                if entry is not None and (written := self._written.pop(connection, None)):
-                    written()
+        batch = dict(itertools.islice(self._changes.items(), MAX_BATCH))
+        await self._registry.write(self._me, self._revision + 1, batch)
+        self._revision += 1
+        for connection, entry in batch.items():
+            if self._changes.get(connection, _NOTHING) is entry:
+                del self._changes[connection]
+            if entry is not None and (written := self._written.pop(connection, None)):
+                written()
 
     async def _rewrite(self) -> None:
         self._revision += 1

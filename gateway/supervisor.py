@@ -60,7 +60,7 @@ class Supervisor(Arbiter):
         super().signal(sig, frame)
 
     def reload(self) -> None:
-        """HUP: new workers first, then the old ones drain. Code that cannot be loaded changes nothing.
+        """HUP: new workers first, then the old ones drain. Unloadable code changes nothing.
 
         gunicorn's own reload waits for the old workers, deaf to every other signal.
         """
@@ -113,7 +113,7 @@ class ServeApplication(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> ASGIApp:
-        """In a worker: import the application. Never in the supervisor, so that HUP sees new code."""
+        """In a worker: import the application. Not in the supervisor: HUP must see new code."""
         settings = self.settings
         try:
             return load_gateway(settings.app, lambda gateway: create_app(gateway, settings))
@@ -170,10 +170,10 @@ def check_loadable(name: str) -> None:
     if pid == 0:
         reason = b""
         try:
-            load_gateway(name, lambda gateway: create_app(gateway))
+            load_gateway(name, create_app)
         except ConfigError as error:
             reason = str(error).encode()
-        except BaseException as error:  # noqa: BLE001 (sys.exit at import, say)
+        except BaseException as error:
             reason = f"application {name!r}: {type(error).__name__} at import".encode()
         os.write(writing, reason[:4000])
         os._exit(0)

@@ -37,9 +37,7 @@ class Ghost:
         hub.add(self)
 
     def say_goodbye(self) -> None:
-        self._dispatcher.read(
-            self._desk, Event.DISCONNECT, LOST_REASON, close_code=LOST_CODE
-        )
+        self._dispatcher.read(self._desk, Event.DISCONNECT, LOST_REASON, close_code=LOST_CODE)
 
     def leave(self) -> None:
         self._dispatcher.close(self._desk)

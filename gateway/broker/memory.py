@@ -21,7 +21,7 @@ class MemoryBus:
 
 
 class MemoryBroker:
-    """``Broker`` on a ``MemoryBus``. Deliveries come in a later turn of the loop, as from a socket."""
+    """``Broker`` on a ``MemoryBus``. Deliveries come in a later turn of the loop."""
 
     def __init__(self, bus: MemoryBus | None = None) -> None:
         self._bus = bus or MemoryBus()

@@ -21,7 +21,7 @@ PING_INTERVAL_S = 2.0
 
 
 class RedisBroker:
-    """``Broker`` on one Redis node. Every failure is answered by a new connection, with full jitter."""
+    """``Broker`` on one Redis node. A failed connection is made anew, with full jitter."""
 
     def __init__(self, address: RedisAddress, *, name: str = "gateway") -> None:
         self._address = address
@@ -123,8 +123,7 @@ class RedisBroker:
                 while not self._acknowledged.issuperset(self._channels):
                     self._changed.clear()
                     await _either(self._changed.wait(), connection.lost)
-                    if connection.lost.done():
-                        raise BrokerUnavailable("lost while subscribing")
+                    connection.raise_if_lost()
         except BaseException as error:
             self._unsubscribed(connection)
             if isinstance(error, TimeoutError):
@@ -133,7 +132,7 @@ class RedisBroker:
         return connection
 
     async def _listen(self, connection: RedisConnection) -> None:
-        """Until the connection is lost. A frozen server raises nothing: its pongs have a deadline."""
+        """Until the connection is lost. A frozen server raises nothing: pongs have a deadline."""
         loop = asyncio.get_running_loop()
         while not connection.lost.done():
             connection.send(("PING",))

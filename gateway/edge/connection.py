@@ -14,7 +14,13 @@ from starlette.datastructures import Headers
 
 from gateway.dispatch import Desk, Dispatcher
 from gateway.edge.socket import Socket
-from gateway.errors import BinaryMessage, ConnectionEnding, HandlerFailed, RateExceeded, SlowConsumer
+from gateway.errors import (
+    BinaryMessage,
+    ConnectionEnding,
+    HandlerFailed,
+    RateExceeded,
+    SlowConsumer,
+)
 from gateway.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
@@ -69,7 +75,7 @@ class ClientConnection:
     __slots__ = (
         "_accepted", "_address", "_codec", "_decision", "_desk", "_edge", "_headers", "_payloads",
         "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms", "_socket", "_state",
-        "_subprotocols", "_taken_bytes", "_unflushed_bytes", "_user", "_written_bytes", "ended", "id",
+        "_subprotocols", "_taken_bytes", "_unflushed_bytes", "_user", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -258,9 +264,13 @@ class ClientConnection:
         if self._codec.goodbye is not None:
             self._collect(self._codec.goodbye)
         self.flush()
-        if self._socket is not None and self._state is not _State.CLOSED:
+        if self._may_close():
             self._state = _State.CLOSING
             self._socket.close(code, reason)
+
+    def _may_close(self) -> bool:
+        """Flushing may have found a slow socket and dropped it."""
+        return self._state is not _State.CLOSED
 
     def check_progress(self, now: float) -> int:
         """Drop the socket if nothing of what waits has left it for too long.

@@ -1,8 +1,8 @@
 """What a connection needs of its socket, whichever way it is served.
 
-Under our uvicorn protocol classes the ASGI scope has the extension ``gateway.socket``, a ``Socket``:
-messages come by callback and leave by a write that does not wait. Under any other ASGI server
-``gateway.edge.plain`` makes the same of ``receive`` and ``send``.
+Under our uvicorn protocol classes the ASGI scope has the extension ``gateway.socket``, which is a
+``Socket``: messages come by callback and leave by a write that does not wait. Under any other ASGI
+server ``gateway.edge.plain`` makes the same of ``receive`` and ``send``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
@@ -16,7 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Request
-from websockets.protocol import SEND_EOF, OPEN, Event
+from websockets.protocol import OPEN, SEND_EOF, Event
 from websockets.server import ServerProtocol
 
 from gateway.edge.socket import EXTENSION, Listener
@@ -51,7 +51,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = _Protocol(
+        self.conn: _Protocol = _Protocol(
             extensions=self.conn.available_extensions,
             max_size=self.config.ws_max_size,
             logger=self.logger,
@@ -121,7 +121,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["extensions"][EXTENSION] = self  # type: ignore[index, typeddict-item]
+            cast(dict[str, object], self.scope["extensions"])[EXTENSION] = self
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)

@@ -7,5 +7,3 @@ from gateway.handlers.table import Message
 
 async def echo(message: Message) -> str:
     return f"Received:{message.text}"
-
-

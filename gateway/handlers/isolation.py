@@ -36,7 +36,6 @@ def isolated(coroutine: Coroutine[Any, Any, _T], context: Context) -> Generator[
             step = context.run(_send, coroutine, value)
 
 
-
 def _send(coroutine: Coroutine[Any, Any, Any], value: Any) -> tuple[bool, Any]:
     # StopIteration may not leave a generator (PEP 479): a step says whether it was the last.
     try:

@@ -127,7 +127,7 @@ class Runner:
     def dispatch(self, edge: WorkerId, envelope: AnyDispatch) -> None:
         queue = self._queues.get(edge, {}).get(envelope.connection)
         if queue is None:
-            # Its edge introduces before it dispatches, on one ordered link: this is a bug over there.
+            # Edges introduce before they dispatch, on one ordered link: a bug over there.
             log.error("dispatch without introduction", connection_id=envelope.connection)
             number, attempt = envelope.number, envelope.attempt
             failed = Failed(envelope.connection, number, attempt, HandlerFailed.code)
@@ -286,13 +286,13 @@ class Runner:
                 if handlers.on_message is None:
                     return Reply(name, number, attempt, None)
                 message = Message(text, connection, f"{name}:{number}", attempt)
-                reply = await handlers.on_message(message)
+                reply: object = await handlers.on_message(message)
                 if reply is not None and not isinstance(reply, str):
                     kind = type(reply).__name__
                     raise TypeError(f"an on_message handler returned {kind}, not str or None")
                 return Reply(name, number, attempt, reply)
             case DispatchConnect():
-                user = None
+                user: object = None
                 if handlers.on_connect is not None:
                     user = await handlers.on_connect(connection)
                 if user is not None and not isinstance(user, str):

@@ -68,7 +68,8 @@ class Handlers:
             ValueError: There is one of this kind already.
         """
         name = getattr(handler, "__qualname__", repr(handler))
-        if not inspect.iscoroutinefunction(handler):
+        asynchronous: bool = inspect.iscoroutinefunction(handler)
+        if not asynchronous:
             raise TypeError(f"{name} must be an `async def` function to be an {kind} handler")
         if getattr(self, kind) is not None:
             raise ValueError(f"{name}: this gateway has an {kind} handler already")

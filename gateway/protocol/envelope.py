@@ -70,20 +70,20 @@ class _Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     pass
 
 
-class Introduce(_Envelope, tag=1):
+class Introduce(_Envelope, tag=1, frozen=True):
     """Edge to handler: what to know about a connection, before its first dispatch."""
 
     connection: ConnectionId
     facts: Facts
 
 
-class Forget(_Envelope, tag=2):
+class Forget(_Envelope, tag=2, frozen=True):
     """Edge to handler: nothing more comes of this connection. Not answered."""
 
     connection: ConnectionId
 
 
-class Dispatch(_Envelope, tag=3):
+class Dispatch(_Envelope, tag=3, frozen=True):
     """Edge to handler: one message of a client."""
 
     connection: ConnectionId
@@ -92,7 +92,7 @@ class Dispatch(_Envelope, tag=3):
     text: str
 
 
-class DispatchConnect(_Envelope, tag=4):
+class DispatchConnect(_Envelope, tag=4, frozen=True):
     """Edge to handler: may this connection be opened?"""
 
     connection: ConnectionId
@@ -100,7 +100,7 @@ class DispatchConnect(_Envelope, tag=4):
     attempt: int
 
 
-class DispatchDisconnect(_Envelope, tag=5):
+class DispatchDisconnect(_Envelope, tag=5, frozen=True):
     """Edge or sweeper to handler: this connection has ended."""
 
     connection: ConnectionId
@@ -110,7 +110,7 @@ class DispatchDisconnect(_Envelope, tag=5):
     reason: str
 
 
-class Reply(_Envelope, tag=6):
+class Reply(_Envelope, tag=6, frozen=True):
     """Handler to edge: this message is answered; None is an answer without a frame."""
 
     connection: ConnectionId
@@ -119,7 +119,7 @@ class Reply(_Envelope, tag=6):
     text: str | None
 
 
-class Failed(_Envelope, tag=7):
+class Failed(_Envelope, tag=7, frozen=True):
     """Handler to edge: the handler did not answer. ``code`` is one of gateway.errors."""
 
     connection: ConnectionId
@@ -128,7 +128,7 @@ class Failed(_Envelope, tag=7):
     code: str
 
 
-class Admitted(_Envelope, tag=8):
+class Admitted(_Envelope, tag=8, frozen=True):
     """Handler to edge: open it; ``user`` is who the application says this is."""
 
     connection: ConnectionId
@@ -137,7 +137,7 @@ class Admitted(_Envelope, tag=8):
     user: str | None
 
 
-class Turned(_Envelope, tag=9):
+class Turned(_Envelope, tag=9, frozen=True):
     """Handler to edge: accept it and close it with this code and reason."""
 
     connection: ConnectionId
@@ -147,31 +147,31 @@ class Turned(_Envelope, tag=9):
     reason: str
 
 
-class Canary(_Envelope, tag=10):
+class Canary(_Envelope, tag=10, frozen=True):
     """To oneself: the subscription still delivers."""
 
     token: int
 
 
-class Arrived(_Envelope, tag=11):
+class Arrived(_Envelope, tag=11, frozen=True):
     """To all: a worker has registered. A hint to look at the leases now."""
 
     worker: WorkerId
 
 
-class Leaving(_Envelope, tag=12):
+class Leaving(_Envelope, tag=12, frozen=True):
     """To all: a worker drains; send it no new work. Its lease says so too."""
 
     worker: WorkerId
 
 
-class Gone(_Envelope, tag=13):
+class Gone(_Envelope, tag=13, frozen=True):
     """To all: a worker has left, or its tombstone is written."""
 
     worker: WorkerId
 
 
-class _IntroduceV1(_Envelope, tag=1):
+class _IntroduceV1(_Envelope, tag=1, frozen=True):
     connection: ConnectionId
     facts: _FactsV1
 
@@ -288,9 +288,10 @@ def _read_one(item: msgspec.Raw, version: int) -> Envelope | None:
         if version == OLDEST:
             envelope = _decode_previous(item)
             return _from_v1(envelope) if isinstance(envelope, _IntroduceV1) else envelope
-        return _decode_current(item)
+        current: Envelope = _decode_current(item)
     except (msgspec.DecodeError, RecursionError):
         return None
+    return current
 
 
 def _as_v1(envelope: Introduce) -> _IntroduceV1:

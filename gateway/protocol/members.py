@@ -168,4 +168,3 @@ class Members:
         self.handlers = handlers
         self.generation += 1
         return True
-

@@ -42,7 +42,7 @@ class PlainText:
     """The handler's text as it is."""
 
     name = "text"
-    goodbye = GOODBYE
+    goodbye: str | None = GOODBYE
 
     def greeting(self, connection: ConnectionId) -> None:  # noqa: ARG002 (the codec's shape)
         return None
@@ -58,7 +58,7 @@ class Trace:
     """``{"connection", "worker"}`` first, then ``{"text", "handled_by", "attempt"}`` a reply."""
 
     name = "trace"
-    goodbye = None  # every message of this codec is JSON; the close frame says it
+    goodbye: str | None = None  # every message of this codec is JSON; the close frame says it
 
     def greeting(self, connection: ConnectionId) -> str:
         return json.dumps({"connection": connection, "worker": owner_of(connection)})

@@ -107,7 +107,7 @@ class RedisConnection(asyncio.Protocol):
         self._pending.append((future, len(commands), self._loop.time() + self._deadline_s))
         if self._timer is None:
             self._timer = self._loop.call_later(self._deadline_s, self._check_deadline)
-        self._transport.write(b"".join([hiredis.pack_command(command) for command in commands]))
+        self._transport.write(b"".join([_pack(command) for command in commands]))
         return future
 
     def push_mode(self) -> None:
@@ -117,7 +117,12 @@ class RedisConnection(asyncio.Protocol):
     def send(self, command: Command) -> None:
         """Write one command in push mode. A lost connection swallows it."""
         if self._transport is not None and not self.lost.done():
-            self._transport.write(hiredis.pack_command(command))
+            self._transport.write(_pack(command))
+
+    def raise_if_lost(self) -> None:
+        """Raise BrokerUnavailable once the connection is gone."""
+        if self.lost.done():
+            raise BrokerUnavailable("the connection to Redis is lost")
 
     def abort(self) -> None:
         """Drop the connection now."""
@@ -175,6 +180,11 @@ class RedisConnection(asyncio.Protocol):
             self.abort()  # replies can no longer be told apart from those of the past
         else:
             self._timer = self._loop.call_at(deadline, self._check_deadline)
+
+
+def _pack(command: Command) -> bytes:
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # typed too narrowly
+    return packed
 
 
 def _greeting(address: RedisAddress, name: str) -> list[Command]:

@@ -5,7 +5,7 @@
 | ``<p>:{workers}`` | zset, worker -> end of its lease in ms of Redis' time | a worker's lease |
 | ``<p>:{workers}:info`` | hash, worker -> what it says of itself | removed with the lease |
 | ``<p>:{workers}:dead`` | zset of tombstones, worker -> time of death in ms | 24 h |
-| ``<p>:{workers}:born`` | string, time in ms at which the set of workers was made | none; one value |
+| ``<p>:{workers}:born`` | string, time in ms at which the first worker came | one value |
 | ``<p>:conns:<worker>`` | hash, connection -> facts, and ``revision`` | 1 h, renewed; swept |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
 | ``<p>:all`` | channel of every worker | |

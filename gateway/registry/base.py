@@ -8,8 +8,8 @@ Guarantees, proved on every implementation by ``tests/contract/test_registry.py`
 
 1. Time is the server's. The clocks of hosts never matter.
 2. ``renew`` never brings a buried worker back.
-3. ``claim`` buries a worker only if its lease has ended, and gives the sweep to one worker at a time.
-   A claim ends after ``CLAIM_S``, so a sweeper that dies is replaced.
+3. ``claim`` buries a worker only if its lease has ended, and gives the sweep to one worker at a
+   time. A claim ends after ``CLAIM_S``, so a sweeper that dies is replaced.
 4. A worker that is buried or has left is known to nobody who looks afterwards, once ``finish`` or
    ``leave`` has returned, and its entries are gone.
 """
@@ -62,7 +62,7 @@ class Registry(Protocol):
         ...
 
     async def finish(self, worker: WorkerId) -> None:
-        """The sweep of ``worker`` is done: remove its entries and its lease. The tombstone stays."""
+        """The sweep of ``worker`` is done: remove its entries and lease. The tombstone stays."""
         ...
 
     async def leave(self, worker: WorkerId) -> None:
@@ -76,13 +76,13 @@ class Registry(Protocol):
         ...
 
     async def revision(self, worker: WorkerId) -> int | None:
-        """The revision of the entries, which also live on for ``ENTRIES_S``. None: there are none."""
+        """The revision of the entries, which live on for ``ENTRIES_S``. None: there are none."""
         ...
 
     async def rewrite(
         self, worker: WorkerId, revision: int, entries: Sequence[tuple[ConnectionId, Entry]]
     ) -> None:
-        """Replace all entries of ``worker``: a failover has lost some. In chunks, so not one step."""
+        """Replace all entries of ``worker``, in chunks: a failover has lost some."""
         ...
 
     def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:

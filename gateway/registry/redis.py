@@ -76,13 +76,13 @@ class RedisRegistry:
         self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
     ) -> None:
         key = keys.connections(self._prefix, worker)
-        put: dict[str, Any] = {c: _entry_out(e) for c, e in changes.items() if e is not None}
+        put: dict[Any, Any] = {c: _entry_out(e) for c, e in changes.items() if e is not None}
         drop = [c for c, e in changes.items() if e is None]
         with self._translated():
             async with self._redis.pipeline(transaction=True) as pipe:
                 if drop:
                     pipe.hdel(key, *drop)
-                pipe.hset(key, mapping={**put, keys.REVISION: revision})
+                pipe.hset(key, mapping=put | {keys.REVISION: revision})
                 pipe.expire(key, int(ENTRIES_S))
                 await pipe.execute()
 

@@ -215,7 +215,9 @@ class TestRedisOnABadDay:
         self, own_redis: RedisServer
     ) -> None:
         with own_redis.client() as admin:
-            admin.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "&*", "+@all", "-publish")
+            admin.execute_command(
+                "ACL", "SETUSER", "reader", "on", ">pw", "&*", "+@all", "-publish"
+            )
         url = f"redis://reader:pw@127.0.0.1:{own_redis.port}/0"
         async with running(RedisBroker(parse(url)), Collector()) as broker:
             await broker.subscribe(channel())

@@ -96,5 +96,3 @@ class Proxy:
                 await writer.drain()
         writer.transport.abort()
         self._writers.discard(writer)
-
-

@@ -25,7 +25,7 @@ async def eventually_async(
     """The same for a condition that takes a round trip."""
     try:
         async with asyncio.timeout(within_s):
-            while not await check():
+            while not await check():  # noqa: ASYNC110 (as above)
                 await asyncio.sleep(0.02)
     except TimeoutError:
         pytest.fail(f"{what} did not happen within {within_s} s")

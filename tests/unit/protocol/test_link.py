@@ -255,7 +255,6 @@ class Channel:
         if verdict is Verdict.DELIVER and body != NO_BODY:
             self.got[to].append(body)
 
-
     def drain(self) -> None:
         """Deliver everything in order. Two ends that keep answering each other are a defect."""
         for _ in range(1000):
@@ -312,7 +311,9 @@ def test_whatever_the_channel_does_each_batch_arrives_once_and_in_order(
     assert all(end.unacknowledged_bytes == 0 for end in channel.links.values())
 
 
-@given(st.lists(st.one_of(STEP, st.tuples(st.just("restart"), st.sampled_from([A, B]))), max_size=80))
+@given(
+    st.lists(st.one_of(STEP, st.tuples(st.just("restart"), st.sampled_from([A, B]))), max_size=80)
+)
 @settings(max_examples=400, deadline=None)
 def test_restarts_may_lose_but_never_repeat_or_reorder(steps: list[tuple[str, object]]) -> None:
     channel = Channel()

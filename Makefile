@@ -1,0 +1,54 @@
+# `make run` serves http://localhost:8000; `make test` runs every test this machine can.
+
+PORT ?= 8000
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
+
+help:
+	@echo "make run          install, start an embedded broker and $(WORKERS) workers, serve http://localhost:$(PORT)"
+	@echo "make install      only the set-up"
+	@echo "make test         every test tier this machine can run"
+	@echo "make dev          the tools of the checks, in $(VENV)"
+	@echo "make lint unit contract integration e2e faults compose conformance   one tier"
+
+run: install
+	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
+	GATEWAY_ALLOWED_HOSTS=$${GATEWAY_ALLOWED_HOSTS:-localhost,127.0.0.1} \
+	GATEWAY_DRAIN_SECONDS=$${GATEWAY_DRAIN_SECONDS:-3} \
+	$(BIN)/gateway serve --port $(PORT) --workers $(WORKERS)
+
+install: $(VENV)/.installed
+dev: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	@scripts/make-venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python requirements.lock pyproject.toml
+	@echo "installing into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed requirements-dev.lock
+	@echo "installing the tools of the checks into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+test: dev
+	@scripts/test
+
+lint: dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+unit contract integration e2e faults compose conformance: dev
+	@$(BIN)/pytest tests/$@
+
+# Needs uv, and is run by hand when dependencies change.
+lock:
+	uv export --quiet --no-dev --no-emit-project --format requirements-txt --no-header > requirements.lock
+	uv export --quiet --no-emit-project --format requirements-txt --no-header > requirements-dev.lock
+	rm -f uv.lock

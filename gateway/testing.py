@@ -1,0 +1,94 @@
+"""Run an application's handlers in a test, without Redis, sockets or processes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+from gateway.app import Gateway
+from gateway.errors import GatewayError
+from gateway.handlers.table import Connection, Message
+from gateway.protocol.ids import ConnectionId
+
+_serial = itertools.count()
+
+
+class NoHandler(GatewayError):
+    """The application has no handler of the kind that was called."""
+
+    code = "no_handler"
+
+
+def connection(
+    *,
+    user: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    query: str = "",
+    address: str = "192.0.2.1",
+    subprotocols: tuple[str, ...] = (),
+) -> Connection:
+    """A connection as handlers see it, with an id of the right form."""
+    name = ConnectionId(f"testtesttesttest.{next(_serial):022d}")
+    lowered = {key.lower(): value for key, value in (headers or {}).items()}
+    return Connection(name, user, lowered, query, address, subprotocols)
+
+
+class Client:
+    """One client of an application, without a socket.
+
+    Calls its handlers as a worker would: ``on_connect`` first, then messages in order. What a
+    handler raises is raised here.
+
+    Example::
+
+        client = Client(gateway, headers={"cookie": "session=1"})
+        await client.connect()
+        assert await client.send("hello") == "Received:hello"
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: str = "",
+        address: str = "192.0.2.1",
+        subprotocols: tuple[str, ...] = (),
+    ) -> None:
+        self._handlers = gateway.handlers
+        self.connection = connection(
+            headers=headers, query=query, address=address, subprotocols=subprotocols
+        )
+        self._number = 0
+
+    async def connect(self) -> str | None:
+        """Call ``on_connect``, if there is one. Returns the user.
+
+        Raises:
+            Refused: The application refuses this client.
+        """
+        user = None
+        if self._handlers.on_connect is not None:
+            user = await self._handlers.on_connect(self.connection)
+        old = self.connection
+        self.connection = Connection(
+            old.id, user, old.headers, old.query, old.address, old.subprotocols
+        )
+        return user
+
+    async def send(self, text: str, *, attempt: int = 1) -> str | None:
+        """Call ``on_message``. Returns what the client would be sent, None for nothing.
+
+        Raises:
+            NoHandler: There is no ``on_message``.
+        """
+        if self._handlers.on_message is None:
+            raise NoHandler("this gateway has no on_message handler")
+        self._number += 1
+        message = Message(text, self.connection, f"{self.connection.id}:{self._number}", attempt)
+        return await self._handlers.on_message(message)
+
+    async def disconnect(self) -> None:
+        """Call ``on_disconnect``, if there is one."""
+        if self._handlers.on_disconnect is not None:
+            await self._handlers.on_disconnect(self.connection)

@@ -1,0 +1,191 @@
+"""A real ``gateway serve`` in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from tests.support.waiting import blocking_eventually
+
+ROOT = Path(__file__).parents[2]
+START_S = 20.0
+STOP_S = 60.0
+
+
+class Served:
+    """One ``gateway serve`` on a free port. A context manager that leaves no process behind.
+
+    Args:
+        folder: For its log and its run file; it sees nothing of other gateways of this user.
+        options: Command line after ``serve``.
+        environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+        wait_ready: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.log_file = folder / "serve.log"
+        self.port = 0
+        self._options = options
+        self._cwd = cwd
+        self._wait_ready = wait_ready
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
+            "XDG_RUNTIME_DIR": str(folder),
+            "PYTHONPATH": str(ROOT),
+            **(environment or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/communicate"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's records of one event."""
+        records = (json.loads(line) for line in self.log.splitlines() if line.startswith("{"))
+        return [record for record in records if record.get("event") == name]
+
+    def worker_pids(self) -> list[int]:
+        """The worker processes, oldest first."""
+        children = psutil.Process(self.pid).children()
+        workers = [c for c in children if "gateway.embedded" not in " ".join(_command(c))]
+        return [c.pid for c in sorted(workers, key=lambda c: c.create_time())]
+
+    def ready(self) -> bool:
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """One HTTP GET: status and body."""
+        request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one metric of this port; 0 when it has not been counted yet."""
+        total = 0.0
+        for line in self.get("/metrics")[1].splitlines():
+            found = re.fullmatch(rf"{name}(\{{(.*)\}})? (\S+)", line)
+            if found and all(f'{k}="{v}"' in (found[2] or "") for k, v in labels.items()):
+                total += float(found[3])
+        return total
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command ``gateway`` as the same user would."""
+        return subprocess.run(
+            [sys.executable, "-m", "gateway", *arguments],
+            env=self.environment, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway", "serve", "--port", "0", *self._options],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env=self.environment, cwd=self._cwd, start_new_session=True,
+            )  # fmt: skip
+        blocking_eventually(self._announced, "the address", START_S)
+        if self._wait_ready:
+            blocking_eventually(self.ready, "readiness", START_S)
+
+    def _announced(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(f"serve ended with {self.process.returncode}:\n{self.log[-3000:]}")
+        found = re.search(r"^Gateway at http://[^:]+:(\d+)", self.log, re.MULTILINE)
+        self.port = int(found[1]) if found else 0
+        return found is not None
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def wait(self, within_s: float = STOP_S) -> int:
+        """Wait for its end, and say how it ended."""
+        assert self.process is not None
+        return self.process.wait(within_s)
+
+    def stop(self) -> int:
+        """Stop it kindly."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def __enter__(self) -> Served:
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """End it at once, with everything it started."""
+        if self.process is None:
+            return
+        try:
+            family = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            family = []
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for process in family:
+            try:
+                process.kill()  # a frozen one too
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(family, timeout=5)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -19,13 +19,14 @@ import structlog
 from gateway import log as logs
 from gateway import metrics
 from gateway.broker.base import Broker
+from gateway.canaries import Canaries
 from gateway.config import Settings
 from gateway.dispatch import Dispatcher
 from gateway.drain import drain_connections, until
 from gateway.edge.admission import Admission, Limits
 from gateway.edge.connection import ClientConnection, ConnectionLimits, Edge
 from gateway.edge.endpoint import TextEndpoint
-from gateway.errors import BrokerUnavailable, GatewayError
+from gateway.errors import GatewayError
 from gateway.handlers.runner import Runner
 from gateway.handlers.table import Handlers
 from gateway.health import PortHealth
@@ -34,10 +35,9 @@ from gateway.inbox import Inbox
 from gateway.links import Links
 from gateway.membership import Membership
 from gateway.metrics import Counters
-from gateway.protocol.envelope import VERSION, Arrived, Canary, Gone, Leaving, hint
+from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
-from gateway.protocol.vigil import Action, Vigil
 from gateway.redis_support import keys
 from gateway.registration import Registration
 from gateway.registry.base import Registry
@@ -93,12 +93,8 @@ class Worker:
         self._now = now
         self._inbox_channel = keys.inbox(settings.redis_prefix, self.me)
         self._everyone = keys.everyone(settings.redis_prefix)
-        self._vigil = Vigil(now())
-        self._canary = 0
-        self._canaries: dict[int, float] = {}
-        self._canary_now = asyncio.Event()
         self._holding = False
-        self._release_at: int | None = None
+        self._releasing = False
         self._registered = False
         self._draining = False
         self._buried = False
@@ -132,6 +128,14 @@ class Worker:
         )
         self._inbox = Inbox(
             self.links, self.hub, self.runner, self, self.counters, heard=self._heard
+        )
+        self._canaries = Canaries(
+            self.me,
+            self._broker,
+            self._inbox_channel,
+            self.counters,
+            hopeless=lambda: self._exit("deaf"),
+            now=now,
         )
         self.links.lost = self._link_lost
         self.links.relieved = self._relieved
@@ -194,7 +198,7 @@ class Worker:
         """Whether this worker takes new connections."""
         return (
             self._registered
-            and self._vigil.ready
+            and self._canaries.ready
             and not self._draining
             and not self._holding
             and not self._exiting
@@ -245,6 +249,7 @@ class Worker:
         if self._draining:
             return
         self._draining = True
+        self._dispatched_at = self._now()
         self._health.report(ready=False)
         loop = asyncio.get_running_loop()
         end = loop.time() + self.settings.drain_seconds
@@ -299,7 +304,7 @@ class Worker:
         await self._broker.subscribe(self._everyone)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._membership.run(), name="leases")
-            tasks.create_task(self._send_canaries(), name="canaries")
+            tasks.create_task(self._canaries.run(), name="canaries")
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -312,46 +317,14 @@ class Worker:
             self._exiting = why == "part ended"
             self.on_exit()
 
-    # Canaries
-
-    async def _send_canaries(self) -> None:
-        while True:
-            self._canary += 1
-            self._canaries[self._canary] = self._now()
-            payload = hint(self.me, Canary(self._canary))
-            try:
-                await self._broker.publish([(self._inbox_channel, payload)])
-                self._vigil.published(answered=True)
-            except BrokerUnavailable:
-                self._vigil.published(answered=False)
-            self._act_on(self._vigil.check(self._now()))
-            self._canary_now.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._vigil.interval_s):
-                    await self._canary_now.wait()
-
-    def _act_on(self, action: Action) -> None:
-        if action is Action.RESUBSCRIBE:
-            log.warning("deaf: subscriptions are made anew")
-            self._broker.resubscribe()
-        elif action is Action.DRAIN:
-            self._exit("deaf")
+    # Inbox
 
     def canary_back(self, token: int) -> None:
-        now = self._now()
-        self._vigil.back(now)
-        sent_at = self._canaries.pop(token, None)
-        if sent_at is not None:
-            self.counters.roundtrip_seconds.observe(now - sent_at)
-        for older in [t for t in self._canaries if t < token]:
-            del self._canaries[older]
-        if self._release_at is not None and token >= self._release_at:
-            self._release()
+        self._canaries.back(token)
 
     def _heard(self) -> None:
-        now = self._now()
-        self._vigil.heard(now)
-        if self.members.lapsed(now):
+        self._canaries.heard()
+        if self.members.lapsed(self._now()):
             self._hold()
 
     # Holding: this worker may be taken for dead, until Redis says otherwise
@@ -365,15 +338,14 @@ class Worker:
 
     def renewed(self) -> None:
         self._registered = True
-        if self._holding and self._release_at is None:
-            # What is older than this canary was sent to a worker that others may have replaced.
-            self._release_at = self._canary + 1
-            self._canary_now.set()
+        if self._holding and not self._releasing:
+            # What is older than that canary was sent to a worker that others may have replaced.
+            self._releasing = True
+            self._canaries.after_next(self._release)
 
     def _release(self) -> None:
         log.warning("lease renewed: handling goes on")
-        self._holding = False
-        self._release_at = None
+        self._holding = self._releasing = False
         self.links.release()
         self.runner.release()
 
@@ -441,7 +413,7 @@ class Worker:
         metrics.CONNECTIONS.set(self.admission.connections)
         metrics.WORKERS.set(len(self.members.known))
         metrics.HANDLER_WORKERS.set(len(self.members.handlers))
-        metrics.CANARY_AGE.set(self._vigil.age_s(self._now()))
+        metrics.CANARY_AGE.set(self._canaries.age_s)
         self.counters.fold()
 
 

@@ -1,0 +1,108 @@
+"""Envelopes that a worker sends itself through the broker: proof that its subscription delivers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from gateway.broker.base import Broker
+from gateway.errors import BrokerUnavailable
+from gateway.metrics import Counters
+from gateway.protocol.envelope import Canary, hint
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.vigil import Action, Vigil
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Canaries:
+    """Sends one every two seconds, more often while the worker is not ready.
+
+    Args:
+        channel: This worker's inbox.
+        hopeless: Called when making the subscriptions anew has not helped for long.
+    """
+
+    def __init__(
+        self,
+        me: WorkerId,
+        broker: Broker,
+        channel: str,
+        counters: Counters,
+        *,
+        hopeless: Callable[[], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._me = me
+        self._broker = broker
+        self._channel = channel
+        self._counters = counters
+        self._hopeless = hopeless
+        self._now = now
+        self._vigil = Vigil(now())
+        self._token = 0
+        self._sent_at: dict[int, float] = {}
+        self._awaited: tuple[int, Callable[[], None]] | None = None
+        self._send_now = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the subscription has lately been seen to deliver."""
+        return self._vigil.ready
+
+    @property
+    def age_s(self) -> float:
+        return self._vigil.age_s(self._now())
+
+    def heard(self) -> None:
+        """Anything came in."""
+        self._vigil.heard(self._now())
+
+    def after_next(self, act: Callable[[], None]) -> None:
+        """Call ``act`` when a canary that is sent from now on is back.
+
+        Everything that was on its way to this worker before has then arrived.
+        """
+        self._awaited = (self._token + 1, act)
+        self._send_now.set()
+
+    def back(self, token: int) -> None:
+        """A canary has come back."""
+        now = self._now()
+        self._vigil.back(now)
+        if (sent_at := self._sent_at.pop(token, None)) is not None:
+            self._counters.roundtrip_seconds.observe(now - sent_at)
+        for older in [t for t in self._sent_at if t < token]:
+            del self._sent_at[older]
+        if self._awaited is not None and token >= self._awaited[0]:
+            _, act = self._awaited
+            self._awaited = None
+            act()
+
+    async def run(self) -> None:
+        """Send canaries and act on what they tell, until cancelled."""
+        while True:
+            await self._send()
+            action = self._vigil.check(self._now())
+            if action is Action.RESUBSCRIBE:
+                log.warning("deaf: subscriptions are made anew", age_s=round(self.age_s, 1))
+                self._broker.resubscribe()
+            elif action is Action.DRAIN:
+                self._hopeless()
+            self._send_now.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._vigil.interval_s):
+                    await self._send_now.wait()
+
+    async def _send(self) -> None:
+        self._token += 1
+        self._sent_at[self._token] = self._now()
+        try:
+            await self._broker.publish([(self._channel, hint(self._me, Canary(self._token)))])
+        except BrokerUnavailable:
+            self._vigil.published(answered=False)
+        else:
+            self._vigil.published(answered=True)

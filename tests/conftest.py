@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.support.redis_server import RedisServer
 
@@ -22,3 +24,8 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that this test alone may kill, freeze and flush."""
     with RedisServer(tmp_path) as server:
         yield server
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on the loop that workers run on."""
+    return {"uvloop": uvloop.new_event_loop}

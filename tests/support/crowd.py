@@ -209,7 +209,7 @@ class Crowd:
         if self._sending is not None:
             self._sending.cancel()
         end = self.loop.time() + within_s
-        while any(v.unanswered for v in self.visitors) and self.loop.time() < end:
+        while any(v.unanswered for v in self.visitors) and self.loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self.ledger.lost += sum(len(v.unanswered) for v in self.visitors)
         return self.ledger

@@ -94,11 +94,11 @@ class Membership:
                 if worker not in self._members.known:
                     self._look_now.set()
             case Leaving(worker=worker):
-                if self._members.leaving(worker):
+                if self._members.leaving(worker, now=self._now()):
                     log.info("worker leaves", leaving_worker=worker)
                     self._watcher.workers_changed()
             case Gone(worker=worker):
-                if self._members.gone(worker):
+                if self._members.gone(worker, now=self._now()):
                     self._gone(worker, "said so")
                     self._watcher.workers_changed()
                     self._look_now.set()  # somebody must sweep it
@@ -177,7 +177,7 @@ class Membership:
                 return
             log.warning("worker died", dead_worker=worker)
             self._tell_everyone(Gone(worker))
-            if self._members.gone(worker):
+            if self._members.gone(worker, now=self._now()):
                 self._gone(worker, "lease ended")
                 self._watcher.workers_changed()
             await self._watcher.sweep(worker)

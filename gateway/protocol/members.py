@@ -84,6 +84,7 @@ class Members:
         self.handlers: tuple[WorkerId, ...] = ()
         self.generation = 0  # rises with every change of ``handlers``
         self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
+        self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
         self._steady_since: float | None = None
         self._renewed_at = now
         self._elect()
@@ -114,13 +115,16 @@ class Members:
         self._renewed_at = asked_at
         changes = Changes(buried=self.me in leases.tombstones)
         before = dict(self.known)
+        # Leases that were read before a hint came in are older news than the hint.
+        self._hints = {w: at for w, at in self._hints.items() if at >= asked_at}
         self._add_the_living(leases, changes)
         self._remove_the_absent(leases, changes, trusted=self.trusted(now))
         changes.changed = self._elect() or before != self.known
         return changes
 
-    def leaving(self, worker: WorkerId) -> bool:
+    def leaving(self, worker: WorkerId, *, now: float) -> bool:
         """A worker said that it drains. Returns whether that was news."""
+        self._hints[worker] = now
         info = self.known.get(worker)
         if info is None or info.leaving or worker == self.me:
             return False
@@ -128,8 +132,9 @@ class Members:
         self._elect()
         return True
 
-    def gone(self, worker: WorkerId) -> bool:
+    def gone(self, worker: WorkerId, *, now: float) -> bool:
         """A worker has left, or has a tombstone. Returns whether that was news."""
+        self._hints[worker] = now
         if worker == self.me or self.known.pop(worker, None) is None:
             return False
         self._elect()
@@ -143,6 +148,8 @@ class Members:
             if worker in leases.tombstones:
                 if end_ms <= leases.now_ms:
                     changes.unswept.append(worker)
+                continue
+            if worker in self._hints:
                 continue
             if worker not in self.known:
                 changes.joined.append(worker)

@@ -31,11 +31,12 @@ from gateway.handlers.echo import echo
 from gateway.handlers.table import Handlers, OnConnect, OnDisconnect, OnMessage
 from gateway.health import FOLDER_VARIABLE, PortHealth
 from gateway.protocol.ids import WorkerId, is_worker_id
+from gateway.protocol.text import TRACE_SUBPROTOCOL
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
-from gateway.worker import Worker
+from gateway.worker import Worker, new_worker_id
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -110,7 +111,8 @@ class Gateway:
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
         """Run this process's worker. A lifespan for Starlette, FastAPI and the like."""
         settings = self._settings or current()
-        broker, registry = broker_and_registry(settings)
+        me = _given_worker_id() or new_worker_id()
+        broker, registry = broker_and_registry(settings, name=f"gateway.{me}")
         folder = os.environ.get(FOLDER_VARIABLE)
         worker = Worker(
             settings,
@@ -118,7 +120,7 @@ class Gateway:
             broker,
             registry,
             health=PortHealth(Path(folder) if folder else None),
-            me=_given_worker_id(),
+            me=me,
         )
         async with worker.running():
             self._worker = worker
@@ -161,6 +163,7 @@ class Gateway:
 
     def _page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         body = files("gateway.page").joinpath(name).read_bytes()
+        untraced = body.replace(TRACE_SUBPROTOCOL.encode(), b"") if name == "index.html" else body
         headers = {
             "content-security-policy": PAGE_POLICY,
             "x-content-type-options": "nosniff",
@@ -174,7 +177,10 @@ class Gateway:
                 request.headers.get("host", "")
             ):
                 return PlainTextResponse(WRONG_HOST.text + "\n", WRONG_HOST.status)
-            return Response(body, headers=headers, media_type=_PAGE_TYPES[name])
+            traced = worker is not None and worker.settings.trace
+            return Response(
+                body if traced else untraced, headers=headers, media_type=_PAGE_TYPES[name]
+            )
 
         return serve
 
@@ -207,14 +213,17 @@ def echo_gateway() -> Gateway:
     return gateway
 
 
-def broker_and_registry(settings: Settings) -> tuple[Broker, Registry]:
-    """What these settings name: Redis, or the memory of this one process."""
+def broker_and_registry(settings: Settings, *, name: str) -> tuple[Broker, Registry]:
+    """What these settings name: Redis, or the memory of this one process.
+
+    Redis lists the connections of a worker under ``name`` (CLIENT LIST).
+    """
     if not settings.redis_url:
         return MemoryBroker(), MemoryRegistry()
     address = parse(settings.redis_url.reveal())
     return (
-        RedisBroker(address, name="gateway"),
-        RedisRegistry(address, prefix=settings.redis_prefix),
+        RedisBroker(address, name=name),
+        RedisRegistry(address, prefix=settings.redis_prefix, name=name),
     )
 
 

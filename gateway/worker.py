@@ -78,10 +78,10 @@ class Worker:
         registry: Registry,
         *,
         health: PortHealth | None = None,
-        me: WorkerId | None = None,
+        me: WorkerId,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.me = me or new_worker_id()
+        self.me = me
         self.settings = settings
         self.counters = Counters()
         self.on_exit: Callable[[], None] = lambda: signal.raise_signal(signal.SIGTERM)

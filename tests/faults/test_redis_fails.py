@@ -1,0 +1,161 @@
+"""Redis dies, freezes and is cut off: no socket closes because of any of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tests.faults.conftest import Report
+from tests.support.crowd import Crowd, Ledger
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
+from tests.support.serve import Served
+from tests.support.stand import Stand
+from tests.support.waiting import eventually
+
+CLIENTS = 200
+
+
+def assert_nobody_noticed(ledger: Ledger) -> None:
+    assert not ledger.broken
+    assert ledger.answered == ledger.sent
+    assert not ledger.closes
+    assert not ledger.late
+
+
+async def all_ready(served: Sequence[Served], within_s: float = 15.0) -> None:
+    await eventually(lambda: all(s.ready() for s in served), "readiness of all", within_s)
+
+
+async def test_redis_is_killed_and_comes_back_empty(stand: Stand, report: Report) -> None:
+    """Leases, registry and scripts are gone; everything is registered again by itself."""
+    served = [await stand.serve() for _ in range(2)]
+    async with Crowd([s.ws_url for s in served], CLIENTS, per_second=5) as crowd:
+        crowd.start_sending()
+        await crowd.send_for(2)
+        await asyncio.to_thread(stand.redis.kill)
+        await crowd.send_for(2)
+        await asyncio.to_thread(stand.redis.start)
+        await stand.registry_true(crowd)
+        await all_ready(served)
+        await crowd.send_for(12)  # longer than a lease: nobody may be buried for it
+        ledger = await crowd.stop_sending()
+
+        report(ledger)
+        assert_nobody_noticed(ledger)
+        assert ledger.attempts.keys() == {1}
+
+
+async def test_redis_freezes_for_8_s(stand: Stand, report: Report) -> None:
+    """A frozen server raises no error anywhere: deadlines find it."""
+    served = [await stand.serve() for _ in range(2)]
+    async with Crowd([s.ws_url for s in served], CLIENTS, per_second=5) as crowd:
+        crowd.start_sending()
+        await crowd.send_for(2)
+        stand.redis.freeze()
+        await crowd.send_for(8)
+        assert not any(s.ready() for s in served)
+        stand.redis.thaw()
+        await all_ready(served)
+        await crowd.send_for(12)
+        ledger = await crowd.stop_sending()
+        await stand.registry_true(crowd)
+
+        report(ledger)
+        assert_nobody_noticed(ledger)
+        assert ledger.attempts.keys() == {1}
+
+
+async def test_every_link_to_redis_is_cut_for_12_s(stand: Stand, report: Report) -> None:
+    """Longer than a lease: all leases end, and nobody who has missed a renewal buries anyone.
+
+    Red with trust from the first renewal on (``Members.trusted``): the first one back buries all.
+    """
+    async with Proxy(stand.redis.port) as proxy:
+        served = [await stand.serve(redis_url=proxy.url) for _ in range(3)]
+        async with Crowd([s.ws_url for s in served], CLIENTS, per_second=2) as crowd:
+            crowd.start_sending()
+            await crowd.send_for(12)  # until everybody may believe what they see
+            proxy.cut()
+            await crowd.send_for(12)
+            proxy.mend()
+            await all_ready(served)
+            await stand.registry_true(crowd)
+            await crowd.send_for(12)
+            ledger = await crowd.stop_sending()
+
+            report(ledger)
+            assert not ledger.broken
+            assert ledger.answered == ledger.sent
+            assert not ledger.closes
+            assert ledger.attempts.keys() == {1}
+
+
+async def test_one_subscription_is_killed_again_and_again(stand: Stand, report: Report) -> None:
+    served = [await stand.serve() for _ in range(2)]
+    async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
+        crowd.start_sending()
+        for _ in range(10):
+            kill_one_subscription(stand.redis)
+            await crowd.send_for(0.7)
+        ledger = await crowd.stop_sending()
+        await stand.registry_true(crowd)
+
+        report(ledger)
+        assert_nobody_noticed(ledger)
+        assert ledger.attempts.keys() == {1}
+        resyncs = sum(s.metric("gateway_resyncs_total") for s in served)
+        assert resyncs >= 8
+
+
+async def test_a_subscription_is_cut_by_its_output_buffer_limit(
+    stand: Stand, report: Report
+) -> None:
+    """A worker that is asleep for a second gets more than Redis wants to keep for it."""
+    served = [await stand.serve() for _ in range(2)]
+    with stand.redis.client() as admin:
+        admin.config_set("client-output-buffer-limit", "pubsub 65536 65536 1")
+    async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
+        crowd.start_sending()
+        await crowd.send_for(1)
+        sleepy = stand.worker_of(served[0])
+        [name] = [e["worker_id"] for e in served[0].events("worker starts")]
+        before = subscription_of(stand.redis, name)
+        sleepy.suspend()
+        try:
+            await asyncio.to_thread(flood, stand.redis, f"gw:inbox:{name}")
+        finally:
+            sleepy.resume()
+        await eventually(
+            lambda: subscription_of(stand.redis, name) not in {before, None}, "the cut", 15
+        )
+        await crowd.send_for(4)
+        ledger = await crowd.stop_sending()
+        await stand.registry_true(crowd)
+
+        report(ledger)
+        assert_nobody_noticed(ledger)
+        assert ledger.attempts.keys() == {1}
+
+
+def kill_one_subscription(redis: RedisServer) -> None:
+    with redis.client() as admin:
+        victims = [c for c in admin.client_list(_type="pubsub") if "gateway" in c["name"]]
+        if victims:
+            admin.client_kill_filter(_id=victims[0]["id"])
+
+
+def flood(redis: RedisServer, channel: str) -> None:
+    """More than the kernel's buffers and the limit together hold, none of it readable."""
+    with redis.client() as admin:
+        for _ in range(200):
+            admin.publish(channel, b"\xc1" * 100_000)
+
+
+def subscription_of(redis: RedisServer, worker: str) -> str | None:
+    """The number of a worker's subscribing connection."""
+    with redis.client() as admin:
+        for client in admin.client_list(_type="pubsub"):
+            if client["name"] == f"gateway.{worker}.subscribe":
+                return str(client["id"])
+    return None

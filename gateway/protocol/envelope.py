@@ -214,6 +214,9 @@ _decode_outline = msgspec.msgpack.Decoder(tuple[Header, list[msgspec.Raw]]).deco
 _decode_current = msgspec.msgpack.Decoder(Envelope).decode
 _decode_previous = msgspec.msgpack.Decoder(_EnvelopeV1).decode
 
+# msgspec lets bytes that are no UTF-8 out as they are: no DecodeError.
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _PAIR = b"\x92"  # a MessagePack array of two
 _ARRAY32 = b"\xdd"  # an array whose length follows in four bytes, big endian
 
@@ -231,6 +234,7 @@ def encode(envelope: Envelope, version: int = VERSION) -> bytes:
 
     Raises:
         EnvelopeTooLarge: It is over ``MAX_ENVELOPE_BYTES``: nobody could carry it safely.
+        UnicodeEncodeError: A text has a lone surrogate, which UTF-8 cannot say.
     """
     if version == OLDEST and isinstance(envelope, Introduce):
         item = _encode(_as_v1(envelope))
@@ -261,11 +265,12 @@ def read(payload: bytes) -> Batch | None:
     """The batch in ``payload``; None when not even its header can be read.
 
     Never raises for any content. An envelope that cannot be read, or that this version does not
-    know, is left out and counted; those around it are kept.
+    know, is left out and counted; those around it are kept. Only where one cannot even be skipped
+    (it is cut short, or nested past Python's recursion limit) is the whole batch unreadable.
     """
     try:
         header, envelopes = _decode_batch(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return _read_slowly(payload)
     if header.version == VERSION:
         return Batch(header, envelopes, 0)
@@ -275,7 +280,7 @@ def read(payload: bytes) -> Batch | None:
 def _read_slowly(payload: bytes) -> Batch | None:
     try:
         header, items = _decode_outline(payload)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     if not OLDEST <= header.version <= VERSION:
         return None
@@ -289,7 +294,7 @@ def _read_one(item: msgspec.Raw, version: int) -> Envelope | None:
             envelope = _decode_previous(item)
             return _from_v1(envelope) if isinstance(envelope, _IntroduceV1) else envelope
         current: Envelope = _decode_current(item)
-    except (msgspec.DecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     return current
 

@@ -351,3 +351,20 @@ def test_one_side_restarts_and_the_other_follows(restarting: WorkerId) -> None:
     answer, _ = send(ends[other], b"answer", 101.0)
     assert not ends[restarting].lost(answer)
     assert ends[restarting].receive(answer, 101.0) is Verdict.DELIVER
+
+
+def test_a_question_to_the_peer_is_due_at_once() -> None:
+    a, b = pair()
+    b.receive(send(a, b"1", 100.0)[0], 100.0)
+
+    b.ask(100.0)
+
+    assert b.deadline() == 0.0
+
+
+def test_the_earlier_of_acknowledgement_and_repeat_is_due_first() -> None:
+    a, b = pair()
+    b.append(b"reply", 100.0)
+    b.receive(send(a, b"1", 100.0)[0], 100.0)
+
+    assert b.deadline() == 100.0 + ACK_DELAY_S

@@ -1,0 +1,65 @@
+"""Envelopes and headers of every kind, for hypothesis."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from gateway.protocol.envelope import (
+    VERSION,
+    Admitted,
+    Arrived,
+    Canary,
+    Dispatch,
+    DispatchConnect,
+    DispatchDisconnect,
+    Envelope,
+    Facts,
+    Failed,
+    Forget,
+    Gone,
+    Header,
+    Introduce,
+    Leaving,
+    Reply,
+    Turned,
+)
+from gateway.protocol.ids import connection_id, worker_id
+
+TEXT = st.text(max_size=20)
+WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
+CONNECTION = st.builds(connection_id, WORKER, st.binary(min_size=16, max_size=16))
+COUNT = st.integers(0, 2**63)
+FACTS = st.builds(
+    Facts,
+    user=st.none() | TEXT,
+    address=TEXT,
+    query=TEXT,
+    headers=st.lists(st.tuples(TEXT, TEXT), max_size=4).map(tuple),
+    subprotocols=st.lists(TEXT, max_size=3).map(tuple),
+)
+BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
+    Introduce: st.builds(Introduce, CONNECTION, FACTS),
+    Forget: st.builds(Forget, CONNECTION),
+    Dispatch: st.builds(Dispatch, CONNECTION, COUNT, COUNT, TEXT),
+    DispatchConnect: st.builds(DispatchConnect, CONNECTION, COUNT, COUNT),
+    DispatchDisconnect: st.builds(DispatchDisconnect, CONNECTION, COUNT, COUNT, COUNT, TEXT),
+    Reply: st.builds(Reply, CONNECTION, COUNT, COUNT, st.none() | TEXT),
+    Failed: st.builds(Failed, CONNECTION, COUNT, COUNT, TEXT),
+    Admitted: st.builds(Admitted, CONNECTION, COUNT, COUNT, st.none() | TEXT),
+    Turned: st.builds(Turned, CONNECTION, COUNT, COUNT, COUNT, TEXT),
+    Canary: st.builds(Canary, COUNT),
+    Arrived: st.builds(Arrived, WORKER),
+    Leaving: st.builds(Leaving, WORKER),
+    Gone: st.builds(Gone, WORKER),
+}
+ENVELOPE = st.one_of(*BY_KIND.values())
+HEADER = st.builds(
+    Header,
+    version=st.just(VERSION),
+    sender=WORKER,
+    epoch=COUNT,
+    number=COUNT,
+    ack_epoch=st.integers(-(2**63), 2**63),
+    ack=COUNT,
+    ask=st.booleans(),
+)

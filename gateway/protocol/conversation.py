@@ -149,8 +149,13 @@ class Conversation:
         return moved, spent
 
     def expire(self, before: float) -> list[Pending]:
-        """Take out what has waited since before ``before``: nobody came to handle it."""
-        expired = [p for p in self._pending[self._sent :] if p.since < before]
+        """Take out what has waited since before ``before``: nobody came to handle it.
+
+        Nothing while a worker owes an answer: an error may not overtake it.
+        """
+        if self._sent:
+            return []
+        expired = [p for p in self._pending if p.since < before]
         for pending in expired:
             self._drop(self._pending.index(pending))
         return expired

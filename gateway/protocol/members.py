@@ -98,7 +98,7 @@ class Members:
         return now - self._renewed_at >= self.lease_s
 
     def missed(self) -> None:
-        """A renewal failed, or came too late to be sure."""
+        """A renewal failed, or nobody can know."""
         self._steady_since = None
 
     def say(self, info: WorkerInfo) -> None:
@@ -108,8 +108,12 @@ class Members:
 
     def renewed(self, leases: Leases, *, asked_at: float, now: float) -> Changes:
         """Take in the leases that came back with a renewal asked for at ``asked_at``."""
-        if asked_at - self._renewed_at >= self.lease_s:
-            self._steady_since = None
+        renewal_s = self.lease_s / RENEWALS_PER_LEASE
+        # An answer may be late because Redis froze. A freeze ends leases that were renewed up to a
+        # renewal before it began, and up to another one may pass before we ask.
+        late = now - asked_at >= self.lease_s - 2 * renewal_s
+        if late or asked_at - self._renewed_at >= self.lease_s:
+            self.missed()
         if self._steady_since is None:
             self._steady_since = now
         self._renewed_at = asked_at
@@ -151,12 +155,18 @@ class Members:
                 continue
             if worker in self._hints:
                 continue
-            if worker not in self.known:
-                changes.joined.append(worker)
-            self.known[worker] = info
             ends.append(end_ms)
-            if end_ms <= leases.now_ms:
+            lapsed = end_ms <= leases.now_ms
+            if lapsed:
                 changes.lapsed.append(worker)
+            before = self.known.get(worker)
+            if before is None:
+                if lapsed:  # not seen alive yet: a worker that starts hands nothing to the dead
+                    continue
+                changes.joined.append(worker)
+            # Nobody changes its mind about leaving; a lease may say it later than a hint did.
+            leaves = before is not None and before.leaving
+            self.known[worker] = replace(info, leaving=True) if leaves else info
         self.next_end_ms = min(ends, default=None)
 
     def _remove_the_absent(self, leases: Leases, changes: Changes, *, trusted: bool) -> None:

@@ -33,10 +33,11 @@ class Vigil:
     def __init__(self, now: float) -> None:
         self._heard_at = now
         self._back_at = now
+        self._answered_since: float | None = None  # None: the last command was not
         self._resubscribed_at: float | None = None
         self._deaf_since: float | None = None
         self._back = 0
-        self.answered = False  # whether the last command was
+        self._answered = False
 
     @property
     def ready(self) -> bool:
@@ -64,18 +65,22 @@ class Vigil:
 
     def published(self, *, answered: bool) -> None:
         """A canary was sent off, or could not be."""
-        self.answered = answered
+        self._answered = answered
         if not answered:
             self._back = 0
+            self._answered_since = None
 
     def check(self, now: float) -> Action:
         """Called about as often as canaries are sent."""
         if now - self._back_at > DEAF_S:
             self._back = 0
-        if not self.answered:
+        if not self._answered:
             self._deaf_since = None
             return Action.NOTHING
-        if now - self._heard_at <= DEAF_S:
+        if self._answered_since is None:
+            # Silence counts from here: what was missed while Redis was away says nothing.
+            self._answered_since = now
+        if now - max(self._heard_at, self._answered_since) <= DEAF_S:
             return Action.NOTHING
         if self._deaf_since is None:
             self._deaf_since = now

@@ -1,0 +1,370 @@
+"""nginx with the shipped configuration, in front of two gateways that share a Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from tests.support.nginx import Nginx
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
+from tests.support.serve import ROOT, Served
+from tests.support.trace_client import (
+    ask_all,
+    holders,
+    served_elsewhere,
+    trace_client,
+    trace_clients,
+)
+from tests.support.waiting import blocking_eventually, eventually, eventually_async
+
+GUIDE = ROOT / "docs" / "guides" / "reverse-proxies.md"
+AT_ONCE_S = 2.0  # a handshake that waited for a proxy's default would take 60
+
+
+def environment(redis_url: str, prefix: str) -> dict[str, str]:
+    return {
+        "GATEWAY_REDIS_URL": redis_url,
+        "GATEWAY_REDIS_PREFIX": prefix,
+        "GATEWAY_TRACE": "on",
+        "GATEWAY_TRUSTED_PROXIES": "127.0.0.1",
+        "GATEWAY_DRAIN_SECONDS": "3",
+    }
+
+
+def below_a_path() -> str:
+    """The guide's way to serve the gateway below a path."""
+    blocks = re.findall(r"```nginx\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    [block] = [block for block in blocks if "location /chat/" in block]
+    return str(block)
+
+
+@pytest.fixture(scope="module")
+def gateways(
+    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Served]]:
+    """Two that no test harms."""
+    variables = environment(redis_server.url, "nginx")
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(Served(tmp_path_factory.mktemp(name), environment=variables))
+            for name in ("one", "two")
+        ]
+
+
+@pytest.fixture(scope="module")
+def front(gateways: list[Served], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    folder = tmp_path_factory.mktemp("front") / "nginx"
+    with Nginx(folder, [g.port for g in gateways], locations=below_a_path()) as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def doomed(own_redis: RedisServer, tmp_path: Path) -> Iterator[list[Served]]:
+    """Two that one test may harm."""
+    variables = environment(own_redis.url, "doomed")
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(Served(tmp_path / name, environment=variables))
+            for name in ("one", "two")
+        ]
+
+
+@pytest.fixture
+def doomed_front(doomed: list[Served], tmp_path: Path) -> Iterator[Nginx]:
+    with Nginx(tmp_path / "nginx", [served.port for served in doomed]) as nginx:
+        yield nginx
+
+
+def get(nginx: Nginx, path: str) -> tuple[int, str, http.client.HTTPMessage]:
+    """One GET with the path exactly as given: status, body, headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers
+    finally:
+        connection.close()
+
+
+async def handshakes(nginx: Nginx, count: int) -> set[str]:
+    """Open so many connections, one after the other and each at once; the workers they reached."""
+    workers = set()
+    for _ in range(count):
+        async with asyncio.timeout(AT_ONCE_S), trace_client(nginx.ws_url) as client:
+            workers.add(client.worker)
+    return workers
+
+
+async def worker_behind(served: Served) -> str:
+    async with trace_client(served.ws_url) as client:
+        return client.worker
+
+
+# Every message finds its way
+
+
+async def test_a_hundred_connections_are_answered_also_by_workers_that_do_not_hold_them(
+    front: Nginx,
+) -> None:
+    async with trace_clients(front.ws_url, 100) as clients:
+        answers = await ask_all(clients)
+
+        assert [a.text for a in answers] == [f"Received:from {c.connection}" for c in clients]
+        assert len(served_elsewhere(clients, answers)) == 2
+
+
+async def test_connections_are_spread_evenly(front: Nginx) -> None:
+    async with trace_clients(front.ws_url, 100) as clients:
+        counts = holders(clients)
+
+    assert len(counts) == 2
+    assert max(counts.values()) - min(counts.values()) <= 2
+
+
+async def test_new_connections_go_where_the_fewest_are(
+    gateways: list[Served], tmp_path: Path
+) -> None:
+    with Nginx(tmp_path / "nginx", [served.port for served in gateways]) as nginx:
+        async with trace_clients(nginx.ws_url, 40) as clients:
+            emptied = clients[0].worker
+            leaving = [client for client in clients if client.worker == emptied]
+            await asyncio.gather(*(client.socket.close() for client in leaving))
+            # nginx counts a socket until it has seen its end on both sides, and logs it then.
+            await eventually(lambda: nginx.access_log.count("\n") == len(leaving), "their ends")
+            async with trace_clients(nginx.ws_url, 16) as newcomers:
+                assert holders(newcomers) == {emptied: 16}
+
+
+async def test_the_page_of_the_same_host_and_port_may_connect(front: Nginx) -> None:
+    async with trace_client(front.ws_url, origin=front.url) as client:
+        assert (await client.ask("hello")).text == "Received:hello"
+
+
+async def test_the_gateway_sees_the_address_of_the_client(
+    front: Nginx, gateways: list[Served]
+) -> None:
+    lie = {"X-Forwarded-For": "203.0.113.9"}
+    source = ("127.0.0.2", 0)
+    async with trace_client(front.ws_url, local_addr=source, additional_headers=lie) as client:
+        await client.ask("be registered")
+        rows = [json.loads(line) for line in listing(gateways[0]).splitlines()]
+
+    addresses = {row["connection"]: row["address"] for row in rows}
+    assert addresses[client.connection] == "127.0.0.2"
+
+
+def listing(served: Served) -> str:
+    return served.command("connections", "--json").stdout
+
+
+# What is shown to the world, and what is not
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/", "/page.js", "/page.css"])
+def test_what_is_for_everybody_is_served(front: Nginx, path: str) -> None:
+    assert get(front, path)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/metrics?x=1",
+        "/metrics/",
+        "//metrics",
+        "/%6detrics",
+        "/livez/../metrics",
+        "/chat/metrics",
+        "/@connections/x",
+        "/%40connections/x",
+        "/chat/@connections/x",
+    ],
+)
+def test_what_is_for_machines_is_closed(front: Nginx, path: str) -> None:
+    status, body, _ = get(front, path)
+
+    assert status == 404
+    assert "nginx" in body  # it did not get as far as a worker
+
+
+async def test_query_strings_are_in_no_log(front: Nginx) -> None:
+    async with connect(front.ws_url + "?token=opensesame", proxy=None):
+        pass
+    await eventually(lambda: '"path":"/communicate"' in front.access_log, "a line in the log")
+
+    assert "opensesame" not in front.access_log + front.error_log
+
+
+def test_every_line_of_the_access_log_is_json(front: Nginx) -> None:
+    get(front, '/"quoted"%0a')
+    blocking_eventually(lambda: "quoted" in front.access_log, "a line in the log")
+
+    lines = [json.loads(line) for line in front.access_log.splitlines()]
+    assert any("quoted" in line["path"] and line["status"] == 404 for line in lines)
+
+
+# Below a path, and with TLS
+
+
+async def test_the_page_works_below_a_path(front: Nginx) -> None:
+    status, page, _ = get(front, "/chat/")
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page)
+
+    assert status == 200
+    assert {"page.js", "page.css"} <= set(parts)
+    assert [get(front, f"/chat/{part}")[0] for part in ("page.js", "page.css")] == [200, 200]
+    url = f"ws://127.0.0.1:{front.port}/chat/communicate"
+    async with trace_client(url, origin=front.url) as client:
+        assert (await client.ask("below")).text == "Received:below"
+
+
+@pytest.fixture
+def tls_front(gateways: list[Served], tmp_path: Path) -> Iterator[Nginx]:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    ports = [served.port for served in gateways]
+    with Nginx(tmp_path / "nginx", ports, certificate=(certificate, key)) as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def trust(tls_front: Nginx, tmp_path: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+
+
+async def test_sockets_work_through_tls(tls_front: Nginx, trust: ssl.SSLContext) -> None:
+    async with trace_client(tls_front.ws_url, ssl=trust, origin=tls_front.url) as client:
+        assert (await client.ask("hello")).text == "Received:hello"
+
+
+def test_the_page_is_served_through_tls(tls_front: Nginx, trust: ssl.SSLContext) -> None:
+    with urllib.request.urlopen(tls_front.url + "/", timeout=5, context=trust) as answer:
+        assert "<title>" in answer.read().decode()
+
+
+def test_without_tls_the_same_address_with_tls_is_named(tls_front: Nginx, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "nginx" / "plain.sock"))
+        client.sendall(b"GET /a?b=c HTTP/1.0\r\nHost: chat.example\r\n\r\n")
+        answer = client.recv(4096).decode()
+
+    assert answer.startswith("HTTP/1.1 301 ")
+    assert "Location: https://chat.example/a?b=c\r\n" in answer
+
+
+# Bad days
+
+
+async def test_handshakes_go_on_at_once_when_a_worker_is_killed(
+    doomed: list[Served], doomed_front: Nginx
+) -> None:
+    survivor = await worker_behind(doomed[1])
+    for pid in (doomed[0].pid, *doomed[0].worker_pids()):
+        os.kill(pid, signal.SIGKILL)
+
+    assert await handshakes(doomed_front, 20) == {survivor}
+
+
+async def test_handshakes_go_on_at_once_while_a_worker_drains(
+    doomed: list[Served], doomed_front: Nginx
+) -> None:
+    survivor = await worker_behind(doomed[1])
+    async with trace_client(doomed[0].ws_url):
+        doomed[0].signal(signal.SIGTERM)
+        await eventually(lambda: doomed[0].events("drain begins"), "a drain")
+
+        assert await handshakes(doomed_front, 20) == {survivor}
+
+
+async def test_a_worker_that_is_not_ready_is_passed_over(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    async with Proxy(own_redis.port) as link:
+        with ExitStack() as stack:
+            served = []
+            for name, url in (("good", own_redis.url), ("bad", link.url)):
+                made = Served(tmp_path / name, environment=environment(url, "doomed"))
+                served.append(await asyncio.to_thread(stack.enter_context, made))
+            good, bad = served
+            nginx = stack.enter_context(Nginx(tmp_path / "nginx", [good.port, bad.port]))
+            survivor = await worker_behind(good)
+            link.cut()
+            await until_not_ready(bad)
+
+            assert await handshakes(nginx, 20) == {survivor}
+            assert '"upstream_status":"503, 101"' in nginx.access_log
+
+
+async def until_not_ready(served: Served) -> None:
+    async def not_ready() -> bool:
+        return not await asyncio.to_thread(served.ready)
+
+    await eventually_async(not_ready, "a worker that is not ready", 15)
+
+
+async def test_a_machine_that_does_not_answer_costs_half_a_second(
+    gateways: list[Served], tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        port = stack.enter_context(no_answer())
+        with Nginx(tmp_path / "nginx", [port, gateways[0].port]) as nginx:
+            await handshakes(nginx, 3)
+
+            assert '"upstream_status":"504, 101"' in nginx.access_log
+
+
+@contextmanager
+def no_answer() -> Iterator[int]:
+    """A port that is open and never accepts: its queue is full, as if its machine were gone."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def deserted(tmp_path: Path) -> Iterator[Nginx]:
+    """An nginx whose workers are all gone."""
+    with Nginx(tmp_path / "nginx", [free_port(), free_port()]) as nginx:
+        yield nginx
+
+
+async def test_without_any_worker_clients_are_told_to_come_back_soon(deserted: Nginx) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(deserted.ws_url, proxy=None)
+
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.headers["Retry-After"] == "1"
+
+
+async def test_query_strings_are_in_no_log_when_something_fails(deserted: Nginx) -> None:
+    with pytest.raises(InvalidStatus):
+        await connect(deserted.ws_url + "?token=opensesame", proxy=None)
+    await eventually(lambda: '"path":"/communicate"' in deserted.access_log, "a line in the log")
+
+    assert "opensesame" not in deserted.access_log + deserted.error_log

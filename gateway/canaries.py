@@ -11,7 +11,7 @@ import structlog
 from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
 from gateway.metrics import Counters
-from gateway.protocol.envelope import Canary, hint
+from gateway.protocol.envelope import VERSION, Canary, hint
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.vigil import Action, Vigil
 
@@ -101,7 +101,9 @@ class Canaries:
         self._token += 1
         self._sent_at[self._token] = self._now()
         try:
-            await self._broker.publish([(self._channel, hint(self._me, Canary(self._token)))])
+            await self._broker.publish(
+                [(self._channel, hint(self._me, Canary(self._token), VERSION))]
+            )
         except BrokerUnavailable:
             self._vigil.published(answered=False)
         else:

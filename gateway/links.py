@@ -111,7 +111,7 @@ class Links:
             EnvelopeTooLarge: It is over what a batch may carry.
         """
         if peer == self.me:
-            encode(envelope)
+            encode(envelope, VERSION)  # only for its bound
             if not self._local:
                 asyncio.get_running_loop().call_soon(self._deliver_locally)
             self._local.append(envelope)

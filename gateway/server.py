@@ -23,7 +23,7 @@ from gateway.config import Settings, current
 from gateway.edge.uvicorn_http import GatewayHttp
 from gateway.edge.uvicorn_websocket import GatewayWebSocket
 from gateway.log import configure
-from gateway.worker import new_worker_id
+from gateway.worker import Worker, new_worker_id
 
 PING_INTERVAL_S: Final = 25.0
 PING_TIMEOUT_S: Final = 10.0
@@ -56,7 +56,7 @@ class GatewayServer(Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for worker in app.running:
+        for worker in self._workers():
             worker.on_exit = self._stop
 
     async def on_tick(self, counter: int) -> bool:
@@ -71,7 +71,7 @@ class GatewayServer(Server):
             listener.close()
         notifying = asyncio.create_task(self._keep_notifying())
         try:
-            await asyncio.gather(*(worker.drain() for worker in list(app.running)))
+            await asyncio.gather(*(worker.drain() for worker in self._workers()))
             await super().shutdown(sockets)
         finally:
             notifying.cancel()
@@ -82,6 +82,9 @@ class GatewayServer(Server):
         # Repeats are one: Ctrl-C reaches the whole process group, and the supervisor sends its own.
         # Not recorded, or uvicorn would end a clean stop by raising the signal once more.
         self.should_exit = True
+
+    def _workers(self) -> list[Worker]:
+        return list(app.running)
 
     def _stop(self) -> None:
         self.should_exit = True

@@ -99,7 +99,6 @@ class Worker:
         self._draining = False
         self._buried = False
         self._exiting = False
-        self._dispatched_at = 0.0
         self._decides: bool | None = None
         self._decider_seen = asyncio.Event()
         self._put_together()
@@ -249,7 +248,6 @@ class Worker:
         if self._draining:
             return
         self._draining = True
-        self._dispatched_at = self._now()
         self._health.report(ready=False)
         loop = asyncio.get_running_loop()
         end = loop.time() + self.settings.drain_seconds
@@ -271,15 +269,12 @@ class Worker:
 
     def _at_rest(self) -> bool:
         """Nothing to handle, and for a moment nobody has sent anything."""
-        alone = len(self.members.known) == 1
-        quiet = alone or self._now() - self._dispatched_at >= QUIET_S
-        if self.runner.busy:
-            self._dispatched_at = self._now()
-        return quiet and not self.runner.busy and not len(self.dispatcher)
+        if self.runner.busy or len(self.dispatcher):
+            return False
+        return len(self.members.known) == 1 or self.runner.quiet_for_s() >= QUIET_S
 
     async def _run(self) -> None:
         """Run until cancelled. If any part ends, for any reason, all stop and this raises."""
-        self._dispatched_at = self._now()
         async with asyncio.TaskGroup() as tasks:
             for name, part in (
                 ("broker", self._broker.run(self._inbox)),

@@ -105,6 +105,7 @@ class Runner:
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._held = False
+        self._dispatched_at = now()
 
     # What edges say
 
@@ -125,6 +126,7 @@ class Runner:
             self._drop_if_done(queue)
 
     def dispatch(self, edge: WorkerId, envelope: AnyDispatch) -> None:
+        self._dispatched_at = self._now()
         queue = self._queues.get(edge, {}).get(envelope.connection)
         if queue is None:
             # Edges introduce before they dispatch, on one ordered link: a bug over there.
@@ -150,6 +152,10 @@ class Runner:
             self._enqueue(queue)
 
     # Holding
+
+    def quiet_for_s(self) -> float:
+        """How long ago the last dispatch came in."""
+        return self._now() - self._dispatched_at
 
     @property
     def busy(self) -> bool:

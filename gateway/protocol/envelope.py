@@ -229,7 +229,7 @@ class Batch(msgspec.Struct, frozen=True):
     unreadable: int
 
 
-def encode(envelope: Envelope, version: int = VERSION) -> bytes:
+def encode(envelope: Envelope, version: int) -> bytes:
     """One envelope in its wire form, as part of a batch of this version.
 
     Raises:
@@ -255,7 +255,7 @@ def stamp(header: Header, body: bytes) -> bytes:
     return b"".join((_PAIR, _encode(header), body))
 
 
-def hint(sender: WorkerId, envelope: Envelope, version: int = VERSION) -> bytes:
+def hint(sender: WorkerId, envelope: Envelope, version: int) -> bytes:
     """A whole batch of one envelope that belongs to no link: at most once, unacknowledged."""
     header = Header(version, sender, 0, 0, 0, 0, False)
     return stamp(header, join([encode(envelope, version)]))

@@ -179,7 +179,9 @@ class Members:
                 changes.gone.append(worker)
 
     def _elect(self) -> bool:
-        handlers = tuple(sorted(w for w, i in self.known.items() if i.handler and not i.leaving))
+        able = sorted(worker for worker, info in self.known.items() if info.handler)
+        staying = [worker for worker in able if not self.known[worker].leaving]
+        handlers = tuple(staying or able)  # when all are leaving, they serve to the end
         if handlers == self.handlers:
             return False
         self.handlers = handlers

@@ -38,6 +38,7 @@ class Ledger:
     remote: int = 0  # answered by a worker that does not hold the connection
     attempts: Counter[int] = field(default_factory=Counter)
     closes: Counter[int] = field(default_factory=Counter)
+    closed_at: list[float] = field(default_factory=list)
 
     @property
     def broken(self) -> dict[str, int]:
@@ -80,7 +81,11 @@ class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this
         if self.transport is None or not self.worker:
             return
         self.serial += 1
-        text = f"{self.number}:{self.serial}"
+        self.say(f"{self.number}:{self.serial}")
+
+    def say(self, text: str) -> None:
+        """Send this text, to be echoed."""
+        assert self.transport is not None
         self.unanswered.append((text, self.crowd.loop.time()))
         self.crowd.ledger.sent += 1
         self.transport.send(WSMsgType.TEXT, text.encode())
@@ -104,6 +109,7 @@ class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this
         ledger.in_doubt += len(self.unanswered)
         self.unanswered.clear()
         ledger.closes[int(self.close_code)] += 1
+        ledger.closed_at.append(self.crowd.loop.time())
         terminal = 3500 <= self.close_code < 4000 or 4500 <= self.close_code < 5000
         if self.crowd.open and not terminal and not self.closed_for_good:
             ledger.reconnects += 1

@@ -30,6 +30,7 @@ class Served:
     Args:
         folder: For its log and its run file; it sees nothing of other gateways of this user.
         options: Command line after ``serve``.
+        module: What to run; another one stands in for another release.
         environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
     """
 
@@ -40,6 +41,7 @@ class Served:
         environment: Mapping[str, str] | None = None,
         cwd: Path = ROOT,
         wait_ready: bool = True,
+        module: str = "gateway",
     ) -> None:
         self.folder = folder
         self.log_file = folder / "serve.log"
@@ -47,6 +49,7 @@ class Served:
         self._options = options
         self._cwd = cwd
         self._wait_ready = wait_ready
+        self._module = module
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
             "XDG_RUNTIME_DIR": str(folder),
@@ -82,6 +85,10 @@ class Served:
         children = psutil.Process(self.pid).children()
         workers = [c for c in children if "gateway.embedded" not in " ".join(_command(c))]
         return [c.pid for c in sorted(workers, key=lambda c: c.create_time())]
+
+    def family(self) -> list[psutil.Process]:
+        """Everything that it started, and what those started."""
+        return psutil.Process(self.pid).children(recursive=True)
 
     def ready(self) -> bool:
         try:
@@ -119,7 +126,7 @@ class Served:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "serve", "--port", "0", *self._options],
+                [sys.executable, "-m", self._module, "serve", "--port", "0", *self._options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.environment, cwd=self._cwd, start_new_session=True,
             )  # fmt: skip

@@ -31,7 +31,7 @@ class Stand:
         *options: str,
         redis_url: str | None = None,
         environment: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
+        module: str = "gateway",
     ) -> Served:
         """Start one more, with trace on and a short drain; ready when this returns."""
         served = Served(
@@ -43,7 +43,7 @@ class Stand:
                 "GATEWAY_DRAIN_SECONDS": "3",
                 **(environment or {}),
             },
-            **({"cwd": cwd} if cwd else {}),
+            module=module,
         )
         await asyncio.to_thread(served.__enter__)
         self._stack.callback(served.__exit__, None, None, None)

@@ -1,0 +1,157 @@
+"""Handlers raise, hang, block, answer too much, kill: the caller is told, nobody else harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.faults.conftest import Report
+from tests.support.crowd import Crowd
+from tests.support.serve import Served
+from tests.support.stand import Stand
+from tests.support.waiting import eventually
+
+APP = "tests.support.apps.badday:gateway"
+CLIENTS = 200
+
+
+async def split(stand: Stand, handlers: int = 2, **environment: str) -> tuple[Served, list[Served]]:
+    """An edge, and handler workers that run the application of bad days."""
+    settings = {f"GATEWAY_{name}": value for name, value in environment.items()}
+    edge = await stand.serve("--role", "edge", environment=settings)
+    served = [
+        await stand.serve(APP, "--role", "handler", environment=settings) for _ in range(handlers)
+    ]
+    await eventually(
+        lambda: edge.metric("gateway_handler_workers") == handlers, "handlers seen by the edge"
+    )
+    return edge, served
+
+
+def traced(url: str) -> connect:
+    return connect(url, subprotocols=["gateway.trace.v1"], compression=None)
+
+
+async def ask(socket: ClientConnection, text: str) -> dict[str, Any]:
+    await socket.send(text)
+    answer: dict[str, Any] = json.loads(await socket.recv())
+    return answer
+
+
+@pytest.mark.parametrize("word", ["raise", "exit"])
+async def test_a_handler_that_raises_fails_its_caller_only(
+    stand: Stand, report: Report, word: str
+) -> None:
+    edge, handlers = await split(stand)
+    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+        crowd.start_sending()
+        await bad.recv()
+        for _ in range(50):
+            assert await ask(bad, word) == {"error": "handler failed"}
+        assert (await ask(bad, "well"))["text"] == "Received:well"
+        await crowd.send_for(2)
+        ledger = await crowd.stop_sending()
+
+        report(ledger)
+        assert not ledger.broken
+        assert ledger.answered == ledger.sent
+        assert not ledger.closes
+        failures = [e for served in handlers for e in served.events("handler failed")]
+        assert len(failures) == 50
+        assert all("full" not in json.dumps(e) for e in failures)
+        assert all(e["connection_id"] for e in failures)
+
+
+async def test_a_text_client_of_a_failed_handler_is_closed_with_1011(stand: Stand) -> None:
+    edge, _ = await split(stand)
+    async with connect(edge.ws_url, compression=None) as socket:
+        await socket.send("raise")
+        assert await socket.recv() == "Bye!!!"
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        assert (socket.close_code, socket.close_reason) == (1011, "handler failed")
+
+
+async def test_a_handler_that_hangs_is_cancelled_and_the_next_message_answered(
+    stand: Stand, report: Report
+) -> None:
+    edge, _ = await split(stand, HANDLER_SECONDS="1")
+    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+        crowd.start_sending()
+        await bad.recv()
+        await bad.send("hang")
+        await bad.send("well")
+        assert json.loads(await bad.recv()) == {"error": "handler failed"}
+        assert json.loads(await bad.recv())["text"] == "Received:well"
+        ledger = await crowd.stop_sending()
+
+        report(ledger)
+        assert not ledger.broken
+        assert ledger.answered == ledger.sent
+
+
+async def test_an_answer_of_33_mb_is_refused_where_it_is_made(stand: Stand, report: Report) -> None:
+    """One message of 33 MB would cut the edge's subscription."""
+    edge, _ = await split(stand)
+    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+        crowd.start_sending()
+        await bad.recv()
+        assert await ask(bad, "huge 33000000") == {"error": "handler failed"}
+        assert len((await ask(bad, "huge 1000000"))["text"]) == 1_000_000
+        await crowd.send_for(2)
+        ledger = await crowd.stop_sending()
+
+        report(ledger)
+        assert not ledger.broken
+        assert ledger.answered == ledger.sent
+        assert edge.metric("gateway_resyncs_total") == 0
+
+
+async def test_a_handler_that_blocks_its_worker_past_the_lease(
+    stand: Stand, report: Report
+) -> None:
+    """Its worker is taken for dead, and its messages are handled by another."""
+    edge, _ = await split(stand)
+    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+        crowd.start_sending()
+        await bad.recv()
+        await bad.send("block-once 14")
+        await crowd.send_for(17)
+        assert json.loads(await bad.recv())["attempt"] == 2
+        ledger = await crowd.stop_sending()
+
+        report(ledger)
+        assert not ledger.broken
+        assert ledger.answered == ledger.sent
+        assert not ledger.closes
+
+
+async def test_a_message_that_kills_its_worker_takes_down_three_at_most(
+    stand: Stand, report: Report
+) -> None:
+    edge, handlers = await split(stand, handlers=4)
+    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+        crowd.start_sending()
+        await bad.recv()
+        async with asyncio.timeout(30):
+            assert await ask(bad, "die") == {"error": "handler failed"}
+        await eventually(lambda: starts(handlers) == 4 + 3, "three replacements", 15)
+        assert (await ask(bad, "well"))["text"] == "Received:well"
+        await crowd.send_for(2)
+        ledger = await crowd.stop_sending()
+
+        report(ledger)
+        assert not ledger.broken
+        assert ledger.answered + ledger.errors == ledger.sent
+        assert ledger.errors < CLIENTS
+        assert not ledger.closes
+        assert starts(handlers) == 4 + 3
+
+
+def starts(handlers: list[Served]) -> int:
+    return sum(len(served.events("worker starts")) for served in handlers)

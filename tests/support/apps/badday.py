@@ -1,0 +1,37 @@
+"""An application whose handler does what its message says: the worst of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+from gateway import Gateway, Message
+
+gateway = Gateway()
+
+
+@gateway.on_message
+async def handle(message: Message) -> str | None:
+    word, _, argument = message.text.partition(" ")
+    match word:
+        case "raise":
+            raise ValueError("a message that only `full` may show")
+        case "hang":
+            await asyncio.sleep(3600)
+        case "wait":
+            await asyncio.sleep(float(argument))
+        case "block":
+            time.sleep(float(argument))  # noqa: ASYNC251 (that is the point)
+        case "block-once" if message.attempt == 1:
+            time.sleep(float(argument))  # noqa: ASYNC251 (as above)
+        case "huge":
+            return "x" * int(argument)
+        case "exit":
+            raise SystemExit(3)
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "nothing":
+            return None
+    return f"Received:{message.text}"

@@ -1,0 +1,16 @@
+"""``gateway`` as it was when it spoke the previous version of envelopes.
+
+Run it as ``python -m tests.support.apps.previous_version serve …``. It writes that version, says so
+with its lease, and can read nothing newer.
+"""
+
+from __future__ import annotations
+
+from gateway.protocol import envelope
+
+envelope.VERSION = envelope.OLDEST  # type: ignore[misc]  # before anything imports the number
+
+from gateway.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    main()

@@ -68,7 +68,7 @@ class Gateway:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.handlers = Handlers()
-        self._settings = settings
+        self.settings = settings
         self._worker: Worker | None = None
         self._told_not_running = False
 
@@ -110,7 +110,7 @@ class Gateway:
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
         """Run this process's worker. A lifespan for Starlette, FastAPI and the like."""
-        settings = self._settings or current()
+        settings = self.settings or current()
         me = _given_worker_id() or new_worker_id()
         broker, registry = broker_and_registry(settings, name=f"gateway.{me}")
         folder = os.environ.get(FOLDER_VARIABLE)

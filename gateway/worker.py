@@ -86,7 +86,7 @@ class Worker:
         self.counters = Counters()
         self.on_exit: Callable[[], None] = lambda: signal.raise_signal(signal.SIGTERM)
         self.hub = Hub()
-        self._handlers = handlers
+        self.handlers = handlers
         self._broker = broker
         self._registry = registry
         self._health = health or PortHealth(None)
@@ -115,7 +115,7 @@ class Worker:
             now=now,
         )
         self.runner = Runner(
-            self._handlers,
+            self.handlers,
             Router(self.links),
             self.counters,
             seconds=settings.handler_seconds,
@@ -183,8 +183,8 @@ class Worker:
             edge=self.settings.role != "handler",
             handler=handles,
             leaving=leaving,
-            on_connect=handles and self._handlers.on_connect is not None,
-            on_disconnect=handles and self._handlers.on_disconnect is not None,
+            on_connect=handles and self.handlers.on_connect is not None,
+            on_disconnect=handles and self.handlers.on_disconnect is not None,
             envelope_version=VERSION,
             host=socket.gethostname(),
             pid=os.getpid(),

@@ -1,0 +1,29 @@
+"""Settings around the shared Redis, a prefix for each test."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Protocol
+
+import pytest
+
+from gateway.config import Settings
+from tests.support.inprocess import redis_settings
+from tests.support.redis_server import RedisServer
+
+_prefixes = itertools.count()
+
+
+class MakeSettings(Protocol):
+    def __call__(self, **changes: Any) -> Settings: ...
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer) -> MakeSettings:
+    """Make settings with changes; all of one test share a prefix."""
+    prefix = f"it{next(_prefixes)}"
+
+    def make(**changes: Any) -> Settings:
+        return redis_settings(redis_server.url, prefix, **changes)
+
+    return make

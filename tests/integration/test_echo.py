@@ -1,0 +1,60 @@
+"""A line through one worker or several: the main path."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+
+from websockets.asyncio.client import connect
+
+from tests.integration.conftest import MakeSettings
+from tests.support.inprocess import cluster, in_process
+
+
+async def test_a_line_comes_back_through_the_worker_that_holds_the_socket(
+    settings: MakeSettings,
+) -> None:
+    async with (
+        in_process(settings()) as served,
+        connect(served.ws_url, compression=None) as client,
+    ):
+        await client.send("hello")
+
+        assert await client.recv() == "Received:hello"
+
+
+async def test_with_two_workers_both_handle_for_connections_they_do_not_hold(
+    settings: MakeSettings,
+) -> None:
+    async with cluster(settings(), 2) as workers, AsyncExitStack() as stack:
+        remote: set[str] = set()
+        for number in range(40):
+            client = await stack.enter_async_context(
+                connect(workers[number % 2].ws_url, subprotocols=["gateway.trace.v1"])
+            )
+            hello = json.loads(await client.recv())
+            await client.send(f"line {number}")
+            answer = json.loads(await client.recv())
+            assert answer["text"] == f"Received:line {number}"
+            if answer["handled_by"] != hello["worker"]:
+                remote.add(answer["handled_by"])
+
+        assert remote == {s.worker.me for s in workers}
+
+
+async def test_a_burst_of_one_connection_is_answered_in_order(settings: MakeSettings) -> None:
+    async with (
+        cluster(settings(), 2) as workers,
+        connect(workers[0].ws_url, compression=None) as client,
+    ):
+
+        async def send() -> None:
+            for number in range(500):
+                await client.send(str(number))
+
+        sending = asyncio.create_task(send())
+        got = [await client.recv() for _ in range(500)]
+        await sending
+
+        assert got == [f"Received:{number}" for number in range(500)]

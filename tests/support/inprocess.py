@@ -1,0 +1,103 @@
+"""Gateways served inside the test's own event loop: real sockets, real Redis, no processes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+
+from gateway.app import Gateway, create_app, echo_gateway
+from gateway.config import Secret, Settings
+from gateway.server import GatewayServer, uvicorn_options
+from gateway.worker import Worker
+from tests.support.waiting import eventually
+
+
+class InProcess(GatewayServer):
+    """One server of one gateway."""
+
+    def __init__(self, config: Config, gateway: Gateway) -> None:
+        super().__init__(config)
+        self.gateway = gateway
+        self.port = 0
+
+    @property
+    def worker(self) -> Worker:
+        return self.gateway.worker
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/communicate"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """A test's signals are not the server's."""
+        yield
+
+    def _workers(self) -> list[Worker]:
+        return [worker for worker in super()._workers() if worker.handlers is self.gateway.handlers]
+
+
+@asynccontextmanager
+async def in_process(
+    settings: Settings,
+    gateway: Gateway | None = None,
+    *,
+    wait_ready: bool = True,
+    app: ASGIApp | None = None,
+    **uvicorn: Any,
+) -> AsyncIterator[InProcess]:
+    """Serve one gateway on a free port until the end of the block.
+
+    Args:
+        app: What to serve instead of the gateway's own application.
+        uvicorn: Options that take the place of ours, ``ws="wsproto"`` for instance.
+    """
+    gateway = gateway or echo_gateway()
+    gateway.settings = settings
+    options = {**uvicorn_options(settings), **uvicorn}
+    server = InProcess(Config(app or create_app(gateway, settings), **options), gateway)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server.port = listener.getsockname()[1]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await eventually(lambda: server.started or task.done(), "the start", 10)
+        if wait_ready:
+            await eventually(lambda: server.worker.ready, "readiness", 10)
+        yield server
+    finally:
+        server.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait_for(task, 20)
+
+
+@asynccontextmanager
+async def cluster(
+    settings: Settings, count: int, gateways: list[Gateway] | None = None
+) -> AsyncIterator[list[InProcess]]:
+    """Several workers that know each other."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for place in range(count):
+            gateway = gateways[place] if gateways else None
+            made.append(await stack.enter_async_context(in_process(settings, gateway)))
+        await eventually(
+            lambda: all(len(s.worker.members.known) == count for s in made), "acquaintance", 10
+        )
+        yield made
+
+
+def redis_settings(url: str, prefix: str, **changes: Any) -> Settings:
+    """Settings for a test: this Redis, a prefix of its own, a short drain."""
+    base = Settings(redis_url=Secret(url), redis_prefix=prefix, drain_seconds=0.2, trace=True)
+    return replace(base, **changes)

@@ -22,41 +22,58 @@ CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 Parser = Callable[[str, object], Any]  # (name shown to the operator, raw value) -> value
 
 
-class Secret(str):
-    """A value that is never shown."""
+class Secret:
+    """A value that is never shown. No ``str``: joined, added or made JSON, that would be."""
 
-    __slots__ = ()
+    __slots__ = ("_value",)
 
-    def __repr__(self) -> str:
-        return "'***'"
+    def __init__(self, value: str) -> None:
+        self._value = value
 
     def reveal(self) -> str:
-        return str.__str__(self)
+        return self._value
 
-    def __str__(self) -> str:
-        return "***"
+    def __bool__(self) -> bool:
+        return bool(self._value)
 
-    def __format__(self, spec: str) -> str:
-        return format("***", spec)
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "***" if self._value else ""
 
 
-def _number(kind: type, low: float, high: float, unit: str) -> Parser:
+def _number(kind: type[int] | type[float], low: float, high: float, allowed: str) -> Parser:
+    what = "a whole number" if kind is int else "a number"
+
     def parse(name: str, raw: object) -> Any:
-        try:
-            value = kind(raw) if not isinstance(raw, bool) else None
-        except (TypeError, ValueError):
-            value = None
+        value = _exactly(kind, raw)
         if value is None:
-            raise ConfigError(f"{name}={raw} is not {_article(kind)} of {unit}{_hint(raw)}")
+            raise ConfigError(f"{_given(name, raw)} is not {what}: {allowed}{_hint(raw)}")
         if not low <= value <= high:
-            raise ConfigError(f"{name}={raw} is outside {low:g} to {high:g} {unit}")
+            raise ConfigError(f"{_given(name, raw)} is outside {allowed}")
         return value
 
     return parse
 
 
-def _article(kind: type) -> str:
-    return "a whole number" if kind is int else "a number"
+def _exactly(kind: type[int] | type[float], raw: Any) -> int | float | None:
+    """None for what ``kind()`` takes but is none: a switch, or for ``int`` a fraction."""
+    if isinstance(raw, bool) or not isinstance(raw, str | int | kind):
+        return None
+    try:
+        return kind(raw)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _given(name: str, raw: object) -> str:
+    """``name=value`` for an error that is one line."""
+    text = str(raw)
+    return f"{name}={text if text.isprintable() else repr(text)}"
 
 
 def _hint(raw: object) -> str:
@@ -75,7 +92,7 @@ def _optional(parser: Parser) -> Parser:
 def _choice(*choices: str) -> Parser:
     def parse(name: str, raw: object) -> str:
         if raw not in choices:
-            raise ConfigError(f"{name}={raw} is not one of {', '.join(choices)}")
+            raise ConfigError(f"{_given(name, raw)} is not one of {', '.join(choices)}")
         return str(raw)
 
     return parse
@@ -87,17 +104,19 @@ def _switch(name: str, raw: object) -> bool:
         return True
     if text in ("0", "false", "no", "off", ""):
         return False
-    raise ConfigError(f"{name}={raw} is not one of on, off")
+    raise ConfigError(f"{_given(name, raw)} is not one of on, off")
 
 
 def _text(name: str, raw: object) -> str:
     if not isinstance(raw, str):
-        raise ConfigError(f"{name}={raw} is not a text")
+        raise ConfigError(f"{_given(name, raw)} is not a text")
     return raw
 
 
 def _secret(name: str, raw: object) -> Secret:
-    return Secret(_text(name, raw))
+    if not isinstance(raw, str):
+        raise ConfigError(f"{name}=*** is not a text")
+    return Secret(raw)
 
 
 def _list(name: str, raw: object) -> tuple[str, ...]:
@@ -105,13 +124,13 @@ def _list(name: str, raw: object) -> tuple[str, ...]:
         return tuple(part.strip() for part in raw.split(",") if part.strip())
     if isinstance(raw, list) and all(isinstance(part, str) for part in raw):
         return tuple(raw)
-    raise ConfigError(f"{name}={raw} is not a list of texts")
+    raise ConfigError(f"{_given(name, raw)} is not a list of texts")
 
 
 def _prefix(name: str, raw: object) -> str:
     text = _text(name, raw)
     if not text or not text.replace("-", "").replace("_", "").isalnum() or not text.isascii():
-        raise ConfigError(f"{name}={raw} is not letters, digits, - and _")
+        raise ConfigError(f"{_given(name, raw)} is not letters, digits, - and _")
     return text
 
 
@@ -122,18 +141,18 @@ def _setting(default: Any, parser: Parser, allowed: str, meaning: str) -> Any:
 
 
 def _integer(default: int, low: int, high: int, unit: str, meaning: str) -> Any:
-    parser = _number(int, low, high, unit)
-    return _setting(default, parser, f"{low} to {high} {unit}", meaning)
+    allowed = f"{low} to {high} {unit}"
+    return _setting(default, _number(int, low, high, allowed), allowed, meaning)
 
 
 def _seconds(default: float, low: float, high: float, meaning: str) -> Any:
-    parser = _number(float, low, high, "seconds")
-    return _setting(default, parser, f"{low:g} to {high:g} seconds", meaning)
+    allowed = f"{low:g} to {high:g} seconds"
+    return _setting(default, _number(float, low, high, allowed), allowed, meaning)
 
 
 def _limit(low: int, high: int, unit: str, meaning: str) -> Any:
-    parser = _optional(_number(int, low, high, unit))
-    return _setting(None, parser, f"off, or {low} to {high} {unit}", meaning)
+    allowed = f"off, or {low} to {high} {unit}"
+    return _setting(None, _optional(_number(int, low, high, allowed)), allowed, meaning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

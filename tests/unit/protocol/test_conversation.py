@@ -48,7 +48,7 @@ def test_an_event_keeps_what_it_was_read_with() -> None:
 
 
 def test_it_is_full_at_exactly_32_events() -> None:
-    it = conversation(*["x"] * (MAX_IN_FLIGHT - 1))
+    it = conversation(*["x"] * 31)
     assert not it.full
 
     it.read(Event.MESSAGE, "x", size_bytes=1, now=0.0)
@@ -57,7 +57,7 @@ def test_it_is_full_at_exactly_32_events() -> None:
 
 
 def test_it_is_full_at_exactly_one_mebibyte() -> None:
-    it = conversation("x", size_bytes=MAX_IN_FLIGHT_BYTES - 1)
+    it = conversation("x", size_bytes=(1 << 20) - 1)
     assert not it.full
 
     it.read(Event.MESSAGE, "x", size_bytes=1, now=0.0)
@@ -158,6 +158,7 @@ def test_what_a_dead_worker_owes_moves_together_with_a_new_attempt() -> None:
     it.settle(A, 1, 1)
 
     assert it.take_back(A) == (2, [])
+    assert it.worker is None
     assert [(p.number, p.attempt) for p in it.release(B)] == [(2, 2), (3, 2)]
 
 
@@ -224,6 +225,7 @@ def test_the_death_of_another_worker_moves_nothing() -> None:
     it.release(A)
 
     assert it.take_back(B) == (0, [])
+    assert it.worker == A
     assert it.settle(A, 1, 1) is not None
 
 

@@ -337,7 +337,22 @@ def test_the_generation_rises_exactly_when_the_handlers_change() -> None:
 
 def test_a_worker_that_leaves_itself_is_no_handler_any_more() -> None:
     it = members()
+    look(it, leases({A: BOTH}), 100.0)
 
     it.say(replace(BOTH, leaving=True))
 
-    assert it.handlers == ()
+    assert it.handlers == (A,)
+
+
+def test_when_all_handlers_are_leaving_they_serve_to_the_end() -> None:
+    it = members(EDGE)
+    look(it, leases({A: BOTH, B: BOTH}), 100.0)
+
+    it.leaving(A, now=101.0)
+    it.leaving(B, now=101.0)
+
+    assert it.handlers == (A, B)
+
+
+def test_without_the_role_nobody_is_a_handler() -> None:
+    assert members(EDGE).handlers == ()

@@ -1,0 +1,142 @@
+"""Where settings come from: flags, the environment, a file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config import Loaded, Settings, load
+from gateway.errors import ConfigError
+
+
+def from_toml(folder: Path, text: str) -> Loaded:
+    file = folder / "gateway.toml"
+    file.write_text(text, encoding="utf-8")
+    return load({}, file=file)
+
+
+def complaint(environment: dict[str, str], **how: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(environment, **how)
+    return str(caught.value)
+
+
+def test_a_flag_goes_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("port = 1\nworkers = 1\nlease_seconds = 1\n")
+    environment = {"GATEWAY_PORT": "2", "GATEWAY_WORKERS": "2"}
+
+    loaded = load(environment, flags={"port": "3"}, file=file)
+
+    assert (loaded.settings.port, loaded.settings.workers) == (3, 2)
+    assert (loaded.settings.lease_seconds, loaded.settings.host) == (1.0, "127.0.0.1")
+
+
+def test_every_setting_knows_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("workers = 2\n")
+
+    sources = load({"GATEWAY_ROLE": "edge"}, flags={"port": "3"}, file=file).sources
+
+    assert set(sources) == {spec.name for spec in fields(Settings)}
+    assert sources["port"] == "flag"
+    assert sources["role"] == "GATEWAY_ROLE"
+    assert sources["workers"] == str(file)
+    assert sources["host"] == "default"
+
+
+def test_a_flag_that_is_not_given_hides_nothing() -> None:
+    assert load({"GATEWAY_PORT": "2"}, flags={"port": None}).settings.port == 2
+
+
+def test_a_bad_flag_is_named_as_it_was_typed() -> None:
+    message = complaint({}, flags={"drain_seconds": "soon"})
+
+    assert message == "--drain-seconds=soon is not a number: 0 to 3600 seconds"
+
+
+def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text("port = 9\n")
+
+    assert load({"GATEWAY_CONFIG": str(file)}).settings.port == 9
+
+
+def test_a_file_that_is_given_goes_before_the_one_of_the_environment(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.write_text("port = 1\n")
+    other.write_text("port = 2\n")
+
+    assert load({"GATEWAY_CONFIG": str(one)}, file=other).settings.port == 2
+
+
+# The file
+
+
+def test_a_file_may_use_the_types_of_toml(tmp_path: Path) -> None:
+    settings = from_toml(
+        tmp_path, 'port = 1\ntrace = true\nstall_seconds = 2\nallowed_hosts = ["a", "b"]\n'
+    ).settings
+
+    assert (settings.port, settings.trace, settings.stall_seconds) == (1, True, 2.0)
+    assert settings.allowed_hosts == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("port = 80.9", "port=80.9 is not a whole number: 0 to 65535 (0: any free port)"),
+        ("port = true", "port=True is not a whole number: 0 to 65535 (0: any free port)"),
+        ("port = inf", "port=inf is not a whole number: 0 to 65535 (0: any free port)"),
+        (f"stall_seconds = 1{'0' * 400}", "is not a number: 0.1 to 300 seconds"),
+        ("workers = []", "workers=[] is not a whole number: 1 to 256 processes"),
+        ("host = 1", "host=1 is not a text"),
+        ("role = 1", "role=1 is not one of both, edge, handler"),
+        ("trace = 2", "trace=2 is not one of on, off"),
+        ("allowed_hosts = 1", "allowed_hosts=1 is not a list of texts"),
+        ("allowed_hosts = [1]", "allowed_hosts=[1] is not a list of texts"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_toml(tmp_path, line)
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("redis-url", "; did you mean redis_url?"), ("worker", "; did you mean workers?"), ("q", "")],
+)
+def test_an_unknown_key_is_refused_with_what_may_have_been_meant(
+    tmp_path: Path, key: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_toml(tmp_path, f"{key} = 1")
+
+    assert str(caught.value) == f"{tmp_path / 'gateway.toml'}: there is no setting {key}{hint}"
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "none.toml"
+
+    assert complaint({}, file=file) == f"{file}: No such file or directory"
+
+
+@pytest.mark.parametrize("content", [b"port = ", b"host = '\xff'"])
+def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_bytes(content)
+
+    message = complaint({}, file=file)
+
+    assert message.startswith(f"{file}: ")
+    assert "\n" not in message
+
+
+def test_a_secret_of_the_wrong_type_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^redis_url=\*\*\* is not a text$"):
+        from_toml(tmp_path, 'redis_url = ["redis://:hidden@host"]')

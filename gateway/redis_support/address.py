@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from redis.asyncio.connection import parse_url
 
 from gateway.errors import ConfigError
 
-SCHEMES = ("redis", "rediss", "unix")
+SCHEMES: Final = ("redis", "rediss", "unix")
+OPTIONS: Final = ("db", "username", "password")
+TLS_OPTIONS: Final = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class RedisAddress:
     @property
     def display(self) -> str:
         """The address without its password, for people."""
-        where = self.path or f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        where = self.path or f"{host}:{self.port}"
         scheme = "unix" if self.path else "rediss" if self.tls else "redis"
         return f"{scheme}://{where}/{self.database}"
 
@@ -42,21 +45,24 @@ def parse(url: str) -> RedisAddress:
     """Take a ``redis://``, ``rediss://`` or ``unix://`` URL apart.
 
     Raises:
-        ConfigError: It is none of these, or points at a Cluster or at Sentinels.
+        ConfigError: It is none of these, is malformed, or points at a Cluster or at Sentinels. The
+            message names the setting and never quotes the URL, which may hold a password.
     """
-    scheme = urlsplit(url).scheme
-    if "sentinel" in scheme or "cluster" in scheme:
-        raise ConfigError(
-            f"{scheme}:// is not supported yet: give one node as redis://, rediss:// or unix://"
-        )
-    if "," in urlsplit(url).netloc:
-        raise ConfigError("several Redis nodes are not supported yet: give one node")
-    if scheme not in SCHEMES:
-        raise ConfigError("a Redis URL begins with redis://, rediss:// or unix://")
     try:
-        options: dict[str, Any] = dict(parse_url(url))
-    except ValueError as error:
-        raise ConfigError(f"this is no Redis URL: {error}") from None
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError("redis_url: its host is malformed") from None
+    if "sentinel" in parts.scheme or "cluster" in parts.scheme:
+        raise ConfigError(
+            f"redis_url: {parts.scheme}:// is not supported yet: give one node as redis://, "
+            "rediss:// or unix://"
+        )
+    if parts.scheme not in SCHEMES:
+        raise ConfigError("redis_url does not begin with redis://, rediss:// or unix://")
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise ConfigError("redis_url: several Redis nodes are not supported yet: give one node")
+    _check(parts)
+    options: dict[str, Any] = dict(parse_url(url))
     return RedisAddress(
         url=url,
         host=options.get("host", "localhost"),
@@ -65,15 +71,41 @@ def parse(url: str) -> RedisAddress:
         database=int(options.get("db", 0)),
         username=options.get("username"),
         password=options.get("password"),
-        tls=_tls(options) if scheme == "rediss" else None,
+        tls=_tls(options) if parts.scheme == "rediss" else None,
     )
 
 
+def _check(parts: SplitResult) -> None:
+    """Refuse what redis-py passes over in silence, or fails at only when it connects."""
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0 or parts.fragment:
+        raise ConfigError(
+            "redis_url: its port is not 1 to 65535 "
+            "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
+        )
+    if parts.scheme == "unix" and not parts.path:
+        raise ConfigError("redis_url: unix:// needs the path of a socket")
+    options = parse_qs(parts.query, keep_blank_values=True)
+    database = options.get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
+    if database and not (database.isascii() and database.isdecimal()):
+        raise ConfigError("redis_url: its database is not a number from 0")
+    known = OPTIONS + (TLS_OPTIONS if parts.scheme == "rediss" else ())
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise ConfigError(f"redis_url: option {unknown[0]} is not one of {', '.join(known)}")
+
+
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+    try:
+        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        if options.get("ssl_certfile"):
+            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"redis_url: its certificates: {error.strerror or error}") from None
     if options.get("ssl_cert_reqs") == "none":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
     return context

@@ -1,0 +1,194 @@
+"""The operator's Redis URL: taken apart, or refused in one line that never quotes it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.redis_support.address import RedisAddress, parse
+
+
+def complaint(url: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(url)
+    return str(caught.value)
+
+
+def where(address: RedisAddress) -> tuple[str, int, int]:
+    return address.host, address.port, address.database
+
+
+@pytest.mark.parametrize(
+    ("url", "host_port_database"),
+    [
+        ("redis://", ("localhost", 6379, 0)),
+        ("redis://cache", ("cache", 6379, 0)),
+        ("redis://cache/", ("cache", 6379, 0)),
+        ("redis://cache:1/2", ("cache", 1, 2)),
+        ("redis://cache?db=3", ("cache", 6379, 3)),
+        ("redis://cache?db=", ("cache", 6379, 0)),
+        ("redis://[::1]:7000/0", ("::1", 7000, 0)),
+        ("REDIS://cache", ("cache", 6379, 0)),
+    ],
+)
+def test_a_url_says_where_the_node_is(url: str, host_port_database: tuple[str, int, int]) -> None:
+    address = parse(url)
+
+    assert where(address) == host_port_database
+    assert address.path is None
+    assert address.tls is None
+    assert address.url == url
+
+
+def test_a_unix_url_says_where_the_socket_is() -> None:
+    address = parse("unix:///run/a%20b.sock?db=4")
+
+    assert (address.path, address.database) == ("/run/a b.sock", 4)
+
+
+@pytest.mark.parametrize(
+    ("url", "username", "password"),
+    [
+        ("redis://cache", None, None),
+        ("redis://:secret@cache", None, "secret"),
+        ("redis://ada:secret@cache", "ada", "secret"),
+        ("redis://ada:a%40b%2Fc%3A@cache", "ada", "a@b/c:"),
+        ("redis://:a,b@cache", None, "a,b"),
+        ("redis://cache?username=ada&password=secret", "ada", "secret"),
+        ("unix:///run/redis.sock?password=secret", None, "secret"),
+    ],
+)
+def test_a_url_says_who_we_are(url: str, username: str | None, password: str | None) -> None:
+    address = parse(url)
+
+    assert (address.username, address.password) == (username, password)
+
+
+# What people see
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://ada:hidden@cache/2", "redis://cache:6379/2"),
+        ("rediss://:hidden@cache:1", "rediss://cache:1/0"),
+        ("redis://[::1]:1", "redis://[::1]:1/0"),
+        ("unix:///run/redis.sock?password=hidden", "unix:///run/redis.sock/0"),
+    ],
+)
+def test_people_see_the_address_without_its_password(url: str, shown: str) -> None:
+    address = parse(url)
+
+    assert address.display == shown
+    assert repr(address) == str(address) == f"RedisAddress({shown})"
+
+
+# TLS
+
+
+def test_tls_checks_the_servers_name_and_certificate() -> None:
+    tls = parse("rediss://cache").tls
+
+    assert tls is not None
+    assert tls.check_hostname
+    assert tls.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_tls_can_be_told_not_to_check() -> None:
+    tls = parse("rediss://cache?ssl_cert_reqs=none").tls
+
+    assert tls is not None
+    assert not tls.check_hostname
+    assert tls.verify_mode is ssl.CERT_NONE
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile"])
+def test_a_certificate_file_that_is_not_there_is_one_line(option: str, tmp_path: Path) -> None:
+    message = complaint(f"rediss://cache?{option}={tmp_path}/none.pem")
+
+    assert message == "redis_url: its certificates: No such file or directory"
+
+
+def test_a_certificate_file_with_something_else_in_it_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "other.pem"
+    file.write_text("something else")
+
+    message = complaint(f"rediss://cache?ssl_certfile={file}")
+
+    assert message.startswith("redis_url: its certificates: ")
+    assert "\n" not in message
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis-sentinel", "rediss+cluster"])
+def test_clusters_and_sentinels_are_not_supported_yet(scheme: str) -> None:
+    message = complaint(f"{scheme}://:hidden@one:1,two:2/main")
+
+    assert message == (
+        f"redis_url: {scheme}:// is not supported yet: give one node as redis://, rediss:// or "
+        "unix://"
+    )
+
+
+def test_several_nodes_are_not_supported_yet() -> None:
+    message = complaint("redis://:hidden@one:1,two:2")
+
+    assert message == "redis_url: several Redis nodes are not supported yet: give one node"
+
+
+@pytest.mark.parametrize("url", ["", "cache:6379", "http://cache", "hidden"])
+def test_anything_else_is_told_how_a_url_begins(url: str) -> None:
+    message = complaint(url)
+
+    assert message == "redis_url does not begin with redis://, rediss:// or unix://"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://cache:0",
+        "redis://cache:65536",
+        "redis://cache:none",
+        "redis://:hid#den@cache",
+        "redis://:1#hidden@cache",
+    ],
+)
+def test_a_bad_port_is_named_without_quoting_what_may_be_a_password(url: str) -> None:
+    message = complaint(url)
+
+    assert message == (
+        "redis_url: its port is not 1 to 65535 "
+        "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
+    )
+
+
+def test_a_bad_host_is_named_without_quoting_the_password() -> None:
+    assert complaint("redis://:hidden@[::1") == "redis_url: its host is malformed"
+
+
+@pytest.mark.parametrize("url", ["redis://cache/main", "redis://cache?db=-1", "redis://cache/1/2"])
+def test_a_database_is_a_number_and_not_silently_the_first(url: str) -> None:
+    assert complaint(url) == "redis_url: its database is not a number from 0"
+
+
+def test_a_unix_url_without_a_path_does_not_silently_mean_localhost() -> None:
+    assert complaint("unix://") == "redis_url: unix:// needs the path of a socket"
+
+
+@pytest.mark.parametrize(
+    ("url", "option"),
+    [
+        ("redis://cache?socket_timeout=5", "socket_timeout"),
+        ("redis://cache?hidden", "hidden"),
+        ("redis://cache?ssl_ca_certs=ca.pem", "ssl_ca_certs"),
+    ],
+)
+def test_an_option_that_nobody_would_heed_is_refused(url: str, option: str) -> None:
+    message = complaint(url)
+
+    assert message == f"redis_url: option {option} is not one of db, username, password"

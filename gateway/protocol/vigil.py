@@ -56,7 +56,6 @@ class Vigil:
         """Anything at all came in."""
         self._heard_at = now
         self._deaf_since = None
-        self._resubscribed_at = None
 
     def back(self, now: float) -> None:
         """A canary came back."""

@@ -68,6 +68,17 @@ def test_readiness_ends_when_no_canary_came_back_for_six_seconds() -> None:
     assert not it.ready
 
 
+def test_after_such_a_silence_two_more_canaries_make_it_ready() -> None:
+    it = listening(100.0)
+    it.check(107.0)
+    it.back(108.0)
+    assert not it.ready
+
+    it.back(108.1)
+
+    assert it.ready
+
+
 def test_other_traffic_does_not_make_up_for_missing_canaries() -> None:
     it = listening(100.0)
     it.heard(106.0)
@@ -166,6 +177,10 @@ def test_a_redis_that_goes_away_starts_the_thirty_seconds_anew() -> None:
     it.check(136.0)
 
     assert Action.DRAIN not in [action for _, action in silent(it, 138.0, 164.0)]
+
+
+def test_before_the_first_command_is_answered_nothing_is_done() -> None:
+    assert Vigil(100.0).check(200.0) is Action.NOTHING
 
 
 def test_a_worker_that_waited_long_for_redis_at_its_start_is_not_deaf() -> None:

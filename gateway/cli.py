@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 from gateway.config import Loaded, Settings, load
 from gateway.errors import BrokerUnavailable, ConfigError
@@ -18,7 +19,6 @@ from gateway.errors import BrokerUnavailable, ConfigError
 app = typer.Typer(
     name="gateway",
     help="A horizontally scaled, broker-backed WebSocket gateway.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -49,7 +49,11 @@ def _flag(kind: Any, name: str, metavar: str | None = None) -> Any:
 def serve(
     application: Annotated[
         str | None,
-        typer.Argument(metavar="[MODULE:ATTRIBUTE]", help="The application; else the echo."),
+        typer.Argument(
+            metavar="MODULE:ATTRIBUTE",
+            help="The application; without it, every line comes back. [env: GATEWAY_APP]",
+            show_default=False,
+        ),
     ] = None,
     host: _flag(str | None, "host") = None,  # type: ignore[valid-type]
     port: _flag(str | None, "port", "N") = None,  # type: ignore[valid-type]
@@ -92,11 +96,13 @@ def show_config(config: ConfigFile = None) -> None:
 @app.command()
 def workers(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
+    config: ConfigFile = None,
 ) -> None:
     """List the workers that live."""
     from gateway import listing  # noqa: PLC0415
 
-    rows = asyncio.run(listing.workers(*_registry()))
+    rows = asyncio.run(listing.workers(*_registry(redis_url, config)))
     _print_rows(rows, as_json=as_json)
 
 
@@ -104,16 +110,19 @@ def workers(
 def connections(
     worker: Annotated[str | None, typer.Option(help="Only those of this worker.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
+    config: ConfigFile = None,
 ) -> None:
     """List the connections of the registry."""
     from gateway import listing  # noqa: PLC0415
 
-    rows = asyncio.run(listing.connections(*_registry(), worker=worker))
+    rows = asyncio.run(listing.connections(*_registry(redis_url, config), worker=worker))
     _print_rows(rows, as_json=as_json)
 
 
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """A horizontally scaled, broker-backed WebSocket gateway."""
@@ -122,6 +131,8 @@ def root(
 
         print(f"gateway {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main() -> None:
@@ -129,7 +140,11 @@ def main() -> None:
     if sys.platform == "win32":
         _fail("gateway needs a POSIX system: on Windows use WSL or docker compose", 1)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except TyperException as error:  # no such option, no such command, too many arguments
+        _fail(f"{error} (see gateway --help)", 2)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
     except ConfigError as error:
         _fail(str(error), 2)
     except BrokerUnavailable as error:
@@ -140,11 +155,11 @@ def _load(flags: dict[str, Any], file: Path | None) -> Loaded:
     return load(os.environ, flags=flags, file=file)
 
 
-def _registry() -> tuple[str, str]:
+def _registry(redis_url: str | None, file: Path | None) -> tuple[str, str]:
     """Where the registry is: the settings' Redis, else that of the one running gateway."""
     from gateway.runfolder import running_gateways  # noqa: PLC0415
 
-    settings = load(os.environ).settings
+    settings = _load({"redis_url": redis_url}, file).settings
     if settings.redis_url:
         return settings.redis_url.reveal(), settings.redis_prefix
     running = list(running_gateways())

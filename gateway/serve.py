@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import Final
 
 from gateway.config import Secret, Settings, choose
 from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, make_run_folder, remove_run_folder, write_run_file
+
+RELOAD_DRAIN_S: Final = 0.5
 
 
 def serve(settings: Settings) -> None:
@@ -30,6 +33,8 @@ def serve(settings: Settings) -> None:
         from gateway.log import configure  # noqa: PLC0415
 
         configure(settings.log_level, settings.log_errors)
+        if settings.reload:  # whoever edits code does not want to wait for a drain
+            settings = replace(settings, drain_seconds=min(RELOAD_DRAIN_S, settings.drain_seconds))
         choose(settings)
         supervisor.check_loadable(settings.app)
         in_worker = _nothing

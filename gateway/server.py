@@ -13,7 +13,9 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
+import structlog
 from gunicorn.arbiter import Arbiter
+from gunicorn.reloader import Reloader
 from uvicorn.config import Config
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
@@ -24,6 +26,8 @@ from gateway.edge.uvicorn_http import GatewayHttp
 from gateway.edge.uvicorn_websocket import GatewayWebSocket
 from gateway.log import configure
 from gateway.worker import Worker, new_worker_id
+
+log = structlog.stdlib.get_logger(__name__)
 
 PING_INTERVAL_S: Final = 25.0
 PING_TIMEOUT_S: Final = 10.0
@@ -122,6 +126,15 @@ class GatewayWorker(UvicornWorker):
                 time.sleep(RESPAWN_PAUSE_S)
                 sys.exit(1)
             raise
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        if current().reload:
+            Reloader(callback=self._code_changed).start()
+
+    def _code_changed(self, file: str) -> None:
+        log.info("code changed, this worker starts anew", file=file)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     @property
     def _respawned(self) -> bool:

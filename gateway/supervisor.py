@@ -42,6 +42,7 @@ class Logger(glogging.Logger):
         self.error_log = logging.getLogger("gunicorn.error")
         self.access_log = logging.getLogger("gunicorn.access")
         chatty = logging.getLogger().level <= logging.DEBUG
+        self.error_log.propagate = self.access_log.propagate = True
         self.error_log.setLevel(logging.INFO if chatty else logging.WARNING)
         self.access_log.setLevel(logging.WARNING)
 
@@ -98,7 +99,7 @@ class ServeApplication(BaseApplication):
 
     def load_config(self) -> None:
         settings = self.settings
-        options = {
+        options: dict[str, Any] = {
             "bind": f"fd://{self._listener.fileno()}",
             "workers": settings.workers,
             "worker_class": GatewayWorker,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from typing import Final
 
 from starlette.datastructures import Headers
 
 from gateway.protocol.rate import Rate
+
+# RFC 9110 section 7.2: a name or an address, in brackets if it is IPv6, and perhaps a port. Not
+# urlsplit(): it raises at some of what clients send, and finds a host in more than is one.
+_HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.ASCII)
+# RFC 6454 section 6.2: scheme, host and port, with nothing behind them; or the word null.
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?P<host>[^\s/?#@]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class Admission:
 
     def __init__(self, limits: Limits, *, now: Callable[[], float]) -> None:
         self._limits = limits
+        self._hosts = {host.lower().strip("[]") for host in limits.allowed_hosts}
+        self._origins = {origin.lower().rstrip("/") for origin in limits.allowed_origins}
         self._now = now
         self._addresses: Counter[str] = Counter()
         self._rate = (
@@ -104,15 +113,18 @@ class Admission:
 
     def host_allowed(self, host: str) -> bool:
         """Whether the Host header names something that is served here."""
-        allowed = self._limits.allowed_hosts
-        return not allowed or "*" in allowed or (urlsplit(f"//{host}").hostname or "") in allowed
+        if not self._hosts or "*" in self._hosts:
+            return True
+        found = _HOST.fullmatch(host.lower())
+        return found is not None and found["name"].strip("[]") in self._hosts
 
     def _origin_allowed(self, origin: str | None, host: str) -> bool:
         # Browsers send Origin with every handshake, and no same-origin policy holds them back:
         # without this check any page could use its visitor's cookies here.
         if origin is None:
             return True
-        allowed = self._limits.allowed_origins
-        if allowed:
-            return "*" in allowed or origin in allowed
-        return urlsplit(origin).netloc.lower() == host.lower() != ""
+        origin = origin.lower()
+        if self._origins:
+            return "*" in self._origins or origin in self._origins
+        found = _ORIGIN.fullmatch(origin)
+        return found is not None and found["host"] == host.lower()

@@ -253,6 +253,10 @@ def test_a_batch_that_cannot_be_taken_apart_is_none(payload: bytes) -> None:
 # Versions
 
 
+def test_a_worker_reads_its_own_version_and_the_one_before() -> None:
+    assert (OLDEST, VERSION) == (1, 2)
+
+
 @pytest.mark.parametrize("version", [OLDEST - 1, VERSION + 1])
 def test_a_version_that_is_too_old_or_too_new_is_not_guessed_at(version: int) -> None:
     assert read(batch(written(NEIGHBOUR), version=version)) is None

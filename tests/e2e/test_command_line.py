@@ -215,7 +215,7 @@ def test_reload_takes_changed_code_and_outlives_broken_code(tmp_path: Path) -> N
     code.write_text(APPLICATION.format(answer="one"))
     with Served(tmp_path / "run", "edited:gateway", "--reload", cwd=tmp_path) as served:
         assert answer(served) == "one"
-        code.write_text("this is not Python")
+        code.write_text("def (")
 
         def complained() -> bool:
             code.touch()  # the change may have come before the first look at the files

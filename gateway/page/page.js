@@ -49,6 +49,11 @@ function reconnectDelayMs(attempt, random = Math.random) {
   return random() * Math.min(30_000, 500 * 2 ** attempt);
 }
 
+/** How many connections in a row did not last, after one that lasted so long; null: not opened. */
+function failuresAfter(failures, lastedMs) {
+  return lastedMs >= LASTED_MS ? 0 : failures + 1;
+}
+
 /** Whether a client may come back after this close code. */
 function mayReconnect(code) {
   return !((code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999));
@@ -276,11 +281,11 @@ function ended(closed, lastedMs) {
     showState("closed");
   } else if (!mayReconnect(closed.code)) {
     showNotice("The server asked not to come back: this page will not connect again by itself.");
-    showState("closed", "not coming back by itself");
+    showState("closed", "as the server asked");
   } else {
     if (lastedMs === null && !toldOfRefusal) showNotice(`No connection to ${endpoint}, trying again.`);
     toldOfRefusal = lastedMs === null;
-    failures = lastedMs >= LASTED_MS ? 0 : failures + 1;
+    failures = failuresAfter(failures, lastedMs);
     reconnectLater(lastedMs === null);
   }
 }

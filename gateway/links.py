@@ -32,6 +32,7 @@ from gateway.protocol.link import NO_BODY, Link, Verdict
 log = structlog.stdlib.get_logger(__name__)
 
 MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20  # a link; includes what has not left yet
+MAX_ENDED: Final = 10_000
 TICK_S: Final = 0.025
 RETRY_S: Final = 0.1
 
@@ -57,6 +58,7 @@ class _Lane:
     def clear(self, now: float) -> None:
         self.items.clear()
         self.bytes_waiting = 0
+        self.touched = self.hello = self.was_full = False
         self.link.restart(now)
 
 
@@ -89,8 +91,8 @@ class Links:
         self._everyone = everyone
         self._now = now
         self._lanes: dict[WorkerId, _Lane] = {}
-        self._ended: set[WorkerId] = set()
-        self._touched: list[_Lane] = []
+        # The links that we have given up: their epochs are remembered, and nothing else.
+        self._ended: dict[WorkerId, _Lane | None] = {}
         self._hints: list[tuple[str, bytes]] = []
         self._local: list[Envelope] = []
         self._work = asyncio.Event()
@@ -202,19 +204,19 @@ class Links:
         """``peer`` is gone: what was on the way to it is dropped, and nothing is taken from it."""
         if peer in self._ended:
             return
-        self._ended.add(peer)
-        lane = self._lanes.get(peer)
+        lane = self._lanes.pop(peer, None)
         if lane is not None:
             lane.clear(self._now())
-            lane.was_full = False
+        self._ended[peer] = lane
+        if len(self._ended) > MAX_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def revive(self, peer: WorkerId) -> None:
         """``peer`` lives after all. It learns that we had given it up."""
-        if peer not in self._ended:
-            return
-        self._ended.discard(peer)
-        if peer in self._lanes:
-            self._restart(self._lanes[peer])
+        lane = self._ended.pop(peer, None)
+        if lane is not None:
+            self._lanes[peer] = lane
+            self._restart(lane)
 
     # The clock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from gateway.errors import EnvelopeTooLarge
+from gateway.errors import EnvelopeTooLarge, HandlerFailed
 from gateway.links import Links
 from gateway.protocol.envelope import Answer, Failed
 from gateway.protocol.ids import WorkerId
@@ -19,12 +19,13 @@ class Router:
         self._links = links
 
     def answer(self, edge: WorkerId, answer: Answer) -> None:
-        """Send an answer back to the edge that asked. One that is too large becomes an error."""
+        """Send an answer back to the edge that asked. One that cannot be sent becomes an error."""
         try:
             self._links.send(edge, answer)
-        except EnvelopeTooLarge as error:
-            log.error("answer too large", connection_id=answer.connection, error=str(error))
-            failed = Failed(answer.connection, answer.number, answer.attempt, error.code)
+        except (EnvelopeTooLarge, UnicodeEncodeError) as error:
+            why = str(error) if isinstance(error, EnvelopeTooLarge) else "it is not Unicode"
+            log.error("answer not sendable", connection_id=answer.connection, why=why)
+            failed = Failed(answer.connection, answer.number, answer.attempt, HandlerFailed.code)
             self._links.send(edge, failed)
 
     def congested(self, edge: WorkerId) -> bool:

@@ -57,6 +57,7 @@ class Link:
         "_in_epoch",
         "_me",
         "_next_number",
+        "_nobody_s",
         "_resend_at",
         "_silence_s",
         "_unacknowledged",
@@ -85,6 +86,7 @@ class Link:
         self._unacknowledged: deque[tuple[int, bytes]] = deque()
         self.unacknowledged_bytes = 0
         self._silence_s = SILENCE_S
+        self._nobody_s = NOBODY_S
         self._resend_at: float | None = None
         self._ack_at: float | None = None
         self._ask_at = 0.0
@@ -130,8 +132,9 @@ class Link:
 
     def nobody(self, now: float) -> None:
         """A PUBLISH reached nobody. That proves nothing, but waiting a full silence is idle."""
-        if self._unacknowledged:
-            self._resend_at = min(self._resend_at or now + NOBODY_S, now + NOBODY_S)
+        if self._unacknowledged and self._resend_at is not None:
+            self._resend_at = min(self._resend_at, now + self._nobody_s)
+            self._nobody_s = min(2 * self._nobody_s, LONGEST_SILENCE_S)
 
     # Receiving
 
@@ -177,7 +180,7 @@ class Link:
             self._acked = header.ack
             while self._unacknowledged and self._unacknowledged[0][0] <= header.ack:
                 self.unacknowledged_bytes -= len(self._unacknowledged.popleft()[1])
-            self._silence_s = SILENCE_S
+            self._silence_s, self._nobody_s = SILENCE_S, NOBODY_S
             self._resend_at = now + SILENCE_S if self._unacknowledged else None
         if header.ask and self._unacknowledged:
             self._resend_at = now

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None]
+FRAMES: Final = 20
+DEPTH: Final = 4  # of causes, and of groups in groups
+MOST_OF_A_GROUP: Final = 8
 
 _of_process: dict[str, str] = {}
 
@@ -33,16 +34,20 @@ def configure(level: str, errors: str, *, stream: TextIO = sys.stderr) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _describe_exception if errors == "type" else _describe_exception_fully,
+        *((_without_reprs, _describe_exception) if errors == "type" else (_describe_fully,)),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=_print_frames)
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if stream.isatty()
         else structlog.processors.JSONRenderer()
     )
@@ -75,40 +80,56 @@ def _add_process_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDic
     return event
 
 
+def _without_reprs(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    # asyncio puts into its message what it shows of an exception and of a callback's arguments.
+    if event.get("logger") == "asyncio":
+        text = str(event["event"]).partition("\n")[0]
+        event["event"] = text.partition("(")[0] if text.startswith("Exception in") else text
+    return event
+
+
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return _describe(event, full=False)
 
 
-def _describe_exception_fully(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _describe_fully(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return _describe(event, full=True)
 
 
 def _describe(event: EventDict, *, full: bool) -> EventDict:
-    info = _exception_info(event.pop("exc_info", None))
-    if info is None:
-        return event
-    kind, error, trace = info
-    event["exception"] = kind.__qualname__
-    if full:
-        event["exception_message"] = str(error)
-    event["trace"] = [
-        f"{frame.filename}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(trace, limit=-20)
-    ]
+    error = _exception(event.pop("exc_info", None))
+    if error is not None:
+        event.update(_facts(error, full=full, depth=DEPTH))
     return event
 
 
-def _exception_info(given: Any) -> _ExceptionInfo | None:
+def _facts(error: BaseException, *, full: bool, depth: int) -> dict[str, Any]:
+    """What is shown of an exception, of what it came from, and of what is in it if it is a group.
+
+    Without the latter, all that a failed worker would say is that its tasks failed.
+    """
+    facts: dict[str, Any] = {"exception": type(error).__qualname__}
+    if full:
+        facts["exception_message"] = str(error)
+    facts["trace"] = [
+        f"{frame.filename}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__, limit=-FRAMES)
+    ]
+    if depth == 0:
+        return facts
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        facts["cause"] = _facts(cause, full=full, depth=depth - 1)
+    if isinstance(error, BaseExceptionGroup):
+        some = error.exceptions[:MOST_OF_A_GROUP]
+        facts["exceptions"] = [_facts(each, full=full, depth=depth - 1) for each in some]
+    return facts
+
+
+def _exception(given: Any) -> BaseException | None:
+    """What logging calls ``exc_info``: an exception, a tuple with one, or true for the current."""
+    if isinstance(given, tuple):
+        given = given[1]
     if isinstance(given, BaseException):
-        return type(given), given, given.__traceback__
-    if isinstance(given, tuple) and given[0] is not None:
         return given
-    if given is True:
-        kind, error, trace = sys.exc_info()
-        if kind is not None and error is not None:
-            return kind, error, trace
-    return None
-
-
-def _print_frames(stream: TextIO, _: Any) -> None:
-    """Nothing: frames are a field already."""
+    return sys.exc_info()[1] if given else None

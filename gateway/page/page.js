@@ -283,10 +283,11 @@ function ended(closed, lastedMs) {
     showNotice("The server asked not to come back: this page will not connect again by itself.");
     showState("closed", "as the server asked");
   } else {
-    if (lastedMs === null && !toldOfRefusal) showNotice(`No connection to ${endpoint}, trying again.`);
-    toldOfRefusal = lastedMs === null;
+    const refused = lastedMs === null;
+    if (refused && !toldOfRefusal) showNotice(`No connection to ${endpoint}, trying again.`);
+    toldOfRefusal = refused;
     failures = failuresAfter(failures, lastedMs);
-    reconnectLater(lastedMs === null);
+    reconnectLater(refused);
   }
 }
 

@@ -346,3 +346,22 @@ async def test_errors_full_shows_all_that_asyncio_tells() -> None:
     await failing_callback()
 
     assert "handle: <Handle" in only_record(stream)["event"]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (
+            "Exception in callback f('hidden')\nhandle: <Handle f('hidden')>",
+            "Exception in callback f",
+        ),
+        ("socket.send() raised exception.", "socket.send() raised exception."),
+    ],
+)
+def test_what_the_standard_loop_tells_is_cut_where_arguments_begin(told: str, shown: str) -> None:
+    stream = io.StringIO()
+    to(stream)
+
+    logging.getLogger("asyncio").error(told)
+
+    assert only_record(stream)["event"] == shown

@@ -1,0 +1,287 @@
+"""Metrics: what is counted arrives where Prometheus reads it, from all workers of a port."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import Histogram
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway import metrics
+from gateway.metrics import SECONDS_BUCKETS, Counters, close_code_label, exposition
+
+# The table of the documentation: a name that changes breaks somebody's dashboard.
+TYPES = {
+    "gateway_connections": "gauge",
+    "gateway_workers": "gauge",
+    "gateway_handler_workers": "gauge",
+    "gateway_outbox_bytes": "gauge",
+    "gateway_canary_age_seconds": "gauge",
+    "gateway_connections_opened_total": "counter",
+    "gateway_connections_closed_total": "counter",
+    "gateway_handshakes_refused_total": "counter",
+    "gateway_messages_received_total": "counter",
+    "gateway_messages_sent_total": "counter",
+    "gateway_dispatches_total": "counter",
+    "gateway_link_batches_total": "counter",
+    "gateway_link_envelopes_total": "counter",
+    "gateway_link_resends_total": "counter",
+    "gateway_link_repeats_total": "counter",
+    "gateway_envelopes_unreadable_total": "counter",
+    "gateway_resyncs_total": "counter",
+    "gateway_handler_seconds": "histogram",
+    "gateway_broker_roundtrip_seconds": "histogram",
+}
+PLAIN = {
+    "opened": "gateway_connections_opened_total",
+    "received": "gateway_messages_received_total",
+    "sent": "gateway_messages_sent_total",
+    "link_batches": "gateway_link_batches_total",
+    "link_envelopes": "gateway_link_envelopes_total",
+    "link_resends": "gateway_link_resends_total",
+    "link_repeats": "gateway_link_repeats_total",
+    "unreadable": "gateway_envelopes_unreadable_total",
+    "resyncs": "gateway_resyncs_total",
+}
+HISTOGRAMS = {
+    "handler_seconds": "gateway_handler_seconds",
+    "roundtrip_seconds": "gateway_broker_roundtrip_seconds",
+}
+
+Sample = tuple[str, frozenset[tuple[str, str]]]
+
+
+def samples(text: str) -> dict[Sample, float]:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def sample(name: str, **labels: str) -> Sample:
+    return name, frozenset(labels.items())
+
+
+def growth(count: Callable[[], None]) -> dict[Sample, float]:
+    """What ``count`` has changed in the exposition. Other tests count in this process too."""
+    before = samples(exposition().decode())
+    count()
+    after = samples(exposition().decode())
+    return {
+        key: value - before.get(key, 0.0)
+        for key, value in after.items()
+        if value != before.get(key, 0.0)
+        and key[0].startswith("gateway_")
+        and not key[0].endswith("_created")
+    }
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+
+
+def test_every_metric_has_the_name_and_type_that_was_promised() -> None:
+    types = dict(
+        line.split(" ")[2:]
+        for line in exposition().decode().splitlines()
+        if line.startswith("# TYPE gateway_") and not line.endswith("_created gauge")
+    )
+
+    assert types == TYPES
+
+
+def test_every_counter_is_tried_here() -> None:
+    labelled = {"closed", "refused", "dispatches"}
+
+    assert {*PLAIN, *HISTOGRAMS, *labelled} == set(Counters.__slots__)
+
+
+# Folding
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_folding_adds_what_was_counted(name: str) -> None:
+    counters = Counters()
+    setattr(counters, name, 3)
+
+    assert growth(counters.fold) == {sample(PLAIN[name]): 3.0}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_was_folded_is_not_folded_again(name: str) -> None:
+    counters = Counters()
+    setattr(counters, name, 3)
+    counters.fold()
+
+    assert growth(counters.fold) == {}
+
+
+def test_folding_keeps_labels_apart() -> None:
+    counters = Counters()
+    counters.closed[1000] += 2
+    counters.closed[3001] += 1
+    counters.refused["origin"] += 4
+    counters.dispatches["local", "answered"] += 5
+    counters.dispatches["remote", "moved"] += 6
+
+    assert growth(counters.fold) == {
+        sample("gateway_connections_closed_total", code="1000"): 2.0,
+        sample("gateway_connections_closed_total", code="3001"): 1.0,
+        sample("gateway_handshakes_refused_total", reason="origin"): 4.0,
+        sample("gateway_dispatches_total", path="local", outcome="answered"): 5.0,
+        sample("gateway_dispatches_total", path="remote", outcome="moved"): 6.0,
+    }
+
+
+def test_labelled_counts_are_not_folded_again() -> None:
+    counters = Counters()
+    counters.closed[1000] += 2
+    counters.fold()
+
+    assert growth(counters.fold) == {}
+
+
+@pytest.mark.parametrize("name", HISTOGRAMS)
+def test_a_folded_duration_is_in_its_bucket_the_sum_and_the_count(name: str) -> None:
+    counters = Counters()
+    getattr(counters, name).observe(0.25)
+
+    found = growth(counters.fold)
+
+    metric = HISTOGRAMS[name]
+    bounds = {dict(labels)["le"] for (key, labels) in found if key == f"{metric}_bucket"}
+    assert bounds == {"0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf"}
+    assert found[sample(f"{metric}_sum")] == 0.25
+    assert found[sample(f"{metric}_count")] == 1.0
+    assert len(found) == len(bounds) + 2
+
+
+def test_a_folded_duration_is_not_folded_again() -> None:
+    counters = Counters()
+    counters.handler_seconds.observe(0.25)
+    counters.fold()
+
+    assert growth(counters.fold) == {}
+
+
+@given(st.lists(st.floats(0.0, 60.0) | st.sampled_from(SECONDS_BUCKETS), max_size=50))
+def test_folding_is_the_same_as_observing_one_by_one(durations: list[float]) -> None:
+    # The private names of prometheus_client that fold_into uses still mean what they meant.
+    folded = Histogram("folded", "-", buckets=SECONDS_BUCKETS, registry=None)
+    observed = Histogram("observed", "-", buckets=SECONDS_BUCKETS, registry=None)
+    seconds = metrics.Seconds()
+    for duration in durations:
+        seconds.observe(duration)
+        observed.observe(duration)
+
+    seconds.fold_into(folded)
+
+    assert values(folded) == pytest.approx(values(observed))
+
+
+def values(histogram: Histogram) -> list[float]:
+    (family,) = histogram.collect()
+    return [each.value for each in family.samples if not each.name.endswith("_created")]
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("code", "label"),
+    [
+        *((code, str(code)) for code in (1000, 1001, 1005, 1006, 1009, 1011, 1012, 1015)),
+        *((code, str(code)) for code in (3001, 3008, 3013)),
+        (3000, "3xxx"),
+        (4000, "4xxx"),
+        (4999, "4xxx"),
+        (1016, "1xxx"),
+        (0, "0xxx"),
+    ],
+)
+def test_our_own_close_codes_are_told_apart_and_others_are_not(code: int, label: str) -> None:
+    assert close_code_label(code) == label
+
+
+def test_no_client_or_application_can_make_the_labels_grow() -> None:
+    assert len({close_code_label(code) for code in range(1000, 5000)}) == 16 + 3 + 4
+
+
+# Several processes
+
+WORKER = """
+import sys
+from gateway import metrics
+from gateway.metrics import Counters
+
+share = int(sys.argv[1])
+metrics.CONNECTIONS.set(share)
+metrics.WORKERS.set(share)
+counters = Counters()
+counters.received = share
+counters.closed[1000] += share
+for _ in range(share):
+    counters.handler_seconds.observe(0.25)
+counters.fold()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+READER = "import sys; from gateway.metrics import exposition; sys.stdout.buffer.write(exposition())"
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[dict[Sample, float]]:
+    """What is read of a port that has one worker with a share of 2 and one with 5."""
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, share],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for share in ("2", "5")
+    ]
+    try:
+        for worker in workers:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"ready\n"
+        read = subprocess.run(
+            [sys.executable, "-c", READER],
+            env=environment,
+            capture_output=True,
+            check=True,
+            timeout=30,
+        )
+        yield samples(read.stdout.decode())
+    finally:
+        for worker in workers:
+            worker.communicate(timeout=30)
+
+
+def test_with_a_folder_only_what_lies_there_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+
+    assert samples(exposition().decode()) == {}
+
+
+def test_the_numbers_of_all_workers_of_a_port_are_read_together(port: dict[Sample, float]) -> None:
+    assert port[sample("gateway_messages_received_total")] == 7.0
+    assert port[sample("gateway_connections_closed_total", code="1000")] == 7.0
+    assert port[sample("gateway_handler_seconds_bucket", le="0.25")] == 7.0
+    assert port[sample("gateway_handler_seconds_bucket", le="0.1")] == 0.0
+    assert port[sample("gateway_handler_seconds_count")] == 7.0
+    assert port[sample("gateway_handler_seconds_sum")] == pytest.approx(1.75)
+    assert port[sample("gateway_connections")] == 7.0  # each holds its own
+    assert port[sample("gateway_workers")] == 5.0  # all see the same ones

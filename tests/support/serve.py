@@ -124,7 +124,7 @@ class Served:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("ab") as log:
+        with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self._module, "serve", "--port", "0", *self._options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,14 +29,17 @@ class PortHealth:
         self._ready = False
 
     def report(self, *, ready: bool) -> None:
-        """This worker's own state; call it about once a second."""
+        """This worker's own state; call it about once a second. Never raises."""
         self._ready = ready
         if self._file is None:
             return
-        if ready:
-            self._file.touch()
-        else:
-            self._file.unlink(missing_ok=True)
+        # A folder that has gone (something cleans up /tmp) costs what the others know of this
+        # worker, not the worker.
+        with suppress(OSError):
+            if ready:
+                self._file.touch()
+            else:
+                self._file.unlink(missing_ok=True)
 
     def any_ready(self) -> bool:
         if self._ready:

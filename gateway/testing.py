@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError
@@ -37,7 +38,7 @@ class Client:
     """One client of an application, without a socket.
 
     Calls its handlers as a worker would: ``on_connect`` first, then messages in order. What a
-    handler raises is raised here.
+    handler raises is raised here, and so is what a worker would say of its answer.
 
     Example::
 
@@ -66,29 +67,40 @@ class Client:
 
         Raises:
             Refused: The application refuses this client.
+            TypeError: The handler returned something else than a text or None.
         """
         user = None
         if self._handlers.on_connect is not None:
-            user = await self._handlers.on_connect(self.connection)
-        old = self.connection
-        self.connection = Connection(
-            old.id, user, old.headers, old.query, old.address, old.subprotocols
-        )
+            user = _text("on_connect", await self._handlers.on_connect(self.connection))
+        self.connection = replace(self.connection, user=user)
         return user
 
     async def send(self, text: str, *, attempt: int = 1) -> str | None:
         """Call ``on_message``. Returns what the client would be sent, None for nothing.
 
+        Args:
+            text: The message.
+            attempt: Past 1, this is the message before once more, with the same ``message.id``, as
+                after the death of the worker that handled it.
+
         Raises:
             NoHandler: There is no ``on_message``.
+            TypeError: The handler returned something else than a text or None.
         """
         if self._handlers.on_message is None:
             raise NoHandler("this gateway has no on_message handler")
-        self._number += 1
+        if attempt == 1 or self._number == 0:
+            self._number += 1
         message = Message(text, self.connection, f"{self.connection.id}:{self._number}", attempt)
-        return await self._handlers.on_message(message)
+        return _text("on_message", await self._handlers.on_message(message))
 
     async def disconnect(self) -> None:
         """Call ``on_disconnect``, if there is one."""
         if self._handlers.on_disconnect is not None:
             await self._handlers.on_disconnect(self.connection)
+
+
+def _text(kind: str, answer: object) -> str | None:
+    if answer is not None and not isinstance(answer, str):
+        raise TypeError(f"an {kind} handler returned {type(answer).__name__}, not str or None")
+    return answer

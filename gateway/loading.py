@@ -31,8 +31,9 @@ def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
         sys.path.insert(0, here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
-        raise ConfigError(f"application {name!r}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        why = " ".join(str(error).split())  # in one line
+        raise ConfigError(f"application {name!r}: {type(error).__name__}: {why}") from error
     found = getattr(module, attribute, None)
     if isinstance(found, Gateway):
         return wrap(found)

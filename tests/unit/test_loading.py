@@ -1,0 +1,138 @@
+"""MODULE:ATTRIBUTE: found, wrapped, or told in one line why not."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from starlette.types import ASGIApp
+
+from gateway import Gateway
+from gateway.app import create_app
+from gateway.config import Settings
+from gateway.errors import ConfigError
+from gateway.loading import load_gateway
+
+serial = itertools.count()
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Writes a module into the current folder and returns its name, which is new."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    names: list[str] = []
+
+    def write(text: str) -> str:
+        name = f"application_{next(serial)}"
+        (tmp_path / f"{name}.py").write_text(text)
+        names.append(name)
+        return name
+
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def wrapped(gateway: Gateway) -> ASGIApp:
+    return create_app(gateway, Settings())
+
+
+def complaint(name: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_gateway(name, wrapped)
+    return str(caught.value)
+
+
+def test_a_gateway_of_the_current_folder_is_wrapped(module: Callable[[str], str]) -> None:
+    name = module("from gateway import Gateway\nmine = Gateway()\n")
+    seen: list[Gateway] = []
+
+    def wrap(gateway: Gateway) -> ASGIApp:
+        seen.append(gateway)
+        return wrapped(gateway)
+
+    load_gateway(f"{name}:mine", wrap)
+
+    assert seen == [sys.modules[name].mine]
+
+
+def test_any_other_application_is_taken_as_it_is(module: Callable[[str], str]) -> None:
+    name = module("async def app(scope, receive, send): ...\n")
+
+    assert load_gateway(f"{name}:app", wrapped) is sys.modules[name].app
+
+
+def test_without_a_name_it_is_the_echo() -> None:
+    seen: list[Gateway] = []
+
+    def wrap(gateway: Gateway) -> ASGIApp:
+        seen.append(gateway)
+        return wrapped(gateway)
+
+    load_gateway("", wrap)
+
+    assert seen[0].handlers.on_message is not None
+
+
+def test_the_current_folder_is_named_once(module: Callable[[str], str]) -> None:
+    name = module("async def app(scope, receive, send): ...\n")
+    load_gateway(f"{name}:app", wrapped)
+
+    load_gateway(f"{name}:app", wrapped)
+
+    assert sys.path.count(str(Path.cwd())) == 1
+
+
+@pytest.mark.parametrize("name", ["module", "module:", ":attribute", ":"])
+def test_another_form_is_told_the_right_one(name: str) -> None:
+    assert complaint(name) == f"application {name!r} is not of the form MODULE:ATTRIBUTE"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("app = None", "there is no such attribute"),
+        ("other = 1", "there is no such attribute"),
+        ("app = 1", "it is no Gateway and not callable"),
+    ],
+)
+def test_an_attribute_that_is_no_application_is_one_line(
+    module: Callable[[str], str], text: str, said: str
+) -> None:
+    name = module(text)
+
+    assert complaint(f"{name}:app") == f"application '{name}:app': {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import no_such_module_at_all", "ModuleNotFoundError: No module named"),
+        ("raise ValueError('one\\ntwo')", "ValueError: one two"),
+        ("def broken(:", "SyntaxError: invalid syntax"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line(
+    module: Callable[[str], str], text: str, said: str
+) -> None:
+    name = module(text)
+
+    message = complaint(f"{name}:app")
+
+    assert message.startswith(f"application '{name}:app': {said}")
+    assert "\n" not in message
+
+
+def test_a_module_that_is_not_there_is_one_line() -> None:
+    message = complaint("no_such_module_at_all:app")
+
+    assert message == (
+        "application 'no_such_module_at_all:app': "
+        "ModuleNotFoundError: No module named 'no_such_module_at_all'"
+    )

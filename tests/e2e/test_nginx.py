@@ -287,6 +287,23 @@ async def test_handshakes_go_on_at_once_when_a_worker_is_killed(
     assert await handshakes(doomed_front, 20) == {survivor}
 
 
+async def test_a_worker_that_came_back_takes_its_share_at_once(
+    doomed: list[Served], doomed_front: Nginx, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    survivor = await worker_behind(doomed[1])
+    port = doomed[0].port
+    await asyncio.to_thread(doomed[0].stop)
+    assert await handshakes(doomed_front, 3) == {survivor}
+    variables = environment(own_redis.url, "doomed")
+    again = Served(tmp_path / "again", "--port", str(port), environment=variables)
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, again)
+        async with trace_clients(doomed_front.ws_url, 20) as clients:
+            counts = holders(clients)
+
+    assert sorted(counts.values()) == [10, 10]
+
+
 async def test_handshakes_go_on_at_once_while_a_worker_drains(
     doomed: list[Served], doomed_front: Nginx
 ) -> None:

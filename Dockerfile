@@ -1,0 +1,35 @@
+# The gateway, one worker a container. It needs a Redis (GATEWAY_REDIS_URL); alone it brings its own.
+#
+# With an application:
+#     FROM starlette-gateway
+#     COPY chat.py .
+#     ENV GATEWAY_APP=chat:gateway
+# What it needs beside: `USER root`, `RUN pip install ...`, `USER 10001` before the COPY.
+
+FROM python:3.13-slim AS build
+# Init: as process 1, serve would also have to reap what an application leaves behind.
+RUN apt-get update && apt-get install --yes --no-install-recommends tini
+RUN python -m venv /opt/gateway
+ENV PATH=/opt/gateway/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+COPY requirements.lock .
+RUN pip install --require-hashes -r requirements.lock
+COPY . .
+RUN pip install --no-deps .
+
+FROM python:3.13-slim
+COPY --from=build /usr/bin/tini /usr/bin/
+COPY --from=build /opt/gateway /opt/gateway
+COPY deploy/image/gateway-probe /usr/local/bin/
+ENV PATH=/opt/gateway/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    GATEWAY_HOST=0.0.0.0
+WORKDIR /app
+# A number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+EXPOSE 8000
+# Alive, not ready: some orchestrators kill what is unhealthy, and while Redis is away or a worker
+# drains it is not ready, but holds sockets that must stay.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["gateway-probe", "/livez"]
+ENTRYPOINT ["tini", "--"]
+CMD ["gateway", "serve"]

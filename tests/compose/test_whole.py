@@ -1,0 +1,187 @@
+"""What plain ``docker compose up`` starts: nginx, two workers, Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from collections import Counter
+
+import pytest
+
+from tests.support.compose import ComposeStack, docker
+from tests.support.crowd import Crowd
+from tests.support.trace_client import (
+    ask_all,
+    holders,
+    served_elsewhere,
+    trace_client,
+    trace_clients,
+)
+from tests.support.waiting import eventually, eventually_async
+
+NOTICED_S = 15.0
+LEASE_ENDED_S = 30.0  # a killed container says nothing: what it was handling waits for its lease
+
+
+def get(stack: ComposeStack, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(stack.url + path, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+async def hosts(stack: ComposeStack) -> dict[str, str]:
+    """Each living worker, and the container it runs in."""
+    rows = await asyncio.to_thread(stack.ask, "gateway", "workers")
+    return {row["worker"]: row["host"] for row in rows if row["state"] == "live"}
+
+
+def test_the_page_is_served(stack: ComposeStack) -> None:
+    status, page = get(stack, "/")
+
+    assert status == 200
+    assert "<title>Gateway</title>" in page
+
+
+def test_it_is_ready(stack: ComposeStack) -> None:
+    assert get(stack, "/readyz") == (200, "ready\n")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/@connections/x"])
+def test_what_is_for_machines_is_closed(stack: ComposeStack, path: str) -> None:
+    status, body = get(stack, path)
+
+    assert status == 404
+    assert "nginx" in body  # it did not get as far as a worker
+
+
+def test_only_nginx_can_be_reached_from_outside(stack: ComposeStack) -> None:
+    published = {
+        service: docker("port", container).split()
+        for service in ("nginx", "gateway", "redis")
+        for container in stack.containers(service)
+    }
+
+    assert [service for service, ports in published.items() if ports] == ["nginx"]
+
+
+async def test_a_hundred_connections_are_answered_also_by_workers_that_do_not_hold_them(
+    stack: ComposeStack,
+) -> None:
+    async with trace_clients(stack.ws_url, 100) as clients:
+        answers = await ask_all(clients)
+
+        assert [a.text for a in answers] == [f"Received:from {c.connection}" for c in clients]
+        assert len(served_elsewhere(clients, answers)) == 2
+
+
+async def test_the_gateway_sees_the_address_of_the_client(stack: ComposeStack) -> None:
+    """Seen from nginx, whoever comes through a port of this machine is the network's own end."""
+    [network] = json.loads(docker("network", "inspect", f"{stack.project}_front"))
+    async with trace_client(stack.ws_url) as client:
+        await client.ask("be registered")
+        rows = await asyncio.to_thread(stack.ask, "gateway", "connections")
+
+    addresses = {row["connection"]: row["address"] for row in rows}
+    assert addresses[client.connection] == network["IPAM"]["Config"][0]["Gateway"]
+
+
+async def test_new_workers_are_noticed_without_a_restart(stack: ComposeStack) -> None:
+    nginx, redis = stack.started_at("nginx"), stack.started_at("redis")
+    old = set(await hosts(stack))
+    try:
+        await asyncio.to_thread(stack.up, "--scale", "gateway=4")
+        new = set(await hosts(stack)) - old
+        assert len(new) == 2
+
+        async def held_by_new_ones() -> bool:
+            async with trace_clients(stack.ws_url, 8) as clients:
+                return new <= set(holders(clients))
+
+        await eventually_async(held_by_new_ones, "sockets at both new workers", NOTICED_S)
+        assert (stack.started_at("nginx"), stack.started_at("redis")) == (nginx, redis)
+    finally:
+        await asyncio.to_thread(stack.up)
+
+
+async def test_a_killed_worker_takes_only_its_own_sockets_with_it(stack: ComposeStack) -> None:
+    doomed, host = next(iter((await hosts(stack)).items()))
+    try:
+        async with Crowd([stack.ws_url], 40, per_second=5) as crowd:
+            crowd.start_sending()
+            await crowd.send_for(1.0)
+            lost = crowd.workers()[doomed]
+            await asyncio.to_thread(docker, "kill", host)
+            await eventually(lambda: crowd.workers()[doomed] == 0, "the end of its sockets")
+            await crowd.everybody()
+            await crowd.send_for(1.0)
+            ledger = await crowd.stop_sending(LEASE_ENDED_S)
+            print(ledger.table("a replica killed"))
+
+            assert not ledger.broken
+            assert ledger.closes.total() == ledger.reconnects == lost > 0
+            assert ledger.answered + ledger.in_doubt == ledger.sent
+    finally:
+        await asyncio.to_thread(stack.up)
+
+
+async def test_a_new_image_is_rolled_out_in_two_steps_without_a_refusal(
+    stack: ComposeStack, next_image: str
+) -> None:
+    """The two commands that docker-compose.yml names, under load."""
+    try:
+        async with Crowd([stack.ws_url], 40, per_second=5) as crowd:
+            crowd.start_sending()
+            beside = ("--no-recreate", "--scale", "gateway=4")
+            await asyncio.to_thread(stack.up, *beside, IMAGE=next_image)
+            await asyncio.to_thread(stack.up, IMAGE=next_image)
+            await crowd.everybody()
+            await crowd.send_for(1.0)
+            ledger = await crowd.stop_sending()
+            print(ledger.table("a new image, in two steps"))
+
+            assert images(stack) == {next_image}
+            assert not ledger.broken
+            assert ledger.refused == 0
+            assert ledger.closes == Counter({3001: 40})
+    finally:
+        await asyncio.to_thread(stack.up)
+
+
+async def test_a_new_image_in_one_step_leaves_no_message_without_answer_or_close(
+    stack: ComposeStack, next_image: str
+) -> None:
+    """Plain ``up``: both workers go at the same time, and for a while nobody takes new sockets."""
+    try:
+        async with Crowd([stack.ws_url], 40, per_second=5) as crowd:
+            crowd.start_sending()
+            await asyncio.to_thread(stack.up, IMAGE=next_image)
+            await crowd.everybody()
+            await crowd.send_for(1.0)
+            ledger = await crowd.stop_sending()
+            print(ledger.table("a new image, in one step"))
+
+            assert images(stack) == {next_image}
+            assert not ledger.broken
+            assert ledger.closes == Counter({3001: 40})
+    finally:
+        await asyncio.to_thread(stack.up)
+
+
+def images(stack: ComposeStack) -> set[str]:
+    """Those that the workers run."""
+    form = "{{.Config.Image}}"
+    return {docker("inspect", "--format", form, c).strip() for c in stack.containers("gateway")}
+
+
+def test_down_leaves_nothing(image: str) -> None:
+    with ComposeStack(image) as stack:
+        stack.up()
+        assert stack.leftovers()
+        stack.down()
+
+        assert not stack.leftovers()

@@ -7,6 +7,7 @@ import json
 from contextlib import AsyncExitStack
 
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import cluster, in_process
@@ -31,7 +32,7 @@ async def test_with_two_workers_both_handle_for_connections_they_do_not_hold(
         remote: set[str] = set()
         for number in range(40):
             client = await stack.enter_async_context(
-                connect(workers[number % 2].ws_url, subprotocols=["gateway.trace.v1"])
+                connect(workers[number % 2].ws_url, subprotocols=[Subprotocol("gateway.trace.v1")])
             )
             hello = json.loads(await client.recv())
             await client.send(f"line {number}")

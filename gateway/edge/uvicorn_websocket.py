@@ -101,7 +101,10 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             self.loop.call_soon(self.handle_events)
 
     def close(self, code: int, reason: str) -> None:
-        if self.close_sent or self.transport.is_closing() or self.conn.state is not OPEN:
+        if self.close_sent or self.transport.is_closing():
+            return
+        if self.conn.state is not OPEN:
+            self.resume_reading()  # the client's own close waits among what was not handled
             return
         self.stop_keepalive()
         self.conn.send_close(code, reason)

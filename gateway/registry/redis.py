@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -43,11 +44,15 @@ class RedisRegistry:
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         with self._translated():
-            await self._scripts["renew"](
+            renewed = await self._scripts["renew"](
                 keys=[self._workers, self._info, self._dead, self._born],
                 args=[worker, int(lease_s * 1000), _info_out(info)],
             )
-        return await self.look()
+        leases = await self.look()
+        if renewed:
+            return leases
+        # ``look`` leaves out the old tombstones of the swept; whoever was frozen must see its own.
+        return replace(leases, tombstones={*leases.tombstones, worker})
 
     async def look(self) -> Leases:
         with self._translated():

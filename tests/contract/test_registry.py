@@ -228,6 +228,19 @@ class TestRedisRegistry:
         assert await registry.claim(dead)
         await registry.aclose()
 
+    async def test_a_worker_frozen_for_long_after_its_sweep_sees_its_tombstone(
+        self, redis_server: RedisServer
+    ) -> None:
+        prefix, frozen, other = f"old{next(_prefixes)}", new_worker_id(), new_worker_id()
+        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        with redis_server.client() as admin:
+            swept_ms = int(admin.time()[0]) * 1000 - 3_600_000
+            admin.zadd(keys.dead(prefix), {frozen: swept_ms})
+
+        assert frozen in (await registry.renew(frozen, INFO, 10.0)).tombstones
+        assert frozen not in (await registry.renew(other, INFO, 10.0)).tombstones
+        await registry.aclose()
+
     async def test_an_old_tombstone_is_shown_while_its_worker_is_unswept(
         self, redis_server: RedisServer
     ) -> None:

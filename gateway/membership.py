@@ -81,8 +81,8 @@ class Membership:
         """Renew, look and sweep until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
+                self._look_now.clear()  # before: news may come in while a renewal is under way
                 wait_s = await self._renew(tasks)
-                self._look_now.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
                         await self._look_now.wait()

@@ -1,0 +1,92 @@
+"""News that comes in while a renewal is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from gateway.membership import Membership
+from gateway.protocol.envelope import Arrived
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.registry.memory import MemoryRegistry
+from tests.support.waiting import eventually
+
+ME = WorkerId("m" * 16)
+OTHER = WorkerId("o" * 16)
+INFO = WorkerInfo(edge=True, handler=True)
+LEASE_S = 100.0  # the next renewal but one is half a minute away
+
+
+class SlowRegistry(MemoryRegistry):
+    """A registry that answers a renewal when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[WorkerInfo] = []
+        self.answers = asyncio.Semaphore(0)
+
+    async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
+        self.asked.append(info)
+        leases = await super().renew(worker, info, lease_s)
+        await self.answers.acquire()
+        return leases
+
+
+class Watcher:
+    """Somebody who does nothing about it."""
+
+    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None: ...
+
+    def worker_gone(self, worker: WorkerId) -> None: ...
+
+    def workers_changed(self) -> None: ...
+
+    def renewed(self) -> None: ...
+
+    def buried(self) -> None: ...
+
+    async def sweep(self, worker: WorkerId) -> None: ...
+
+
+async def nothing() -> None: ...
+
+
+def membership(registry: SlowRegistry) -> Membership:
+    now = asyncio.get_running_loop().time
+    return Membership(
+        Members(ME, INFO, lease_s=LEASE_S, now=now()),
+        registry,
+        Watcher(),
+        tell_everyone=lambda envelope: None,
+        after_renewal=nothing,
+        now=now,
+    )
+
+
+async def test_what_a_worker_says_during_a_renewal_is_in_the_next_one_at_once() -> None:
+    registry = SlowRegistry()
+    it = membership(registry)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(it.run())
+        await eventually(lambda: registry.asked, "the first renewal")
+        it.say(replace(INFO, leaving=True))
+        registry.answers.release()
+
+        await eventually(lambda: len(registry.asked) == 2, "the second renewal")
+        running.cancel()
+
+    assert [info.leaving for info in registry.asked] == [False, True]
+
+
+async def test_a_worker_that_arrives_during_a_renewal_is_looked_for_at_once() -> None:
+    registry = SlowRegistry()
+    it = membership(registry)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(it.run())
+        await eventually(lambda: registry.asked, "the first renewal")
+        it.news(Arrived(OTHER))
+        registry.answers.release()
+
+        await eventually(lambda: len(registry.asked) == 2, "the second renewal")
+        running.cancel()

@@ -132,13 +132,13 @@ class Membership:
                 members.me, members.known[members.me], members.lease_s
             )
             changes = members.renewed(leases, asked_at=asked_at, now=self._now())
+            self._act(changes, tasks)  # before anything else can fail: it is told only once
             if not changes.buried:
                 await self._after_renewal()
         except BrokerUnavailable as error:
             members.missed()
             log.warning("lease not renewed", error=str(error))
             return RETRY_S
-        self._act(changes, tasks)
         if members.next_end_ms is None:
             return self._renewal_s
         soonest_s = (members.next_end_ms - leases.now_ms) / 1000 + AFTER_END_S

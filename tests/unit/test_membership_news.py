@@ -1,10 +1,12 @@
-"""News that comes in while a renewal is under way."""
+"""News of a worker and of others, when renewals are slow or what follows them fails."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from gateway.errors import BrokerUnavailable
 from gateway.membership import Membership
 from gateway.protocol.envelope import Arrived
 from gateway.protocol.ids import WorkerId
@@ -34,9 +36,13 @@ class SlowRegistry(MemoryRegistry):
 
 
 class Watcher:
-    """Somebody who does nothing about it."""
+    """Somebody who remembers who joined, and does nothing about the rest."""
 
-    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None: ...
+    def __init__(self) -> None:
+        self.joined: list[WorkerId] = []
+
+    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None:
+        self.joined.append(worker)
 
     def worker_gone(self, worker: WorkerId) -> None: ...
 
@@ -52,14 +58,18 @@ class Watcher:
 async def nothing() -> None: ...
 
 
-def membership(registry: SlowRegistry) -> Membership:
+def membership(
+    registry: MemoryRegistry,
+    watcher: Watcher | None = None,
+    after_renewal: Callable[[], Awaitable[None]] = nothing,
+) -> Membership:
     now = asyncio.get_running_loop().time
     return Membership(
         Members(ME, INFO, lease_s=LEASE_S, now=now()),
         registry,
-        Watcher(),
+        watcher or Watcher(),
         tell_everyone=lambda envelope: None,
-        after_renewal=nothing,
+        after_renewal=after_renewal,
         now=now,
     )
 
@@ -90,3 +100,21 @@ async def test_a_worker_that_arrives_during_a_renewal_is_looked_for_at_once() ->
 
         await eventually(lambda: len(registry.asked) == 2, "the second renewal")
         running.cancel()
+
+
+async def test_what_a_renewal_has_told_is_acted_on_even_if_what_follows_it_fails() -> None:
+    registry, watcher, failures = MemoryRegistry(), Watcher(), 0
+    await registry.renew(OTHER, INFO, LEASE_S)
+
+    async def fail() -> None:
+        nonlocal failures
+        failures += 1
+        raise BrokerUnavailable("gone")
+
+    it = membership(registry, watcher, fail)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(it.run())
+        await eventually(lambda: failures == 1, "the failure")
+        running.cancel()
+
+    assert watcher.joined == [OTHER]

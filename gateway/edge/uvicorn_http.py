@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with a deadline and a bound for the head of the first request.
+"""uvicorn's HTTP protocol, with a deadline and a bound for the head of every request.
 
 uvicorn alone waits for ever for a client that connects and says nothing: ten thousand of them take
 every file descriptor of a worker.
@@ -16,28 +16,31 @@ MAX_HEAD_BYTES: Final = 65536
 
 
 class _Deadlines:
-    """Connections in the order in which they were made, and one timer for all of them."""
+    """Heads in the order in which they are due, and one timer for all of them."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._waiting: deque[tuple[float, GatewayHttp]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, protocol: GatewayHttp) -> None:
-        self._waiting.append((protocol.loop.time() + self._seconds, protocol))
+    def add(self, protocol: GatewayHttp) -> float:
+        """The head that ``protocol`` waits for is due at the time that is returned."""
+        due = protocol.loop.time() + self._seconds
+        self._waiting.append((due, protocol))
         if self._timer is None:
             self._timer = protocol.loop.call_later(self._seconds, self._check)
+        return due
 
     def _check(self) -> None:
         self._timer = None
         while self._waiting:
-            deadline, protocol = self._waiting[0]
+            due, protocol = self._waiting[0]
             now = protocol.loop.time()
-            if deadline > now:
-                self._timer = protocol.loop.call_later(deadline - now, self._check)
+            if due > now:
+                self._timer = protocol.loop.call_later(due - now, self._check)
                 return
             self._waiting.popleft()
-            if not protocol.head_complete:
+            if protocol.head_due == due:
                 protocol.transport.abort()
 
 
@@ -48,30 +51,46 @@ class GatewayHttp(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.head_complete = False
+        self.head_due: float | None = None
+        self._in_head = True
         self._head_bytes = 0
 
     @classmethod
     def within(cls, seconds: float) -> type[GatewayHttp]:
-        """The same class with a deadline: a head must be complete ``seconds`` after connecting."""
+        """The same class with a deadline for heads.
+
+        The first must be complete ``seconds`` after connecting, any other so long after it began.
+        """
         return type(cls.__name__, (cls,), {"deadlines": _Deadlines(seconds)})
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.deadlines.add(self)
+        self.head_due = self.deadlines.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self.head_complete:
+        if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self.send_400_response("The request's head is too long.")
                 return
         super().data_received(data)
+        if self._in_head and self.head_due is None:  # not one entry a request: most come whole
+            self.head_due = self.deadlines.add(self)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if not self._in_head:
+            self._in_head = True
+            self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        self.head_complete = True
+        self._head_is_done()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.head_complete = True  # nothing more to wait for
+        self._head_is_done()
         super().connection_lost(exc)
+
+    def _head_is_done(self) -> None:
+        self._in_head = False
+        self.head_due = None

@@ -122,15 +122,17 @@ async def test_a_close_that_waits_behind_too_many_messages_is_answered(
 async def test_a_drain_does_not_wait_for_a_close_it_has_not_read(settings: MakeSettings) -> None:
     """Red when ``close`` trusts that its own close frame will end the connection."""
     app = Gated()
-    async with in_process(settings(drain_seconds=30.0), app.gateway) as served:
-        async with raw_websocket(served.port) as client:
-            client.send(*[text_frame("a")] * 40, close_frame(1000))
-            await eventually(lambda: served.worker.dispatcher.unanswered == 32, "the bound")
-            served.should_exit = True
-            await eventually(lambda: not served.worker.ready, "the drain")
-            app.gate.set()
+    async with (
+        in_process(settings(drain_seconds=30.0), app.gateway) as served,
+        raw_websocket(served.port) as client,
+    ):
+        client.send(*[text_frame("a")] * 40, close_frame(1000))
+        await eventually(lambda: served.worker.dispatcher.unanswered == 32, "the bound")
+        served.should_exit = True
+        await eventually(lambda: not served.worker.ready, "the drain")
+        app.gate.set()
 
-            assert (await client.rest())[-1].closing == (1000, "Bye!!!")
+        assert (await client.rest())[-1].closing == (1000, "Bye!!!")
 
 
 async def _answer_pings(client: RawClient, count: int) -> None:

@@ -39,7 +39,7 @@ class PortHealth:
             if ready:
                 self._file.touch()
             else:
-                self._file.unlink(missing_ok=True)
+                self._file.unlink()
 
     def any_ready(self) -> bool:
         if self._ready:

@@ -60,7 +60,7 @@ def write_run_file(run: RunFile) -> Path:
     """
     folder = _run_files_folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from None
     if not _is_ours(folder):

@@ -79,12 +79,13 @@ def test_without_a_name_it_is_the_echo() -> None:
     assert seen[0].handlers.on_message is not None
 
 
-def test_the_current_folder_is_named_once(module: Callable[[str], str]) -> None:
+def test_the_current_folder_is_looked_in_first(module: Callable[[str], str]) -> None:
     name = module("async def app(scope, receive, send): ...\n")
-    load_gateway(f"{name}:app", wrapped)
 
     load_gateway(f"{name}:app", wrapped)
+    load_gateway(f"{name}:app", wrapped)
 
+    assert sys.path[0] == str(Path.cwd())
     assert sys.path.count(str(Path.cwd())) == 1
 
 

@@ -99,6 +99,16 @@ def test_a_connection_that_ends_makes_room_for_its_address() -> None:
     assert it.check(SAME_HOST, ADA) is None
 
 
+def test_a_connection_that_ends_makes_room_for_one_only() -> None:
+    it = admit(max_connections_per_address=2)
+    it.enter(ADA)
+    it.enter(ADA)
+    it.leave(ADA)
+    it.enter(ADA)
+
+    assert it.check(SAME_HOST, ADA) is TOO_MANY_FROM_ADDRESS
+
+
 def test_addresses_without_connections_are_forgotten() -> None:
     it = admit(max_connections_per_address=2)
     for last in range(100):

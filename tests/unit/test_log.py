@@ -174,6 +174,17 @@ def test_servers_do_not_log_the_url_of_every_handshake(logger: str) -> None:
     assert [record["event"] for record in records(stream)] == ["something is wrong"]
 
 
+def test_what_a_server_has_set_up_for_itself_is_taken_away() -> None:
+    stream, theirs = io.StringIO(), io.StringIO()
+    logger = logging.getLogger("uvicorn.error")
+    logger.handlers, logger.propagate = [logging.StreamHandler(theirs)], False
+
+    to(stream)
+    logger.warning("something is wrong")
+
+    assert (len(records(stream)), theirs.getvalue()) == (1, "")
+
+
 def test_a_secret_is_not_shown() -> None:
     stream = io.StringIO()
 

@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.support.nginx import Nginx
+from tests.support.nginx import Nginx, self_signed
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -236,22 +235,22 @@ async def test_the_page_works_below_a_path(front: Nginx) -> None:
 
 
 @pytest.fixture
-def tls_front(gateways: list[Served], tmp_path: Path) -> Iterator[Nginx]:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    return self_signed(tmp_path / "tls")
+
+
+@pytest.fixture
+def tls_front(
+    gateways: list[Served], certificate: tuple[Path, Path], tmp_path: Path
+) -> Iterator[Nginx]:
     ports = [served.port for served in gateways]
-    with Nginx(tmp_path / "nginx", ports, certificate=(certificate, key)) as nginx:
+    with Nginx(tmp_path / "nginx", ports, certificate=certificate) as nginx:
         yield nginx
 
 
 @pytest.fixture
-def trust(tls_front: Nginx, tmp_path: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+def trust(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate[0])
 
 
 async def test_sockets_work_through_tls(tls_front: Nginx, trust: ssl.SSLContext) -> None:

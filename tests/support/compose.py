@@ -44,9 +44,13 @@ class ComposeStack:
     Args:
         image: Of the gateway, built already.
         profile: Of docker-compose.yml; empty takes what plain ``docker compose`` takes.
+        override: A file beside docker-compose.yml, from the repository's root.
+        variables: More of them for the files.
     """
 
-    def __init__(self, image: str, *, profile: str = "") -> None:
+    def __init__(
+        self, image: str, *, profile: str = "", override: str = "", **variables: str
+    ) -> None:
         self.project = new_name("test")
         self.port = free_port()
         own = ("COMPOSE_", "GATEWAY_", "HANDLER_IMAGE")
@@ -55,8 +59,11 @@ class ComposeStack:
             "PORT": str(self.port),
             "IMAGE": image,
             "DRAIN_SECONDS": DRAIN_S,
+            **variables,
         }
         self._command = ["docker", "compose", "--project-name", self.project]
+        if override:
+            self._command += ["--file", "docker-compose.yml", "--file", override]
         if profile:
             self._command += ["--profile", profile]
 

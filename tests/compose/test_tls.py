@@ -1,0 +1,29 @@
+"""docker-compose.yml with deploy/compose/tls.yml beside it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from tests.support.compose import ComposeStack
+from tests.support.nginx import self_signed
+from tests.support.ports import free_port
+from tests.support.trace_client import trace_client
+
+
+async def test_sockets_work_through_tls(image: str, tmp_path: Path) -> None:
+    certificate, _ = self_signed(tmp_path / "certificates")
+    port = str(free_port())
+    with ComposeStack(
+        image,
+        override="deploy/compose/tls.yml",
+        CERTIFICATES=str(certificate.parent),
+        HTTPS_PORT=port,
+        HTTP_PORT=str(free_port()),
+    ) as stack:
+        stack.up()
+        url = f"https://127.0.0.1:{port}"
+        trust = ssl.create_default_context(cafile=certificate)
+        socket_url = url.replace("https", "wss") + "/communicate"
+        async with trace_client(socket_url, ssl=trust, origin=url) as client:
+            assert (await client.ask("hello")).text == "Received:hello"

@@ -44,7 +44,9 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,
         "ws_per_message_deflate": False,
-        "proxy_headers": False,  # TRUSTED_PROXIES decides, in the application
+        # Here too, and not only in the application: one that mounts a gateway is served as it is.
+        "proxy_headers": bool(settings.trusted_proxies),
+        "forwarded_allow_ips": list(settings.trusted_proxies),
         "server_header": False,
         "access_log": False,
         "log_config": None,

@@ -303,14 +303,18 @@ def test_a_deep_or_wide_failure_makes_no_endless_record() -> None:
     for _ in range(100):
         at.__cause__ = RuntimeError("next")
         at = at.__cause__
+    nested: ExceptionGroup[Exception] = ExceptionGroup("innermost", [OSError("full")])
+    for _ in range(100):
+        nested = ExceptionGroup("outer", [nested])
     log = to(stream)
 
-    log.error("failed", exc_info=wide)
-    log.error("failed", exc_info=deep)
+    for error in (wide, deep, nested):
+        log.error("failed", exc_info=error)
 
-    first, second = records(stream)
+    first, second, third = records(stream)
     assert len(first["exceptions"]) == 8
     assert json.dumps(second).count("RuntimeError") == 5
+    assert json.dumps(third).count("ExceptionGroup") == 5
 
 
 @pytest.mark.parametrize("given", [True, False, None, (None, None, None)])

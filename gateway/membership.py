@@ -6,6 +6,7 @@ The rules are in ``gateway.protocol.members``; here is the waiting.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
@@ -72,6 +73,7 @@ class Membership:
         self._sweeping: set[WorkerId] = set()
         self._ended = False
         self._registered = False
+        self._missed = 0  # renewals in a row
 
     @property
     def _renewal_s(self) -> float:
@@ -137,8 +139,12 @@ class Membership:
                 await self._after_renewal()
         except BrokerUnavailable as error:
             members.missed()
-            log.warning("lease not renewed", error=str(error))
-            return RETRY_S
+            self._missed += 1
+            level = "warning" if self._missed == 1 else "debug"  # once an outage
+            getattr(log, level)("lease not renewed", attempt=self._missed, error=str(error))
+            # Full jitter: after an outage all workers get here at once.
+            return random.uniform(0.0, 2 * RETRY_S)  # noqa: S311
+        self._missed = 0
         if members.next_end_ms is None:
             return self._renewal_s
         soonest_s = (members.next_end_ms - leases.now_ms) / 1000 + AFTER_END_S

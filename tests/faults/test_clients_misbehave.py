@@ -79,6 +79,7 @@ async def test_ten_thousand_handshakes_that_never_finish(stand: Stand, report: R
 async def test_a_flood_over_the_message_rate_is_closed_with_3013(
     stand: Stand, report: Report
 ) -> None:
+    """Red without the check of the rate in ``ClientConnection``: all of it is handled."""
     served = await stand.serve(environment={"GATEWAY_MESSAGES_PER_SECOND": "40"})
     async with Crowd([served.ws_url], CLIENTS) as crowd, connect(served.ws_url) as flood:
         crowd.start_sending()

@@ -47,6 +47,7 @@ async def ask(socket: ClientConnection, text: str) -> dict[str, Any]:
 async def test_a_handler_that_raises_fails_its_caller_only(
     stand: Stand, report: Report, word: str
 ) -> None:
+    """Red when ``Runner`` lets the error through: it ends the worker."""
     edge, handlers = await split(stand)
     async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
         crowd.start_sending()
@@ -68,6 +69,7 @@ async def test_a_handler_that_raises_fails_its_caller_only(
 
 
 async def test_a_text_client_of_a_failed_handler_is_closed_with_1011(stand: Stand) -> None:
+    """Red when ``ClientConnection`` says nothing: plain text has no words for an error."""
     edge, _ = await split(stand)
     async with connect(edge.ws_url, compression=None) as socket:
         await socket.send("raise")
@@ -80,6 +82,7 @@ async def test_a_text_client_of_a_failed_handler_is_closed_with_1011(stand: Stan
 async def test_a_handler_that_hangs_is_cancelled_and_the_next_message_answered(
     stand: Stand, report: Report
 ) -> None:
+    """Red without ``Runner``'s check of the time limit: neither is answered."""
     edge, _ = await split(stand, HANDLER_SECONDS="1")
     async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
         crowd.start_sending()
@@ -96,7 +99,10 @@ async def test_a_handler_that_hangs_is_cancelled_and_the_next_message_answered(
 
 
 async def test_an_answer_of_33_mb_is_refused_where_it_is_made(stand: Stand, report: Report) -> None:
-    """One message of 33 MB would cut the edge's subscription."""
+    """One message of 33 MB would cut the edge's subscription.
+
+    Red with a ``MAX_ENVELOPE_BYTES`` that lets it pass.
+    """
     edge, _ = await split(stand)
     async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
         crowd.start_sending()
@@ -115,7 +121,10 @@ async def test_an_answer_of_33_mb_is_refused_where_it_is_made(stand: Stand, repo
 async def test_a_handler_that_blocks_its_worker_past_the_lease(
     stand: Stand, report: Report
 ) -> None:
-    """Its worker is taken for dead, and its messages are handled by another."""
+    """Its worker is taken for dead, and its messages are handled by another.
+
+    Red without ``Dispatcher.worker_gone``: they wait until it wakes up, and are lost.
+    """
     edge, _ = await split(stand)
     async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
         crowd.start_sending()
@@ -134,6 +143,7 @@ async def test_a_handler_that_blocks_its_worker_past_the_lease(
 async def test_a_message_that_kills_its_worker_takes_down_three_at_most(
     stand: Stand, report: Report
 ) -> None:
+    """Red with more ``MAX_ATTEMPTS``: it takes down as many."""
     edge, handlers = await split(stand, handlers=4)
     async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
         crowd.start_sending()

@@ -16,7 +16,10 @@ PREVIOUS = "tests.support.apps.previous_version"
 
 
 async def test_a_rolling_restart_by_hup(stand: Stand, report: Report) -> None:
-    """Every socket is closed with 3001 once, spread, and nothing is in doubt or handled twice."""
+    """Every socket is closed with 3001 once, and nothing is handled twice.
+
+    Red without the drain in ``GatewayServer.shutdown``: all are closed with 1012 at once.
+    """
     served = await stand.serve("--workers", "2", environment={"GATEWAY_DRAIN_SECONDS": "6"})
     async with Crowd([served.ws_url], CLIENTS) as crowd:
         crowd.start_sending()
@@ -38,7 +41,10 @@ async def test_a_rolling_restart_by_hup(stand: Stand, report: Report) -> None:
 
 @pytest.mark.parametrize("old", ["edge", "handler"])
 async def test_an_old_worker_beside_a_new_one(stand: Stand, report: Report, old: str) -> None:
-    """Both ways: envelopes of the previous version are read, and written for those who need it."""
+    """Both ways: envelopes of the previous version are read, and written for those who need it.
+
+    Red when ``encode`` writes the newest version to everybody.
+    """
     edge = await stand.serve("--role", "edge", module=PREVIOUS if old == "edge" else "gateway")
     await stand.serve("--role", "handler", module=PREVIOUS if old == "handler" else "gateway")
     async with Crowd([edge.ws_url], CLIENTS) as crowd:
@@ -54,7 +60,10 @@ async def test_an_old_worker_beside_a_new_one(stand: Stand, report: Report, old:
 
 
 async def test_without_publish_no_reply_arrives(stand: Stand, report: Report) -> None:
-    """There is no hidden short cut from an edge to a handler."""
+    """There is no hidden short cut from an edge to a handler.
+
+    Red with one: when the edge runs handlers as well.
+    """
     edge = await stand.serve("--role", "edge")
     await stand.serve("--role", "handler")
     async with Crowd([edge.ws_url], 20) as crowd:

@@ -34,7 +34,10 @@ async def test_a_handler_worker_is_killed(stand: Stand, report: Report) -> None:
 
 
 async def test_a_host_with_handlers_disappears(stand: Stand, report: Report) -> None:
-    """With its supervisor gone too, only the end of the lease tells."""
+    """With its supervisor gone too, only the end of the lease tells.
+
+    Red without the sweep of lapsed workers (``Membership``): what it owed is lost.
+    """
     edge = await stand.serve("--role", "edge")
     handlers = [await stand.serve("--role", "handler") for _ in range(2)]
     async with Crowd([edge.ws_url], CLIENTS) as crowd:
@@ -55,7 +58,10 @@ async def test_a_host_with_handlers_disappears(stand: Stand, report: Report) -> 
 
 
 async def test_an_edge_worker_is_killed(stand: Stand, report: Report) -> None:
-    """Only its own clients see it, and what they had not got is in doubt, counted exactly."""
+    """Only its own clients see it, and what they had not got is in doubt, counted exactly.
+
+    Red without ``Registry.finish``: the registry keeps its ghosts.
+    """
     served = [await stand.serve() for _ in range(2)]
     async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
         crowd.start_sending()
@@ -76,7 +82,10 @@ async def test_an_edge_worker_is_killed(stand: Stand, report: Report) -> None:
 
 
 async def test_a_worker_among_siblings_is_killed(stand: Stand, report: Report) -> None:
-    """Two workers of one port: those of the other keep their sockets."""
+    """Two workers of one port: those of the other keep their sockets.
+
+    Red without ``Dispatcher.worker_gone``: what it owed to the other's clients is lost.
+    """
     served = await stand.serve("--workers", "2")
     async with Crowd([served.ws_url], CLIENTS) as crowd:
         crowd.start_sending()
@@ -96,6 +105,7 @@ async def test_a_worker_among_siblings_is_killed(stand: Stand, report: Report) -
 
 
 async def test_every_worker_is_killed_at_once(stand: Stand, report: Report) -> None:
+    """Nobody is left who knew them. Red without the sweep: the registry keeps their ghosts."""
     served = [await stand.serve() for _ in range(3)]
     async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
         crowd.start_sending()
@@ -116,7 +126,8 @@ async def test_every_worker_is_killed_at_once(stand: Stand, report: Report) -> N
 async def test_a_worker_is_frozen_past_its_lease(stand: Stand, report: Report) -> None:
     """It wakes up, finds its tombstone, answers nobody twice, steals nothing, and goes.
 
-    Red without ``Links.hold``: what waited in its inbox would be handled and answered again.
+    Red when it does not see its own tombstone (``Changes.buried``): its clients hang on a worker
+    to which nobody listens any more.
     """
     served = [await stand.serve() for _ in range(3)]
     async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:

@@ -39,7 +39,8 @@ def traced(url: str) -> connect:
 
 async def ask(socket: ClientConnection, text: str) -> dict[str, Any]:
     await socket.send(text)
-    answer: dict[str, Any] = json.loads(await socket.recv())
+    async with asyncio.timeout(30):
+        answer: dict[str, Any] = json.loads(await socket.recv())
     return answer
 
 

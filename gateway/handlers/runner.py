@@ -106,6 +106,9 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._held = False
         self._dispatched_at = now()
+        # Not that of whoever happens to bring the first message: handlers would see what a
+        # middleware of the surrounding application has set for one handshake.
+        self._context = copy_context()
 
     # What edges say
 
@@ -218,7 +221,9 @@ class Runner:
         if self._workers < self._concurrency:
             self._waking = True
             self._workers += 1
-            self._tasks.create_task(self._work(), name=f"handlers {self._workers}")
+            self._tasks.create_task(
+                self._work(), name=f"handlers {self._workers}", context=self._context.copy()
+            )
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -263,7 +268,7 @@ class Runner:
     async def _handle(self, queue: _Queue, dispatch: AnyDispatch) -> Answer:
         connection, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
         if queue.context is None:
-            queue.context = copy_context()
+            queue.context = self._context.copy()
             queue.context.run(structlog.contextvars.bind_contextvars, connection_id=connection)
         try:
             answer = await isolated(self._call(queue, dispatch), queue.context.copy())

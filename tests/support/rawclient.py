@@ -17,7 +17,7 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
-ANSWER_S: Final = 15.0
+ANSWER_S: Final = 10.0
 SMALL_BUFFER: Final = 4096
 _MASK: Final = b"\0\0\0\0"  # a mask all the same, and the payload stays readable
 
@@ -134,7 +134,7 @@ class RawClient:
     async def rest(self) -> list[Frame]:
         """All frames up to the end of the connection, however it ends. A close is answered."""
         frames: list[Frame] = []
-        with suppress(asyncio.IncompleteReadError, OSError):
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 frames.append(await self.receive())
                 if frames[-1].opcode == CLOSE:
@@ -144,7 +144,7 @@ class RawClient:
     async def ended(self, within_s: float = ANSWER_S) -> None:
         """Read until the server has ended the TCP connection."""
         async with asyncio.timeout(within_s):
-            with suppress(OSError):
+            with suppress(ConnectionError):
                 while await self._reader.read(1 << 16):
                     pass
 
@@ -158,6 +158,10 @@ class RawClient:
 
     def stop_reading(self) -> None:
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # a transport of both ways
+
+    def end(self) -> None:
+        """Send no more, without a closing handshake: a FIN."""
+        self._writer.write_eof()
 
     def abort(self) -> None:
         """Reset the connection."""

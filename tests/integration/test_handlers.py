@@ -1,0 +1,399 @@
+"""What handlers are given, what may come of them, and that none harms another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+import structlog
+
+from gateway import Connection, Gateway, Message, Refused
+from tests.integration.applications import Gated
+from tests.integration.conftest import MakeSettings
+from tests.integration.counting import Counted
+from tests.support.inprocess import cluster, in_process
+from tests.support.rawclient import RawClient, raw_websocket
+from tests.support.trace_client import trace_client, trace_clients
+from tests.support.waiting import eventually
+
+who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+async def last_words(client: RawClient) -> tuple[str, tuple[int, str]]:
+    """What the client is told at its end."""
+    *_, goodbye, last = await client.rest()
+    return goodbye.text, last.closing
+
+
+FAILED = ("Bye!!!", (1011, "handler failed"))
+
+
+async def test_a_handler_sees_the_message_and_its_connection(settings: MakeSettings) -> None:
+    gateway, seen = Gateway(), list[Message]()
+
+    @gateway.on_message
+    async def see(message: Message) -> str:
+        seen.append(message)
+        return ""
+
+    async with (
+        in_process(settings(), gateway) as served,
+        raw_websocket(
+            served.port,
+            "/communicate?room=a%20b&x=1",
+            X_Team="Blue",
+            Sec_WebSocket_Protocol="chat, other",
+        ) as client,
+    ):
+        client.say("one", "two")
+        await client.texts(2)
+        [member] = served.worker.hub
+
+    first, second = seen
+    assert (first.text, second.text) == ("one", "two")
+    assert (first.attempt, second.attempt) == (1, 1)
+    assert (first.id, second.id) == (f"{member.id}:1", f"{member.id}:2")
+    connection = first.connection
+    assert connection == second.connection
+    assert connection.id == member.id
+    assert connection.user is None
+    assert connection.address == "127.0.0.1"
+    assert connection.query == "room=a%20b&x=1"
+    assert connection.subprotocols == ("chat", "other")
+    assert connection.headers["x-team"] == "Blue"
+    assert all(name == name.lower() for name in connection.headers)
+
+
+async def test_a_handler_that_returns_nothing_sends_nothing(settings: MakeSettings) -> None:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def only_questions(message: Message) -> str | None:
+        return "yes" if message.text.endswith("?") else None
+
+    async with in_process(settings(), gateway) as served, raw_websocket(served.port) as client:
+        counted = Counted(served)
+        client.say(*["fact"] * 50, "right?")
+
+        assert await client.texts(1) == ["yes"]
+        assert counted("gateway_messages_sent_total") == 1
+        assert counted("gateway_dispatches_total", path="local", outcome="answered") == 51
+
+
+async def test_an_application_without_on_message_answers_nothing(settings: MakeSettings) -> None:
+    async with in_process(settings(), Gateway()) as served, raw_websocket(served.port) as client:
+        client.say("anybody?")
+        await eventually(lambda: served.worker.dispatcher.unanswered == 0, "an answer")
+        client.end()
+
+        assert not await client.rest()
+
+
+@pytest.mark.parametrize(
+    "result",
+    [b"bytes", 7, ["list"], "\ud800", "x" * ((1 << 20) + 1)],
+    ids=["bytes", "number", "list", "half a surrogate pair", "over a mebibyte"],
+)
+async def test_what_cannot_be_sent_fails_its_message_only(
+    settings: MakeSettings, result: Any
+) -> None:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def answer(message: Message) -> Any:
+        return result if message.text == "bad" else message.text
+
+    async with (
+        in_process(settings(), gateway) as served,
+        raw_websocket(served.port) as other,
+        raw_websocket(served.port) as client,
+    ):
+        client.say("bad")
+
+        assert await last_words(client) == FAILED
+        other.say("good")
+        assert await other.texts(1) == ["good"]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("x"), SystemExit(3), Refused(4000, "only in on_connect"), TimeoutError()]
+)
+async def test_a_handler_that_raises_fails_its_message_only(
+    settings: MakeSettings, error: BaseException
+) -> None:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        if message.text == "bad":
+            raise error
+        return message.text
+
+    async with (
+        in_process(settings(), gateway) as served,
+        raw_websocket(served.port) as other,
+        raw_websocket(served.port) as client,
+    ):
+        counted = Counted(served)
+        client.say("bad")
+
+        assert await last_words(client) == FAILED
+        assert counted("gateway_dispatches_total", path="local", outcome="failed") == 1
+        other.say("good")
+        assert await other.texts(1) == ["good"]
+
+
+async def test_a_handler_that_awaits_what_was_cancelled_fails_its_message(
+    settings: MakeSettings,
+) -> None:
+    """Red when any CancelledError is taken for one's own: the message is never answered."""
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        if message.text == "bad":
+            lost = asyncio.get_running_loop().create_future()
+            lost.cancel()
+            await lost
+        return message.text
+
+    async with (
+        in_process(settings(handler_concurrency=1), gateway) as served,
+        raw_websocket(served.port) as other,
+        raw_websocket(served.port) as client,
+    ):
+        client.say("bad")
+
+        assert await last_words(client) == FAILED
+        other.say("good")
+        assert await other.texts(1) == ["good"]
+
+
+async def test_a_handler_that_takes_too_long_is_cancelled_and_the_next_runs(
+    settings: MakeSettings,
+) -> None:
+    gateway, cancelled = Gateway(), list[str]()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        if message.text == "hang":
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                cancelled.append(message.text)
+                raise
+        return message.text
+
+    async with (
+        in_process(settings(handler_seconds=0.3), gateway) as served,
+        trace_client(served.ws_url) as client,
+    ):
+        await client.socket.send("hang")
+        assert json.loads(await client.socket.recv()) == {"error": "handler failed"}
+        assert cancelled == ["hang"]
+
+        assert (await client.ask("next")).text == "next"
+
+
+async def test_a_handler_that_swallows_its_cancellation_has_failed_all_the_same(
+    settings: MakeSettings,
+) -> None:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        if message.text == "hang":
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                return "as if nothing had happened"
+        await asyncio.sleep(0.001)
+        return message.text
+
+    async with (
+        in_process(settings(handler_seconds=0.3), gateway) as served,
+        trace_client(served.ws_url) as client,
+    ):
+        await client.socket.send("hang")
+        assert json.loads(await client.socket.recv()) == {"error": "handler failed"}
+
+        assert (await client.ask("next")).text == "next"
+
+
+async def test_a_handler_that_goes_on_after_its_cancellation_is_cancelled_again(
+    settings: MakeSettings,
+) -> None:
+    gateway, cancelled = Gateway(), list[str]()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        while message.text == "hang" and len(cancelled) < 3:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                cancelled.append(message.text)
+        return message.text
+
+    async with (
+        in_process(settings(handler_seconds=0.2), gateway) as served,
+        trace_client(served.ws_url) as client,
+    ):
+        await client.socket.send("hang")
+        assert json.loads(await client.socket.recv()) == {"error": "handler failed"}
+
+        assert (await client.ask("next")).text == "next"
+
+
+async def test_a_time_limit_of_the_handlers_own_works(settings: MakeSettings) -> None:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(3600)
+        except TimeoutError:
+            return "too slow"
+        return "impossible"
+
+    async with in_process(settings(), gateway) as served, raw_websocket(served.port) as client:
+        client.say("one", "two")
+
+        assert await client.texts(2) == ["too slow", "too slow"]
+
+
+async def test_so_many_handlers_run_at_once_and_one_more_waits(settings: MakeSettings) -> None:
+    app = Gated()
+    async with (
+        in_process(settings(handler_concurrency=3), app.gateway) as served,
+        trace_clients(served.ws_url, 4) as clients,
+    ):
+        asking = [asyncio.create_task(client.ask("x")) for client in clients]
+        await eventually(lambda: app.running == 3, "three at once")
+        await eventually(lambda: served.worker.dispatcher.unanswered == 4, "the fourth")
+        assert len(app.started) == 3
+        app.gate.set()
+
+        assert {answer.text for answer in await asyncio.gather(*asking)} == {"Received:x"}
+
+
+async def test_messages_of_one_connection_run_one_at_a_time(settings: MakeSettings) -> None:
+    app = Gated()
+    async with in_process(settings(), app.gateway) as served, raw_websocket(served.port) as client:
+        client.say("1", "2", "3")
+        await eventually(lambda: served.worker.dispatcher.unanswered == 3, "all of them")
+        assert app.started == ["1"]
+        app.gate.set()
+
+        assert await client.texts(3) == ["Received:1", "Received:2", "Received:3"]
+
+
+async def test_a_handler_that_waits_holds_up_nobody_else(settings: MakeSettings) -> None:
+    app = Gated()
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        return await app._echo(message) if message.text == "wait" else message.text
+
+    async with (
+        cluster(settings(), 2, [gateway, gateway_like(answer)]) as workers,
+        trace_clients(workers[0].ws_url, 6) as clients,
+    ):
+        waiting = [asyncio.create_task(client.ask("wait")) for client in clients[:3]]
+        await eventually(lambda: app.running == 3, "three that wait")
+
+        assert {(await client.ask("go")).text for client in clients[3:]} == {"go"}
+        app.gate.set()
+        await asyncio.gather(*waiting)
+
+
+def gateway_like(handler: Any) -> Gateway:
+    gateway = Gateway()
+    gateway.on_message(handler)
+    return gateway
+
+
+async def test_what_a_handler_sets_in_context_variables_nobody_else_sees(
+    settings: MakeSettings,
+) -> None:
+    gateway = Gateway()
+
+    @gateway.on_connect
+    async def connect(connection: Connection) -> None:
+        who.set("somebody")
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        before = who.get()
+        who.set(message.text)
+        await asyncio.sleep(0)
+        return f"{before} {who.get()}"
+
+    async with (
+        in_process(settings(), gateway) as served,
+        raw_websocket(served.port) as first,
+        raw_websocket(served.port) as second,
+    ):
+        first.say("ann", "bob")
+        assert await first.texts(2) == ["nobody ann", "nobody bob"]
+        second.say("eve")
+
+        assert await second.texts(1) == ["nobody eve"]
+
+
+async def test_what_a_middleware_sets_for_one_handshake_no_handler_sees(
+    settings: MakeSettings,
+) -> None:
+    """Red when handlers inherit from whoever happened to need the first of them."""
+    gateway = Gateway()
+
+    @gateway.on_connect
+    async def connect(connection: Connection) -> str:
+        return who.get()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        return f"{message.connection.user} {who.get()}"
+
+    inner = gateway.asgi()
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            async with gateway.lifespan():
+                await receive()
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        who.set("somebody")
+        await inner(scope, receive, send)
+
+    async with (
+        in_process(settings(), gateway, app=outer) as served,
+        raw_websocket(served.port) as client,
+    ):
+        client.say("hello")
+
+        assert await client.texts(1) == ["nobody nobody"]
+
+
+async def test_what_a_handler_logs_names_its_connection(settings: MakeSettings) -> None:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        bound = structlog.contextvars.get_contextvars()
+        return str(bound == {"connection_id": message.connection.id})
+
+    async with (
+        in_process(settings(), gateway) as served,
+        raw_websocket(served.port) as first,
+        raw_websocket(served.port) as second,
+    ):
+        for client in (first, second, first):
+            client.say("hello")
+            assert await client.texts(1) == ["True"]

@@ -54,8 +54,8 @@ class _Queue:
     """One connection's dispatches at this worker."""
 
     __slots__ = (
-        "connection", "context", "dispatches", "edge", "forgotten",
-        "overdue", "parked", "queued", "started_at", "task",
+        "cancels", "connection", "context", "dispatches", "edge", "forgotten",
+        "parked", "queued", "started_at", "task",
     )  # fmt: skip
 
     def __init__(self, edge: WorkerId, connection: Connection) -> None:
@@ -67,7 +67,7 @@ class _Queue:
         self.started_at = 0.0
         self.queued = False
         self.parked = False
-        self.overdue = False
+        self.cancels = 0  # how often what runs was cancelled by us
         self.forgotten = False
 
 
@@ -182,9 +182,7 @@ class Runner:
         for edge in list(self._queues):
             self.edge_gone(edge)
         for queue in self._running:
-            if queue.task is not None:
-                queue.overdue = True
-                queue.task.cancel()
+            _cancel(queue)
 
     # The pool
 
@@ -270,24 +268,28 @@ class Runner:
         if queue.context is None:
             queue.context = self._context.copy()
             queue.context.run(structlog.contextvars.bind_contextvars, connection_id=connection)
+        failed = Failed(connection, number, attempt, HandlerFailed.code)
+        answer: Answer = failed
         try:
             answer = await isolated(self._call(queue, dispatch), queue.context.copy())
         except Refused as refused:
-            return Turned(connection, number, attempt, refused.close_code, refused.reason)
+            if isinstance(dispatch, DispatchConnect):
+                answer = Turned(connection, number, attempt, refused.close_code, refused.reason)
+            else:
+                log.exception("handler failed", connection_id=connection)
         except asyncio.CancelledError:
-            if not queue.overdue:
+            if queue.cancels:
+                log.error("handler cancelled", connection_id=connection, after_s=self._seconds)
+            elif queue.task is None or queue.task.cancelling():
                 raise
-            log.error("handler cancelled", connection_id=connection, after_s=self._seconds)
+            else:  # the handler awaited something that somebody else has cancelled
+                log.exception("handler failed", connection_id=connection)
         except (Exception, SystemExit):
             log.exception("handler failed", connection_id=connection)
-        else:
-            if not queue.overdue:
-                return answer
-        if queue.overdue and queue.task is not None:
-            queue.overdue = False
-            if queue.task.uncancel():  # the worker stops as well
-                raise asyncio.CancelledError
-        return Failed(connection, number, attempt, HandlerFailed.code)
+        if not queue.cancels:
+            return answer
+        _uncancel(queue)
+        return failed
 
     async def _call(self, queue: _Queue, dispatch: AnyDispatch) -> Answer:
         handlers, connection = self._handlers, queue.connection
@@ -330,13 +332,29 @@ class Runner:
 
     def _check(self) -> None:
         self._timer = None
-        before = self._now() - self._seconds
+        now = self._now()
         for queue in self._running:
-            if queue.started_at <= before and queue.task is not None and not queue.overdue:
-                queue.overdue = True
-                queue.task.cancel()
+            # Once more for every further limit: a handler may have swallowed its cancellation.
+            if now - queue.started_at >= (queue.cancels + 1) * self._seconds:
+                _cancel(queue)
         if self._running:
             self._check_later()
+
+
+def _cancel(queue: _Queue) -> None:
+    if queue.task is not None:
+        queue.cancels += 1
+        queue.task.cancel()
+
+
+def _uncancel(queue: _Queue) -> None:
+    """What was cancelled has ended. Raises CancelledError if the worker stops as well."""
+    remaining = 0
+    for _ in range(queue.cancels):
+        remaining = queue.task.uncancel() if queue.task is not None else 0
+    queue.cancels = 0
+    if remaining:
+        raise asyncio.CancelledError
 
 
 def _connection(name: ConnectionId, facts: Facts) -> Connection:

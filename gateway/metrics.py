@@ -95,7 +95,6 @@ class Seconds:
             if count:
                 bucket.inc(count)
         histogram._sum.inc(self.total)  # noqa: SLF001
-        self.__init__()  # type: ignore[misc]  # begins anew
 
 
 class Counters:

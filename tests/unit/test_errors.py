@@ -41,22 +41,24 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "code", "close_code"),
+    ("kind", "code", "close_code", "retryable"),
     [
-        (GatewayError, "internal", 1011),
-        (ConfigError, "config", 1011),
-        (NotRunning, "not_running", 1011),
-        (BrokerUnavailable, "broker_unavailable", 1011),
-        (EnvelopeTooLarge, "too_large", 1011),
-        (Refused, "refused", 1011),
-        (SlowConsumer, "slow_consumer", 3008),
-        (RateExceeded, "rate_exceeded", 3013),
-        (BinaryMessage, "binary_message", 1003),
-        (HandlerFailed, "handler_failed", 1011),
+        (GatewayError, "internal", 1011, True),
+        (ConfigError, "config", 1011, False),
+        (NotRunning, "not_running", 1011, True),
+        (BrokerUnavailable, "broker_unavailable", 1011, True),
+        (EnvelopeTooLarge, "too_large", 1011, False),
+        (Refused, "refused", 1011, True),
+        (SlowConsumer, "slow_consumer", 3008, True),
+        (RateExceeded, "rate_exceeded", 3013, True),
+        (BinaryMessage, "binary_message", 1003, False),
+        (HandlerFailed, "handler_failed", 1011, True),
     ],
 )
-def test_codes_are_stable(kind: type[GatewayError], code: str, close_code: int) -> None:
-    assert (kind.code, kind.close_code) == (code, close_code)
+def test_codes_are_stable(
+    kind: type[GatewayError], code: str, close_code: int, *, retryable: bool
+) -> None:
+    assert (kind.code, kind.close_code, kind.retryable) == (code, close_code, retryable)
 
 
 def test_no_two_errors_share_a_code() -> None:

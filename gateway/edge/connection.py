@@ -34,6 +34,7 @@ from gateway.registry.base import Entry
 log = structlog.stdlib.get_logger(__name__)
 
 NORMAL: Final = 1000
+LOST: Final = 1006
 TOO_BIG: Final = 1009
 DRAINED: Final = (3001, "drain")
 
@@ -73,9 +74,9 @@ class ClientConnection:
     """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
 
     __slots__ = (
-        "_accepted", "_address", "_codec", "_decision", "_desk", "_edge", "_headers", "_payloads",
-        "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms", "_socket", "_state",
-        "_subprotocols", "_taken_bytes", "_unflushed_bytes", "_user", "ended", "id",
+        "_accepted", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge", "_headers",
+        "_payloads", "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms", "_socket",
+        "_state", "_subprotocols", "_taken_bytes", "_unflushed_bytes", "_user", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +104,7 @@ class ClientConnection:
         self._socket: Socket | None = None
         self._reading = True
         self._payloads: list[bytes] = []
+        self._admitted = False  # by the application's own decision
         self._accepted = False  # the application knows it as open
         self._unflushed_bytes = 0
         self._progress_at = 0.0
@@ -130,12 +132,19 @@ class ClientConnection:
         self._edge.dispatcher.read(self._desk, Event.CONNECT)
         answer = await self._decision
         if isinstance(answer, Admitted):
+            self._admitted = True
             self._user = answer.user
         return answer
 
     def discard(self) -> None:
-        """The handshake was refused: this connection never was."""
-        self._leave()
+        """The handshake came to nothing: this connection never was.
+
+        Whom the application has let in, it is told to let out again: it may keep a list.
+        """
+        if self._admitted and self._edge.wants_disconnects():
+            self._say_goodbye(LOST, "left during the handshake")
+        else:
+            self._leave()
 
     def begin(self, socket: Socket, turned: Turned | None) -> None:
         """The handshake is accepted. ``turned``: only to say that the application refuses."""
@@ -190,9 +199,7 @@ class ClientConnection:
         edge.registration.drop(self.id)
         self._payloads.clear()
         if self._accepted and edge.wants_disconnects():
-            self._desk.conversation.held = False
-            self._desk.conversation.abandon()
-            edge.dispatcher.read(self._desk, Event.DISCONNECT, reason, close_code=code)
+            self._say_goodbye(code, reason)
         else:
             self._leave()
         if not self.ended.done():
@@ -333,6 +340,12 @@ class ClientConnection:
     def _decide(self, answer: Answer | None) -> None:
         if self._decision is not None and not self._decision.done():
             self._decision.set_result(answer)
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        conversation = self._desk.conversation
+        conversation.held = False
+        conversation.abandon()
+        self._edge.dispatcher.read(self._desk, Event.DISCONNECT, reason, close_code=code)
 
     def _leave(self) -> None:
         self._edge.dispatcher.close(self._desk)

@@ -72,9 +72,17 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         self.conn.farewell = Close(*farewell)
         if self.disconnected:
             self._end(CloseCode.ABNORMAL_CLOSURE, "")
-        elif self.read_paused:
+            return
+        if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
+        while self._listener is not None and not self.queue.empty():
+            # A client must wait for the 101 (RFC 6455 section 4.1). Of one that did not, what was
+            # read while the application decided is answered all the same.
+            message = self.queue.get_nowait()
+            if message["type"] == "websocket.receive":
+                text = message.get("text")
+                listener.on_binary() if text is None else listener.on_text(text)
 
     def write(self, payloads: Sequence[bytes]) -> None:
         if self.close_sent or self.transport.is_closing() or self.conn.state is not OPEN:

@@ -183,9 +183,10 @@ class Membership:
                 return
             log.warning("worker died", dead_worker=worker)
             self._tell_everyone(Gone(worker))
-            if self._members.gone(worker, now=self._now()):
-                self._gone(worker, "lease ended")
-                self._watcher.workers_changed()
+            # Also one that was never in the view: it may wake up, and send what it had.
+            self._members.gone(worker, now=self._now())
+            self._gone(worker, "lease ended")
+            self._watcher.workers_changed()
             await self._watcher.sweep(worker)
             await self._registry.finish(worker)
             log.info("worker swept", dead_worker=worker)

@@ -28,6 +28,7 @@ SILENCE_S: Final = 1.0
 LONGEST_SILENCE_S: Final = 4.0
 ASK_AGAIN_S: Final = 0.25
 NOBODY_S: Final = 0.1
+MAX_REPEAT_BYTES: Final = 1 << 20  # at a time; more would only lengthen what made us repeat
 
 NO_BODY: Final = b"\xdd\x00\x00\x00\x00"
 
@@ -58,6 +59,8 @@ class Link:
         "_me",
         "_next_number",
         "_nobody_s",
+        "_repeat_to",
+        "_repeated_to",
         "_resend_at",
         "_silence_s",
         "_unacknowledged",
@@ -88,6 +91,8 @@ class Link:
         self._silence_s = SILENCE_S
         self._nobody_s = NOBODY_S
         self._resend_at: float | None = None
+        self._repeat_to = 0  # the last number that was sent when repeating began
+        self._repeated_to = 0  # how far it has come
         self._ack_at: float | None = None
         self._ask_at = 0.0
         self._ask_due = False
@@ -182,6 +187,8 @@ class Link:
                 self.unacknowledged_bytes -= len(self._unacknowledged.popleft()[1])
             self._silence_s, self._nobody_s = SILENCE_S, NOBODY_S
             self._resend_at = now + SILENCE_S if self._unacknowledged else None
+            if self._repeated_to <= self._acked < self._repeat_to:
+                self._resend_at = now  # the rest of what is being repeated
         if header.ask and self._unacknowledged:
             self._resend_at = now
 
@@ -196,12 +203,24 @@ class Link:
         return min(self._ack_at, self._resend_at)
 
     def repeats(self, now: float) -> list[tuple[int, bytes]]:
-        """``(number, body)`` of what must be sent again now, each with ``header(number)``."""
+        """``(number, body)`` of what must be sent again now, each with ``header(number)``.
+
+        The oldest first, ``MAX_REPEAT_BYTES`` at a time; the rest follows its acknowledgement.
+        """
         if self._resend_at is None or now < self._resend_at:
             return []
         self._silence_s = min(2 * self._silence_s, LONGEST_SILENCE_S)
         self._resend_at = now + self._silence_s
-        return list(self._unacknowledged)
+        self._repeat_to = self._next_number - 1
+        repeats: list[tuple[int, bytes]] = []
+        size = 0
+        for number, body in self._unacknowledged:
+            size += len(body)
+            if repeats and size > MAX_REPEAT_BYTES:
+                break
+            repeats.append((number, body))
+            self._repeated_to = number
+        return repeats
 
     def owes(self, now: float) -> bool:
         """Whether an acknowledgement or a question must go now, alone if nothing else does.

@@ -14,6 +14,7 @@ from gateway.protocol.link import (
     ACK_DELAY_S,
     ASK_AGAIN_S,
     LONGEST_SILENCE_S,
+    MAX_REPEAT_BYTES,
     NO_BODY,
     NOBODY_S,
     SILENCE_S,
@@ -146,6 +147,32 @@ def test_progress_resets_the_patience() -> None:
     a.receive(b.header(0), 110.0)
 
     assert a.deadline() == 110.0 + SILENCE_S
+
+
+def test_much_is_repeated_piece_by_piece_each_after_the_last_has_arrived() -> None:
+    a, b = pair()
+    bodies = [bytes([n]) * (MAX_REPEAT_BYTES // 2) for n in range(5)]
+    for body in bodies:
+        a.append(body, 100.0)  # and all of it is lost
+
+    rounds = []
+    now = 100.0 + SILENCE_S
+    while repeats := a.repeats(now):
+        rounds.append([number for number, _ in repeats])
+        for number, _ in repeats:
+            b.receive(a.header(number), now)
+        a.receive(b.header(0), now)
+
+    assert rounds == [[1, 2], [3, 4], [5]]
+    assert a.unacknowledged_bytes == 0
+
+
+def test_a_body_over_the_size_of_a_repeat_is_repeated_alone() -> None:
+    a = link()
+    a.append(b"x" * (MAX_REPEAT_BYTES + 1), 100.0)
+    a.append(b"y", 100.0)
+
+    assert [number for number, _ in a.repeats(101.0)] == [1]
 
 
 def test_an_unnumbered_batch_is_outside_of_the_numbering() -> None:

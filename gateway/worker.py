@@ -100,6 +100,7 @@ class Worker:
         self._buried = False
         self._exiting = False
         self._decides: bool | None = None
+        self._wants_disconnects = False
         self._decider_seen = asyncio.Event()
         self._put_together()
 
@@ -173,7 +174,7 @@ class Worker:
                 outbox_bytes=settings.outbox_bytes,
                 stall_s=settings.stall_seconds,
             ),
-            wants_disconnects=self._wants_disconnects,
+            wants_disconnects=lambda: self._wants_disconnects,
             now=self._now,
         )
 
@@ -367,16 +368,15 @@ class Worker:
     def workers_changed(self) -> None:
         infos = [self.members.known[worker] for worker in self.members.handlers]
         if infos:
+            # With no handler worker alive the last answers stand: it will be back.
             self._decides = any(info.on_connect for info in infos)
+            self._wants_disconnects = any(info.on_disconnect for info in infos)
             self._decider_seen.set()
         self.dispatcher.workers_changed()
 
     async def sweep(self, worker: WorkerId) -> None:
-        if self._wants_disconnects():
+        if self._wants_disconnects:
             await say_goodbye_for(worker, self._registry, self.hub, self.dispatcher)
-
-    def _wants_disconnects(self) -> bool:
-        return any(self.members.known[worker].on_disconnect for worker in self.members.handlers)
 
     def _link_lost(self, peer: WorkerId) -> None:
         """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""

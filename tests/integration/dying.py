@@ -1,0 +1,24 @@
+"""The end of a worker without a word, in the process of the test: as if it had been killed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.inprocess import InProcess
+
+
+async def kill(served: InProcess) -> None:
+    """Stop every part of a worker at once. Its lease stays, its sockets are never served again."""
+    [task] = [task for task in asyncio.all_tasks() if _runs(task, served)]
+    served.worker._exiting = True  # so that its server does not wait for it at the end of the test
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def _runs(task: asyncio.Task[object], served: InProcess) -> bool:
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    return (
+        task.get_name() == "worker"
+        and frame is not None
+        and frame.f_locals.get("self") is served.worker
+    )

@@ -18,6 +18,7 @@ from gateway.errors import ConfigError
 
 PREFIX: Final = "GATEWAY_"
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
+_OTHER_VARIABLES: Final = (CONFIG_VARIABLE, "GATEWAY_RUN_FOLDER", "GATEWAY_WORKER_ID")
 
 Parser = Callable[[str, object], Any]  # (name shown to the operator, raw value) -> value
 
@@ -298,7 +299,21 @@ def load(
             continue
         values[name] = parse(shown, raw)
         sources[name] = source
+    _refuse_misspelt(environment)
     return Loaded(Settings(**values), sources)
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """A variable that is nearly ours would be ignored in silence.
+
+    Only nearly: Kubernetes sets others of its own for a service that is called gateway.
+    """
+    ours = [variable(spec.name) for spec in fields(Settings)]
+    for name in environment:
+        if name.startswith(PREFIX) and name not in (*ours, *_OTHER_VARIABLES):
+            close = difflib.get_close_matches(name, ours, n=1, cutoff=0.9)
+            if close:
+                raise ConfigError(f"there is no {name}; did you mean {close[0]}?")
 
 
 def _read_file(file: Path) -> dict[str, Any]:

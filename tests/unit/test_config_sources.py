@@ -140,3 +140,32 @@ def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, content: bytes) -> N
 def test_a_secret_of_the_wrong_type_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^redis_url=\*\*\* is not a text$"):
         from_toml(tmp_path, 'redis_url = ["redis://:hidden@host"]')
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("GATEWAY_DRAIN_SECOND", "GATEWAY_DRAIN_SECONDS"),
+        ("GATEWAY_MESSAGE_BYTE", "GATEWAY_MESSAGE_BYTES"),
+        ("GATEWAY_LOGLEVEL", "GATEWAY_LOG_LEVEL"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"there is no {name}; did you mean {meant}"):
+        load({name: "1"})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GATEWAY_SERVICE_HOST",
+        "GATEWAY_SERVICE_PORT",
+        "GATEWAY_PORT_8000_TCP_ADDR",
+        "GATEWAY_CONFIG",
+    ],
+)
+def test_variables_of_others_are_left_alone(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "empty.toml"
+    file.touch()
+
+    assert load({name: str(file)}).settings == Settings()

@@ -1,0 +1,75 @@
+"""The whole way to Redis over TLS: `rediss://` with a certificate of one's own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.broker.redis import RedisBroker
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.members import WorkerInfo
+from gateway.redis_support.address import parse
+from gateway.redis_support.client import ping
+from gateway.redis_support.connection import RedisConnection
+from gateway.registry.redis import RedisRegistry
+from tests.contract.test_broker import Collector, channel, publish, running
+from tests.support.ids import new_worker_id
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
+
+
+@pytest.fixture(scope="module")
+def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """A server that speaks TLS: its port, and the certificate to trust."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    port = free_port()
+    server = RedisServer(
+        folder, "--tls-port", str(port), "--tls-cert-file", str(certificate),
+        "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate),
+        "--tls-auth-clients", "no",
+    )  # fmt: skip
+    try:
+        server.start()
+    except RuntimeError as error:
+        if "tls" not in str(error).lower():
+            raise
+        pytest.skip(f"{redis_binary()} was built without TLS")
+    try:
+        yield port, certificate
+    finally:
+        server.kill()
+
+
+async def test_broker_and_registry_work_over_tls(tls_redis: tuple[int, Path]) -> None:
+    port, certificate = tls_redis
+    address = parse(f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}")
+    inbox, name, me = Collector(), channel(), new_worker_id()
+    async with running(RedisBroker(address), inbox) as broker:
+        await broker.subscribe(name)
+        await publish(broker, (name, b"over TLS"))
+        await eventually(lambda: inbox.got == [(name, b"over TLS")], "the delivery")
+    registry = RedisRegistry(address, prefix="tls")
+    leases = await registry.renew(me, WorkerInfo(edge=True, handler=True), 10.0)
+    await registry.aclose()
+
+    assert list(leases.workers) == [me]
+    assert ping(address)["redis_mode"] == "standalone"
+
+
+async def test_a_certificate_that_nobody_trusts_is_refused(tls_redis: tuple[int, Path]) -> None:
+    port, _ = tls_redis
+    address = parse(f"rediss://localhost:{port}/0")
+
+    with pytest.raises(BrokerUnavailable):
+        await RedisConnection.connect(address, deadline_s=2.0, name="nobody")

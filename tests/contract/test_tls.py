@@ -18,7 +18,7 @@ from gateway.registry.redis import RedisRegistry
 from tests.contract.test_broker import Collector, channel, publish, running
 from tests.support.ids import new_worker_id
 from tests.support.ports import free_port
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, redis_binary
 from tests.support.waiting import eventually
 
 

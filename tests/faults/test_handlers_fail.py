@@ -72,7 +72,7 @@ async def test_a_handler_that_raises_fails_its_caller_only(
 async def test_a_text_client_of_a_failed_handler_is_closed_with_1011(stand: Stand) -> None:
     """Red when ``ClientConnection`` says nothing: plain text has no words for an error."""
     edge, _ = await split(stand)
-    async with connect(edge.ws_url, compression=None) as socket:
+    async with asyncio.timeout(20), connect(edge.ws_url, compression=None) as socket:
         await socket.send("raise")
         assert await socket.recv() == "Bye!!!"
         with pytest.raises(ConnectionClosed):

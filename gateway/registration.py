@@ -30,6 +30,9 @@ class Registration:
     Args:
         may_write: False while others may believe this worker dead: a write then could bring back
             entries that were swept.
+
+    Attributes:
+        writing: A write is under way.
     """
 
     def __init__(self, me: WorkerId, registry: Registry, *, may_write: Callable[[], bool]) -> None:
@@ -41,7 +44,9 @@ class Registration:
         self._written: dict[ConnectionId, Callable[[], None]] = {}
         self._revision = 0
         self._lost = False
+        self._sealed = False
         self._work = asyncio.Event()
+        self.writing = False
 
     def put(self, connection: ConnectionId, entry: Entry, written: Callable[[], None]) -> None:
         """Add or change an entry, and call ``written`` once the registry has it."""
@@ -55,6 +60,10 @@ class Registration:
             self._changes[connection] = None
             self._written.pop(connection, None)
             self._work.set()
+
+    def seal(self) -> None:
+        """Begin no more writes: the entries are removed as a whole, or have been."""
+        self._sealed = True
 
     async def check(self) -> None:
         """Compare the registry's revision with ours; a failover may have lost writes.
@@ -81,14 +90,21 @@ class Registration:
 
     async def _catch_up(self) -> bool:
         """Write everything that the registry lacks. False: not now."""
+        self.writing = True
         try:
-            if self._lost and self._may_write():
+            if self._lost and self._allowed:
                 await self._rewrite()
-            while self._changes and self._may_write():
+            while self._changes and self._allowed:
                 await self._write()
         except BrokerUnavailable as error:
             log.debug("registry not written", error=str(error))
-        return not self._changes and not self._lost
+        finally:
+            self.writing = False
+        return self._sealed or (not self._changes and not self._lost)
+
+    @property
+    def _allowed(self) -> bool:
+        return not self._sealed and self._may_write()
 
     async def _write(self) -> None:
         batch = dict(itertools.islice(self._changes.items(), MAX_BATCH))

@@ -264,6 +264,8 @@ class Worker:
         if not self._buried and not self._exiting:
             await until(self._at_rest, end)
             await until(lambda: self.links.settled, loop.time() + LEAVE_S)
+            self._registration.seal()
+            await until(lambda: not self._registration.writing, loop.time() + LEAVE_S)
             await self._membership.leave(LEAVE_S)
             await until(lambda: self.links.settled, loop.time() + LEAVE_S)
         log.info("drain ends", unanswered=self.dispatcher.unanswered)
@@ -347,6 +349,7 @@ class Worker:
 
     def buried(self) -> None:
         self._buried = True
+        self._registration.seal()
         self._hold()
         self.runner.cancel_all()
         self._exit("buried")

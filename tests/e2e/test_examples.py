@@ -46,6 +46,11 @@ class Mounted(Served):
         raise NotImplementedError("its metrics are at /ws/metrics")
 
 
+def test_every_example_has_a_readme_and_is_run_here() -> None:
+    assert set(EXAMPLES.iterdir()) == {FASTAPI}
+    assert (FASTAPI / "README.md").is_file()
+
+
 @pytest.fixture(scope="module")
 def fastapi_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("fastapi")

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
@@ -42,12 +42,11 @@ from gateway.redis_support import keys
 from gateway.registration import Registration
 from gateway.registry.base import Registry
 from gateway.router import Router
-from gateway.sweep import say_goodbye_for
+from gateway.standing import Standing
 
 log = structlog.stdlib.get_logger(__name__)
 
 HOUSEKEEPING_S: Final = 0.5
-DECISION_PATIENCE_S: Final = 10.0
 QUIET_S: Final = 0.5
 LEAVE_S: Final = 2.0
 
@@ -93,15 +92,8 @@ class Worker:
         self._now = now
         self._inbox_channel = keys.inbox(settings.redis_prefix, self.me)
         self._everyone = keys.everyone(settings.redis_prefix)
-        self._holding = False
-        self._releasing = False
-        self._registered = False
         self._draining = False
-        self._buried = False
         self._exiting = False
-        self._decides: bool | None = None
-        self._wants_disconnects = False
-        self._decider_seen = asyncio.Event()
         self._put_together()
 
     def _put_together(self) -> None:
@@ -137,15 +129,25 @@ class Worker:
             hopeless=lambda: self._exit("deaf"),
             now=now,
         )
-        self.links.lost = self._link_lost
-        self.links.relieved = self._relieved
         self._registration = Registration(
             self.me, self._registry, may_write=lambda: not self.members.lapsed(now())
+        )
+        self.standing = Standing(
+            members=self.members,
+            links=self.links,
+            runner=self.runner,
+            dispatcher=self.dispatcher,
+            registration=self._registration,
+            canaries=self._canaries,
+            hub=self.hub,
+            registry=self._registry,
+            replaced=lambda: self._exit("buried"),
+            now=now,
         )
         self._membership = Membership(
             self.members,
             self._registry,
-            self,
+            self.standing,
             tell_everyone=self.links.tell_everyone,
             after_renewal=self._registration.check,
             now=now,
@@ -174,7 +176,7 @@ class Worker:
                 outbox_bytes=settings.outbox_bytes,
                 stall_s=settings.stall_seconds,
             ),
-            wants_disconnects=lambda: self._wants_disconnects,
+            wants_disconnects=lambda: self.standing.wants_disconnects,
             now=self._now,
         )
 
@@ -197,10 +199,10 @@ class Worker:
     def ready(self) -> bool:
         """Whether this worker takes new connections."""
         return (
-            self._registered
+            self.standing.registered
             and self._canaries.ready
             and not self._draining
-            and not self._holding
+            and not self.standing.holding
             and not self._exiting
         )
 
@@ -210,16 +212,8 @@ class Worker:
         return self.ready or self._health.any_ready()
 
     async def must_decide(self) -> bool | None:
-        """Whether ``on_connect`` must be asked; None when no handler worker has been seen yet.
-
-        With no handler worker alive the last answer stands: a connection is never opened past a
-        decision that the application would have wanted to make.
-        """
-        if self._decides is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DECISION_PATIENCE_S):
-                    await self._decider_seen.wait()
-        return self._decides
+        """Whether ``on_connect`` must be asked (``Standing.must_decide``)."""
+        return await self.standing.must_decide()
 
     def count_refusal(self, reason: str) -> None:
         self.counters.refused[reason] += 1
@@ -253,15 +247,14 @@ class Worker:
         loop = asyncio.get_running_loop()
         end = loop.time() + self.settings.drain_seconds
         connections = [m for m in self.hub if isinstance(m, ClientConnection)]
-        log.info("drain begins", connections=len(connections), buried=self._buried)
-        if not self._buried:
+        alive = not self.standing.is_buried and not self._exiting
+        log.info("drain begins", connections=len(connections), buried=self.standing.is_buried)
+        if alive:
             self._membership.say(self._info(leaving=True))
         await drain_connections(
-            connections,
-            window_s=self.settings.drain_seconds,
-            answers_come=not self._buried and not self._exiting,
+            connections, window_s=self.settings.drain_seconds, answers_come=alive
         )
-        if not self._buried and not self._exiting:
+        if alive and not self.standing.is_buried:
             await until(self._at_rest, end)
             await until(lambda: self.links.settled, loop.time() + LEAVE_S)
             self._registration.seal()
@@ -293,7 +286,7 @@ class Worker:
         try:
             await part
         finally:
-            self._registered = False  # not ready while the siblings are still stopping
+            self.standing.registered = False  # not ready while the siblings are still stopping
         raise PartEnded(name)
 
     async def _join(self) -> None:
@@ -322,81 +315,17 @@ class Worker:
 
     def _heard(self) -> None:
         self._canaries.heard()
-        if self.members.lapsed(self._now()):
-            self._hold()
-
-    # Holding: this worker may be taken for dead, until Redis says otherwise
-
-    def _hold(self) -> None:
-        if not self._holding and self._registered:
-            log.warning("lease lapsed: handling stops until it is renewed")
-            self._holding = True
-            self.links.hold()
-            self.runner.hold()
-
-    def renewed(self) -> None:
-        self._registered = True
-        if self._holding and not self._releasing:
-            # What is older than that canary was sent to a worker that others may have replaced.
-            self._releasing = True
-            self._canaries.after_next(self._release)
-
-    def _release(self) -> None:
-        log.warning("lease renewed: handling goes on")
-        self._holding = self._releasing = False
-        self.links.release()
-        self.runner.release()
-
-    def buried(self) -> None:
-        self._buried = True
-        self._registration.seal()
-        self._hold()
-        self.runner.cancel_all()
-        self._exit("buried")
-
-    # Workers come and go
+        self.standing.check_lease()
 
     def worker_news(self, envelope: Arrived | Leaving | Gone) -> None:
         self._membership.news(envelope)
-
-    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None:
-        self.links.revive(worker)
-        self.links.speaks(worker, info.envelope_version)
-
-    def worker_gone(self, worker: WorkerId) -> None:
-        self.links.end(worker)
-        self.runner.edge_gone(worker)
-        self.dispatcher.worker_gone(worker)
-
-    def workers_changed(self) -> None:
-        infos = [self.members.known[worker] for worker in self.members.handlers]
-        if infos:
-            # With no handler worker alive the last answers stand: it will be back.
-            self._decides = any(info.on_connect for info in infos)
-            self._wants_disconnects = any(info.on_disconnect for info in infos)
-            self._decider_seen.set()
-        self.dispatcher.workers_changed()
-
-    async def sweep(self, worker: WorkerId) -> None:
-        if self._wants_disconnects:
-            await say_goodbye_for(worker, self._registry, self.hub, self.dispatcher)
-
-    def _link_lost(self, peer: WorkerId) -> None:
-        """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""
-        self.runner.edge_gone(peer)
-        self.dispatcher.worker_gone(peer)
-
-    def _relieved(self, peer: WorkerId) -> None:
-        self.dispatcher.relieved(peer)
-        self.runner.relieved(peer)
 
     # Housekeeping
 
     async def _keep_house(self) -> None:
         while True:
             now = self._now()
-            if self.members.lapsed(now):
-                self._hold()
+            self.standing.check_lease()
             waiting = 0
             for member in self.hub:
                 if isinstance(member, ClientConnection):

@@ -193,9 +193,11 @@ class Runner:
                 self._tasks = tasks
                 if self._ready:
                     self._wake()
-                await asyncio.get_running_loop().create_future()
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    self._tasks = None  # it takes no more, and still waits for those it has
         finally:
-            self._tasks = None
             if self._timer is not None:
                 self._timer.cancel()
 

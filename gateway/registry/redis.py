@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import msgspec
 from redis.exceptions import RedisError
@@ -15,22 +16,48 @@ from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.client import client, script
+from gateway.redis_support.client import DEADLINE_S, client, script
 from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry
 
 CHUNK: Final = 500
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _entry_out = msgspec.msgpack.Encoder().encode
 _entry_in = msgspec.msgpack.Decoder(Entry).decode
 _info_out = msgspec.json.Encoder().encode
 _info_in = msgspec.json.Decoder(WorkerInfo).decode
 
 
+def _to_its_end(
+    method: Callable[Concatenate[RedisRegistry, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[RedisRegistry, _P], Coroutine[Any, Any, _T]]:
+    """Let no cancellation into redis-py, and translate its errors. The caller is cancelled at once.
+
+    redis-py writes with ``asyncio.wait_for``, which in Python 3.11 may swallow a cancellation
+    (gh-86296): a task that was to end went on, and its worker never stopped. And a command that
+    is broken off leaves its reply behind in the connection.
+    """
+
+    @wraps(method)
+    async def asked(registry: RedisRegistry, /, *args: _P.args, **options: _P.kwargs) -> _T:
+        asking = asyncio.create_task(method(registry, *args, **options), name=method.__name__)
+        registry.asking.add(asking)
+        asking.add_done_callback(registry.asking.discard)
+        try:
+            return await asyncio.shield(asking)
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"{registry.address.display}: {error!r}") from error
+
+    return asked
+
+
 class RedisRegistry:
     """``Registry`` on one Redis node."""
 
     def __init__(self, address: RedisAddress, *, prefix: str, name: str = "gateway") -> None:
-        self._address = address
+        self.address = address
+        self.asking: set[asyncio.Task[Any]] = set()
         self._prefix = prefix
         self._redis = client(address, name=f"{name}.registry")
         self._workers = keys.workers(prefix)
@@ -42,78 +69,78 @@ class RedisRegistry:
             for name in ("look", "renew", "claim", "finish")
         }
 
+    @_to_its_end
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
-        with self._translated():
-            renewed = await self._scripts["renew"](
-                keys=[self._workers, self._info, self._dead, self._born],
-                args=[worker, int(lease_s * 1000), _info_out(info)],
-            )
+        renewed = await self._scripts["renew"](
+            keys=[self._workers, self._info, self._dead, self._born],
+            args=[worker, int(lease_s * 1000), _info_out(info)],
+        )
         leases = await self.look()
         if renewed:
             return leases
         # ``look`` leaves out the old tombstones of the swept; whoever was frozen must see its own.
         return replace(leases, tombstones={*leases.tombstones, worker})
 
+    @_to_its_end
     async def look(self) -> Leases:
-        with self._translated():
-            now_ms, leases, dead = await self._scripts["look"](
-                keys=[self._workers, self._info, self._dead]
-            )
+        now_ms, leases, dead = await self._scripts["look"](
+            keys=[self._workers, self._info, self._dead]
+        )
         return Leases(int(now_ms), _leases(leases), {WorkerId(w.decode()) for w in dead})
 
+    @_to_its_end
     async def claim(self, worker: WorkerId) -> bool:
-        with self._translated():
-            return bool(
-                await self._scripts["claim"](
-                    keys=[self._workers, self._dead], args=[worker, int(CLAIM_S * 1000)]
-                )
+        return bool(
+            await self._scripts["claim"](
+                keys=[self._workers, self._dead], args=[worker, int(CLAIM_S * 1000)]
             )
+        )
 
+    @_to_its_end
     async def finish(self, worker: WorkerId) -> None:
-        with self._translated():
-            await self._redis.delete(keys.connections(self._prefix, worker))
-            await self._scripts["finish"](keys=[self._workers, self._info], args=[worker])
+        await self._redis.delete(keys.connections(self._prefix, worker))
+        await self._scripts["finish"](keys=[self._workers, self._info], args=[worker])
 
     async def leave(self, worker: WorkerId) -> None:
         await self.finish(worker)
 
+    @_to_its_end
     async def write(
         self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
     ) -> None:
         key = keys.connections(self._prefix, worker)
         put: dict[Any, Any] = {c: _entry_out(e) for c, e in changes.items() if e is not None}
         drop = [c for c, e in changes.items() if e is None]
-        with self._translated():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                if drop:
-                    pipe.hdel(key, *drop)
-                pipe.hset(key, mapping=put | {keys.REVISION: revision})
-                pipe.expire(key, int(ENTRIES_S))
-                await pipe.execute()
+        async with self._redis.pipeline(transaction=True) as pipe:
+            if drop:
+                pipe.hdel(key, *drop)
+            pipe.hset(key, mapping=put | {keys.REVISION: revision})
+            pipe.expire(key, int(ENTRIES_S))
+            await pipe.execute()
 
+    @_to_its_end
     async def revision(self, worker: WorkerId) -> int | None:
         key = keys.connections(self._prefix, worker)
-        with self._translated():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hget(key, keys.REVISION)
-                pipe.expire(key, int(ENTRIES_S))
-                revision, _ = await pipe.execute()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(key, keys.REVISION)
+            pipe.expire(key, int(ENTRIES_S))
+            revision, _ = await pipe.execute()
         return None if revision is None else int(revision)
 
     async def rewrite(
         self, worker: WorkerId, revision: int, entries: Sequence[tuple[ConnectionId, Entry]]
     ) -> None:
-        with self._translated():
-            await self._redis.delete(keys.connections(self._prefix, worker))
+        await self._clear(worker)
         for start in range(0, len(entries), CHUNK):
             await self.write(worker, revision, dict(entries[start : start + CHUNK]))
         if not entries:
             await self.write(worker, revision, {})
 
     async def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
-        key = keys.connections(self._prefix, worker)
-        with self._translated():
-            async for field, value in self._redis.hscan_iter(key, count=CHUNK):
+        cursor = None
+        while cursor != 0:
+            cursor, page = await self._page(worker, cursor or 0)
+            for field, value in page.items():
                 connection = field.decode()
                 if owner_of(connection) is None:
                     continue
@@ -124,14 +151,19 @@ class RedisRegistry:
                 yield ConnectionId(connection), entry
 
     async def aclose(self) -> None:
+        if self.asking:
+            await asyncio.wait(self.asking, timeout=DEADLINE_S)
         await self._redis.aclose()
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable(f"{self._address.display}: {error!r}") from error
+    @_to_its_end
+    async def _page(self, worker: WorkerId, cursor: int) -> tuple[int, dict[Any, Any]]:
+        key = keys.connections(self._prefix, worker)
+        found: Any = await self._redis.hscan(key, cursor, count=CHUNK)
+        return int(found[0]), found[1]
+
+    @_to_its_end
+    async def _clear(self, worker: WorkerId) -> None:
+        await self._redis.delete(keys.connections(self._prefix, worker))
 
 
 def _leases(flat: Sequence[bytes]) -> dict[WorkerId, tuple[int, WorkerInfo]]:

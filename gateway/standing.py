@@ -1,0 +1,152 @@
+"""A worker's standing among the others: who they are to it, and whether it may act at all.
+
+A worker that has not renewed its lease for as long as a lease lasts may have been replaced. It
+*holds*: it takes nothing from its links and starts no handler, until Redis says what became of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from gateway.canaries import Canaries
+from gateway.dispatch import Dispatcher
+from gateway.handlers.runner import Runner
+from gateway.hub import Hub
+from gateway.links import Links
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import Members, WorkerInfo
+from gateway.registration import Registration
+from gateway.registry.base import Registry
+from gateway.sweep import say_goodbye_for
+
+log = structlog.stdlib.get_logger(__name__)
+
+DECISION_PATIENCE_S: Final = 10.0
+
+
+class Standing:
+    """Acts on what membership learns (``gateway.membership.Watcher``).
+
+    Attributes:
+        registered: This worker's lease has been written.
+        holding: It may have been replaced.
+        is_buried: It has been.
+        wants_disconnects: Whether the application has an ``on_disconnect``.
+    """
+
+    def __init__(
+        self,
+        *,
+        members: Members,
+        links: Links,
+        runner: Runner,
+        dispatcher: Dispatcher,
+        registration: Registration,
+        canaries: Canaries,
+        hub: Hub,
+        registry: Registry,
+        replaced: Callable[[], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._members = members
+        self._links = links
+        self._runner = runner
+        self._dispatcher = dispatcher
+        self._registration = registration
+        self._canaries = canaries
+        self._hub = hub
+        self._registry = registry
+        self._replaced = replaced
+        self._now = now
+        self._releasing = False
+        self._decides: bool | None = None
+        self._decider_seen = asyncio.Event()
+        self.registered = False
+        self.holding = False
+        self.is_buried = False
+        self.wants_disconnects = False
+        links.lost = self._link_lost
+        links.relieved = self._relieved
+
+    async def must_decide(self) -> bool | None:
+        """Whether ``on_connect`` must be asked; None when no handler worker has been seen yet.
+
+        With no handler worker alive the last answer stands: a connection is never opened past a
+        decision that the application would have wanted to make.
+        """
+        if self._decides is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DECISION_PATIENCE_S):
+                    await self._decider_seen.wait()
+        return self._decides
+
+    # Holding
+
+    def check_lease(self) -> None:
+        """Called often, and before anything is taken from the inbox: hold if the lease lapsed."""
+        if self.registered and not self.holding and self._members.lapsed(self._now()):
+            log.warning("lease lapsed: handling stops until it is renewed")
+            self._hold()
+
+    def renewed(self) -> None:
+        self.registered = True
+        if self.holding and not self._releasing:
+            # What is older than that canary was sent to a worker that others may have replaced.
+            self._releasing = True
+            self._canaries.after_next(self._release)
+
+    def buried(self) -> None:
+        self.is_buried = True
+        self._registration.seal()
+        self._hold()
+        self._runner.cancel_all()
+        self._replaced()
+
+    def _hold(self) -> None:
+        self.holding = True
+        self._links.hold()
+        self._runner.hold()
+
+    def _release(self) -> None:
+        log.warning("lease renewed: handling goes on")
+        self.holding = self._releasing = False
+        self._links.release()
+        self._runner.release()
+
+    # Workers come and go
+
+    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None:
+        self._links.revive(worker)
+        self._links.speaks(worker, info.envelope_version)
+
+    def worker_gone(self, worker: WorkerId) -> None:
+        self._links.end(worker)
+        self._runner.edge_gone(worker)
+        self._dispatcher.worker_gone(worker)
+
+    def workers_changed(self) -> None:
+        infos = [self._members.known[worker] for worker in self._members.handlers]
+        if infos:
+            # With no handler worker alive the last answers stand: it will be back.
+            self._decides = any(info.on_connect for info in infos)
+            self.wants_disconnects = any(info.on_disconnect for info in infos)
+            self._decider_seen.set()
+        self._dispatcher.workers_changed()
+
+    async def sweep(self, worker: WorkerId) -> None:
+        if self.wants_disconnects:
+            await say_goodbye_for(worker, self._registry, self._hub, self._dispatcher)
+
+    def _link_lost(self, peer: WorkerId) -> None:
+        """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""
+        self._runner.edge_gone(peer)
+        self._dispatcher.worker_gone(peer)
+
+    def _relieved(self, peer: WorkerId) -> None:
+        self._dispatcher.relieved(peer)
+        self._runner.relieved(peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.inprocess import InProcess
+from tests.support.waiting import eventually
 
 
 async def kill(served: InProcess) -> None:
@@ -12,7 +13,7 @@ async def kill(served: InProcess) -> None:
     [task] = [task for task in asyncio.all_tasks() if _runs(task, served)]
     served.worker._exiting = True  # so that its server does not wait for it at the end of the test
     task.cancel()
-    await asyncio.wait({task})
+    await eventually(task.done, "the end of a worker", 10)
 
 
 def _runs(task: asyncio.Task[object], served: InProcess) -> bool:

@@ -14,6 +14,7 @@ from gateway import Connection, Gateway, Message, Refused
 from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
+from tests.integration.dying import kill
 from tests.support.inprocess import cluster, in_process
 from tests.support.rawclient import RawClient, raw_websocket
 from tests.support.trace_client import trace_client, trace_clients
@@ -397,3 +398,38 @@ async def test_what_a_handler_logs_names_its_connection(settings: MakeSettings) 
         for client in (first, second, first):
             client.say("hello")
             assert await client.texts(1) == ["True"]
+
+
+async def test_what_comes_in_while_handlers_are_stopped_does_no_harm(
+    settings: MakeSettings,
+) -> None:
+    gateway, cancelled, gate = Gateway(), asyncio.Event(), asyncio.Event()
+
+    @gateway.on_message
+    async def answer(message: Message) -> str:
+        if message.text == "wait":
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                cancelled.set()
+                await gate.wait()
+        return message.text
+
+    async with (
+        in_process(settings(), gateway) as served,
+        raw_websocket(served.port) as first,
+        raw_websocket(served.port) as second,
+    ):
+        counted = Counted(served)
+        second.say("hello")
+        await second.texts(1)
+        first.say("wait")
+        await eventually(lambda: served.worker.dispatcher.unanswered == 1, "the first")
+        stopping = asyncio.create_task(kill(served))
+        await cancelled.wait()
+        second.say("too late")
+        await eventually(lambda: served.worker.dispatcher.unanswered == 2, "the second")
+        gate.set()
+        await stopping
+
+        assert counted("gateway_envelopes_unreadable_total") == 0

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway import Gateway, Message
+from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
+from gateway.redis_support.address import parse
+from gateway.registry.redis import RedisRegistry
+from gateway.worker import new_worker_id
 from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import all_keys, buried_workers, entries, listed_workers
@@ -151,3 +157,24 @@ async def test_a_worker_leaves_nothing_behind_of_a_client_that_would_not_go(
             await client.rest()
 
     assert not {key for key in all_keys(redis_server, own) if leaver in key}
+
+
+async def test_whoever_waits_for_the_registry_can_be_cancelled_at_any_moment(
+    settings: MakeSettings, redis_server: RedisServer
+) -> None:
+    """Red when redis-py gets to see it: on Python 3.11 a worker that was to stop went on."""
+    registry = RedisRegistry(parse(redis_server.url), prefix=settings().redis_prefix)
+    worker, info = new_worker_id(), WorkerInfo(edge=True, handler=True)
+    await registry.renew(worker, info, 10)
+    deaf = []
+    for turns in range(30):
+        asking = asyncio.create_task(registry.renew(worker, info, 10))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if asking.cancel():
+            await asyncio.wait({asking})
+            if not asking.cancelled():
+                deaf.append(turns)
+    await registry.aclose()
+
+    assert not deaf

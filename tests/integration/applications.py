@@ -8,14 +8,15 @@ from gateway import Gateway, Message
 
 
 class Gated:
-    """Echoes once its gate is open.
+    """Echoes, or gives its one answer, once its gate is open.
 
     Attributes:
         started: The texts of the messages whose handler was started, in that order.
         running: How many handlers run now.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: str | None = None) -> None:
+        self._answer = answer
         self.gateway = Gateway()
         self.gateway.on_message(self._echo)
         self.gate = asyncio.Event()
@@ -29,7 +30,7 @@ class Gated:
             await self.gate.wait()
         finally:
             self.running -= 1
-        return f"Received:{message.text}"
+        return f"Received:{message.text}" if self._answer is None else self._answer
 
 
 def talkative() -> Gateway:

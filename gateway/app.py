@@ -128,8 +128,13 @@ class Gateway:
             try:
                 yield
             finally:
-                running.remove(worker)
-                self._worker = None
+                try:
+                    # Our own server has done so before it closed the sockets; of any other, the
+                    # sockets are closed by now, and the lease must still be given back.
+                    await worker.drain()
+                finally:
+                    running.remove(worker)
+                    self._worker = None
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""

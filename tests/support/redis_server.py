@@ -10,6 +10,7 @@ from types import TracebackType
 
 import redis
 
+from tests.support.children import mortal
 from tests.support.ports import free_port
 from tests.support.waiting import blocking_eventually
 
@@ -46,7 +47,9 @@ class RedisServer:
         command = [redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]
         with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen([*command, *self._arguments], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                mortal([*command, *self._arguments]), stdout=log, stderr=log
+            )
         blocking_eventually(self._answers, "an answer of Redis", 10.0)
 
     def kill(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from tests.support.children import mortal
 from tests.support.waiting import blocking_eventually
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ class Served:
         self.folder = folder
         self.log_file = folder / "serve.log"
         self.port = 0
-        self._options = options
+        self._options = ("--port", "0", *options)
         self._cwd = cwd
         self._wait_ready = wait_ready
         self._module = module
@@ -126,7 +127,7 @@ class Served:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self._module, "serve", "--port", "0", *self._options],
+                mortal([sys.executable, "-m", self._module, "serve", *self._options]),
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.environment, cwd=self._cwd, start_new_session=True,
             )  # fmt: skip

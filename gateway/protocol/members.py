@@ -46,11 +46,16 @@ class WorkerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Leases:
-    """All leases at one moment of Redis' time."""
+    """All leases at one moment of Redis' time.
+
+    ``born_ms`` is when the first of them was written: another time means that Redis has lost what
+    it knew, and that absence says nothing.
+    """
 
     now_ms: int
     workers: Mapping[WorkerId, tuple[int, WorkerInfo]]  # lease end in ms, what it says
     tombstones: Collection[WorkerId]
+    born_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class Members:
         self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
         self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
         self._steady_since: float | None = None
+        self._born_ms = 0
         self._renewed_at = now
         self._elect()
 
@@ -112,8 +118,9 @@ class Members:
         # An answer may be late because Redis froze. A freeze ends leases that were renewed up to a
         # renewal before it began, and up to another one may pass before we ask.
         late = now - asked_at >= self.lease_s - 2 * renewal_s
-        if late or asked_at - self._renewed_at >= self.lease_s:
+        if late or asked_at - self._renewed_at >= self.lease_s or leases.born_ms != self._born_ms:
             self.missed()
+        self._born_ms = leases.born_ms
         if self._steady_since is None:
             self._steady_since = now
         self._renewed_at = asked_at

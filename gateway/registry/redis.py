@@ -83,10 +83,11 @@ class RedisRegistry:
 
     @_to_its_end
     async def look(self) -> Leases:
-        now_ms, leases, dead = await self._scripts["look"](
-            keys=[self._workers, self._info, self._dead]
+        now_ms, born_ms, leases, dead = await self._scripts["look"](
+            keys=[self._workers, self._info, self._dead, self._born]
         )
-        return Leases(int(now_ms), _leases(leases), {WorkerId(w.decode()) for w in dead})
+        tombstones = {WorkerId(worker.decode()) for worker in dead}
+        return Leases(int(now_ms), _leases(leases), tombstones, int(born_ms))
 
     @_to_its_end
     async def claim(self, worker: WorkerId) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+import redis
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId
@@ -21,7 +22,7 @@ from gateway.registry.redis import CHUNK, RedisRegistry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually_async
+from tests.support.waiting import eventually, eventually_async
 
 INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
 SOON_S = 0.05
@@ -52,6 +53,11 @@ def entry(n: int = 0) -> Entry:
 
 async def entries(registry: Registry, worker: WorkerId) -> dict[ConnectionId, Entry]:
     return {connection: facts async for connection, facts in registry.entries(worker)}
+
+
+def now_ms(admin: redis.Redis) -> int:
+    seconds, microseconds = admin.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 async def ended(registry: Registry, worker: WorkerId) -> None:
@@ -191,6 +197,23 @@ class TestRedisRegistry:
             await registry.leave(me)
 
             assert {key.decode() for key in admin.keys(f"{prefix}:*")} == {keys.born(prefix)}
+        await registry.aclose()
+
+    async def test_leases_tell_when_redis_has_lost_what_it_knew(
+        self, redis_server: RedisServer
+    ) -> None:
+        prefix, me = f"lost{next(_prefixes)}", new_worker_id()
+        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        before = await registry.renew(me, INFO, 10.0)
+        again = await registry.renew(me, INFO, 10.0)
+        with redis_server.client() as admin:
+            admin.delete(*admin.keys(f"{prefix}:*"))
+            await eventually(lambda: now_ms(admin) > before.born_ms, "another millisecond")
+
+        after = await registry.renew(me, INFO, 10.0)
+
+        assert again.born_ms == before.born_ms
+        assert after.born_ms > before.born_ms
         await registry.aclose()
 
     async def test_a_supervisor_buries_its_child_and_anyone_may_sweep_it(

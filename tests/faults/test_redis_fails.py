@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from gateway.redis_support import keys
 from tests.faults.conftest import Report
 from tests.support.crowd import Crowd, Ledger
 from tests.support.proxy import Proxy
@@ -55,6 +56,36 @@ async def test_redis_is_killed_and_comes_back_empty(stand: Stand, report: Report
 
         report(ledger)
         await assert_nobody_noticed(ledger, served)
+
+
+async def test_redis_loses_everything_and_the_first_to_look_sees_nobody(
+    stand: Stand, report: Report
+) -> None:
+    """No connection breaks, and the first to renew believes what it sees by then.
+
+    The others are stopped for a while (much less than a lease), so that it is surely the first.
+    Red when ``Members`` does not look at ``Leases.born_ms``: the others are taken for gone.
+    """
+    first, *others = [await stand.serve() for _ in range(3)]
+    async with Crowd([s.ws_url for s in stand.served], CLIENTS, per_second=5) as crowd:
+        crowd.start_sending()
+        await crowd.send_for(11)
+        stopped = [stand.worker_of(served) for served in others]
+        with stand.redis.client() as redis:
+            for worker in stopped:
+                worker.suspend()
+            redis.flushall()
+            await eventually(lambda: redis.exists(keys.workers("gw")), "a renewal")
+        await crowd.send_for(0.5)
+        for worker in stopped:
+            worker.resume()
+        await stand.registry_true(crowd)
+        await crowd.send_for(4)
+        ledger = await crowd.stop_sending()
+
+        report(ledger)
+        await assert_nobody_noticed(ledger, stand.served)
+        assert not first.events("worker gone")
 
 
 async def test_redis_freezes_for_8_s(stand: Stand, report: Report) -> None:

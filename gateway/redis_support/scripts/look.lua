@@ -1,5 +1,6 @@
 -- All leases at one moment of this server's time.
--- KEYS: workers, info, dead    Returns: {now_ms, {worker, end_ms, info, ...}, {tombstone, ...}}
+-- KEYS: workers, info, dead, born
+-- Returns: {now_ms, born_ms, {worker, end_ms, info, ...}, {tombstone, ...}}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local leases = {}
@@ -12,4 +13,4 @@ for i = 1, #workers, 2 do
   local died = redis.call('ZSCORE', KEYS[3], workers[i])
   if died and tonumber(died) < now - 60000 then dead[#dead + 1] = workers[i] end
 end
-return {now, leases, dead}
+return {now, redis.call('GET', KEYS[4]) or 0, leases, dead}

@@ -108,6 +108,16 @@ def test_an_answer_that_is_merely_slow_keeps_trust() -> None:
     assert it.trusted(now + 6.999)
 
 
+def test_leases_that_were_born_anew_end_trust() -> None:
+    it, now = trusting(leases({A: BOTH}))
+
+    changes = look(it, replace(leases(), born_ms=NOW_MS), now + RENEWAL_S)
+
+    assert not changes.gone
+    assert A in it.known
+    assert not it.trusted(now + RENEWAL_S)
+
+
 def test_others_may_believe_it_dead_exactly_a_lease_after_it_last_asked() -> None:
     it = members()
     it.renewed(leases(), asked_at=200.0, now=201.0)

@@ -13,9 +13,20 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.errors import GatewayError, NotRunning, Refused
     from gateway.handlers.table import Connection, Message
+    from gateway.outside import client
+    from gateway.protocol.receipt import Receipt
 
 __version__ = "0.1.0"
-__all__ = ["Connection", "Gateway", "GatewayError", "Message", "NotRunning", "Refused"]
+__all__ = [
+    "Connection",
+    "Gateway",
+    "GatewayError",
+    "Message",
+    "NotRunning",
+    "Receipt",
+    "Refused",
+    "client",
+]
 
 _HOMES = {
     "Connection": "gateway.handlers.table",
@@ -23,7 +34,9 @@ _HOMES = {
     "GatewayError": "gateway.errors",
     "Message": "gateway.handlers.table",
     "NotRunning": "gateway.errors",
+    "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
+    "client": "gateway.outside",
 }
 
 

@@ -26,11 +26,12 @@ from gateway.broker.redis import RedisBroker
 from gateway.config import Settings, current
 from gateway.edge.admission import NOT_RUNNING, WRONG_HOST
 from gateway.edge.endpoint import deny
-from gateway.errors import NotRunning
+from gateway.errors import Disconnected, NotRunning, check_close
 from gateway.handlers.echo import echo
 from gateway.handlers.table import Handlers, OnConnect, OnDisconnect, OnMessage
 from gateway.health import FOLDER_VARIABLE, PortHealth
 from gateway.protocol.ids import WorkerId, is_worker_id
+from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import TRACE_SUBPROTOCOL
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
@@ -106,6 +107,50 @@ class Gateway:
         After a worker's death the connection has its id, user, address and user agent only.
         """
         return self.handlers.set("on_disconnect", handler)
+
+    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
+        """Send a text to one connection, whichever worker holds it, and learn what became of it.
+
+        It leaves as one frame, after what this task has sent to the connection before and before
+        what it sends afterwards, the answer of a handler included. The receipt comes within 2 s.
+        The gateway does not send again by itself. Cancelling the call takes nothing back.
+
+        Args:
+            connection: ``Connection.id``, of any worker. What has not that form is GONE.
+            text: At most about a megabyte.
+            key: Names this send: with the same key the same text is written once in a minute, so
+                that a send that was UNREACHABLE may be repeated.
+
+        Raises:
+            NotRunning: Outside of the lifespan. Elsewhere, use ``gateway.client``.
+            EnvelopeTooLarge: The text is over the bound.
+            UnicodeEncodeError: The text has a lone surrogate.
+        """
+        return await self.worker.asker.send(connection, text, key=key)
+
+    async def disconnect(
+        self,
+        connection: str,
+        code: int = Disconnected.close_code,
+        reason: str = Disconnected.reason,
+    ) -> Receipt:
+        """Close one connection, whichever worker holds it, after what was sent to it before.
+
+        Args:
+            connection: ``Connection.id``, of any worker.
+            code: 1000, or 3000 to 4999: after 3000-3499 and 4000-4499 clients come back, after
+                3500-3999 and 4500-4999 they stay away.
+            reason: 1 to 123 UTF-8 bytes.
+
+        Returns:
+            WRITTEN (the close frame is under way), GONE or UNREACHABLE.
+
+        Raises:
+            NotRunning: Outside of the lifespan. Elsewhere, use ``gateway.client``.
+            ValueError: The code or the reason cannot be sent.
+        """
+        check_close(code, reason)
+        return await self.worker.asker.disconnect(connection, code, reason)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)

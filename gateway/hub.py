@@ -7,11 +7,12 @@ so that what carries messages does not import what holds sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from gateway.protocol.envelope import Answer
+from gateway.protocol.envelope import Answer, Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.receipt import Receipt
 
 
 class Member(Protocol):
@@ -26,6 +27,18 @@ class Member(Protocol):
 
     def flush(self) -> None:
         """Write what was collected since ``Hub.flush_later``, in one go."""
+        ...
+
+    def push(self, text: str, done: Callable[[Receipt], None]) -> None:
+        """Send ``text`` out of turn. ``done`` is called once: WRITTEN, SLOW or GONE."""
+        ...
+
+    def disconnect(self, code: int, reason: str) -> bool:
+        """Close the socket. False: it is not open."""
+        ...
+
+    def particulars(self) -> Particulars | None:
+        """What there is to say of it; None: it is not open."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import structlog
@@ -13,6 +13,7 @@ from gateway.hub import Hub
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import Answer, Facts
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry, Registry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -48,6 +49,15 @@ class Ghost:
 
     def flush(self) -> None:
         """It has no socket, and nothing to write."""
+
+    def push(self, text: str, done: Callable[[Receipt], None]) -> None:  # noqa: ARG002
+        done(Receipt.GONE)
+
+    def disconnect(self, code: int, reason: str) -> bool:  # noqa: ARG002
+        return False
+
+    def particulars(self) -> None:
+        return None
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:  # noqa: ARG002
         self._end()

@@ -18,6 +18,7 @@ import structlog
 
 from gateway import log as logs
 from gateway import metrics
+from gateway.asker import Asker
 from gateway.broker.base import Broker
 from gateway.canaries import Canaries
 from gateway.config import Settings
@@ -35,6 +36,7 @@ from gateway.inbox import Inbox
 from gateway.links import Links
 from gateway.membership import Membership
 from gateway.metrics import Counters
+from gateway.owner import Owner
 from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
@@ -107,9 +109,19 @@ class Worker:
             everyone=self._everyone,
             now=now,
         )
+        router = Router(self.links, self.members)
+        self.asker = Asker(
+            router,
+            self._registry.look,
+            lease_s=settings.lease_seconds,
+            count=self.counters.count_send,
+        )
+        self.owner = Owner(
+            self.hub, answer=router.receipt, holding=lambda: self.standing.holding, now=now
+        )
         self.runner = Runner(
             self.handlers,
-            Router(self.links),
+            router,
             self.counters,
             seconds=settings.handler_seconds,
             concurrency=settings.handler_concurrency,
@@ -119,7 +131,14 @@ class Worker:
             self.members, self.links, self.counters, patience_s=settings.handler_seconds, now=now
         )
         self._inbox = Inbox(
-            self.links, self.hub, self.runner, self, self.counters, heard=self._heard
+            links=self.links,
+            hub=self.hub,
+            runner=self.runner,
+            owner=self.owner,
+            asker=self.asker,
+            news=self,
+            counters=self.counters,
+            heard=self._heard,
         )
         self._canaries = Canaries(
             self.me,
@@ -137,6 +156,7 @@ class Worker:
             links=self.links,
             runner=self.runner,
             dispatcher=self.dispatcher,
+            asker=self.asker,
             registration=self._registration,
             canaries=self._canaries,
             hub=self.hub,

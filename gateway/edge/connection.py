@@ -13,6 +13,7 @@ import structlog
 from starlette.datastructures import Headers
 
 from gateway.dispatch import Desk, Dispatcher
+from gateway.edge.outbox import Outbox
 from gateway.edge.socket import Socket
 from gateway.errors import (
     BinaryMessage,
@@ -24,9 +25,18 @@ from gateway.errors import (
 from gateway.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import Admitted, Answer, Facts, Failed, Reply, Turned
+from gateway.protocol.envelope import (
+    Admitted,
+    Answer,
+    Facts,
+    Failed,
+    Particulars,
+    Reply,
+    Turned,
+)
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
+from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE, Codec
 from gateway.registration import Registration
 from gateway.registry.base import Entry
@@ -74,9 +84,9 @@ class ClientConnection:
     """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
 
     __slots__ = (
-        "_accepted", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge", "_headers",
-        "_payloads", "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms", "_socket",
-        "_state", "_subprotocols", "_taken_bytes", "_unflushed_bytes", "_user", "ended", "id",
+        "_accepted", "_active_at", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge",
+        "_headers", "_outbox", "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms",
+        "_socket", "_state", "_subprotocols", "_taken_bytes", "_user", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -103,11 +113,11 @@ class ClientConnection:
         self._state = _State.DECIDING
         self._socket: Socket | None = None
         self._reading = True
-        self._payloads: list[bytes] = []
+        self._outbox = Outbox()
         self._admitted = False  # by the application's own decision
         self._accepted = False  # the application knows it as open
-        self._unflushed_bytes = 0
         self._progress_at = 0.0
+        self._active_at = edge.now()
         self._taken_bytes = 0  # of what was written, what the kernel had taken when last looked
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
@@ -164,7 +174,7 @@ class ClientConnection:
         self._edge.registration.put(self.id, entry, self._registered)
         greeting = self._codec.greeting(self.id)
         if greeting is not None:
-            self._collect(greeting)
+            self._say(greeting)
         socket.start(self, farewell=(NORMAL, GOODBYE))
 
     # Listener
@@ -174,7 +184,8 @@ class ClientConnection:
             return
         edge = self._edge
         edge.counters.received += 1
-        if self._rate is not None and not self._rate.allow(edge.now()):
+        now = self._active_at = edge.now()
+        if self._rate is not None and not self._rate.allow(now):
             self._end_with(RateExceeded())
             return
         size = len(text) if text.isascii() else len(text.encode())
@@ -197,7 +208,8 @@ class ClientConnection:
         edge = self._edge
         edge.counters.closed[code] += 1
         edge.registration.drop(self.id)
-        self._payloads.clear()
+        self._outbox.take()
+        self._outbox.settle(Receipt.GONE)
         if self._accepted and edge.wants_disconnects():
             self._say_goodbye(code, reason)
         else:
@@ -212,10 +224,10 @@ class ClientConnection:
 
     def flush(self) -> None:
         """Write what has collected. A socket that has too much waiting already is dropped."""
-        payloads, self._payloads = self._payloads, []
-        size, self._unflushed_bytes = self._unflushed_bytes, 0
+        payloads, size = self._outbox.take()
         socket = self._socket
         if socket is None or not payloads or self._state in (_State.CLOSING, _State.CLOSED):
+            self._outbox.settle(Receipt.GONE)
             return
         buffered = socket.buffered_bytes
         if buffered and buffered + size > self._edge.limits.outbox_bytes:
@@ -223,6 +235,36 @@ class ClientConnection:
             return
         self._edge.counters.sent += len(payloads)
         socket.write(payloads)
+        self._active_at = self._edge.now()
+        self._outbox.settle(Receipt.WRITTEN)
+
+    def push(self, text: str, done: Callable[[Receipt], None]) -> None:
+        socket = self._socket
+        if socket is None or self._state not in (_State.OPEN, _State.DRAINING):
+            done(Receipt.GONE)
+            return
+        payload = self._codec.push(text).encode()
+        waiting = socket.buffered_bytes + self._outbox.bytes_waiting
+        if waiting and waiting + len(payload) > self._edge.limits.outbox_bytes:
+            done(Receipt.SLOW)
+            return
+        self._collect(payload, done)
+
+    def disconnect(self, code: int, reason: str) -> bool:
+        if self._state not in (_State.OPEN, _State.DRAINING):
+            return False
+        self.close(code, reason)
+        return True
+
+    def particulars(self) -> Particulars | None:
+        if self._state not in (_State.OPEN, _State.DRAINING):
+            return None
+        idle_ms = int((self._edge.now() - self._active_at) * 1000)
+        agent = self._headers.get("user-agent", "")
+        last_active_unix_ms = max(int(time.time() * 1000) - idle_ms, self._since_unix_ms)
+        return Particulars(
+            self._since_unix_ms, last_active_unix_ms, self._user, self._address, agent
+        )
 
     # Party
 
@@ -235,7 +277,7 @@ class ClientConnection:
             if isinstance(answer, Failed):
                 self._failed()
             elif isinstance(answer, Reply) and answer.text is not None:
-                self._collect(
+                self._say(
                     self._codec.reply(answer.text, handled_by=handled_by, attempt=answer.attempt)
                 )
             self._after_answer()
@@ -269,7 +311,7 @@ class ClientConnection:
         if self._state not in (_State.OPEN, _State.DRAINING) or self._socket is None:
             return
         if self._codec.goodbye is not None:
-            self._collect(self._codec.goodbye)
+            self._say(self._codec.goodbye)
         self.flush()
         if self._may_close():
             self._state = _State.CLOSING
@@ -309,7 +351,7 @@ class ClientConnection:
     def _failed(self) -> None:
         text = self._codec.failed(HandlerFailed())
         if text is not None:
-            self._collect(text)
+            self._say(text)
         else:
             self._end_with(HandlerFailed())
 
@@ -324,14 +366,13 @@ class ClientConnection:
         if not len(self._desk.conversation):
             self.close_drained()
 
-    def _collect(self, text: str) -> None:
-        if self._state in (_State.CLOSING, _State.CLOSED):
-            return
-        if not self._payloads:
+    def _say(self, text: str) -> None:
+        if self._state not in (_State.CLOSING, _State.CLOSED):
+            self._collect(text.encode())
+
+    def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
+        if self._outbox.collect(payload, done):
             self._edge.hub.flush_later(self)
-        payload = text.encode()
-        self._payloads.append(payload)
-        self._unflushed_bytes += len(payload)
 
     def _registered(self) -> None:
         self._desk.conversation.held = False

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
 
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry
+
+_SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live
 
 
 class MemoryRegistry:
@@ -32,7 +35,7 @@ class MemoryRegistry:
     async def look(self) -> Leases:
         now_ms = self._now_ms()
         self._dead = {w: at for w, at in self._dead.items() if now_ms - at < TOMBSTONE_S * 1000}
-        return Leases(now_ms, dict(self._leases), set(self._dead))
+        return Leases(now_ms, dict(self._leases), set(self._dead), born_ms=_SINCE_EVER)
 
     async def claim(self, worker: WorkerId) -> bool:
         now_ms = self._now_ms()

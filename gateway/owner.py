@@ -1,0 +1,112 @@
+"""What a worker answers for the connections that it holds: sends, disconnects, questions.
+
+Everything is answered, once. A send that carries a key is written once, however often it comes
+within ``REMEMBERED_S``: clients of HTTP repeat what may have been done already.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import structlog
+
+from gateway.hub import Hub
+from gateway.protocol.envelope import Disconnect, Inquire, Question, Receipted, Send
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.receipt import Receipt
+
+log = structlog.stdlib.get_logger(__name__)
+
+REMEMBERED_S: Final = 60.0
+MAX_REMEMBERED: Final = 200_000
+
+_Sent = tuple[ConnectionId, str, int]  # connection, key, hash of the text
+
+
+class Owner:
+    """Answers questions about this worker's connections (``gateway.inbox``).
+
+    Args:
+        answer: Takes an answer to the asker; the last argument says that it is no worker.
+        holding: While it is true, this worker may have been replaced, and touches no socket.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        answer: Callable[[WorkerId, Receipted, bool], None],
+        holding: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
+        self._hub = hub
+        self._answer = answer
+        self._holding = holding
+        self._now = now
+        self._written: dict[_Sent, float] = {}
+        self._forget_at: deque[tuple[float, _Sent]] = deque()
+        self._under_way: dict[_Sent, list[Callable[[Receipt], None]]] = {}
+
+    def asked(self, asker: WorkerId, question: Question) -> None:
+        """Answer ``asker``, at once or when the socket has taken or refused what was sent."""
+        if self._holding():
+            return  # whoever asked has given us up, or will ask again
+        match question:
+            case Send():
+                self._send(asker, question)
+            case Disconnect():
+                member = self._hub.get(question.connection)
+                closed = member is not None and member.disconnect(question.code, question.reason)
+                self._receipt(asker, question, Receipt.WRITTEN if closed else Receipt.GONE)
+            case Inquire():
+                self._tell(asker, question)
+
+    def _send(self, asker: WorkerId, question: Send) -> None:
+        receipt = partial(self._receipt, asker, question)
+        if question.key is None:
+            self._push(question, receipt)
+            return
+        sent = (question.connection, question.key, hash(question.text))
+        if sent in self._written:
+            receipt(Receipt.WRITTEN)
+        elif sent in self._under_way:
+            self._under_way[sent].append(receipt)
+        else:
+            self._under_way[sent] = [receipt]
+            self._push(question, partial(self._keyed_done, sent))
+
+    def _push(self, question: Send, done: Callable[[Receipt], None]) -> None:
+        member = self._hub.get(question.connection)
+        if member is None:
+            done(Receipt.GONE)
+        else:
+            member.push(question.text, done)
+
+    def _keyed_done(self, sent: _Sent, receipt: Receipt) -> None:
+        if receipt is Receipt.WRITTEN:
+            self._remember(sent)
+        for waiting in self._under_way.pop(sent):
+            waiting(receipt)
+
+    def _remember(self, sent: _Sent) -> None:
+        now = self._now()
+        while self._forget_at and (
+            self._forget_at[0][0] <= now or len(self._forget_at) >= MAX_REMEMBERED
+        ):
+            del self._written[self._forget_at.popleft()[1]]
+        self._written[sent] = now
+        self._forget_at.append((now + REMEMBERED_S, sent))
+
+    def _tell(self, asker: WorkerId, question: Inquire) -> None:
+        member = self._hub.get(question.connection)
+        particulars = member.particulars() if member is not None else None
+        receipt = Receipt.GONE if particulars is None else Receipt.WRITTEN
+        answer = Receipted(question.connection, question.number, receipt, particulars)
+        self._answer(asker, answer, question.unlinked)
+
+    def _receipt(self, asker: WorkerId, question: Question, receipt: Receipt) -> None:
+        answer = Receipted(question.connection, question.number, receipt)
+        self._answer(asker, answer, question.unlinked)

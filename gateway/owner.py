@@ -46,7 +46,7 @@ class Owner:
         self._answer = answer
         self._holding = holding
         self._now = now
-        self._written: dict[_Sent, float] = {}
+        self._written: set[_Sent] = set()
         self._forget_at: deque[tuple[float, _Sent]] = deque()
         self._under_way: dict[_Sent, list[Callable[[Receipt], None]]] = {}
 
@@ -69,6 +69,7 @@ class Owner:
         if question.key is None:
             self._push(question, receipt)
             return
+        self._forget_old()
         sent = (question.connection, question.key, hash(question.text))
         if sent in self._written:
             receipt(Receipt.WRITTEN)
@@ -92,13 +93,15 @@ class Owner:
             waiting(receipt)
 
     def _remember(self, sent: _Sent) -> None:
+        self._written.add(sent)
+        self._forget_at.append((self._now() + REMEMBERED_S, sent))
+
+    def _forget_old(self) -> None:
         now = self._now()
         while self._forget_at and (
-            self._forget_at[0][0] <= now or len(self._forget_at) >= MAX_REMEMBERED
+            self._forget_at[0][0] <= now or len(self._forget_at) > MAX_REMEMBERED
         ):
-            del self._written[self._forget_at.popleft()[1]]
-        self._written[sent] = now
-        self._forget_at.append((now + REMEMBERED_S, sent))
+            self._written.discard(self._forget_at.popleft()[1])
 
     def _tell(self, asker: WorkerId, question: Inquire) -> None:
         member = self._hub.get(question.connection)

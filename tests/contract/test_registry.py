@@ -4,51 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest
 import redis
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import bury, ping
 from gateway.registry.base import Entry, Registry
-from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import CHUNK, RedisRegistry
+from tests.contract.conftest import INFO, SOON_S, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
-from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually, eventually_async
+from tests.support.waiting import eventually
 
-INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
-SOON_S = 0.05
 _prefixes = itertools.count()
-
-
-@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
-async def registry(
-    request: pytest.FixtureRequest, redis_server: RedisServer
-) -> AsyncIterator[Registry]:
-    async with AsyncExitStack() as stack:
-        made: Registry
-        if request.param == "memory":
-            made = MemoryRegistry()
-        else:
-            port = redis_server.port
-            if request.param == "redis over 5 ms":
-                port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
-            address = parse(f"redis://127.0.0.1:{port}/0")
-            made = RedisRegistry(address, prefix=f"registry{next(_prefixes)}")
-        yield made
-        await made.aclose()
-
-
-def entry(n: int = 0) -> Entry:
-    return Entry(f"user{n}", "192.0.2.1", "agent", "text", 1_700_000_000_000 + n)
 
 
 async def entries(registry: Registry, worker: WorkerId) -> dict[ConnectionId, Entry]:
@@ -58,16 +30,6 @@ async def entries(registry: Registry, worker: WorkerId) -> dict[ConnectionId, En
 def now_ms(admin: redis.Redis) -> int:
     seconds, microseconds = admin.time()
     return int(seconds) * 1000 + int(microseconds) // 1000
-
-
-async def ended(registry: Registry, worker: WorkerId) -> None:
-    """Wait until the lease of this worker has ended."""
-
-    async def over() -> bool:
-        leases = await registry.look()
-        return worker not in leases.workers or leases.workers[worker][0] < leases.now_ms
-
-    await eventually_async(over, "the end of the lease")
 
 
 async def test_a_renewed_worker_is_seen_with_what_it_says(registry: Registry) -> None:
@@ -114,9 +76,9 @@ async def test_a_buried_worker_cannot_renew_itself_back(registry: Registry) -> N
 
 
 async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Registry) -> None:
-    dead, connection = new_worker_id(), new_connection_id()
+    dead = new_worker_id()
     await registry.renew(dead, INFO, SOON_S)
-    await registry.write(dead, 1, {connection: entry()})
+    await registry.write(dead, 1, {new_connection_id(dead): entry()})
     await ended(registry, dead)
     await registry.claim(dead)
 
@@ -191,8 +153,10 @@ class TestRedisRegistry:
                 keys.info(prefix),
                 keys.born(prefix),
                 keys.connections(prefix, me),
+                keys.users(prefix, me),
             }
             assert 3500 < admin.ttl(keys.connections(prefix, me)) <= 3600
+            assert 3500 < admin.ttl(keys.users(prefix, me)) <= 3600
 
             await registry.leave(me)
 

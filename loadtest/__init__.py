@@ -1,0 +1,1 @@
+"""Load tests that check themselves: scenarios for locust, a report, and what a machine holds."""

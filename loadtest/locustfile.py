@@ -1,0 +1,85 @@
+"""``locust -f loadtest/locustfile.py --scenario steady``, with locust's page or headless.
+
+Only the users and the one shape of the chosen scenario are exposed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from locust import events  # noqa: E402 (the path comes first)
+from locust.argument_parser import LocustArgumentParser  # noqa: E402
+from locust.env import Environment  # noqa: E402
+from locust.runners import WorkerRunner  # noqa: E402
+
+from loadtest import generator, scenarios  # noqa: E402, F401
+from loadtest.arguments import OPTIONS, Arguments, Refused, environment_name, parse  # noqa: E402
+from loadtest.limits import check_room, ports, raise_files  # noqa: E402
+from loadtest.run import Run  # noqa: E402
+from loadtest.scenarios import base  # noqa: E402
+
+
+def _arguments() -> Arguments:
+    try:
+        found = parse(sys.argv[1:], os.environ)
+        check_room(found, files=raise_files(), ports_per_source=ports())
+    except Refused as refused:
+        _refuse(refused)
+    return found
+
+
+def _refuse(refused: Refused) -> None:
+    print(f"loadtest: {refused}", file=sys.stderr)
+    sys.exit(2)
+
+
+_asked = _arguments()
+_chosen = importlib.import_module(f"loadtest.scenarios.{_asked.scenario}")
+globals().update({user.__name__: user for user in _chosen.USERS})
+globals()[_chosen.SHAPE.__name__] = _chosen.SHAPE
+
+
+@events.init_command_line_parser.add_listener
+def _add_options(parser: LocustArgumentParser) -> None:
+    for option in OPTIONS:
+        parser.add_argument(
+            f"--{option.flag}",
+            type=option.kind,
+            env_var=environment_name(option.flag),
+            default=getattr(_asked, option.flag.replace("-", "_")),
+            include_in_web_ui=option.on_page,
+            help=option.help,
+        )
+
+
+@events.init.add_listener
+def _begin(environment: Environment, **_: Any) -> None:
+    environment.stop_timeout = 5.0  # users that are in the middle of sending
+    environment.parsed_options.num_users = _asked.users
+    generator.begin(environment)
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    try:
+        run = Run(environment, _asked)
+    except Refused as refused:
+        _refuse(refused)
+    base.begin(environment, run)
+    headless = environment.parsed_options.headless
+    if headless:
+        logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+
+    def close(**_: Any) -> None:
+        environment.process_exit_code = 1 if run.last_reasons else 0
+        run.stand.close()
+
+    events.quitting.add_listener(close)
+    events.quit.add_listener(lambda **_: print(run.verdict(), flush=True))
+
+

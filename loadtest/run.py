@@ -1,0 +1,246 @@
+"""One run, as its coordinator sees it: phases, orders, what comes back, the end."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import gevent
+from locust.env import Environment
+
+from loadtest.arguments import Arguments, check
+from loadtest.generator import ORDER, TALLY
+from loadtest.metrics import grown, scrape
+from loadtest.observer import Observer
+from loadtest.record import Record
+from loadtest.report import write_report
+from loadtest.stand import Stand, find_stand
+from loadtest.tally import percentile
+from loadtest.verdict import headline, reasons
+
+if TYPE_CHECKING:
+    from loadtest.scenarios.base import Phases
+
+REPEAT_S: Final = 2.0
+SETTLE_S: Final = 30.0
+CONNECT_S: Final = 30.0  # and more for many users
+METRICS_LAG_S: Final = 4.0
+
+
+class Run:
+    """Coordinates test after test of one scenario; the page may start several."""
+
+    def __init__(self, environment: Environment, arguments: Arguments) -> None:
+        self.environment = environment
+        self.runner: Any = environment.runner
+        self._first = arguments
+        self.results = Path(arguments.results)
+        self.stand: Stand = find_stand(arguments, self.results / "gateway.log")
+        environment.host = self.stand.host
+        self.arguments = arguments
+        self.last_reasons: list[str] = ["no test was run"]
+        self.folder: Path | None = None
+        self.phase = "idle"
+        self._watching: Any = None
+        self.runner.register_message(TALLY, self._tallied)
+        environment.events.test_start.add_listener(lambda **_: self.begin())
+        environment.events.test_stop.add_listener(lambda **_: self.finish())
+        self.begin_record()
+
+    def begin_record(self) -> None:
+        self.record = Record(
+            self.arguments, self.stand.host, time.time(), machine=_machine()
+        )
+        self.nodes: dict[str, dict[str, Any]] = {}
+        self.order: dict[str, Any] = {
+            "serial": 0, "per_user": 0.0, "pushes": 0.0, "end": False, "what": "",
+        }  # fmt: skip
+        self._ordered_s = 0.0
+
+    # The test's life
+
+    def begin(self) -> None:
+        """Locust starts a test: what was typed into its page may differ from the command line."""
+        options = self.environment.parsed_options
+        typed = {name: getattr(options, name, None) for name in ("rate", "seconds", "p99_ms")}
+        self.arguments = check(
+            {
+                **{name: getattr(self._first, name) for name in Arguments.__slots__},
+                **{name: value for name, value in typed.items() if value},
+                "users": getattr(options, "users", None) or self._first.users,
+            }
+        )
+        self.begin_record()
+        self.record.before = scrape(self.stand.api)
+        if self.record.before is None:
+            self.record.notes.append(
+                f"No /metrics at {self.stand.api}: the server's counters were not compared."
+            )
+        self.record.mark(time.time(), "start")
+        self.phase = "connecting"
+        self.say(
+            f"{self.arguments.scenario}: {self.arguments.users} users, "
+            f"{self.arguments.rate:g} messages/s, {self.arguments.seconds:g} s at {self.stand.host}"
+        )
+        self._watching = gevent.spawn(self._watch)
+
+    def tick(self, shape: Phases) -> bool:
+        """What is to be done in this second. False: the test is over."""
+        now_s = time.time()
+        if self.phase == "connecting":
+            patience_s = CONNECT_S + self.arguments.users / 50
+            if self.connected >= self.arguments.users:
+                self._load(shape)
+            elif now_s - self.record.begun_unix_s > patience_s:
+                self.record.reasons.append(
+                    f"only {self.connected} of {self.arguments.users} users could connect"
+                )
+                self._load(shape)
+            elif self.runner.user_count:
+                self.send_order(**shape.order(0.0))
+        if self.phase == "load":
+            elapsed_s = now_s - self.record.load_from_unix_s
+            if elapsed_s >= self.arguments.seconds or not shape.act(elapsed_s):
+                self._settle(shape)
+                return False
+            self.send_order(**shape.order(elapsed_s))
+        return True
+
+    def _load(self, shape: Phases) -> None:
+        self.phase = "load"
+        self.record.load_from_unix_s = time.time()
+        self.record.mark(time.time(), "all connected")
+        shape.begin()
+
+    def _settle(self, shape: Phases) -> None:
+        """No more load: let what is on its way arrive, and compare the books."""
+        self.record.load_to_unix_s = time.time()
+        self.record.mark(time.time(), "end of load")
+        self.phase = "settling"
+        self.send_order(end=True)
+        end = time.monotonic() + SETTLE_S
+        while time.monotonic() < end:
+            if self.nodes and all(node["ended"] for node in self.nodes.values()):
+                break
+            gevent.sleep(0.1)
+        else:
+            self.record.reasons.append("a generator did not come to an end")
+        self._compare()
+        shape.judge()
+        self.phase = "settled"
+
+    def _compare(self) -> None:
+        """Counts reach /metrics within a second: wait until they agree, but not for long."""
+        before = self.record.before
+        end = time.monotonic() + METRICS_LAG_S
+        while before is not None:
+            self.record.after = after = scrape(self.stand.api)
+            if after is None or time.monotonic() > end:
+                return
+            read = grown(before, after, "gateway_messages_received_total")
+            if read >= self.record.tally.total("sent"):
+                return
+            gevent.sleep(0.3)
+
+    def finish(self) -> None:
+        """Locust stopped the test: write the report."""
+        if self.phase == "idle":
+            return
+        if self.phase != "settled":
+            self.record.load_to_unix_s = time.time()
+            self.record.load_from_unix_s = self.record.load_from_unix_s or time.time()
+            self.record.reasons.append("stopped before its time")
+        self.phase = "idle"
+        if self._watching is not None:
+            self._watching.kill()
+        shape = self.environment.shape_class
+        self.last_reasons = reasons(self.record, shape.expected())
+        day = datetime.now().strftime("%Y-%m-%d")  # noqa: DTZ005 (the day where the test is run)
+        self.folder = _fresh(self.results / f"{day}-{self.arguments.scenario}")
+        write_report(self.record, self.last_reasons, self.folder, shape.figures())
+
+    # Orders, and what comes back
+
+    def send_order(self, **changes: Any) -> None:
+        """Tell all generators. ``what`` is done once by each; the rest is a state.
+
+        Repeated now and then, for processes that came late.
+        """
+        fresh = any(self.order.get(name) != value for name, value in changes.items())
+        if not fresh and time.monotonic() - self._ordered_s < REPEAT_S:
+            return
+        self.order.update(changes)
+        if fresh:
+            self.order["serial"] += 1
+        self._ordered_s = time.monotonic()
+        self.runner.send_message(ORDER, dict(self.order))
+
+    def _tallied(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
+        if self.phase in {"idle", "settled"}:
+            return
+        told = msg.data
+        self.record.tally.add(told["tally"])
+        self.nodes[told["from"]] = told
+        for second, (cpu, late_s) in told["load"].items():
+            most = self.record.load[int(second)]
+            most[:] = max(most[0], cpu), max(most[1], late_s)
+
+    @property
+    def connected(self) -> int:
+        return sum(node["connected"] for node in self.nodes.values())
+
+    # Watching
+
+    def _watch(self) -> None:
+        observer = Observer(self.stand)
+        while True:
+            begun_s = time.monotonic()
+            self.record.samples.append(observer.look())
+            self.record.connected[int(time.time())] = self.connected
+            if len(self.record.samples) % 2 == 0:
+                self.say(self._progress())
+            gevent.sleep(max(0.1, 1.0 - (time.monotonic() - begun_s)))
+
+    def _progress(self) -> str:
+        second = int(time.time()) - 2
+        tally = self.record.tally
+        times = tally.all_times("echo", [second])
+        lost = Counter({n: tally.total(n) for n in tally.names("fault ")}).total()
+        cpu, _ = self.record.load.get(second, [0.0, 0.0])
+        return (
+            f"{time.time() - self.record.begun_unix_s:5.0f} s  {self.phase:<10} "
+            f"connected {self.connected}  "
+            f"sent {tally.counts['sent'][second]}/s  answered {tally.counts['answered'][second]}/s  "
+            f"p50 {percentile(times, 0.5) * 1e3:.1f} ms  p99 {percentile(times, 0.99) * 1e3:.1f} ms  "
+            f"faults {lost}  generator {cpu:.0f} %"
+        )
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def verdict(self) -> str:
+        where = f"\nreport: {self.folder}/report.html" if self.folder else ""
+        return headline(self.last_reasons) + where
+
+
+def _machine() -> str:
+    return (
+        f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _fresh(folder: Path) -> Path:
+    """This folder, or the same with a number when there was a run before."""
+    candidate, number = folder, 1
+    while (candidate / "summary.md").exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    candidate.mkdir(parents=True, exist_ok=True)
+    return candidate

@@ -1,0 +1,1 @@
+"""One file a scenario: its users, and a shape that says what happens when."""

@@ -1,0 +1,255 @@
+"""The gateway that is tested: started here, found on this machine, in compose, or far away."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import psutil
+
+from loadtest.arguments import Arguments, Refused
+
+START_S: Final = 30.0
+STOP_S: Final = 40.0
+ROOT: Final = Path(__file__).parents[1]
+
+
+@dataclass
+class Processes:
+    """The processes of this machine that are the gateway's."""
+
+    workers: list[psutil.Process] = field(default_factory=list)
+    redis: list[psutil.Process] = field(default_factory=list)
+
+
+class Stand:
+    """A gateway that somebody else runs: it can be watched from afar, and nothing can be done."""
+
+    can_be_harmed = False
+
+    def __init__(self, host: str, api: str, api_key: str) -> None:
+        self.host = host
+        self.api = api or host
+        self.api_key = api_key
+        self.log_file: Path | None = None
+
+    def processes(self) -> Processes:
+        return Processes()
+
+    def kill_worker(self) -> str:
+        """End one worker at once. Returns what was done, for people."""
+        raise NotImplementedError
+
+    def restart_all(self) -> str:
+        """Begin to replace all workers, by the product's own means."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Stop what was started here."""
+
+
+class LocalStand(Stand):
+    """A ``gateway serve`` on this machine."""
+
+    can_be_harmed = True
+
+    def __init__(self, host: str, api: str, api_key: str, serve: psutil.Process) -> None:
+        super().__init__(host, api, api_key)
+        self.serve = serve
+
+    def processes(self) -> Processes:
+        found = Processes()
+        try:
+            children = self.serve.children(recursive=True)
+        except psutil.NoSuchProcess:
+            return found
+        for child in children:
+            try:
+                if re.match(r"(redis|valkey)-server", child.name()):
+                    found.redis.append(child)
+                elif child.ppid() == self.serve.pid and "gateway.embedded" not in child.cmdline():
+                    found.workers.append(child)
+            except psutil.Error:
+                continue  # it ended meanwhile
+        return found
+
+    def kill_worker(self) -> str:
+        victim = min(self.processes().workers, key=lambda worker: worker.create_time())
+        victim.kill()
+        return "worker killed"
+
+    def restart_all(self) -> str:
+        self.serve.send_signal(signal.SIGHUP)
+        return "restart begins"
+
+
+class OwnStand(LocalStand):
+    """A ``gateway serve`` that lives as long as this process."""
+
+    def __init__(self, arguments: Arguments, log_file: Path) -> None:
+        key = secrets.token_hex(16)
+        self._process = _start(arguments.workers, key, log_file)
+        try:
+            port = _wait_for(self._process, log_file)
+            host = f"http://127.0.0.1:{port}"
+            super().__init__(host, "", key, psutil.Process(self._process.pid))
+        except BaseException:
+            self._process.kill()
+            raise
+        self.log_file = log_file
+
+    def close(self) -> None:
+        if self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class ComposeStand(Stand):
+    """The service ``gateway`` of a compose project on this machine's Docker engine."""
+
+    can_be_harmed = True
+
+    def __init__(self, arguments: Arguments) -> None:
+        super().__init__(arguments.host, arguments.api, arguments.api_key)
+        self._project = arguments.compose
+        if not self._containers():
+            raise Refused(f"compose project {self._project!r} has no running container gateway")
+
+    def _containers(self, service: str = "gateway") -> list[str]:
+        labels = {"project": self._project, "service": service}
+        filters = [f"--filter=label=com.docker.compose.{k}={v}" for k, v in labels.items()]
+        return _docker("ps", "--quiet", *filters).split()
+
+    def processes(self) -> Processes:
+        found = Processes()
+        for service, into in (("gateway", found.workers), ("redis", found.redis)):
+            for container in self._containers(service):
+                pid = _docker("inspect", "--format={{.State.Pid}}", container).strip()
+                if pid.isdecimal() and psutil.pid_exists(int(pid)):
+                    into += psutil.Process(int(pid)).children(recursive=True)
+        return found
+
+    def kill_worker(self) -> str:
+        container = self._containers()[-1]
+        _docker("kill", container)
+        _docker("start", container)  # the engine takes a kill for a wish, and leaves it
+        return "container killed"
+
+    def restart_all(self) -> str:
+        command = ["docker", "restart", "--time", "50", *self._containers()]
+        subprocess.Popen(  # it takes them one after another
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        return "restart begins"
+
+
+def _docker(*arguments: str) -> str:
+    command = ["docker", *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Refused(f"docker {arguments[0]}: {error}") from None
+    return done.stdout
+
+
+def find_stand(arguments: Arguments, log_file: Path) -> Stand:
+    """The gateway that the arguments name, or one of our own.
+
+    Raises:
+        Refused: It cannot be, or not for this scenario.
+    """
+    if arguments.asks_for_own_gateway:
+        return OwnStand(arguments, log_file)
+    if arguments.compose:
+        return ComposeStand(arguments)
+    served = _listening_here(arguments.host)
+    if served is None:
+        return Stand(arguments.host, arguments.api, arguments.api_key)
+    return LocalStand(arguments.host, arguments.api, arguments.api_key, served)
+
+
+def _listening_here(host: str) -> psutil.Process | None:
+    """The ``gateway serve`` of this machine that listens at this address."""
+    parts = urlsplit(host)
+    if parts.hostname not in {"localhost", "127.0.0.1"}:
+        return None
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "serve" not in command:
+            continue
+        try:
+            parent = process.parent()
+            if parent is not None and parent.cmdline() == command:
+                continue  # one of its workers
+            listening = {
+                c.laddr.port for c in process.net_connections("tcp") if c.status == "LISTEN"
+            }
+        except psutil.Error:
+            continue
+        if parts.port in listening:
+            return process
+    return None
+
+
+def _start(workers: int, key: str, log_file: Path) -> subprocess.Popen[bytes]:
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    environment = {
+        "GATEWAY_TRACE": "on",
+        "GATEWAY_DRAIN_SECONDS": "10",
+        "PYTHONPATH": str(ROOT),
+        **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        "GATEWAY_API_KEYS": key,
+    }
+    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers", str(workers)]
+    # It ends with us, also when we are killed (where that can be had).
+    if setpriv := shutil.which("setpriv"):
+        command = [setpriv, "--pdeathsig", "TERM", *command]
+    with log_file.open("wb") as log:
+        return subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _wait_for(process: subprocess.Popen[bytes], log_file: Path) -> int:
+    """Wait until it is ready. Returns its port."""
+
+    def port() -> int:
+        found = re.search(r"^Gateway at http://[^:]+:(\d+)", log_file.read_text(), re.MULTILINE)
+        return int(found[1]) if found else 0
+
+    _until(process, log_file, lambda: port() != 0)
+    address = f"http://127.0.0.1:{port()}"
+    _until(process, log_file, lambda: _ready(address))
+    return port()
+
+
+def _ready(address: str) -> bool:
+    from loadtest.metrics import get  # noqa: PLC0415 (a cycle otherwise)
+
+    return get(f"{address}/readyz") is not None
+
+
+def _until(process: subprocess.Popen[bytes], log_file: Path, check: Callable[[], bool]) -> None:
+    end = time.monotonic() + START_S
+    while not check():
+        if process.poll() is not None or time.monotonic() > end:
+            tail = log_file.read_text(errors="replace").strip().splitlines()[-1:]
+            raise Refused(f"the gateway did not start: {' '.join(tail) or 'it said nothing'}")
+        time.sleep(0.05)

@@ -1,0 +1,1 @@
+"""Clients that check what they get."""

@@ -1,0 +1,95 @@
+"""Whether a run was clean, and why not. Figures in, reasons out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from loadtest.checker import Fault
+from loadtest.metrics import grown
+from loadtest.receipts import LIES
+from loadtest.record import Record
+
+# A second in which a generator had no CPU left, or came late to everything by as much: what it
+# measures then is itself. One such second is bad luck, a fifth of them is a result.
+FULL_CPU: Final = 95.0
+LATE_S: Final = 0.25
+SHARE: Final = 0.2
+SECONDS: Final = 3
+
+# Counts reach /metrics within a second, so a worker that is killed takes so much with it.
+UNREPORTED_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What may happen in a scenario without being held against the gateway.
+
+    Attributes:
+        closes: Close codes of ordinary users.
+        kills: Workers that were killed, with what they had counted.
+        breaks: The scenario looks for the point at which latency breaks.
+    """
+
+    closes: Collection[int] = ()
+    kills: int = 0
+    breaks: bool = False
+
+
+def reasons(record: Record, expected: Expected) -> list[str]:
+    """Why the run was not clean; empty when it was."""
+    found = list(record.reasons)
+    tally = record.tally
+    for name in (*Fault, *LIES):
+        if count := tally.total(f"fault {name}"):
+            found.append(f"{count} {name}")
+    for name in tally.names("close "):
+        code = int(name.removeprefix("close "))
+        if code not in expected.closes:
+            found.append(f"{tally.total(name)} connections closed with {code}")
+    if not tally.total("answered") and not tally.total("pushed"):
+        found.append("nothing was answered")
+    if overloaded(record):
+        found.append("generator overloaded: more processes (LOCUST_PROCESSES), or less load")
+    found += disagreements(record, expected)
+    return found
+
+
+def overloaded(record: Record) -> bool:
+    """Whether the generator was too busy to be believed."""
+    seconds = [record.load[second] for second in record.seconds() if second in record.load]
+    bad = sum(cpu >= FULL_CPU or late_s >= LATE_S for cpu, late_s in seconds)
+    return bad >= SECONDS and bad > SHARE * len(seconds)
+
+
+def disagreements(record: Record, expected: Expected) -> list[str]:
+    """Where the server's counters contradict the client's.
+
+    A server cannot have read more than was sent, nor less than it answered. What a killed worker
+    had not reported yet is allowed for.
+    """
+    before, after = record.before, record.after
+    if before is None or after is None:
+        return []
+    tally = record.tally
+    read = grown(before, after, "gateway_messages_received_total")
+    written = grown(before, after, "gateway_messages_sent_total")
+    opened = grown(before, after, "gateway_connections_opened_total")
+    sent, got = tally.total("sent"), tally.total("received")
+    answered = tally.total("answered") + tally.total(f"fault {Fault.FAILED}")
+    span_s = max(1.0, record.load_to_unix_s - record.load_from_unix_s)
+    a_kill = UNREPORTED_S / span_s
+    found = []
+    if not answered - expected.kills * a_kill * sent <= read <= sent:
+        found.append(f"the server read {read} messages, of {sent} sent and {answered} answered")
+    if written < got - expected.kills * a_kill * got:
+        found.append(f"the server wrote {written} messages, and {got} arrived")
+    if opened < tally.total("opened") - expected.kills * a_kill * tally.total("opened"):
+        found.append(f"the server opened {opened} connections of {tally.total('opened')}")
+    return [f"counters disagree: {line}" for line in found]
+
+
+def headline(why: list[str]) -> str:
+    """The first line of every report."""
+    return "not clean: " + "; ".join(why) if why else "clean"

@@ -69,6 +69,7 @@ class Generator:
         self.per_user = self.pushes = 0.0
         self.talking = False
         self.ended = False
+        self._standing = 0
         self.members: list[Member] = []
         self._numbers = 0
         self.orders: dict[str, Any] = {}
@@ -136,7 +137,8 @@ class Generator:
         for member in list(self.members):
             member.obey(self.orders)
         while time.monotonic() < end:
-            if not self.book.awaited and not any(m.unanswered for m in self.members):
+            quiet = not self.book.awaited and not any(m.unanswered for m in self.members)
+            if quiet and all(member.connected for member in self.members):
                 break
             gevent.sleep(0.05)
         self._judge(in_time=True)
@@ -157,6 +159,7 @@ class Generator:
         for member in list(self.members):
             member.end(in_time=in_time)
         self.ended = True
+        self._standing = len(standing)
         self._send()
 
     def left(self, missing: int, in_doubt: int, detail: str) -> None:
@@ -197,6 +200,7 @@ class Generator:
                 "connected": sum(member.connected for member in self.members),
                 "unanswered": sum(member.unanswered for member in self.members),
                 "ended": self.ended,
+                "standing": self._standing,
             },
         )
 

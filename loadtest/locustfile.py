@@ -71,8 +71,9 @@ def _begin(environment: Environment, **_: Any) -> None:
     except Refused as refused:
         _refuse(refused)
     base.begin(environment, run)
-    headless = environment.parsed_options.headless
-    if headless:
+    # The rate of spawning is ours to choose.
+    logging.getLogger("locust.runners").addFilter(lambda r: "spawn rate is very" not in r.msg)
+    if environment.parsed_options.headless:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
 
     def close(**_: Any) -> None:

@@ -49,6 +49,7 @@ class Record:
     before: dict[str, float] | None = None  # /metrics
     after: dict[str, float] | None = None
     notes: list[str] = field(default_factory=list)
+    results: dict[str, float] = field(default_factory=dict)  # for other programs
     reasons: list[str] = field(default_factory=list)  # the scenario's own, why it is not clean
 
     def mark(self, at_unix_s: float, label: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.env import Environment
 
-from loadtest.arguments import Arguments, check
+from loadtest.arguments import SCENARIOS, Arguments, Refused, check
 from loadtest.generator import ORDER, TALLY
 from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REPEAT_S: Final = 2.0
 SETTLE_S: Final = 30.0
 CONNECT_S: Final = 30.0  # and more for many users
-METRICS_LAG_S: Final = 4.0
+METRICS_LAG_S: Final = 2.5
 
 
 class Run:
@@ -42,6 +42,10 @@ class Run:
         self._first = arguments
         self.results = Path(arguments.results)
         self.stand: Stand = find_stand(arguments, self.results / "gateway.log")
+        if SCENARIOS[arguments.scenario].needs_stand and not self.stand.can_be_harmed:
+            raise Refused(
+                f"{arguments.scenario} needs a `gateway serve` on this machine, or --compose PROJECT"
+            )
         environment.host = self.stand.host
         self.arguments = arguments
         self.last_reasons: list[str] = ["no test was run"]
@@ -59,7 +63,7 @@ class Run:
         )
         self.nodes: dict[str, dict[str, Any]] = {}
         self.order: dict[str, Any] = {
-            "serial": 0, "per_user": 0.0, "pushes": 0.0, "end": False, "what": "",
+            "serial": 0, "per_user": 0.0, "pushes": 0.0, "end": False, "what": "", "api": "", "key": "",
         }  # fmt: skip
         self._ordered_s = 0.0
 
@@ -190,6 +194,11 @@ class Run:
         for second, (cpu, late_s) in told["load"].items():
             most = self.record.load[int(second)]
             most[:] = max(most[0], cpu), max(most[1], late_s)
+
+    @property
+    def standing(self) -> int:
+        """Users that were connected when all was over."""
+        return sum(node["standing"] for node in self.nodes.values())
 
     @property
     def connected(self) -> int:

@@ -10,7 +10,7 @@ import gevent
 from locust import User, task
 from websocket import WebSocketBadStatusException
 
-from loadtest.checker import Conversation, Heard
+from loadtest.checker import Conversation, Heard, Line
 from loadtest.generator import Generator, generator_of
 from loadtest.users.backoff import full_jitter_s, may_come_back
 from loadtest.users.dialects import (
@@ -38,7 +38,8 @@ class GatewayUser(User):
     path = "/communicate"
     subprotocols = (TRACE,)
     receive_bytes = 0
-    line_bytes = 0
+    close_name = "close"
+    echo_name = "echo"
 
     def on_start(self) -> None:
         self.generator: Generator = generator_of(self.environment)
@@ -48,6 +49,8 @@ class GatewayUser(User):
         self.connection = ""
         self.leaving = False
         self._left_at_s: float | None = None
+        self._dropped = False
+        self._obeyed = ""
         self._rate = 0.0
         self._due_s = 0.0
         self._life = gevent.spawn(self._live)
@@ -79,9 +82,17 @@ class GatewayUser(User):
 
     # Sending
 
+    @property
+    def rate(self) -> float:
+        """Lines a second, now."""
+        return self.generator.per_user if self.generator.talking else 0.0
+
+    def written(self, line: Line) -> str:
+        return line.text()
+
     def wait_time(self) -> float:
         """Until the next line is due, but never long: the rate may change."""
-        rate = self.generator.per_user if self.generator.talking else 0.0
+        rate = self.rate
         now_s = time.monotonic()
         if rate != self._rate:
             self._rate = rate
@@ -109,9 +120,12 @@ class GatewayUser(User):
         line = self.conversation.say(due_s, due_unix_s)
         self.generator.count("sent")
         try:
-            self.socket.send(line.text(self.line_bytes))
+            self.socket.send(self.written(line))
         except LOST:
-            return  # the reader sees it too, and says how it ended
+            self.broken()
+
+    def broken(self) -> None:
+        """A line could not be sent. The reader sees it too, and says how the connection ended."""
 
     # Living: connect, read, come back
 
@@ -153,10 +167,19 @@ class GatewayUser(User):
         if self._left_at_s is not None:
             self.generator.timed("away", now_s - self._left_at_s)
             self._left_at_s = None
+        self.opened(socket)
+        return socket
+
+    def opened(self, socket: ClientSocket) -> None:
+        self.socket, self.connection = socket, socket.connection
         if self.leaving:
             socket.say_goodbye()
-        self.socket, self.connection = socket, socket.connection
-        return socket
+
+    def drop(self) -> None:
+        """Lose the connection, on purpose and without a word."""
+        if self.socket is not None:
+            self._dropped = True
+            self.socket.drop()
 
     def _refused(self, why: str) -> None:
         self.generator.count(f"refused {why}")
@@ -169,10 +192,12 @@ class GatewayUser(User):
         if self.leaving:
             return
         self._left_at_s = time.monotonic()
+        if self._dropped:
+            self._dropped = False
+            self.generator.count("left")
+            return
         self.generator.count(f"{self.close_name} {closed.code}")
         self.generator.event(f"{self.close_name} {closed.code}", None)
-
-    close_name = "close"
 
     # Reading
 
@@ -190,9 +215,9 @@ class GatewayUser(User):
             return  # it was judged, and is no longer counted
         match meaning:
             case Answer(text):
-                self._judge(self.conversation.hear(text, now_s), "echo", size)
+                self._judge(self.conversation.hear(text, now_s), self.echo_name, size)
             case Failure(reason):
-                self._judge(self.conversation.fail(reason), "echo", size)
+                self._judge(self.conversation.fail(reason), self.echo_name, size)
             case Pushed(text):
                 heard = self.generator.book.arrive(text, self.connection, now_s)
                 if heard is not None:
@@ -204,5 +229,5 @@ class GatewayUser(User):
         if heard.fault is not None:
             self.generator.fault(heard.fault, heard.detail)
             return
-        self.generator.count("answered" if name == "echo" else "pushed")
+        self.generator.count("pushed" if name == "push" else "answered")
         self.generator.timed(name, heard.latency_s, size=size)

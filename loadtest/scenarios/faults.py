@@ -1,0 +1,48 @@
+"""What the scenarios share that do something to the gateway."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from loadtest.scenarios.base import Phases
+from loadtest.tally import percentile
+
+
+class Timed(Phases):
+    """Strikes at shares of the load's time."""
+
+    abstract = True
+    at: ClassVar[tuple[float, ...]] = ()
+
+    def begin(self) -> None:
+        self.struck = 0
+
+    def strike(self) -> str:
+        """Do it. Returns what was done, for the plots."""
+        raise NotImplementedError
+
+    def act(self, elapsed_s: float) -> bool:
+        if self.struck < len(self.at) and elapsed_s >= (
+            self.at[self.struck] * self.run.arguments.seconds
+        ):
+            self.record.mark(time.time(), self.strike())
+            self.struck += 1
+            self.run.say(f"  {self.record.events[-1].label}")
+        return True
+
+    def judge(self) -> None:
+        if self.struck < len(self.at):
+            self.record.reasons.append(f"struck {self.struck} times of {len(self.at)}")
+        missing = self.run.arguments.users - self.run.standing
+        if missing > 0:
+            self.record.reasons.append(f"{missing} users did not come back")
+
+    def figures(self) -> dict[str, str]:
+        away = self.record.tally.all_times("away")
+        if not away:
+            return {}
+        return {
+            "what users saw": f"{away.total()} times a connection ended; away "
+            f"{percentile(away, 0.5):.2f} s (median), {percentile(away, 1.0):.2f} s (longest)"
+        }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 import gateway
 from gateway import Gateway, Message, NotRunning, Receipt
+from gateway.config import Secret, Settings
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import buffered, stop_reading
@@ -22,6 +24,12 @@ from tests.support.waiting import eventually, eventually_async
 def only_connection(served: InProcess) -> str:
     [member] = served.worker.hub
     return member.id
+
+
+def redis_port(settings: Settings) -> int:
+    port = urlsplit(settings.redis_url.reveal()).port
+    assert port is not None
+    return port
 
 
 @pytest.mark.parametrize("asked", [0, 1])
@@ -110,8 +118,8 @@ async def test_a_broker_that_is_cut_off_makes_unreachable_and_the_local_socket_i
     settings: MakeSettings,
 ) -> None:
     base = settings()
-    async with Proxy(int(base.redis_url.reveal().rsplit(":", 1)[1].split("/")[0])) as proxy:
-        own = replace(base, redis_url=type(base.redis_url)(proxy.url))
+    async with Proxy(redis_port(base)) as proxy:
+        own = replace(base, redis_url=Secret(proxy.url))
         async with (
             cluster(own, 2) as workers,
             raw_websocket(workers[0].port) as client,
@@ -140,6 +148,28 @@ async def test_the_same_key_writes_the_same_text_once(settings: MakeSettings, as
 
         assert receipts == [Receipt.WRITTEN] * 6
         assert await client.texts(3) == ["once", "other", "once"]
+
+
+async def test_a_receipt_that_is_lost_on_the_way_and_the_same_send_again_write_once(
+    settings: MakeSettings,
+) -> None:
+    own = settings()
+    async with Proxy(redis_port(own)) as proxy:
+        behind = replace(own, redis_url=Secret(proxy.url))
+        async with (
+            in_process(own) as owner,
+            in_process(behind) as asker,
+            raw_websocket(owner.port) as client,
+        ):
+            connection = only_connection(owner)
+            proxy.freeze_answers()
+            first = await asker.gateway.send(connection, "once", key="k")
+            proxy.thaw()
+            again = await asker.gateway.send(connection, "once", key="k")
+            await asker.gateway.send(connection, "the end")
+
+            assert (first, again) == (Receipt.UNREACHABLE, Receipt.WRITTEN)
+            assert await client.texts(2) == ["once", "the end"]
 
 
 @pytest.mark.parametrize("asked", [0, 1])

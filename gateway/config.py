@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from gateway import credential_lists
 from gateway.errors import ConfigError
 
 PREFIX: Final = "GATEWAY_"
@@ -118,6 +119,20 @@ def _secret(name: str, raw: object) -> Secret:
     if not isinstance(raw, str):
         raise ConfigError(f"{name}=*** is not a text")
     return Secret(raw)
+
+
+def _secret_list(check: Callable[[str, str], object]) -> Parser:
+    """A list as one text with commas, that is as secret as its parts."""
+
+    def parse(name: str, raw: object) -> Secret:
+        if isinstance(raw, list) and all(isinstance(part, str) for part in raw):
+            raw = ",".join(raw)
+        if not isinstance(raw, str):
+            raise ConfigError(f"{name}=*** is not a list of texts")
+        check(name, raw)
+        return Secret(raw)
+
+    return parse
 
 
 def _list(name: str, raw: object) -> tuple[str, ...]:
@@ -248,6 +263,21 @@ class Settings:
         _list,
         "addresses, networks, or *",
         "Proxies whose X-Forwarded-For and -Proto are believed. Empty: none.",
+    )
+    api_keys: Secret = _setting(
+        Secret(""),
+        _secret_list(credential_lists.api_keys),
+        "printable ASCII",
+        "Keys of backends that call the connection API.",
+    )
+    api_keys_file: str = _setting(
+        "", _text, "a path", "More of them, one a line. Lines that begin with # are comments."
+    )
+    aws_access_keys: Secret = _setting(
+        Secret(""),
+        _secret_list(credential_lists.access_keys),
+        "ID:SECRET",
+        "Access keys of backends that call the connection API with an AWS SDK.",
     )
 
 

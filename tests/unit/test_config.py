@@ -41,6 +41,9 @@ DEFAULTS: dict[str, object] = {
     "allowed_origins": (),
     "allowed_hosts": (),
     "trusted_proxies": (),
+    "api_keys": Secret(""),
+    "api_keys_file": "",
+    "aws_access_keys": Secret(""),
 }
 
 # Lowest, highest, and what follows the range in the message.
@@ -256,6 +259,40 @@ def test_a_secret_can_be_revealed_and_compared() -> None:
     assert {Secret("hidden")} == {Secret("hidden")}
     assert Secret("hidden") != Secret("other")
     assert Secret("hidden") != "hidden"
+
+
+# Credentials
+
+
+def test_api_keys_are_as_secret_as_a_password() -> None:
+    settings = from_environment(api_keys="one, two")
+
+    assert settings.api_keys.reveal() == "one, two"
+    assert str(settings.api_keys) == "***"
+
+
+def test_access_keys_are_as_secret_as_a_password() -> None:
+    settings = from_environment(aws_access_keys="AKID:hidden")
+
+    assert settings.aws_access_keys.reveal() == "AKID:hidden"
+    assert "hidden" not in repr(settings)
+
+
+def test_a_wrong_api_key_is_one_line_that_does_not_show_it() -> None:
+    message = complaint({"GATEWAY_API_KEYS": "fine,hid den"})
+
+    assert message == "GATEWAY_API_KEYS=***: key 2 is not printable ASCII without spaces"
+
+
+def test_a_wrong_access_key_is_one_line_that_does_not_show_it() -> None:
+    message = complaint({"GATEWAY_AWS_ACCESS_KEYS": "AKID:fine,hidden"})
+
+    assert message.startswith("GATEWAY_AWS_ACCESS_KEYS=***: entry 2 is not ID:SECRET, ")
+    assert "hidden" not in message
+
+
+def test_the_file_of_api_keys_is_not_read_by_the_settings() -> None:
+    assert from_environment(api_keys_file="/not/there").api_keys_file == "/not/there"
 
 
 # The settings of the process

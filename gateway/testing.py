@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError
-from gateway.handlers.table import Connection, Message
+from gateway.handlers.table import Admit, Connection, Message, decision
 from gateway.protocol.ids import ConnectionId
 
 _serial = itertools.count()
@@ -65,15 +65,19 @@ class Client:
     async def connect(self) -> str | None:
         """Call ``on_connect``, if there is one. Returns the user.
 
+        ``self.connection`` is then what later handlers see, its ``expires_at`` too. Nothing is
+        closed when that time comes.
+
         Raises:
             Refused: The application refuses this client.
-            TypeError: The handler returned something else than a text or None.
+            TypeError: The handler returned something else than a text, None or ``Admit``.
         """
-        user = None
+        admit = Admit()
         if self._handlers.on_connect is not None:
-            user = _text("on_connect", await self._handlers.on_connect(self.connection))
-        self.connection = replace(self.connection, user=user)
-        return user
+            admit = decision(await self._handlers.on_connect(self.connection))
+        until = admit.expires_unix_s
+        self.connection = replace(self.connection, user=admit.user, expires_at=until)
+        return admit.user
 
     async def send(self, text: str, *, attempt: int = 1) -> str | None:
         """Call ``on_message``. Returns what the client would be sent, None for nothing.
@@ -92,15 +96,13 @@ class Client:
         if attempt == 1 or self._number == 0:
             self._number += 1
         message = Message(text, self.connection, f"{self.connection.id}:{self._number}", attempt)
-        return _text("on_message", await self._handlers.on_message(message))
+        answer: object = await self._handlers.on_message(message)
+        if answer is not None and not isinstance(answer, str):
+            kind = type(answer).__name__
+            raise TypeError(f"an on_message handler returned {kind}, not str or None")
+        return answer
 
     async def disconnect(self) -> None:
         """Call ``on_disconnect``, if there is one."""
         if self._handlers.on_disconnect is not None:
             await self._handlers.on_disconnect(self.connection)
-
-
-def _text(kind: str, answer: object) -> str | None:
-    if answer is not None and not isinstance(answer, str):
-        raise TypeError(f"an {kind} handler returned {type(answer).__name__}, not str or None")
-    return answer

@@ -25,8 +25,9 @@ from gateway.config import Settings
 from gateway.dispatch import Dispatcher
 from gateway.drain import drain_connections, until
 from gateway.edge.admission import Admission, Limits
-from gateway.edge.connection import ClientConnection, ConnectionLimits, Edge
+from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
+from gateway.edge.shared import ConnectionLimits, Edge
 from gateway.errors import GatewayError
 from gateway.handlers.runner import Runner
 from gateway.handlers.table import Handlers

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from gateway import Connection, Gateway, Message, Refused
+from gateway import Admit, Connection, Gateway, Message, Refused
 from gateway.protocol.ids import owner_of
 from gateway.testing import Client, NoHandler, connection
 
@@ -131,8 +132,25 @@ async def test_a_refusal_is_raised_with_its_code() -> None:
     assert (caught.value.close_code, caught.value.reason) == (4403, "not today")
 
 
-@pytest.mark.parametrize("kind", ["on_message", "on_connect"])
-async def test_an_answer_that_a_worker_would_not_take_fails_here_too(kind: str) -> None:
+async def test_the_end_that_on_connect_sets_is_seen_by_the_other_handlers() -> None:
+    gateway, messages = collecting()
+
+    @gateway.on_connect
+    async def admit(connection: Connection) -> Admit:
+        return Admit("ada", datetime(2030, 1, 1, tzinfo=UTC))
+
+    client = Client(gateway)
+    assert await client.connect() == "ada"
+    await client.send("hello")
+
+    assert client.connection.expires_at == datetime(2030, 1, 1, tzinfo=UTC).timestamp()
+    assert messages[0].connection == client.connection
+
+
+@pytest.mark.parametrize(
+    ("kind", "right"), [("on_message", "str or None"), ("on_connect", "str, None or Admit")]
+)
+async def test_an_answer_that_a_worker_would_not_take_fails_here_too(kind: str, right: str) -> None:
     gateway = Gateway()
 
     async def answer_a_number(_: Any) -> Any:
@@ -141,7 +159,7 @@ async def test_an_answer_that_a_worker_would_not_take_fails_here_too(kind: str) 
     getattr(gateway, kind)(answer_a_number)
     client = Client(gateway)
 
-    with pytest.raises(TypeError, match=f"an {kind} handler returned int, not str or None"):
+    with pytest.raises(TypeError, match=f"an {kind} handler returned int, not {right}"):
         await (client.send("hello") if kind == "on_message" else client.connect())
 
 

@@ -30,6 +30,8 @@ from gateway.errors import Disconnected, NotRunning, check_close
 from gateway.handlers.echo import echo
 from gateway.handlers.table import Handlers, OnConnect, OnDisconnect, OnMessage
 from gateway.health import FOLDER_VARIABLE, PortHealth
+from gateway.http_api.ports import OnPort
+from gateway.http_api.routes import Api, api_routes
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import TRACE_SUBPROTOCOL
@@ -186,16 +188,27 @@ class Gateway:
         return Starlette(routes=self._routes())
 
     def _routes(self) -> list[BaseRoute]:
-        return [
+        for_clients: list[BaseRoute] = [
             WebSocketRoute("/communicate", self._communicate),
-            Route("/livez", _livez),
-            Route("/readyz", self._readyz),
-            Route("/metrics", _metrics),
             *(
                 Route("/" if name == "index.html" else f"/{name}", self._page(name))
                 for name in _PAGE_TYPES
             ),
         ]
+        for_backends = [Route("/metrics", _metrics), *api_routes(self._api)]
+        return [
+            Route("/livez", _livez),
+            Route("/readyz", self._readyz),
+            *(OnPort(route, self._admin_port, admin=False) for route in for_clients),
+            *(OnPort(route, self._admin_port, admin=True) for route in for_backends),
+        ]
+
+    def _api(self) -> Api | None:
+        return None if self._worker is None else self._worker.api
+
+    def _admin_port(self) -> int | None:
+        settings = (self.settings or current()) if self._worker is None else self._worker.settings
+        return int(settings.admin_bind.rpartition(":")[2]) if settings.admin_bind else None
 
     async def _communicate(self, websocket: WebSocket) -> None:
         if self._worker is not None:

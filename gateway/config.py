@@ -150,6 +150,16 @@ def _prefix(name: str, raw: object) -> str:
     return text
 
 
+def _address(name: str, raw: object) -> str:
+    """``host:port``, an IPv6 host in brackets."""
+    text = _text(name, raw)
+    if text:
+        host, _, port = text.rpartition(":")
+        if not host or not (port.isascii() and port.isdecimal() and int(port[:6]) <= 65535):
+            raise ConfigError(f"{_given(name, raw)} is not HOST:PORT{_hint(raw)}")
+    return text
+
+
 def _setting(default: Any, parser: Parser, allowed: str, meaning: str) -> Any:
     return field(
         default=default, metadata={"parser": parser, "allowed": allowed, "meaning": meaning}
@@ -257,6 +267,22 @@ class Settings:
     )
     allowed_hosts: tuple[str, ...] = _setting(
         (), _list, "host names", "What a Host header may say. Empty: anything."
+    )
+    api_body_bytes: int = _integer(
+        131_072,
+        1,
+        1_000_000,
+        "bytes",
+        "The longest body of a call to the connection API. Past it: 413.",
+    )
+    api_requests_per_second: int | None = _limit(
+        1, 100_000, "requests/s", "Calls to the connection API of one worker. Past it: 429."
+    )
+    admin_bind: str = _setting(
+        "",
+        _address,
+        "HOST:PORT",
+        "A port of its own for the connection API and /metrics.",
     )
     trusted_proxies: tuple[str, ...] = _setting(
         (),

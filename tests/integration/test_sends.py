@@ -11,6 +11,8 @@ import pytest
 import gateway
 from gateway import Gateway, Message, NotRunning, Receipt
 from gateway.config import Secret, Settings
+from gateway.redis_support.address import parse
+from gateway.redis_support.client import bury
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import buffered, stop_reading
@@ -150,6 +152,33 @@ async def test_the_same_key_writes_the_same_text_once(settings: MakeSettings, as
         assert await client.texts(3) == ["once", "other", "once"]
 
 
+async def test_when_the_owner_is_buried_while_it_owes_an_answer_the_connection_is_gone(
+    settings: MakeSettings,
+) -> None:
+    own = settings()
+    async with Proxy(redis_port(own)) as proxy:
+        behind = replace(own, redis_url=Secret(proxy.url))
+        async with (
+            in_process(own) as asker,
+            in_process(behind) as owner,
+            raw_websocket(owner.port),
+        ):
+            await eventually(lambda: len(asker.worker.members.known) == 2, "acquaintance")
+            proxy.freeze()
+            sent = asyncio.create_task(asker.gateway.send(only_connection(owner), "pushed"))
+            await eventually(lambda: asker.worker.asker.unanswered, "the question")
+            await asyncio.to_thread(
+                bury,
+                parse(own.redis_url.reveal()),
+                own.redis_prefix,
+                owner.worker.me,
+                deadline_s=1.0,
+            )
+
+            assert await sent is Receipt.GONE
+            proxy.thaw()
+
+
 async def test_a_receipt_that_is_lost_on_the_way_and_the_same_send_again_write_once(
     settings: MakeSettings,
 ) -> None:
@@ -222,6 +251,17 @@ async def test_a_process_that_is_no_worker_sends(settings: MakeSettings) -> None
         assert await outside.disconnect(connection) is Receipt.WRITTEN
         assert (await client.rest())[-1].closing == (3503, "disconnected")
         assert await outside.send(connection, "late") is Receipt.GONE
+        await eventually(lambda: served.worker.links.settled, "no link to a process that has none")
+
+
+async def test_to_a_process_that_is_no_worker_a_dead_owner_is_gone(settings: MakeSettings) -> None:
+    own = settings()
+    connection = new_connection_id(new_worker_id())
+    async with (
+        in_process(own),
+        gateway.client(own.redis_url.reveal(), prefix=own.redis_prefix, lease_s=0.001) as outside,
+    ):
+        assert await outside.send(connection, "pushed") is Receipt.GONE
 
 
 async def test_a_blocking_process_sends(settings: MakeSettings) -> None:

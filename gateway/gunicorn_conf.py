@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 _settings = current()
 configure(_settings.log_level, _settings.log_errors)
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = [f"{_settings.host}:{_settings.port}"]
+if _settings.admin_bind:
+    bind.append(_settings.admin_bind)
 workers = _settings.workers
 worker_class = "gateway.server.GatewayWorker"
 logger_class = supervisor.Logger
@@ -37,12 +39,17 @@ control_socket_disable = True
 
 def on_starting(server: Arbiter) -> None:
     if server.cfg.workers > 1 and not _settings.redis_url:
-        print(  # noqa: T201
+        _refuse(
             f"{server.cfg.workers} workers need a broker in common: set GATEWAY_REDIS_URL, "
-            "or use `gateway serve`, which brings one",
-            file=sys.stderr,
+            "or use `gateway serve`, which brings one"
         )
-        sys.exit(2)
+    if _settings.admin_bind.endswith(f":{_settings.port}"):
+        _refuse(f"GATEWAY_ADMIN_BIND={_settings.admin_bind} needs another port than GATEWAY_PORT")
+
+
+def _refuse(why: str) -> None:
+    print(why, file=sys.stderr)  # noqa: T201
+    sys.exit(2)
 
 
 def child_exit(server: Arbiter, worker: GatewayWorker) -> None:  # noqa: ARG001

@@ -24,7 +24,11 @@ def serve(settings: Settings) -> None:
         ConfigError: Something is wrong, and nothing runs.
     """
     with ExitStack() as stack:
-        listener = listen(settings.host, settings.port)
+        listeners = [listen(settings.host, settings.port)]
+        if settings.admin_bind:
+            listeners.append(_listen_for_backends(settings.admin_bind, besides=listeners[0]))
+            host, number = settings.admin_bind.rpartition(":")[0], listeners[1].getsockname()[1]
+            settings = replace(settings, admin_bind=f"{host}:{number}")  # it may have been port 0
         folder = make_run_folder()
         stack.enter_context(_in_this_process_only(lambda: remove_run_folder(folder)))
         # Only now: prometheus_client looks at the run folder when it is imported.
@@ -48,12 +52,12 @@ def serve(settings: Settings) -> None:
             choose(settings)
         else:
             supervisor.check_redis(settings)
-        port = listener.getsockname()[1]
+        port = listeners[0].getsockname()[1]
         url = settings.redis_url.reveal()
         run_file = write_run_file(RunFile(os.getpid(), port, url, settings.redis_prefix))
         stack.enter_context(_in_this_process_only(lambda: run_file.unlink(missing_ok=True)))
         announce(settings, port, embedded=embedded)
-        supervisor.ServeApplication(settings, listener, folder, in_worker=in_worker).run()
+        supervisor.ServeApplication(settings, listeners, folder, in_worker=in_worker).run()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -79,6 +83,8 @@ def announce(settings: Settings, port: int, *, embedded: bool) -> None:
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
     broker = "an embedded broker" if embedded else "the broker of GATEWAY_REDIS_URL"
     lines = [f"Gateway at http://{shown}:{port} ({workers}, {broker}). Stop it with Ctrl-C."]
+    if settings.admin_bind:
+        lines.append(f"  backends   http://{settings.admin_bind}")
     if sys.stdout.isatty() and settings.role != "handler":
         lines += [
             f"  open       http://{shown}:{port}",
@@ -86,6 +92,18 @@ def announce(settings: Settings, port: int, *, embedded: bool) -> None:
             "  workers    gateway workers",
         ]
     print("\n".join(lines), flush=True)  # noqa: T201
+
+
+def _listen_for_backends(address: str, *, besides: socket.socket) -> socket.socket:
+    """Bind the port that ``GATEWAY_ADMIN_BIND`` names.
+
+    Raises:
+        ConfigError: It is taken, or not ours to take.
+    """
+    host, _, port = address.rpartition(":")
+    if int(port) == besides.getsockname()[1]:  # by their ports the application tells them apart
+        raise ConfigError(f"GATEWAY_ADMIN_BIND={address} needs another port than GATEWAY_PORT")
+    return listen(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError
 from gateway.handlers.table import Admit, Connection, Message, decision
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.receipt import Receipt
 
 _serial = itertools.count()
 
@@ -32,6 +34,61 @@ def connection(
     name = ConnectionId(f"testtesttesttest.{next(_serial):022d}")
     lowered = {key.lower(): value for key, value in (headers or {}).items()}
     return Connection(name, user, lowered, query, address, subprotocols)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an application has sent out of turn."""
+
+    connection: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """What an application has closed."""
+
+    connection: str
+    code: int
+    reason: str
+
+
+class Outbox:
+    """Takes what an application sends and closes, and gives each the same receipt.
+
+    Attributes:
+        receipt: The next receipts. Change it at any time.
+        taken: ``Sent`` and ``Disconnected``, in the order in which they came.
+    """
+
+    def __init__(self, receipt: Receipt = Receipt.WRITTEN) -> None:
+        self.receipt = receipt
+        self.taken: list[Sent | Disconnected] = []
+
+    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:  # noqa: ARG002
+        self.taken.append(Sent(connection, text))
+        return self.receipt
+
+    async def disconnect(self, connection: str, code: int, reason: str) -> Receipt:
+        self.taken.append(Disconnected(connection, code, reason))
+        return self.receipt
+
+
+@contextmanager
+def outbox(gateway: Gateway, receipt: Receipt = Receipt.WRITTEN) -> Iterator[Outbox]:
+    """Let ``gateway.send`` and ``gateway.disconnect`` work without a worker, and look on.
+
+    Example::
+
+        with outbox(gateway) as sent:
+            await client.send("notify my other window")
+        assert sent.taken == [Sent(other_window, "hello")]
+    """
+    before, gateway._sender = gateway._sender, Outbox(receipt)  # noqa: SLF001
+    try:
+        yield gateway._sender  # noqa: SLF001
+    finally:
+        gateway._sender = before  # noqa: SLF001
 
 
 class Client:

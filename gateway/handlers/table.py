@@ -15,6 +15,8 @@ OnDisconnect = Callable[["Connection"], Awaitable[None]]
 
 LATEST_UNIX_S: Final = datetime.max.replace(tzinfo=UTC).timestamp()
 
+MAX_USER_BYTES: Final = 256  # it is stored beside each of its connections
+
 _Handler = TypeVar("_Handler", bound=Callable[..., Awaitable[Any]])
 
 
@@ -59,6 +61,10 @@ class Message:
     attempt: int = 1
 
 
+class UserTooLong(ValueError):
+    """A class of its own, since the log shows an exception's class and not its message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admit:
     """What ``on_connect`` returns to let a client in for a time.
@@ -67,12 +73,14 @@ class Admit:
     by the clock of the host that holds the socket. The client may come back, and is asked again.
 
     Attributes:
-        user: Who it is; None if nobody knows.
+        user: Who it is, in at most 256 UTF-8 bytes; None if nobody knows.
         expires_at: Unix seconds, or a ``datetime`` with its time zone. None is never.
 
     Raises:
         TypeError: The user is not a text, or the time is neither number nor datetime.
         ValueError: The time has no time zone, is no number, or is after the year 9999.
+        UserTooLong: The user has more than 256 UTF-8 bytes.
+        UnicodeEncodeError: The user has half of a surrogate pair in it.
     """
 
     user: str | None = None
@@ -82,6 +90,8 @@ class Admit:
         user: object = self.user
         if user is not None and not isinstance(user, str):
             raise TypeError(f"user is {type(user).__name__}, not str or None")
+        if user is not None and (size := len(user.encode())) > MAX_USER_BYTES:
+            raise UserTooLong(f"user has {size} UTF-8 bytes, over the limit of {MAX_USER_BYTES}")
         _ = self.expires_unix_s  # whoever makes a wrong one is told at once
 
     @property
@@ -115,6 +125,7 @@ def decision(returned: object) -> Admit:
 
     Raises:
         TypeError: It may not return that.
+        ValueError: The user is too long, or no Unicode (``Admit``).
     """
     if isinstance(returned, Admit):
         return returned

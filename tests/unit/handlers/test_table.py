@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from gateway import Admit
-from gateway.handlers.table import decision
+from gateway.handlers.table import MAX_USER_BYTES, UserTooLong, decision
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -54,6 +55,15 @@ def test_a_user_of_another_type_is_refused_with_the_right_ones() -> None:
     wrong: Any = 7
     with pytest.raises(TypeError, match="user is int, not str or None"):
         Admit(wrong)
+
+
+@pytest.mark.parametrize("say", [Admit, decision])
+def test_a_user_may_have_256_bytes_and_no_more(say: Callable[[str], Admit]) -> None:
+    longest = "é" * (MAX_USER_BYTES // 2)
+
+    assert say(longest).user == longest
+    with pytest.raises(UserTooLong, match=r"257 UTF-8 bytes, over the limit of 256"):
+        say(longest + "x")
 
 
 @pytest.mark.parametrize("returned", [None, "ann", Admit("ann", 5.0)])

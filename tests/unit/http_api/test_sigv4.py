@@ -131,6 +131,10 @@ def test_white_space_and_the_case_of_names_may_change_on_the_way() -> None:
     assert verify(changed, SECRETS, now_unix_s=signed_at(request)) == KEY_ID
 
 
+def test_the_method_may_be_in_any_case() -> None:
+    assert verified(replace(signed("POST"), method="post")) == KEY_ID
+
+
 def test_headers_that_are_not_signed_may_be_added_on_the_way() -> None:
     request = signed()
     headers = [*request.headers, (b"x-forwarded-for", b"192.0.2.1"), (b"user-agent", b"\xff")]

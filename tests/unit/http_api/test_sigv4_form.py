@@ -172,3 +172,10 @@ def test_nothing_but_a_refusal_is_raised_of_a_request_that_is_well_formed(
 
     with pytest.raises(SignatureWrong):
         verify(changed, SECRETS, now_unix_s=signed_at(request))
+
+
+def test_a_method_that_cannot_be_encoded_raises_nothing_else() -> None:
+    request = signed()
+
+    with pytest.raises(SignatureWrong):
+        verify(replace(request, method="\ud800"), SECRETS, now_unix_s=signed_at(request))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from starlette.applications import Starlette
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from gateway import metrics
+from gateway import __version__, metrics
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
@@ -58,6 +58,14 @@ _PAGE_TYPES: Final = {
 }
 
 
+class Sender(Protocol):
+    """What sends to any connection."""
+
+    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt: ...
+
+    async def disconnect(self, connection: str, code: int, reason: str) -> Receipt: ...
+
+
 class Gateway:
     """An application's handlers, and the gateway that runs them.
 
@@ -73,6 +81,7 @@ class Gateway:
         self.handlers = Handlers()
         self.settings = settings
         self._worker: Worker | None = None
+        self._sender: Sender | None = None  # the worker's, or that of a test
         self._told_not_running = False
 
     @property
@@ -85,6 +94,12 @@ class Gateway:
         if self._worker is None:
             raise NotRunning
         return self._worker
+
+    @property
+    def _running_sender(self) -> Sender:
+        if self._sender is None:
+            raise NotRunning
+        return self._sender
 
     def on_message(self, handler: OnMessage) -> OnMessage:
         """Call ``handler`` with every message; what it returns is sent back, None sends nothing.
@@ -128,7 +143,7 @@ class Gateway:
             EnvelopeTooLarge: The text is over the bound.
             UnicodeEncodeError: The text has a lone surrogate.
         """
-        return await self.worker.asker.send(connection, text, key=key)
+        return await self._running_sender.send(connection, text, key=key)
 
     async def disconnect(
         self,
@@ -152,7 +167,7 @@ class Gateway:
             ValueError: The code or the reason cannot be sent.
         """
         check_close(code, reason)
-        return await self.worker.asker.disconnect(connection, code, reason)
+        return await self._running_sender.disconnect(connection, code, reason)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
@@ -171,6 +186,7 @@ class Gateway:
         )
         async with worker.running():
             self._worker = worker
+            self._sender = worker.asker
             running.append(worker)
             try:
                 yield
@@ -181,7 +197,7 @@ class Gateway:
                     await worker.drain()
                 finally:
                     running.remove(worker)
-                    self._worker = None
+                    self._worker = self._sender = None
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""
@@ -195,7 +211,7 @@ class Gateway:
                 for name in _PAGE_TYPES
             ),
         ]
-        for_backends = [Route("/metrics", _metrics), *api_routes(self._api)]
+        for_backends = [Route("/metrics", _metrics), *api_routes(self._api, version=__version__)]
         return [
             Route("/livez", _livez),
             Route("/readyz", self._readyz),

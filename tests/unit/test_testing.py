@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gateway import Admit, Connection, Gateway, Message, Refused
+from gateway import Admit, Connection, Gateway, Message, NotRunning, Receipt, Refused
 from gateway.protocol.ids import owner_of
-from gateway.testing import Client, NoHandler, connection
+from gateway.testing import Client, Disconnected, NoHandler, Sent, connection, outbox
 
 
 def echoing() -> Gateway:
@@ -186,3 +186,47 @@ def test_a_connection_is_seen_as_handlers_see_it() -> None:
 
 def test_a_connection_of_a_named_user_can_be_made() -> None:
     assert connection(user="ada").user == "ada"
+
+
+# What is sent out of turn
+
+
+def notifying() -> Gateway:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def notify(message: Message) -> str:
+        receipt = await gateway.send("other", message.text)
+        await gateway.disconnect("other", 4100, "moved")
+        return str(receipt)
+
+    return gateway
+
+
+@pytest.mark.parametrize("receipt", [Receipt.WRITTEN, Receipt.GONE])
+async def test_what_is_sent_out_of_turn_is_kept_and_gets_the_receipt_of_the_test(
+    receipt: Receipt,
+) -> None:
+    gateway = notifying()
+
+    with outbox(gateway, receipt) as sent:
+        answer = await Client(gateway).send("hello")
+
+    assert answer == receipt
+    assert sent.taken == [Sent("other", "hello"), Disconnected("other", 4100, "moved")]
+
+
+async def test_a_close_that_cannot_be_sent_is_refused_in_tests_too() -> None:
+    gateway = Gateway()
+
+    with outbox(gateway), pytest.raises(ValueError, match="1006"):
+        await gateway.disconnect("other", 1006, "lost")
+
+
+async def test_without_an_outbox_the_gateway_does_not_run() -> None:
+    gateway = notifying()
+    with outbox(gateway):
+        pass
+
+    with pytest.raises(NotRunning):
+        await Client(gateway).send("hello")

@@ -279,10 +279,7 @@ class Settings:
         1, 100_000, "requests/s", "Calls to the connection API of one worker. Past it: 429."
     )
     admin_bind: str = _setting(
-        "",
-        _address,
-        "HOST:PORT",
-        "A port of its own for the connection API and /metrics.",
+        "", _address, "HOST:PORT", "A port of its own for the connection API and /metrics."
     )
     trusted_proxies: tuple[str, ...] = _setting(
         (),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -22,6 +23,21 @@ from gateway.http_api.raw import RawRequest
 from gateway.protocol.rate import Rate
 
 BODY_S: Final = 10.0
+
+
+class _Rest(Convertor[str]):
+    """Whatever is left of a path. Starlette's own ``path`` ends at a line break."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("gateway_rest", _Rest())
 
 Operation = Callable[[Calls, Call], Awaitable[Response]]
 
@@ -47,34 +63,33 @@ class Api:
     clock: Callable[[], float]
 
 
-def api_routes(api: Callable[[], Api | None]) -> list[BaseRoute]:
+def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute]:
     """The routes. ``api`` gives None while the gateway does not run in this process."""
+
+    async def openapi(request: Request) -> Response:
+        # Below a prefix (an application mounts the gateway) the paths begin there.
+        return answer(document(request.scope.get("root_path") or "/", version))
 
     def path(template: str, **operations: tuple[Operation, tuple[str, ...]]) -> BaseRoute:
         return Route(template, _Path(api, operations))
 
     return [
-        Route("/@openapi.json", _openapi, methods=["GET"]),
+        Route("/@openapi.json", openapi, methods=["GET"]),
         path("/@connections", GET=(Calls.connections, ("cursor", "limit", "worker", "user"))),
-        # A path, so that whatever stands there is answered: what is no id names nobody (410).
+        # Whatever stands there is answered: what is no connection's id names none (410).
         path(
-            "/@connections/{target:path}",
+            "/@connections/{target:gateway_rest}",
             POST=(Calls.send, ()),
             GET=(Calls.inquire, ()),
             DELETE=(Calls.disconnect, ("code", "reason")),
         ),
         path("/@workers", GET=(Calls.workers, ())),
         path(
-            "/@users/{target:path}",
+            "/@users/{target:gateway_rest}",
             POST=(Calls.send_to_user, ()),
             GET=(Calls.connections_of_user, ()),
         ),
     ]
-
-
-async def _openapi(request: Request) -> Response:
-    # Below a prefix (an application mounts the gateway) the paths begin there.
-    return answer(document(request.scope.get("root_path") or "/"))
 
 
 class _Path:

@@ -109,6 +109,7 @@ def workers(
 @app.command()
 def connections(
     worker: Annotated[str | None, typer.Option(help="Only those of this worker.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
     config: ConfigFile = None,
@@ -116,7 +117,8 @@ def connections(
     """List the connections of the registry."""
     from gateway import listing  # noqa: PLC0415
 
-    rows = asyncio.run(listing.connections(*_registry(redis_url, config), worker=worker))
+    found = listing.connections(*_registry(redis_url, config), worker=worker, user=user)
+    rows = asyncio.run(found)
     _print_rows(rows, as_json=as_json)
 
 

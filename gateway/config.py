@@ -122,11 +122,9 @@ def _secret(name: str, raw: object) -> Secret:
 
 
 def _secret_list(check: Callable[[str, str], object]) -> Parser:
-    """A list as one text with commas, that is as secret as its parts."""
-
     def parse(name: str, raw: object) -> Secret:
         if isinstance(raw, list) and all(isinstance(part, str) for part in raw):
-            raw = ",".join(raw)
+            raw = ",".join(raw)  # as in a variable, and as secret as its parts
         if not isinstance(raw, str):
             raise ConfigError(f"{name}=*** is not a list of texts")
         check(name, raw)

@@ -15,6 +15,8 @@ _run_folder = make_run_folder()
 
 from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.config import current  # noqa: E402
+from gateway.credential_lists import api_keys_of_file  # noqa: E402
+from gateway.errors import ConfigError  # noqa: E402
 from gateway.log import configure  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
 
@@ -45,6 +47,11 @@ def on_starting(server: Arbiter) -> None:
         )
     if _settings.admin_bind.endswith(f":{_settings.port}"):
         _refuse(f"GATEWAY_ADMIN_BIND={_settings.admin_bind} needs another port than GATEWAY_PORT")
+    try:
+        if _settings.api_keys_file:
+            api_keys_of_file("GATEWAY_API_KEYS_FILE", _settings.api_keys_file)
+    except ConfigError as error:
+        _refuse(str(error))
 
 
 def _refuse(why: str) -> None:

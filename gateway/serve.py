@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.config import Secret, Settings, choose
+from gateway.credential_lists import api_keys_of_file
 from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, make_run_folder, remove_run_folder, write_run_file
 
@@ -23,6 +24,8 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigError: Something is wrong, and nothing runs.
     """
+    if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
+        api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)
     with ExitStack() as stack:
         listeners = [listen(settings.host, settings.port)]
         if settings.admin_bind:

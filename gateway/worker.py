@@ -276,6 +276,7 @@ class Worker:
             self._health.report(ready=False)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await self.asker.aclose()
             self._fold()
             await self._registry.aclose()
             log.info("worker stopped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -124,7 +125,8 @@ async def test_a_connection_ends_with_the_token_of_its_query(tokens: Served) -> 
     async with connected(f"{tokens.ws_url}?token={token}") as client:
         await client.send("hello")
         assert await client.recv() == "ann says hello"
-        await client.wait_closed()
+        async with asyncio.timeout(10):
+            await client.wait_closed()
 
     assert (client.close_code, client.close_reason) == EXPIRED
     assert 1.0 <= time.time() - issued_at <= 4.5

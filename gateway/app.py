@@ -111,8 +111,9 @@ class Gateway:
         return self.handlers.set("on_message", handler)
 
     def on_connect(self, handler: OnConnect) -> OnConnect:
-        """Call ``handler`` before a socket is accepted. It may return who the user is.
+        """Call ``handler`` before a socket is accepted.
 
+        It may return who the user is, or an ``Admit``, which says until when besides.
         ``raise Refused(code, reason)`` accepts the socket and closes it with this code, since a
         browser shows a page no HTTP status. Any other error answers the handshake with 500.
         """

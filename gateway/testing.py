@@ -29,11 +29,12 @@ def connection(
     query: str = "",
     address: str = "192.0.2.1",
     subprotocols: tuple[str, ...] = (),
+    expires_at: float | None = None,
 ) -> Connection:
     """A connection as handlers see it, with an id of the right form."""
     name = ConnectionId(f"testtesttesttest.{next(_serial):022d}")
     lowered = {key.lower(): value for key, value in (headers or {}).items()}
-    return Connection(name, user, lowered, query, address, subprotocols)
+    return Connection(name, user, lowered, query, address, subprotocols, expires_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,10 @@ const CLOSE_CODES = {
   1012: "the server restarts",
   1013: "the server is busy",
   3001: "its worker is leaving",
+  3005: "its time was over",
   3008: "this page read too slowly",
   3013: "too many lines a second",
+  3503: "somebody has closed it",
 };
 
 /** The address of the WebSocket endpoint beside the page: under the same prefix, wss on https. */

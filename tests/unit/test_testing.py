@@ -184,8 +184,10 @@ def test_a_connection_is_seen_as_handlers_see_it() -> None:
     assert seen.subprotocols == ("one",)
 
 
-def test_a_connection_of_a_named_user_can_be_made() -> None:
-    assert connection(user="ada").user == "ada"
+def test_a_connection_of_a_named_user_and_with_an_end_can_be_made() -> None:
+    made = connection(user="ada", expires_at=5.0)
+
+    assert (made.user, made.expires_at) == ("ada", 5.0)
 
 
 # What is sent out of turn

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from gateway import Connection, Gateway
 from gateway.config import Secret, Settings
+from gateway.http_api import routes
+from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
-from tests.support.inprocess import InProcess, cluster
+from tests.integration.test_slow_readers import stop_reading
+from tests.support.ids import new_connection_id, new_worker_id
+from tests.support.inprocess import InProcess, cluster, in_process
 from tests.support.rawclient import raw_websocket
+from tests.support.waiting import eventually
 
 KEY = "the-key"
 SHOWN = {"authorization": f"Bearer {KEY}"}
-COUNTS = {"written": 0, "gone": 0, "slow": 0, "unreachable": 0}
 
 
 def open_to_backends(make: MakeSettings, **changes: Any) -> Settings:
@@ -71,3 +82,420 @@ async def test_a_body_that_is_posted_is_one_text_frame(
         assert (answer.status_code, answer.json()) == (200, {"receipt": "written"})
         assert answer.headers["content-type"] == "application/json"
         assert await client.texts(1) == ["grüße\n"]
+
+
+async def test_an_empty_body_is_an_empty_frame(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with (
+        in_process(open_to_backends(settings)) as served,
+        raw_websocket(served.port) as client,
+    ):
+        assert (await http.post(served.url + path_of(served))).status_code == 200
+        assert await client.texts(1) == [""]
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+async def test_the_owner_tells_of_a_connection(
+    settings: MakeSettings, http: httpx.AsyncClient, asked: int
+) -> None:
+    gateways = [welcoming("ali"), welcoming("ali")]
+    async with (
+        cluster(open_to_backends(settings), 2, gateways) as workers,
+        raw_websocket(workers[0].port, **{"User-Agent": "a phone"}),
+    ):
+        answer = await http.get(workers[asked].url + path_of(workers[0]))
+
+    told = answer.json()
+    assert answer.status_code == 200
+    assert set(told) == {"connectedAt", "lastActiveAt", "identity", "user"}
+    assert told["user"] == "ali"
+    assert told["identity"] == {"sourceIp": "127.0.0.1", "userAgent": "a phone"}
+    times = [datetime.fromisoformat(told[name]) for name in ("connectedAt", "lastActiveAt")]
+    now = datetime.now(UTC)
+    assert now - timedelta(minutes=1) < times[0] <= times[1] <= now + timedelta(seconds=1)
+
+
+async def test_no_user_is_told_of_where_there_is_none(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(open_to_backends(settings)) as served, raw_websocket(served.port):
+        assert "user" not in (await http.get(served.url + path_of(served))).json()
+
+
+@pytest.mark.parametrize(
+    ("query", "closed"),
+    [
+        ("", (3503, "disconnected")),
+        ("?code=4000", (4000, "disconnected")),
+        ("?reason=bye", (3503, "bye")),
+        ("?code=1000&reason=see+you%21", (1000, "see you!")),
+        ("?code=4999&reason=" + "x" * 123, (4999, "x" * 123)),
+    ],
+)
+async def test_a_connection_is_closed_as_the_query_says(
+    settings: MakeSettings, http: httpx.AsyncClient, query: str, closed: tuple[int, str]
+) -> None:
+    async with (
+        cluster(open_to_backends(settings), 2) as workers,
+        connect(workers[0].ws_url, proxy=None) as client,
+    ):
+        answer = await http.delete(workers[1].url + path_of(workers[0]) + query)
+
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert await client.recv() == "Bye!!!"
+        with pytest.raises(ConnectionClosed) as ended:
+            await client.recv()
+        assert ended.value.rcvd is not None
+        assert (ended.value.rcvd.code, ended.value.rcvd.reason) == closed
+
+
+async def test_a_close_that_cannot_be_sent_is_refused(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    queries = [
+        *("code=1001", "code=2999", "code=5000", "code=x", "code=", "code=4000&code=4001"),
+        *("reason=", "reason=" + "é" * 62, "reson=bye"),
+    ]
+    async with in_process(open_to_backends(settings)) as served, raw_websocket(served.port):
+        for query in queries:
+            answer = await http.delete(f"{served.url}{path_of(served)}?{query}")
+
+            assert error(answer) == (400, "BadRequestException"), query
+        assert len(served.worker.hub) == 1
+
+
+# Receipts
+
+
+NO_IDS = ["", "x", "a/b", "%2e%2e", "a" * 16, "a" * 16 + "." + "%C3%A9" * 22, "%0A", "%ff", "*"]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+async def test_what_is_no_id_is_gone(
+    settings: MakeSettings, http: httpx.AsyncClient, method: str
+) -> None:
+    async with in_process(open_to_backends(settings)) as served:
+        for connection in NO_IDS:
+            answer = await http.request(method, f"{served.url}/@connections/{connection}")
+
+            assert error(answer) == (410, "GoneException"), connection
+            assert answer.json()["receipt"] == "gone"
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+@pytest.mark.parametrize("asked", [0, 1])
+async def test_what_is_closed_is_gone(
+    settings: MakeSettings, http: httpx.AsyncClient, method: str, asked: int
+) -> None:
+    async with cluster(open_to_backends(settings), 2) as workers:
+        async with raw_websocket(workers[0].port):
+            path = path_of(workers[0])
+        await eventually(lambda: not len(workers[0].worker.hub), "the end")
+
+        answer = await http.request(method, workers[asked].url + path)
+
+    assert error(answer) == (410, "GoneException")
+
+
+async def test_a_socket_that_is_full_is_slow(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    own = open_to_backends(settings, outbox_bytes=100_000)
+    async with (
+        cluster(own, 2, [talkative(), talkative()]) as workers,
+        raw_websocket(workers[0].port) as client,
+    ):
+        await stop_reading(workers[0], client)
+
+        answer = await http.post(workers[1].url + path_of(workers[0]), content=b"x" * 100_000)
+
+    assert error(answer) == (429, "LimitExceededException")
+    assert answer.json()["receipt"] == "slow"
+    assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
+async def test_a_worker_that_nobody_knows_is_unreachable_until_its_absence_is_old(
+    settings: MakeSettings, http: httpx.AsyncClient, method: str
+) -> None:
+    async with in_process(open_to_backends(settings, lease_seconds=300)) as served:
+        nobody = new_connection_id(new_worker_id())
+
+        answer = await http.request(method, f"{served.url}/@connections/{nobody}")
+
+    assert error(answer) == (503, "ServiceUnavailableException")
+    assert answer.json()["receipt"] == "unreachable"
+    assert answer.headers["retry-after"] == "1"
+
+
+# Keys of idempotency
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "amz-sdk-invocation-id"])
+@pytest.mark.parametrize("length", [1, 255])
+async def test_the_same_key_writes_the_same_text_once(
+    settings: MakeSettings, http: httpx.AsyncClient, name: str, length: int
+) -> None:
+    key = {name: "k" * length}
+    async with (
+        cluster(open_to_backends(settings), 2) as workers,
+        raw_websocket(workers[0].port) as client,
+    ):
+        path = path_of(workers[0])
+        first = await http.post(workers[0].url + path, content="once", headers=key)
+        again = await http.post(workers[1].url + path, content="once", headers=key)
+        other = await http.post(workers[1].url + path, content="once")
+
+        assert [a.status_code for a in (first, again, other)] == [200, 200, 200]
+        await http.post(workers[0].url + path, content="last")
+        assert await client.texts(3) == ["once", "once", "last"]
+
+
+async def test_a_key_of_ones_own_comes_before_that_of_an_sdk(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with (
+        in_process(open_to_backends(settings)) as served,
+        raw_websocket(served.port) as client,
+    ):
+        for attempt in ("1", "2"):
+            headers = {"idempotency-key": "k", "amz-sdk-invocation-id": attempt}
+            await http.post(served.url + path_of(served), content="once", headers=headers)
+        await http.post(served.url + path_of(served), content="last")
+
+        assert await client.texts(2) == ["once", "last"]
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "amz-sdk-invocation-id"])
+@pytest.mark.parametrize("key", ["", "k" * 256])
+async def test_a_key_that_is_too_long_or_empty_is_refused(
+    settings: MakeSettings, http: httpx.AsyncClient, name: str, key: str
+) -> None:
+    async with in_process(open_to_backends(settings)) as served, raw_websocket(served.port):
+        answer = await http.post(served.url + path_of(served), headers={name: key})
+
+    assert error(answer) == (400, "BadRequestException")
+    assert name.lower() in answer.json()["message"]
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"ab\xc3", b"\xed\xa0\x80"])
+async def test_a_body_that_is_not_utf8_is_refused(
+    settings: MakeSettings, http: httpx.AsyncClient, body: bytes
+) -> None:
+    async with in_process(open_to_backends(settings)) as served, raw_websocket(served.port):
+        answer = await http.post(served.url + path_of(served), content=body)
+
+    assert error(answer) == (400, "BadRequestException")
+    assert "UTF-8" in answer.json()["message"]
+
+
+async def in_pieces(body: bytes, size: int) -> AsyncIterator[bytes]:
+    for begin in range(0, len(body), size):
+        yield body[begin : begin + size]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_may_be_as_long_as_the_limit_and_no_longer(
+    settings: MakeSettings, http: httpx.AsyncClient, chunked: bool
+) -> None:
+    limit = 131_072  # the default, and that of AWS
+    async with (
+        in_process(open_to_backends(settings)) as served,
+        raw_websocket(served.port) as client,
+    ):
+        url = served.url + path_of(served)
+        bodies = [b"x" * limit, b"x" * (limit + 1)]
+        fits, over = [
+            await http.post(url, content=in_pieces(body, 50_000) if chunked else body)
+            for body in bodies
+        ]
+
+        assert fits.status_code == 200
+        assert error(over) == (413, "PayloadTooLargeException")
+        assert await client.texts(1) == ["x" * limit]
+
+
+@pytest.mark.parametrize("cut", [1, 3, 50])
+async def test_a_body_may_come_in_one_piece_with_the_end_of_its_head(
+    settings: MakeSettings, cut: int
+) -> None:
+    head = f"POST /@users/x HTTP/1.1\r\nX-API-Key: {KEY}\r\nContent-Length: 131072\r\n\r\n".encode()
+    async with in_process(open_to_backends(settings)) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(head[:-cut])
+        await eventually(
+            lambda: [c._head_bytes for c in served.server_state.connections] == [len(head) - cut],  # type: ignore[union-attr]
+            "the first piece",
+        )
+        writer.write(head[-cut:] + b"x" * 131_072)
+        answer = await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+        await writer.wait_closed()
+
+    assert answer == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_the_limit_of_bodies_is_a_setting(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(open_to_backends(settings, api_body_bytes=3)) as served:
+        path = f"{served.url}/@users/nobody"
+
+        assert (await http.post(path, content=b"abc")).status_code == 200
+        assert (await http.post(path, content=b"abcd")).status_code == 413
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "BODY_S", 0.05)
+    async with in_process(open_to_backends(settings)) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        head = (
+            f"POST /@users/x HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nContent-Length: 9\r\n\r\n"
+        )
+        writer.write(head.encode() + b"begin")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        await writer.wait_closed()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"x-amzn-errortype: RequestTimeoutException" in answer
+
+
+# Who may
+
+
+@pytest.mark.parametrize("shown", [{}, {"x-api-key": "wrong"}, {"authorization": "Bearer wrong"}])
+async def test_without_a_key_of_this_gateway_nothing_is_told(
+    settings: MakeSettings, shown: dict[str, str]
+) -> None:
+    async with (
+        in_process(open_to_backends(settings)) as served,
+        httpx.AsyncClient(headers=shown) as stranger,
+    ):
+        for path in ("/@connections", "/@connections/x", "/@workers", "/@users/x"):
+            answer = await stranger.get(served.url + path)
+
+            assert error(answer) == (401, "ForbiddenException"), path
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert set(answer.json()) == {"message"}
+
+
+async def test_without_a_key_nothing_is_sent(settings: MakeSettings) -> None:
+    async with (
+        in_process(open_to_backends(settings)) as served,
+        raw_websocket(served.port) as client,
+        httpx.AsyncClient() as stranger,
+    ):
+        await stranger.post(served.url + path_of(served), content="stolen")
+        await stranger.delete(served.url + path_of(served))
+        await served.gateway.send(only_connection(served), "first")
+
+        assert await client.texts(1) == ["first"]
+
+
+async def test_a_gateway_without_keys_takes_no_calls(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(settings()) as served:
+        answer = await http.get(served.url + "/@workers")
+
+    assert error(answer) == (403, "ForbiddenException")
+    assert "GATEWAY_API_KEYS" in answer.json()["message"]
+
+
+async def test_a_gateway_that_does_not_run_says_so(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    mounting = Starlette(routes=[Mount("/ws", Gateway(settings()).asgi())])
+    transport = httpx.ASGITransport(mounting)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as inside:
+        answer = await inside.get("/ws/@workers")
+
+    assert error(answer) == (503, "ServiceUnavailableException")
+    assert "lifespan" in answer.json()["message"]
+
+
+# How often
+
+
+async def test_more_calls_a_second_than_allowed_are_refused_and_those_of_strangers_do_not_count(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(open_to_backends(settings, api_requests_per_second=2)) as served:
+        url = served.url + "/@users/x"
+        for _ in range(5):
+            assert (await http.get(url, headers={"authorization": "no"})).status_code == 401
+        answers = [await http.get(url) for _ in range(30)]
+
+    assert [a.status_code for a in answers[:2]] == [200, 200]
+    refused = next(a for a in answers if a.status_code != 200)
+    assert error(refused) == (429, "LimitExceededException")
+    assert refused.headers["retry-after"] == "1"
+    assert "receipt" not in refused.json()
+
+
+async def test_by_default_there_is_no_such_limit(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(open_to_backends(settings)) as served:
+        answers = [await http.get(served.url + "/@users/x") for _ in range(200)]
+
+    assert {a.status_code for a in answers} == {200}
+
+
+# Methods and parameters
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "OPTIONS", "HEAD"])
+async def test_a_method_that_is_not_there_is_refused(
+    settings: MakeSettings, http: httpx.AsyncClient, method: str
+) -> None:
+    async with in_process(open_to_backends(settings)) as served:
+        answer = await http.request(method, served.url + "/@connections/x")
+
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST, GET, DELETE"
+
+
+async def test_a_path_that_is_percent_encoded_is_the_same(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(open_to_backends(settings)) as served, raw_websocket(served.port):
+        path = path_of(served).replace("@", "%40").replace(".", "%2E")
+
+        assert (await http.get(served.url + path)).status_code == 200
+
+
+async def test_every_call_is_counted_by_method_and_status(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    def counted() -> list[float]:
+        name, labels = "gateway_api_requests_total", [("POST", "410"), ("other", "405")]
+        values = [{"method": method, "status": status} for method, status in labels]
+        return [REGISTRY.get_sample_value(name, value) or 0.0 for value in values]
+
+    async with in_process(open_to_backends(settings)) as served:
+        before = counted()
+        for method in ("POST", "PUT", "PATCH"):
+            await http.request(method, served.url + "/@connections/x")
+
+        await eventually(lambda: counted() == [before[0] + 1, before[1] + 2], "the counts")
+
+
+async def test_no_log_shows_what_was_sent(
+    settings: MakeSettings, http: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with in_process(open_to_backends(settings)) as served, raw_websocket(served.port):
+        headers = {"idempotency-key": "hidden-id"}
+        await http.post(served.url + path_of(served), content="hidden-text", headers=headers)
+        await http.post(served.url + path_of(served), content=b"hidden\xff", headers=headers)
+
+    shown = "".join(capsys.readouterr())
+    assert "hidden" not in shown
+    assert KEY not in shown

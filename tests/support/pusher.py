@@ -122,6 +122,16 @@ class Pusher:
                 channel.close()
         return self.receipts
 
+    def _kept_alive(self, port: int) -> _Channel | None:
+        """One that the server has not closed for being idle."""
+        idle = self._idle[port]
+        while idle:
+            channel = idle.pop()
+            if not channel.ended:
+                return channel
+            channel.close()
+        return None
+
     async def _push(self, connection: str) -> None:
         text = f"push {next(self._serial)}"
         push = self.receipts.pushes[text] = Push(connection)
@@ -129,7 +139,7 @@ class Pusher:
         channel: _Channel | None = None
         with suppress(OSError, EOFError, ValueError, TimeoutError):
             async with asyncio.timeout(ANSWER_S):
-                channel = self._idle[port].pop() if self._idle[port] else await _Channel.open(port)
+                channel = self._kept_alive(port) or await _Channel.open(port)
                 status = await channel.post(f"/@connections/{connection}", text)
                 push.receipt = _STATUS.get(status, str(status))
                 self._idle[port].append(channel)
@@ -148,6 +158,10 @@ class _Channel:
     @classmethod
     async def open(cls, port: int) -> _Channel:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.at_eof()
 
     async def post(self, path: str, text: str) -> int:
         """Returns the status. Any failure means that nobody knows."""

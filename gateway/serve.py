@@ -24,7 +24,7 @@ def serve(settings: Settings) -> None:
         ConfigError: Something is wrong, and nothing runs.
     """
     with ExitStack() as stack:
-        listener = listen(settings.host, settings.port)
+        listener = stack.enter_context(listen(settings.host, settings.port))
         folder = make_run_folder()
         stack.enter_context(_in_this_process_only(lambda: remove_run_folder(folder)))
         # Only now: prometheus_client looks at the run folder when it is imported.
@@ -53,7 +53,9 @@ def serve(settings: Settings) -> None:
         run_file = write_run_file(RunFile(os.getpid(), port, url, settings.redis_prefix))
         stack.enter_context(_in_this_process_only(lambda: run_file.unlink(missing_ok=True)))
         announce(settings, port, embedded=embedded)
-        supervisor.ServeApplication(settings, listener, folder, in_worker=in_worker).run()
+        served = supervisor.ServeApplication(settings, listener, folder, in_worker=in_worker)
+        listener.detach()  # from here on it is gunicorn's, which closes it
+        served.run()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,13 +64,17 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: It is taken, or not ours to take.
     """
+    listener = None
     try:
         kind, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(kind[0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(kind[4])
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that DNS cannot have, a..b
+        if listener is not None:
+            listener.close()
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {host}:{port}: {why}") from None
     listener.set_inheritable(True)
     return listener
 

@@ -79,10 +79,18 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def child(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[GatewayWorker]:
     """gunicorn's view of a worker process, which has not been forked."""
     monkeypatch.setattr(config, "_chosen", settings(message_bytes=4321))
-    cfg = Config()
-    worker = GatewayWorker(1, os.getpid(), [], None, 30, cfg, Logger(cfg))
+    worker = unforked()
     yield worker
     worker.tmp.close()
+
+
+def unforked() -> GatewayWorker:
+    cfg = Config()
+    worker = GatewayWorker(1, os.getpid(), [], None, 30, cfg, Logger(cfg))
+    # It has made uvicorn's loggers share a list of handlers with gunicorn's, and pytest adds to it.
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers = []
+    return worker
 
 
 def use(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
@@ -283,7 +291,10 @@ def test_of_a_redis_that_may_evict_leases_there_is_a_warning(tmp_path: Path) -> 
 
 def test_a_cluster_is_refused(tmp_path: Path) -> None:
     with (
-        RedisServer(tmp_path, "--cluster-enabled", "yes") as server,
+        # Left to itself, the cluster's own port is 10,000 above the other, where there may be none.
+        RedisServer(
+            tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())
+        ) as server,
         pytest.raises(ConfigError, match="is a Cluster, which is not supported yet"),
     ):
         check_redis(Settings(redis_url=Secret(server.url)))
@@ -304,7 +315,7 @@ def test_a_worker_serves_within_the_limits_of_the_settings(child: GatewayWorker)
 
 
 def test_every_worker_has_a_name_of_its_own(child: GatewayWorker) -> None:
-    other = GatewayWorker(2, os.getpid(), [], None, 30, child.cfg, child.log)
+    other = unforked()
     other.tmp.close()
 
     assert is_worker_id(child.gateway_worker_id)

@@ -6,6 +6,7 @@ import logging
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ from tests.integration.listing import buried_workers, listed_workers
 from tests.support.inprocess import in_process
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
+from tests.support.serve import ROOT
 
 LOGGERS = (
     None,
@@ -179,13 +181,32 @@ def test_several_workers_with_a_broker_start(
     cfg.on_starting(SimpleNamespace(cfg=cfg))
 
 
-def test_the_run_folder_is_there_from_the_start_and_goes_at_the_end(temporary: Path) -> None:
-    cfg = told(read_conf())
-    folder = run_folder(temporary)
+def test_the_run_folder_is_there_from_the_start(temporary: Path) -> None:
+    told(read_conf())
 
-    cfg.on_exit(None)
+    assert run_folder(temporary).is_dir()
 
-    assert not folder.exists()
+
+@pytest.mark.parametrize("workers", ["2", "none"])
+def test_a_start_that_is_refused_leaves_no_run_folder(tmp_path: Path, workers: str) -> None:
+    started = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            "python:gateway.gunicorn_conf",
+            "gateway.asgi:app",
+        ],
+        env={"TMPDIR": str(tmp_path), "GATEWAY_WORKERS": workers, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert started.returncode != 0
+    assert b"workers" in started.stderr.lower()
+    assert not list(tmp_path.glob("gateway-*"))
 
 
 async def test_a_child_that_died_is_forgotten_and_buried(

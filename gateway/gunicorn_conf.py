@@ -6,12 +6,22 @@ Settings are those of the environment. gunicorn's flags win over what is set her
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from gateway.runfolder import make_run_folder, remove_run_folder, worker_died
 
 _run_folder = make_run_folder()
+_supervisor_pid = os.getpid()
+
+
+@atexit.register  # gunicorn's own hook is not called when a start is refused
+def _remove_run_folder() -> None:
+    if os.getpid() == _supervisor_pid:
+        remove_run_folder(_run_folder)
+
 
 from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.config import current  # noqa: E402
@@ -63,7 +73,3 @@ def child_exit(server: Arbiter, worker: GatewayWorker) -> None:  # noqa: ARG001
     worker_died(_run_folder, worker.pid)
     if _settings.redis_url:
         supervisor.bury_child(parse(_settings.redis_url.reveal()), _settings, worker)
-
-
-def on_exit(server: Arbiter) -> None:  # noqa: ARG001
-    remove_run_folder(_run_folder)

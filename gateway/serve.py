@@ -27,10 +27,11 @@ def serve(settings: Settings) -> None:
     if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
         api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)
     with ExitStack() as stack:
-        listeners = [listen(settings.host, settings.port)]
+        listeners = [stack.enter_context(listen(settings.host, settings.port))]
         if settings.admin_bind:
-            listeners.append(_listen_for_backends(settings.admin_bind, besides=listeners[0]))
-            host, number = settings.admin_bind.rpartition(":")[0], listeners[1].getsockname()[1]
+            backends = _listen_for_backends(settings.admin_bind, besides=listeners[0])
+            listeners.append(stack.enter_context(backends))
+            host, number = settings.admin_bind.rpartition(":")[0], backends.getsockname()[1]
             settings = replace(settings, admin_bind=f"{host}:{number}")  # it may have been port 0
         folder = make_run_folder()
         stack.enter_context(_in_this_process_only(lambda: remove_run_folder(folder)))
@@ -57,10 +58,14 @@ def serve(settings: Settings) -> None:
             supervisor.check_redis(settings)
         port = listeners[0].getsockname()[1]
         url = settings.redis_url.reveal()
-        run_file = write_run_file(RunFile(os.getpid(), port, url, settings.redis_prefix))
+        run = RunFile(os.getpid(), port, url, settings.redis_prefix, settings.lease_seconds)
+        run_file = write_run_file(run)
         stack.enter_context(_in_this_process_only(lambda: run_file.unlink(missing_ok=True)))
         announce(settings, port, embedded=embedded)
-        supervisor.ServeApplication(settings, listeners, folder, in_worker=in_worker).run()
+        served = supervisor.ServeApplication(settings, listeners, folder, in_worker=in_worker)
+        for listener in listeners:
+            listener.detach()  # from here on they are gunicorn's, which closes them
+        served.run()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -69,13 +74,17 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: It is taken, or not ours to take.
     """
+    listener = None
     try:
         kind, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(kind[0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(kind[4])
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that DNS cannot have, a..b
+        if listener is not None:
+            listener.close()
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {host}:{port}: {why}") from None
     listener.set_inheritable(True)
     return listener
 

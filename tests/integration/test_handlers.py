@@ -286,6 +286,7 @@ async def test_messages_of_one_connection_run_one_at_a_time(settings: MakeSettin
     async with in_process(settings(), app.gateway) as served, raw_websocket(served.port) as client:
         client.say("1", "2", "3")
         await eventually(lambda: served.worker.dispatcher.unanswered == 3, "all of them")
+        await eventually(lambda: app.started, "the first one")
         assert app.started == ["1"]
         app.gate.set()
 

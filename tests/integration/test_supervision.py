@@ -66,7 +66,7 @@ async def registry(settings: MakeSettings) -> AsyncIterator[RedisRegistry]:
 def application(settings: MakeSettings, tmp_path: Path) -> Iterator[ServeApplication]:
     """What ``gateway serve`` runs, with a run folder of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield ServeApplication(settings(), listener, tmp_path, in_worker=lambda: None)
+        yield ServeApplication(settings(), [listener], tmp_path, in_worker=lambda: None)
 
 
 @pytest.fixture

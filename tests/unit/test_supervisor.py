@@ -51,7 +51,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def serving(listener: socket.socket, folder: Path, **settings: Any) -> ServeApplication:
-    return ServeApplication(Settings(**settings), listener, folder, in_worker=lambda: None)
+    return ServeApplication(Settings(**settings), [listener], folder, in_worker=lambda: None)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_fork_forgets_what_only_the_supervisor_may_hold(
 ) -> None:
     called: list[str] = []
     application = ServeApplication(
-        Settings(), listener, tmp_path, in_worker=lambda: called.append("in the worker")
+        Settings(), [listener], tmp_path, in_worker=lambda: called.append("in the worker")
     )
 
     application.cfg.post_fork(None, None)

@@ -1,4 +1,4 @@
-"""Handlers beside each other: how many run, in which order, and that none sees another's context."""
+"""Handlers beside each other: how many run, in which order, and in whose context."""
 
 from __future__ import annotations
 

@@ -7,14 +7,13 @@ import os
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway import cli
 from gateway.config import Settings
-from gateway.runfolder import RunFile, running_gateways, write_run_file
+from gateway.runfolder import RunFile, write_run_file
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_http_api import only_connection
@@ -22,7 +21,7 @@ from tests.integration.test_slow_readers import stop_reading
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.inprocess import in_process
 from tests.support.rawclient import raw_websocket
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,7 @@ async def run(settings: Settings, *arguments: str, stdin: bytes = b"") -> Result
         "GATEWAY_LEASE_SECONDS": str(settings.lease_seconds),
     }
     return await asyncio.to_thread(
-        CliRunner().invoke, cli.app, arguments, input=stdin, env=environment
+        lambda: CliRunner().invoke(cli.app, arguments, input=stdin, env=environment)
     )
 
 
@@ -148,14 +147,25 @@ async def test_a_text_that_is_too_long_is_one_line_and_exit_code_2(settings: Mak
     assert "over the limit" in done.stderr
 
 
-async def test_a_running_gateway_is_found_with_its_lease(settings: MakeSettings) -> None:
-    own = settings(lease_seconds=300)
-    url, prefix = own.redis_url.reveal(), own.redis_prefix
-    write_run_file(RunFile(os.getpid(), 8000, url, prefix, own.lease_seconds))
+async def test_a_running_gateway_is_found(settings: MakeSettings) -> None:
+    own = settings()
+    write_run_file(RunFile(os.getpid(), 8000, own.redis_url.reveal(), own.redis_prefix))
     async with in_process(own) as served, raw_websocket(served.port):
-        done = await asyncio.to_thread(
-            CliRunner().invoke, cli.app, ["send", only_connection(served), "found"]
-        )
+        command = ["send", only_connection(served), "found"]
+        done = await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, command))
 
     assert done.stdout == "written\n"
-    assert [found.lease_seconds for found in running_gateways()] == [300]
+
+
+async def test_of_a_running_gateway_the_lease_is_known(settings: MakeSettings) -> None:
+    own = settings(lease_seconds=1)
+    url, prefix = own.redis_url.reveal(), own.redis_prefix
+    write_run_file(RunFile(os.getpid(), 8000, url, prefix, own.lease_seconds))
+    command = ["send", new_connection_id(new_worker_id()), "text"]
+
+    async def gone() -> bool:
+        done = await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, command))
+        return done.stdout == "gone\n"
+
+    async with in_process(own):  # an absence of ten seconds would be believed too late for this
+        await eventually_async(gone, "belief in its absence")

@@ -168,7 +168,7 @@ async def test_a_close_that_cannot_be_sent_is_refused(
 # Receipts
 
 
-NO_IDS = ["", "x", "a/b", "%2e%2e", "a" * 16, "a" * 16 + "." + "%C3%A9" * 22, "%0A", "%ff", "*"]
+NO_IDS = ["", "x", "a/b", "%2e%2e", "a" * 16, "a" * 16 + "." + "%C3%A9" * 22, "x%0Ay", "%ff", "*"]
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
@@ -407,6 +407,17 @@ async def test_a_gateway_without_keys_takes_no_calls(
 
     assert error(answer) == (403, "ForbiddenException")
     assert "GATEWAY_API_KEYS" in answer.json()["message"]
+
+
+async def test_a_gateway_without_keys_reads_no_bodies(settings: MakeSettings) -> None:
+    async with in_process(settings()) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"POST /@users/x HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        answer = await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+        await writer.wait_closed()
+
+    assert answer == b"HTTP/1.1 403 Forbidden\r\n"
 
 
 async def test_a_gateway_that_does_not_run_says_so(

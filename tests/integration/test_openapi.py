@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import hypothesis
@@ -47,9 +48,9 @@ async def test_the_document_needs_no_key_and_is_openapi(settings: MakeSettings) 
     assert answer.status_code == 200
     schema = schemathesis.openapi.from_dict(answer.json())
     schema.validate()
-    assert sorted(o.ok().definition.raw["operationId"] for o in schema.get_all_operations()) == (
-        sorted(OPERATIONS)
-    )
+    paths = answer.json()["paths"].values()
+    named = [operation["operationId"] for path in paths for operation in path.values()]
+    assert sorted(named) == sorted(OPERATIONS)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
@@ -57,7 +58,7 @@ async def test_the_document_needs_no_key_and_is_openapi(settings: MakeSettings) 
 async def test_every_answer_is_one_that_the_document_has(
     settings: MakeSettings, operation: str, mode: GenerationMode
 ) -> None:
-    open_to_backends = settings(api_keys=Secret(KEY), api_body_bytes=1000)
+    open_to_backends = settings(api_keys=Secret(KEY), api_body_bytes=5)
     async with in_process(open_to_backends, of_ali()) as served, raw_websocket(served.port):
         [member] = served.worker.hub
         await asyncio.to_thread(call_often, served, operation, mode, member.id)
@@ -83,7 +84,7 @@ def call_often(served: InProcess, operation: str, mode: GenerationMode, connecti
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(case=strategy, there=hypothesis.strategies.booleans())
-    def call(case: schemathesis.Case, there: bool) -> None:
+    def call(case: schemathesis.Case[Any], there: bool) -> None:
         if there and "connection" in case.path_parameters:
             case.path_parameters["connection"] = connection
         if there and "user" in case.path_parameters:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.errors import GatewayError, NotRunning, Refused
-    from gateway.handlers.table import Connection, Message
+    from gateway.handlers.table import Admit, Connection, Message
     from gateway.outside import client
     from gateway.protocol.receipt import Receipt
 
 __version__ = "0.1.0"
 __all__ = [
+    "Admit",
     "Connection",
     "Gateway",
     "GatewayError",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Admit": "gateway.handlers.table",
     "Connection": "gateway.handlers.table",
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",

@@ -93,6 +93,11 @@ class Asker:
         self._buried: dict[WorkerId, None] = {}
         self._fates: set[asyncio.Task[None]] = set()
 
+    @property
+    def unanswered(self) -> int:
+        """How many questions wait for their answers."""
+        return len(self._open)
+
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
         """Write ``text`` to a connection, wherever it is, as one text frame.
 

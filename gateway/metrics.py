@@ -50,6 +50,9 @@ REFUSED = Counter(
 RECEIVED = Counter("gateway_messages_received_total", "Messages read from sockets.")
 SENT = Counter("gateway_messages_sent_total", "Messages written to sockets.")
 SENDS = Counter("gateway_sends_total", "Sends to a connection asked of this port.", ["receipt"])
+API_REQUESTS = Counter(
+    "gateway_api_requests_total", "Calls to the API of this port.", ["method", "status"]
+)
 DISPATCHES = Counter(
     "gateway_dispatches_total", "Messages handed to a handler.", ["path", "outcome"]
 )
@@ -102,7 +105,7 @@ class Counters:
     """What one worker has counted since the last fold."""
 
     __slots__ = (
-        "closed", "dispatches", "handler_seconds", "link_batches", "link_envelopes",
+        "api_requests", "closed", "dispatches", "handler_seconds", "link_batches", "link_envelopes",
         "link_repeats", "link_resends", "opened", "received", "refused", "resyncs",
         "roundtrip_seconds", "sends", "sent", "unreadable",
     )  # fmt: skip
@@ -120,12 +123,16 @@ class Counters:
         self.closed: Tally[int] = Tally()
         self.refused: Tally[str] = Tally()
         self.sends: Tally[str] = Tally()
+        self.api_requests: Tally[tuple[str, int]] = Tally()
         self.dispatches: Tally[tuple[str, str]] = Tally()
         self.handler_seconds = Seconds()
         self.roundtrip_seconds = Seconds()
 
     def count_send(self, receipt: str) -> None:
         self.sends[receipt] += 1
+
+    def count_api_request(self, method: str, status: int) -> None:
+        self.api_requests[method, status] += 1
 
     def fold(self) -> None:
         """Move everything into prometheus_client and begin anew."""
@@ -138,6 +145,8 @@ class Counters:
             REFUSED.labels(reason=reason).inc(count)
         for receipt, count in self.sends.items():
             SENDS.labels(receipt=receipt).inc(count)
+        for (method, status), count in self.api_requests.items():
+            API_REQUESTS.labels(method=method, status=status).inc(count)
         for (path, outcome), count in self.dispatches.items():
             DISPATCHES.labels(path=path, outcome=outcome).inc(count)
         self.handler_seconds.fold_into(HANDLER_SECONDS)

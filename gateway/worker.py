@@ -25,12 +25,16 @@ from gateway.config import Settings
 from gateway.dispatch import Dispatcher
 from gateway.drain import drain_connections, until
 from gateway.edge.admission import Admission, Limits
-from gateway.edge.connection import ClientConnection, ConnectionLimits, Edge
+from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
+from gateway.edge.shared import ConnectionLimits, Edge
 from gateway.errors import GatewayError
 from gateway.handlers.runner import Runner
 from gateway.handlers.table import Handlers
 from gateway.health import PortHealth
+from gateway.http_api.calls import Calls
+from gateway.http_api.credentials import Credentials
+from gateway.http_api.routes import Api
 from gateway.hub import Hub
 from gateway.inbox import Inbox
 from gateway.links import Links
@@ -40,6 +44,7 @@ from gateway.owner import Owner
 from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.rate import Rate
 from gateway.redis_support import keys
 from gateway.registration import Registration
 from gateway.registry.base import Registry
@@ -182,6 +187,23 @@ class Worker:
             trace=settings.trace,
             refused=self.count_refusal,
         )
+        self.api = self._api()
+
+    def _api(self) -> Api:
+        settings, per_second = self.settings, self.settings.api_requests_per_second
+        return Api(
+            calls=Calls(self.asker, self._registry),
+            credentials=Credentials.of(
+                api_keys_text=settings.api_keys.reveal(),
+                api_keys_file=settings.api_keys_file,
+                access_keys_text=settings.aws_access_keys.reveal(),
+            ),
+            body_bytes=settings.api_body_bytes,
+            rate=None if per_second is None else Rate(per_second, now=self._now()),
+            count=self.counters.count_api_request,
+            now=self._now,
+            clock=time.time,
+        )
 
     def _edge(self) -> Edge:
         settings = self.settings
@@ -254,6 +276,7 @@ class Worker:
             self._health.report(ready=False)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await self.asker.aclose()
             self._fold()
             await self._registry.aclose()
             log.info("worker stopped")

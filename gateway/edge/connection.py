@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
 
-from gateway.dispatch import Desk, Dispatcher
+from gateway.dispatch import Desk
 from gateway.edge.outbox import Outbox
+from gateway.edge.shared import Edge
 from gateway.edge.socket import Socket
 from gateway.errors import (
     BinaryMessage,
     ConnectionEnding,
+    Expired,
     HandlerFailed,
     RateExceeded,
     SlowConsumer,
 )
-from gateway.hub import Hub
-from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import (
     Admitted,
@@ -38,7 +38,6 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE, Codec
-from gateway.registration import Registration
 from gateway.registry.base import Entry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -47,29 +46,8 @@ NORMAL: Final = 1000
 LOST: Final = 1006
 TOO_BIG: Final = 1009
 DRAINED: Final = (3001, "drain")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
-    """The bounds on one connection. None is no bound."""
-
-    message_bytes: int
-    messages_per_second: int | None
-    outbox_bytes: int
-    stall_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """What the connections of one worker share."""
-
-    hub: Hub
-    dispatcher: Dispatcher
-    registration: Registration
-    counters: Counters
-    limits: ConnectionLimits
-    wants_disconnects: Callable[[], bool]
-    now: Callable[[], float]
+EXPIRED: Final = (Expired.close_code, Expired.reason)
+EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
 
 
 class _State(Enum):
@@ -85,8 +63,9 @@ class ClientConnection:
 
     __slots__ = (
         "_accepted", "_active_at", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge",
-        "_headers", "_outbox", "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms",
-        "_socket", "_state", "_subprotocols", "_taken_bytes", "_user", "ended", "id",
+        "_expires_unix_s", "_headers", "_outbox", "_parting", "_progress_at", "_query", "_rate",
+        "_reading", "_since_unix_ms", "_socket", "_state", "_subprotocols", "_taken_bytes", "_user",
+        "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -109,8 +88,10 @@ class ClientConnection:
         self._subprotocols = subprotocols
         self._codec = codec
         self._user: str | None = None
+        self._expires_unix_s: float | None = None
         self._since_unix_ms = int(time.time() * 1000)
         self._state = _State.DECIDING
+        self._parting = DRAINED
         self._socket: Socket | None = None
         self._reading = True
         self._outbox = Outbox()
@@ -128,7 +109,14 @@ class ClientConnection:
     @property
     def facts(self) -> Facts:
         headers = tuple(self._headers.items())
-        return Facts(self._user, self._address, self._query, headers, self._subprotocols)
+        return Facts(
+            self._user,
+            self._address,
+            self._query,
+            headers,
+            self._subprotocols,
+            self._expires_unix_s,
+        )
 
     # Before the 101
 
@@ -144,6 +132,9 @@ class ClientConnection:
         if isinstance(answer, Admitted):
             self._admitted = True
             self._user = answer.user
+            self._expires_unix_s = answer.expires_unix_s
+            if self._late_s() >= 0:
+                return Turned(self.id, answer.number, answer.attempt, *EXPIRED)
         return answer
 
     def discard(self) -> None:
@@ -163,6 +154,7 @@ class ClientConnection:
         self._progress_at = self._edge.now()
         if turned is not None:
             self._state = _State.CLOSING
+            self._accepted = self._admitted  # and expired: ``on_connect`` may have counted it in
             socket.start(self, farewell=(NORMAL, GOODBYE))
             socket.close(turned.code, turned.reason)
             return
@@ -294,11 +286,12 @@ class ClientConnection:
 
     # The end
 
-    def drain(self) -> None:
-        """Read no more, finish what is outstanding, then close with 3001."""
+    def drain(self, parting: tuple[int, str] = DRAINED) -> None:
+        """Read no more, finish what is outstanding, then close with 3001, or as said."""
         if self._state is not _State.OPEN:
             return
         self._state = _State.DRAINING
+        self._parting = parting
         if self._socket is not None:
             self._socket.pause_reading()
         self._close_if_drained()
@@ -322,13 +315,15 @@ class ClientConnection:
         return self._state is not _State.CLOSED
 
     def check_progress(self, now: float) -> int:
-        """Drop the socket if nothing of what waits has left it for too long.
+        """Drop the socket if nothing of what waits has left it for too long; end it on time.
 
         Returns:
             How many bytes wait.
         """
         if self._socket is None or self._state is _State.CLOSED:
             return 0
+        if self._expires_unix_s is not None:
+            self._check_expiry()
         buffered = self._socket.buffered_bytes
         taken = self._socket.written_bytes - buffered
         if not buffered or taken > self._taken_bytes:
@@ -337,6 +332,17 @@ class ClientConnection:
         elif now - self._progress_at >= self._edge.limits.stall_s:
             self._drop_slow("stalled", buffered)
         return buffered
+
+    def _check_expiry(self) -> None:
+        late_s = self._late_s()
+        if late_s >= EXPIRY_GRACE_S:
+            self.close(*EXPIRED)
+        elif late_s >= 0:
+            self.drain(EXPIRED)
+
+    def _late_s(self) -> float:
+        """How long ago the time was over, by this host's clock; negative before."""
+        return -math.inf if self._expires_unix_s is None else time.time() - self._expires_unix_s
 
     def _drop_slow(self, why: str, waiting_bytes: int) -> None:
         log.warning("slow socket dropped", connection_id=self.id, why=why, bytes=waiting_bytes)
@@ -364,7 +370,7 @@ class ClientConnection:
 
     def _close_if_drained(self) -> None:
         if not len(self._desk.conversation):
-            self.close_drained()
+            self.close(*self._parting)
 
     def _say(self, text: str) -> None:
         if self._state not in (_State.CLOSING, _State.CLOSED):

@@ -54,6 +54,7 @@ class GatewayHttp(HttpToolsProtocol):
         self.head_due: float | None = None
         self._in_head = True
         self._head_bytes = 0
+        self._head_tail = b""
 
     @classmethod
     def within(cls, seconds: float) -> type[GatewayHttp]:
@@ -70,12 +71,19 @@ class GatewayHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+            if self._head_bytes > MAX_HEAD_BYTES and not self._head_ends_in_time(data):
                 self.send_400_response("The request's head is too long.")
                 return
         super().data_received(data)
-        if self._in_head and self.head_due is None:  # not one entry a request: most come whole
-            self.head_due = self.deadlines.add(self)
+        if self._in_head:
+            self._head_tail = data[-3:]
+            if self.head_due is None:  # not one entry a request: most come whole
+                self.head_due = self.deadlines.add(self)
+
+    def _head_ends_in_time(self, data: bytes) -> bool:
+        """Whether the rest of the head is within the bound: a body may have come with it."""
+        allowed = MAX_HEAD_BYTES - (self._head_bytes - len(data))
+        return b"\r\n\r\n" in self._head_tail + data[: max(0, allowed)]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -93,4 +101,5 @@ class GatewayHttp(HttpToolsProtocol):
 
     def _head_is_done(self) -> None:
         self._in_head = False
+        self._head_tail = b""
         self.head_due = None

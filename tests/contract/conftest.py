@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -20,6 +20,7 @@ from tests.support.waiting import eventually_async
 
 INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
 SOON_S = 0.05
+Connect = Callable[[RedisServer, str], RedisRegistry]
 _prefixes = itertools.count()
 
 
@@ -39,6 +40,21 @@ async def registry(
             made = RedisRegistry(address, prefix=f"registry{next(_prefixes)}")
         yield made
         await made.aclose()
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Make registries on Redis, by prefix. They are closed also when the test fails: uvloop hangs
+    when it is to close with one of their connections open.
+    """
+    async with AsyncExitStack() as stack:
+
+        def make(server: RedisServer, prefix: str) -> RedisRegistry:
+            made = RedisRegistry(parse(server.url), prefix=prefix)
+            stack.push_async_callback(made.aclose)
+            return made
+
+        yield make
 
 
 def entry(n: int = 0) -> Entry:

@@ -14,8 +14,8 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import bury, ping
 from gateway.registry.base import Entry, Registry
-from gateway.registry.redis import CHUNK, RedisRegistry
-from tests.contract.conftest import INFO, SOON_S, ended, entry
+from gateway.registry.redis import CHUNK
+from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -141,9 +141,9 @@ async def test_rewriting_nothing_still_sets_the_revision(registry: Registry) -> 
 class TestRedisRegistry:
     """What only concerns Redis."""
 
-    async def test_every_key_has_a_life(self, redis_server: RedisServer) -> None:
+    async def test_every_key_has_a_life(self, connect: Connect, redis_server: RedisServer) -> None:
         prefix, me = f"life{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         await registry.renew(me, INFO, 10.0)
         await registry.write(me, 1, {new_connection_id(me): entry()})
         with redis_server.client() as admin:
@@ -161,13 +161,12 @@ class TestRedisRegistry:
             await registry.leave(me)
 
             assert {key.decode() for key in admin.keys(f"{prefix}:*")} == {keys.born(prefix)}
-        await registry.aclose()
 
     async def test_leases_tell_when_redis_has_lost_what_it_knew(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, me = f"lost{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         before = await registry.renew(me, INFO, 10.0)
         again = await registry.renew(me, INFO, 10.0)
         with redis_server.client() as admin:
@@ -178,14 +177,13 @@ class TestRedisRegistry:
 
         assert again.born_ms == before.born_ms
         assert after.born_ms > before.born_ms
-        await registry.aclose()
 
     async def test_a_supervisor_buries_its_child_and_anyone_may_sweep_it(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, dead = f"bury{next(_prefixes)}", new_worker_id()
         address = parse(redis_server.url)
-        registry = RedisRegistry(address, prefix=prefix)
+        registry = connect(redis_server, prefix)
         await registry.renew(dead, INFO, 10.0)
 
         assert bury(address, prefix, dead, deadline_s=1.0)
@@ -195,17 +193,16 @@ class TestRedisRegistry:
         assert dead in leases.tombstones
         assert leases.workers[dead][0] == 0
         assert await registry.claim(dead)
-        await registry.aclose()
 
     async def test_a_worker_that_left_is_not_buried(self, redis_server: RedisServer) -> None:
         address = parse(redis_server.url)
         assert not bury(address, f"bury{next(_prefixes)}", new_worker_id(), deadline_s=1.0)
 
     async def test_a_claim_ends_so_that_a_dead_sweeper_is_replaced(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, dead = f"claim{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         await registry.renew(dead, INFO, SOON_S)
         await ended(registry, dead)
         assert await registry.claim(dead)
@@ -213,39 +210,36 @@ class TestRedisRegistry:
             admin.zadd(keys.workers(prefix), {dead: 1.0})  # the claim has run out
 
         assert await registry.claim(dead)
-        await registry.aclose()
 
     async def test_a_worker_frozen_for_long_after_its_sweep_sees_its_tombstone(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, frozen, other = f"old{next(_prefixes)}", new_worker_id(), new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         with redis_server.client() as admin:
             swept_ms = int(admin.time()[0]) * 1000 - 3_600_000
             admin.zadd(keys.dead(prefix), {frozen: swept_ms})
 
         assert frozen in (await registry.renew(frozen, INFO, 10.0)).tombstones
         assert frozen not in (await registry.renew(other, INFO, 10.0)).tombstones
-        await registry.aclose()
 
     async def test_an_old_tombstone_is_shown_while_its_worker_is_unswept(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, dead = f"old{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         with redis_server.client() as admin:
             now_s, _ = admin.time()
             admin.zadd(keys.workers(prefix), {dead: 1.0})
             admin.zadd(keys.dead(prefix), {dead: (now_s - 3600) * 1000})
 
         assert dead in (await registry.look()).tombstones
-        await registry.aclose()
 
     async def test_what_is_not_a_worker_or_a_connection_is_skipped(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, me = f"junk{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         with redis_server.client() as admin:
             admin.zadd(keys.workers(prefix), {"not a worker": 9e15, me: 9e15})
             admin.hset(keys.connections(prefix, me), mapping={"junk": "x", "revision": 3})
@@ -256,12 +250,13 @@ class TestRedisRegistry:
         assert list(leases.workers) == [me]
         assert not leases.workers[me][1].handler
         assert await entries(registry, me) == {}
-        await registry.aclose()
 
-    async def test_no_server_is_one_kind_of_error_everywhere(self, own_redis: RedisServer) -> None:
+    async def test_no_server_is_one_kind_of_error_everywhere(
+        self, connect: Connect, own_redis: RedisServer
+    ) -> None:
         own_redis.kill()
         address = parse(own_redis.url)
-        registry = RedisRegistry(address, prefix="x")
+        registry = connect(own_redis, "x")
         me = new_worker_id()
         with pytest.raises(BrokerUnavailable):
             await registry.renew(me, INFO, 10.0)
@@ -271,4 +266,3 @@ class TestRedisRegistry:
             ping(address)
         with pytest.raises(BrokerUnavailable):
             bury(address, "x", me, deadline_s=1.0)
-        await registry.aclose()

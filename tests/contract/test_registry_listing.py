@@ -12,10 +12,9 @@ import pytest
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
 from gateway.registry.base import Entry, Registry
-from gateway.registry.redis import CHUNK, RedisRegistry
-from tests.contract.conftest import INFO, SOON_S, ended
+from gateway.registry.redis import CHUNK
+from tests.contract.conftest import INFO, SOON_S, Connect, ended
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 
@@ -281,9 +280,11 @@ async def test_a_page_of_none_is_refused(registry: Registry) -> None:
 class TestRedisRegistry:
     """What only concerns Redis."""
 
-    async def test_the_users_live_on_with_the_entries(self, redis_server: RedisServer) -> None:
+    async def test_the_users_live_on_with_the_entries(
+        self, connect: Connect, redis_server: RedisServer
+    ) -> None:
         prefix = f"users{next(_prefixes)}"
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         me, _ = await worker_with(registry, "ann")
         key = keys.users(prefix, me)
         with redis_server.client() as admin:
@@ -292,42 +293,53 @@ class TestRedisRegistry:
             await registry.revision(me)
 
             assert 3500 < admin.ttl(key) <= 3600
-        await registry.aclose()
 
     async def test_a_user_that_has_gone_leaves_nothing_behind(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix = f"users{next(_prefixes)}"
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         me, [one, _, _] = await worker_with(registry, "ann", "bob", None)
 
         await registry.write(me, 2, {one[0]: None})
 
         with redis_server.client() as admin:
             assert admin.hkeys(keys.users(prefix, me)) == [b"bob"]
-        await registry.aclose()
 
     async def test_what_a_sweep_removed_is_not_found_by_user(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         """The sweeper does not know the users: their list still has what it removes."""
         prefix = f"users{next(_prefixes)}"
-        registry, sweeper = (
-            RedisRegistry(parse(redis_server.url), prefix=prefix) for _ in range(2)
-        )
+        registry, sweeper = (connect(redis_server, prefix) for _ in range(2))
         me, [one, two] = await worker_with(registry, "ann", "ann")
 
         await sweeper.write(me, 0, {one[0]: None})
 
         assert await sweeper.of_user("ann") == [two]
-        await registry.aclose()
         await sweeper.aclose()
 
+    async def test_a_write_that_failed_has_its_users_when_it_is_repeated(
+        self, connect: Connect, own_redis: RedisServer
+    ) -> None:
+        registry = connect(own_redis, "users")
+        me, _ = await worker_with(registry)
+        comes = new_connection_id(me), of("ann")
+        with own_redis.client() as admin:
+            admin.config_set("maxmemory", 1)
+            with pytest.raises(BrokerUnavailable):
+                await registry.write(me, 1, dict([comes]))
+            admin.config_set("maxmemory", 0)
+
+        await registry.write(me, 1, dict([comes]))
+
+        assert await registry.of_user("ann") == [comes]
+
     async def test_a_user_that_went_while_redis_was_away_is_written_later(
-        self, own_redis: RedisServer
+        self, connect: Connect, own_redis: RedisServer
     ) -> None:
         """Its connection was never written, or nobody knows: the last change does not name it."""
-        registry = RedisRegistry(parse(own_redis.url), prefix="users")
+        registry = connect(own_redis, "users")
         me, _ = await worker_with(registry, "bob")
         comes = new_connection_id(me)
         with own_redis.client() as admin:
@@ -340,13 +352,12 @@ class TestRedisRegistry:
             await registry.write(me, 2, {comes: None})
 
             assert admin.hkeys(keys.users("users", me)) == [b"bob"]
-        await registry.aclose()
 
     async def test_a_list_of_connections_that_are_not_its_users_is_empty(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix = f"users{next(_prefixes)}"
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         me, [(bobs, _)] = await worker_with(registry, "bob")
         with redis_server.client() as admin:
             tails = b" ".join((b"\xff junk", b"\x00", b"x" * 22, bobs[17:].encode()))
@@ -354,4 +365,3 @@ class TestRedisRegistry:
             admin.hset(keys.connections(prefix, me), f"{me}.{'x' * 22}", b"\xc1 junk")
 
         assert await registry.of_user("ann") == []
-        await registry.aclose()

@@ -193,6 +193,12 @@ def test_what_is_for_everybody_is_served(front: Nginx, path: str) -> None:
         "/chat/metrics",
         "/@connections/x",
         "/%40connections/x",
+        "//@connections/x",
+        "/%2f@connections/x",
+        "/livez/../@connections/x",
+        "/@workers",
+        "/@users/x",
+        "/@openapi.json",
         "/chat/@connections/x",
     ],
 )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 import gateway
 from gateway import Gateway, Message, NotRunning, Receipt
+from gateway.config import Secret, Settings
+from gateway.redis_support.address import parse
+from gateway.redis_support.client import bury
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import buffered, stop_reading
@@ -22,6 +26,12 @@ from tests.support.waiting import eventually, eventually_async
 def only_connection(served: InProcess) -> str:
     [member] = served.worker.hub
     return member.id
+
+
+def redis_port(settings: Settings) -> int:
+    port = urlsplit(settings.redis_url.reveal()).port
+    assert port is not None
+    return port
 
 
 @pytest.mark.parametrize("asked", [0, 1])
@@ -110,8 +120,8 @@ async def test_a_broker_that_is_cut_off_makes_unreachable_and_the_local_socket_i
     settings: MakeSettings,
 ) -> None:
     base = settings()
-    async with Proxy(int(base.redis_url.reveal().rsplit(":", 1)[1].split("/")[0])) as proxy:
-        own = replace(base, redis_url=type(base.redis_url)(proxy.url))
+    async with Proxy(redis_port(base)) as proxy:
+        own = replace(base, redis_url=Secret(proxy.url))
         async with (
             cluster(own, 2) as workers,
             raw_websocket(workers[0].port) as client,
@@ -140,6 +150,55 @@ async def test_the_same_key_writes_the_same_text_once(settings: MakeSettings, as
 
         assert receipts == [Receipt.WRITTEN] * 6
         assert await client.texts(3) == ["once", "other", "once"]
+
+
+async def test_when_the_owner_is_buried_while_it_owes_an_answer_the_connection_is_gone(
+    settings: MakeSettings,
+) -> None:
+    own = settings()
+    async with Proxy(redis_port(own)) as proxy:
+        behind = replace(own, redis_url=Secret(proxy.url))
+        async with (
+            in_process(own) as asker,
+            in_process(behind) as owner,
+            raw_websocket(owner.port),
+        ):
+            await eventually(lambda: len(asker.worker.members.known) == 2, "acquaintance")
+            proxy.freeze()
+            sent = asyncio.create_task(asker.gateway.send(only_connection(owner), "pushed"))
+            await eventually(lambda: asker.worker.asker.unanswered, "the question")
+            await asyncio.to_thread(
+                bury,
+                parse(own.redis_url.reveal()),
+                own.redis_prefix,
+                owner.worker.me,
+                deadline_s=1.0,
+            )
+
+            assert await sent is Receipt.GONE
+            proxy.thaw()
+
+
+async def test_a_receipt_that_is_lost_on_the_way_and_the_same_send_again_write_once(
+    settings: MakeSettings,
+) -> None:
+    own = settings()
+    async with Proxy(redis_port(own)) as proxy:
+        behind = replace(own, redis_url=Secret(proxy.url))
+        async with (
+            in_process(own) as owner,
+            in_process(behind) as asker,
+            raw_websocket(owner.port) as client,
+        ):
+            connection = only_connection(owner)
+            proxy.freeze_answers()
+            first = await asker.gateway.send(connection, "once", key="k")
+            proxy.thaw()
+            again = await asker.gateway.send(connection, "once", key="k")
+            await asker.gateway.send(connection, "the end")
+
+            assert (first, again) == (Receipt.UNREACHABLE, Receipt.WRITTEN)
+            assert await client.texts(2) == ["once", "the end"]
 
 
 @pytest.mark.parametrize("asked", [0, 1])
@@ -192,6 +251,17 @@ async def test_a_process_that_is_no_worker_sends(settings: MakeSettings) -> None
         assert await outside.disconnect(connection) is Receipt.WRITTEN
         assert (await client.rest())[-1].closing == (3503, "disconnected")
         assert await outside.send(connection, "late") is Receipt.GONE
+        await eventually(lambda: served.worker.links.settled, "no link to a process that has none")
+
+
+async def test_to_a_process_that_is_no_worker_a_dead_owner_is_gone(settings: MakeSettings) -> None:
+    own = settings()
+    connection = new_connection_id(new_worker_id())
+    async with (
+        in_process(own),
+        gateway.client(own.redis_url.reveal(), prefix=own.redis_prefix, lease_s=0.001) as outside,
+    ):
+        assert await outside.send(connection, "pushed") is Receipt.GONE
 
 
 async def test_a_blocking_process_sends(settings: MakeSettings) -> None:

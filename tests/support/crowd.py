@@ -76,6 +76,7 @@ class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this
         self.close_code = 0
         self.closed_for_good = False
         self.silent = False
+        self.pushed = 0
 
     @property
     def connected(self) -> bool:
@@ -143,6 +144,7 @@ class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this
             self.connection, self.worker = message["connection"], message["worker"]
             return
         if "push" in message:
+            self.pushed += 1
             if self.crowd.pusher is not None:
                 self.crowd.pusher.receipts.arrived(message["push"], self.connection)
             return

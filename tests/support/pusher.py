@@ -92,7 +92,7 @@ class Pusher:
         self._pick = pick
         self._per_second = per_second
         self._serial = itertools.count(1)
-        self._idle: dict[int, list[_Channel]] = {port: [] for port in self._ports}
+        self._idle: dict[int, list[Channel]] = {port: [] for port in self._ports}
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -122,14 +122,24 @@ class Pusher:
                 channel.close()
         return self.receipts
 
+    def _kept_alive(self, port: int) -> Channel | None:
+        """One that the server has not closed for being idle."""
+        idle = self._idle[port]
+        while idle:
+            channel = idle.pop()
+            if not channel.ended:
+                return channel
+            channel.close()
+        return None
+
     async def _push(self, connection: str) -> None:
         text = f"push {next(self._serial)}"
         push = self.receipts.pushes[text] = Push(connection)
         port = random.choice(self._ports)
-        channel: _Channel | None = None
+        channel: Channel | None = None
         with suppress(OSError, EOFError, ValueError, TimeoutError):
             async with asyncio.timeout(ANSWER_S):
-                channel = self._idle[port].pop() if self._idle[port] else await _Channel.open(port)
+                channel = self._kept_alive(port) or await Channel.open(port)
                 status = await channel.post(f"/@connections/{connection}", text)
                 push.receipt = _STATUS.get(status, str(status))
                 self._idle[port].append(channel)
@@ -138,7 +148,7 @@ class Pusher:
             channel.close()
 
 
-class _Channel:
+class Channel:
     """One kept-alive HTTP connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -146,8 +156,12 @@ class _Channel:
         self._writer = writer
 
     @classmethod
-    async def open(cls, port: int) -> _Channel:
+    async def open(cls, port: int) -> Channel:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    @property
+    def ended(self) -> bool:
+        return self._reader.at_eof()
 
     async def post(self, path: str, text: str) -> int:
         """Returns the status. Any failure means that nobody knows."""

@@ -32,6 +32,7 @@ class Served:
         folder: For its log and its run file; it sees nothing of other gateways of this user.
         options: Command line after ``serve``.
         module: What to run; another one stands in for another release.
+        program: An installed ``gateway`` to run; nothing of this tree can then be imported.
         environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
     """
 
@@ -43,6 +44,7 @@ class Served:
         cwd: Path = ROOT,
         wait_ready: bool = True,
         module: str = "gateway",
+        program: Path | None = None,
     ) -> None:
         self.folder = folder
         self.log_file = folder / "serve.log"
@@ -50,11 +52,11 @@ class Served:
         self._options = ("--port", "0", *options)
         self._cwd = cwd
         self._wait_ready = wait_ready
-        self._module = module
+        self._run = [str(program)] if program else [sys.executable, "-m", module]
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
             "XDG_RUNTIME_DIR": str(folder),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": "" if program else str(ROOT),
             **(environment or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
@@ -127,7 +129,7 @@ class Served:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                mortal([sys.executable, "-m", self._module, "serve", *self._options]),
+                mortal([*self._run, "serve", *self._options]),
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.environment, cwd=self._cwd, start_new_session=True,
             )  # fmt: skip

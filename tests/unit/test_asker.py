@@ -16,7 +16,7 @@ from gateway.protocol.members import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt
 from tests.support.ids import new_connection_id, new_worker_id
 
-OWNER = new_worker_id()
+OWNER = WorkerId("o" * 16)
 THERE = new_connection_id(OWNER)
 LEASE_S = 10.0
 NOW_MS = 1_000_000

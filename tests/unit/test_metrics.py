@@ -30,6 +30,7 @@ TYPES = {
     "gateway_messages_received_total": "counter",
     "gateway_messages_sent_total": "counter",
     "gateway_sends_total": "counter",
+    "gateway_api_requests_total": "counter",
     "gateway_dispatches_total": "counter",
     "gateway_link_batches_total": "counter",
     "gateway_link_envelopes_total": "counter",
@@ -101,7 +102,7 @@ def test_every_metric_has_the_name_and_type_that_was_promised() -> None:
 
 
 def test_every_counter_is_tried_here() -> None:
-    labelled = {"closed", "refused", "dispatches", "sends"}
+    labelled = {"closed", "refused", "dispatches", "sends", "api_requests"}
 
     assert {*PLAIN, *HISTOGRAMS, *labelled} == set(Counters.__slots__)
 
@@ -132,6 +133,7 @@ def test_folding_keeps_labels_apart() -> None:
     counters.closed[3001] += 1
     counters.refused["origin"] += 4
     counters.count_send("gone")
+    counters.count_api_request("POST", 410)
     counters.dispatches["local", "answered"] += 5
     counters.dispatches["remote", "moved"] += 6
 
@@ -140,6 +142,7 @@ def test_folding_keeps_labels_apart() -> None:
         sample("gateway_connections_closed_total", code="3001"): 1.0,
         sample("gateway_handshakes_refused_total", reason="origin"): 4.0,
         sample("gateway_sends_total", receipt="gone"): 1.0,
+        sample("gateway_api_requests_total", method="POST", status="410"): 1.0,
         sample("gateway_dispatches_total", path="local", outcome="answered"): 5.0,
         sample("gateway_dispatches_total", path="remote", outcome="moved"): 6.0,
     }

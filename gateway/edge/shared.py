@@ -1,0 +1,34 @@
+"""What the connections of one worker share: its parts, and the bounds on each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.dispatch import Dispatcher
+from gateway.hub import Hub
+from gateway.metrics import Counters
+from gateway.registration import Registration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """The bounds on one connection. None is no bound."""
+
+    message_bytes: int
+    messages_per_second: int | None
+    outbox_bytes: int
+    stall_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """The parts of the worker that a connection works with."""
+
+    hub: Hub
+    dispatcher: Dispatcher
+    registration: Registration
+    counters: Counters
+    limits: ConnectionLimits
+    wants_disconnects: Callable[[], bool]
+    now: Callable[[], float]

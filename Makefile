@@ -5,8 +5,14 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 
+LOADTEST := .venv-loadtest
+SCENARIO ?= steady
+# Only what was typed: some shells export HOST.
+typed = $(if $(filter command line,$(origin $(1))),--$(2) $($(1)))
+
 .DEFAULT_GOAL := help
 .PHONY: help run install dev test lint unit contract integration e2e faults compose lock
+.PHONY: loadtest loadtest-install capacity
 
 help:
 	@echo "make run          install, start an embedded broker and $(WORKERS) workers, serve http://localhost:$(PORT)"
@@ -14,6 +20,8 @@ help:
 	@echo "make test         every test tier this machine can run"
 	@echo "make dev          the tools of the checks, in $(VENV)"
 	@echo "make lint unit contract integration e2e faults compose   one tier"
+	@echo "make loadtest     SCENARIO=steady USERS=200 RATE=500 [SECONDS=30] [HOST=http://...]: a report of what holds"
+	@echo "make capacity     what this machine holds, as a table"
 
 run: install
 	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
@@ -47,8 +55,27 @@ lint: dev
 unit contract integration e2e faults compose: dev
 	@$(BIN)/pytest tests/$@
 
+# RATE: messages a second of all users together. Without HOST it starts a gateway of its own.
+loadtest: loadtest-install
+	@$(LOADTEST)/bin/locust -f loadtest/locustfile.py --headless --only-summary --loglevel WARNING \
+	--scenario $(SCENARIO) $(call typed,USERS,users) $(call typed,RATE,rate) \
+	$(call typed,SECONDS,seconds) $(call typed,HOST,host) $(call typed,API,api) \
+	$(call typed,KEY,api-key) $(call typed,COMPOSE,compose) $(call typed,WORKERS,workers)
+
+capacity: loadtest-install
+	@$(LOADTEST)/bin/python -m loadtest.capacity
+
+loadtest-install: $(LOADTEST)/.installed
+
+$(LOADTEST)/.installed: requirements-loadtest.lock
+	@echo "installing the load test into $(LOADTEST)"
+	@test -x $(LOADTEST)/bin/python || scripts/make-venv $(LOADTEST)
+	@$(LOADTEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-loadtest.lock
+	@touch $@
+
 # Needs uv, and is run by hand when dependencies change.
 lock:
 	uv export --quiet --no-dev --no-emit-project --format requirements-txt --no-header > requirements.lock
 	uv export --quiet --no-emit-project --format requirements-txt --no-header > requirements-dev.lock
+	uv export --quiet --no-dev --group loadtest --no-emit-project --format requirements-txt --no-header > requirements-loadtest.lock
 	rm -f uv.lock

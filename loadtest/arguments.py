@@ -32,11 +32,11 @@ class Usual:
 SCENARIOS: Final[Mapping[str, Usual]] = {
     "steady": Usual("the same load all the time, sent on schedule", 200, 500, 30),
     "ramp": Usual("RATE grows by a quarter every few seconds, until it is too much", 200, 500, 120),
-    "connect_storm": Usual("all clients come at once, then leave and come back at once", 300, 100, 30),
+    "connect_storm": Usual("all clients come at once, twice more after a loss", 300, 100, 30),
     "slow_readers": Usual("a tenth of the clients stops reading", 100, 200, 40),
     "push": Usual("a backend sends to connections over HTTP, RATE a second", 200, 200, 30),
     "soak": Usual("many connections for long; memory must not grow", 1000, 100, 600),
-    "rolling_restart": Usual("all workers are replaced twice, one after another", 200, 400, 40, True),
+    "rolling_restart": Usual("all workers are replaced, twice", 200, 400, 40, True),
     "kill_worker": Usual("a worker is killed, twice", 200, 400, 40, True),
 }  # fmt: skip
 

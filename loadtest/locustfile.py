@@ -14,16 +14,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from locust import events  # noqa: E402 (the path comes first)
-from locust.argument_parser import LocustArgumentParser  # noqa: E402
-from locust.env import Environment  # noqa: E402
-from locust.runners import WorkerRunner  # noqa: E402
+from locust import events
+from locust.argument_parser import LocustArgumentParser
+from locust.env import Environment
+from locust.runners import WorkerRunner
 
-from loadtest import generator, scenarios  # noqa: E402, F401
-from loadtest.arguments import OPTIONS, Arguments, Refused, environment_name, parse  # noqa: E402
-from loadtest.limits import check_room, ports, raise_files  # noqa: E402
-from loadtest.run import Run  # noqa: E402
-from loadtest.scenarios import base  # noqa: E402
+from loadtest import generator, scenarios  # noqa: F401
+from loadtest.arguments import OPTIONS, Arguments, Refused, environment_name, parse
+from loadtest.limits import check_room, ports, raise_files
+from loadtest.run import Run
+from loadtest.scenarios import base
 
 
 def _arguments() -> Arguments:
@@ -82,5 +82,3 @@ def _begin(environment: Environment, **_: Any) -> None:
 
     events.quitting.add_listener(close)
     events.quit.add_listener(lambda **_: print(run.verdict(), flush=True))
-
-

@@ -55,9 +55,7 @@ class Observer:
         sample.gateway_bytes = int(metrics.get("process_resident_memory_bytes", 0)) or None
 
 
-def _together(
-    processes: list[psutil.Process], measure: Callable[[psutil.Process], float]
-) -> float:
+def _together(processes: list[psutil.Process], measure: Callable[[psutil.Process], float]) -> float:
     total = 0.0
     for process in processes:
         try:

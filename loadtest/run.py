@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 import time
-from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,7 +43,7 @@ class Run:
         self.stand: Stand = find_stand(arguments, self.results / "gateway.log")
         if SCENARIOS[arguments.scenario].needs_stand and not self.stand.can_be_harmed:
             raise Refused(
-                f"{arguments.scenario} needs a `gateway serve` on this machine, or --compose PROJECT"
+                f"{arguments.scenario} needs a `gateway serve` of this machine, or --compose"
             )
         environment.host = self.stand.host
         self.arguments = arguments
@@ -58,13 +57,17 @@ class Run:
         self.begin_record()
 
     def begin_record(self) -> None:
-        self.record = Record(
-            self.arguments, self.stand.host, time.time(), machine=_machine()
-        )
+        self.record = Record(self.arguments, self.stand.host, time.time(), machine=_machine())
         self.nodes: dict[str, dict[str, Any]] = {}
         self.order: dict[str, Any] = {
-            "serial": 0, "per_user": 0.0, "pushes": 0.0, "end": False, "what": "", "api": "", "key": "",
-        }  # fmt: skip
+            "serial": 0,
+            "end": False,
+            "what": "",
+            "per_user": 0.0,
+            "pushes": 0.0,
+            "api": self.stand.api,
+            "key": self.stand.api_key,
+        }
         self._ordered_s = 0.0
 
     # The test's life
@@ -217,17 +220,18 @@ class Run:
             gevent.sleep(max(0.1, 1.0 - (time.monotonic() - begun_s)))
 
     def _progress(self) -> str:
-        second = int(time.time()) - 2
-        tally = self.record.tally
-        times = tally.all_times("echo", [second])
-        lost = Counter({n: tally.total(n) for n in tally.names("fault ")}).total()
-        cpu, _ = self.record.load.get(second, [0.0, 0.0])
+        second = int(time.time()) - 2  # the last one of which everything is known
+        counts, record = self.record.tally.counts, self.record
+        echoes = record.tally.all_times("echo", [second])
+        pushed = f"pushed {counts['pushed'][second]}/s  " if counts["pushed"] else ""
+        faults = sum(record.tally.total(name) for name in record.tally.names("fault "))
         return (
-            f"{time.time() - self.record.begun_unix_s:5.0f} s  {self.phase:<10} "
-            f"connected {self.connected}  "
-            f"sent {tally.counts['sent'][second]}/s  answered {tally.counts['answered'][second]}/s  "
-            f"p50 {percentile(times, 0.5) * 1e3:.1f} ms  p99 {percentile(times, 0.99) * 1e3:.1f} ms  "
-            f"faults {lost}  generator {cpu:.0f} %"
+            f"{time.time() - record.begun_unix_s:5.0f} s  {self.phase:<10}  "
+            f"connected {self.connected}  sent {counts['sent'][second]}/s  "
+            f"answered {counts['answered'][second]}/s  {pushed}"
+            f"p50 {percentile(echoes, 0.5) * 1e3:.1f} ms  "
+            f"p99 {percentile(echoes, 0.99) * 1e3:.1f} ms  "
+            f"faults {faults}  generator {record.load[second][0]:.0f} % CPU"
         )
 
     def say(self, line: str) -> None:

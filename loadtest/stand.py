@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import psutil
 from loadtest.arguments import Arguments, Refused
 
 START_S: Final = 30.0
+CONNECT_S: Final = 5.0
 STOP_S: Final = 40.0
 ROOT: Final = Path(__file__).parents[1]
 
@@ -137,12 +139,16 @@ class ComposeStand(Stand):
         return _docker("ps", "--quiet", *filters).split()
 
     def processes(self) -> Processes:
-        found = Processes()
-        for service, into in (("gateway", found.workers), ("redis", found.redis)):
-            for container in self._containers(service):
-                pid = _docker("inspect", "--format={{.State.Pid}}", container).strip()
-                if pid.isdecimal() and psutil.pid_exists(int(pid)):
-                    into += psutil.Process(int(pid)).children(recursive=True)
+        return Processes(self._inside("gateway"), self._inside("redis"))
+
+    def _inside(self, service: str) -> list[psutil.Process]:
+        """The containers' processes, as far as this machine sees them."""
+        found: list[psutil.Process] = []
+        for container in self._containers(service):
+            pid = _docker("inspect", "--format={{.State.Pid}}", container).strip()
+            if pid.isdecimal() and int(pid) and psutil.pid_exists(int(pid)):
+                first = psutil.Process(int(pid))
+                found += [first, *first.children(recursive=True)]
         return found
 
     def kill_worker(self) -> str:
@@ -176,12 +182,22 @@ def find_stand(arguments: Arguments, log_file: Path) -> Stand:
     """
     if arguments.asks_for_own_gateway:
         return OwnStand(arguments, log_file)
+    _see_that_somebody_listens(arguments.host)
     if arguments.compose:
         return ComposeStand(arguments)
     served = _listening_here(arguments.host)
     if served is None:
         return Stand(arguments.host, arguments.api, arguments.api_key)
     return LocalStand(arguments.host, arguments.api, arguments.api_key, served)
+
+
+def _see_that_somebody_listens(host: str) -> None:
+    parts = urlsplit(host)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise Refused(f"nobody listens at {host}: {error}") from None
 
 
 def _listening_here(host: str) -> psutil.Process | None:

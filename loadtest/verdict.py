@@ -41,9 +41,9 @@ def reasons(record: Record, expected: Expected) -> list[str]:
     """Why the run was not clean; empty when it was."""
     found = list(record.reasons)
     tally = record.tally
-    for name in (*Fault, *LIES):
-        if count := tally.total(f"fault {name}"):
-            found.append(f"{count} {name}")
+    found += [
+        f"{count} {name}" for name in (*Fault, *LIES) if (count := tally.total(f"fault {name}"))
+    ]
     for name in tally.names("close "):
         code = int(name.removeprefix("close "))
         if code not in expected.closes:

@@ -78,6 +78,7 @@ def _lists(record: Record) -> dict[str, list[str]]:
 
 
 def _page(record: Record, why: list[str], figures: Mapping[str, str]) -> str:
+    about = SCENARIOS[record.arguments.scenario].about
     rows = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
         for name, value in figures.items()
@@ -101,7 +102,7 @@ def _page(record: Record, why: list[str], figures: Mapping[str, str]) -> str:
 </head>
 <body>
 <h1 class="{"not" if why else "clean"}">{escape(headline(why))}</h1>
-<p><strong>{escape(_title(record))}</strong>: {escape(SCENARIOS[record.arguments.scenario].about)}.</p>
+<p><strong>{escape(_title(record))}</strong>: {escape(about)}.</p>
 <table>
 {rows}
 </table>

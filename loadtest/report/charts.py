@@ -112,7 +112,7 @@ class Charts:
             )  # fmt: skip
 
     def _counted(self, name: str) -> tuple[list[float], list[float]]:
-        counts = self._record.tally.counts.get(name, {})
+        counts: Mapping[int, int] = self._record.tally.counts.get(name, {})
         at, values = [], []
         for first in range(0, len(self._seconds), self._step):
             span = range(first, min(first + self._step, len(self._seconds)))
@@ -121,7 +121,12 @@ class Charts:
         return at, values
 
     def _throughput(self) -> tuple[str, str] | None:
-        names = {"sent": "sent", "answered": "answered", "pushed": "pushed", "held back": "held back"}
+        names = {
+            "sent": "sent",
+            "answered": "answered",
+            "pushed": "pushed",
+            "held back": "held back",
+        }
         series = {label: self._counted(name) for name, label in names.items()}
         return self._over_time("Throughput", "messages/s", series)
 
@@ -186,7 +191,9 @@ class Charts:
         return self._over_time("Memory", "MB", series)
 
     def _files(self) -> tuple[str, str] | None:
-        return self._over_time("Open files", "of all workers", {"open": self._sampled("gateway_files")})
+        return self._over_time(
+            "Open files", "of all workers", {"open": self._sampled("gateway_files")}
+        )
 
     def _troubles(self) -> tuple[str, str] | None:
         tally = self._record.tally
@@ -198,7 +205,12 @@ class Charts:
     # Over durations
 
     def _distribution(self) -> tuple[str, str] | None:
-        names = {"echo": "echo", "push": "push", "ws connect": "connect", "POST": "receipt of a push"}
+        names = {
+            "echo": "echo",
+            "push": "push",
+            "ws connect": "connect",
+            "POST": "receipt of a push",
+        }
         figure, axes = _axes("Share of latencies above", "1 in …")
         for name, label in names.items():
             steps = self._record.tally.all_times(name)

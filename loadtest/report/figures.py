@@ -52,7 +52,8 @@ def _machine(record: Record) -> dict[str, str]:
     ]  # fmt: skip
     found = {}
     cpu = [s.gateway_cpu for s in under_load if s.gateway_cpu is not None]
-    answered = sum(record.tally.counts["answered"][second] for second in record.seconds())
+    counts = record.tally.counts
+    answered = sum(counts["answered"][s] + counts["pushed"][s] for s in record.seconds())
     if cpu:
         mean = sum(cpu) / len(cpu)
         found["gateway CPU"] = f"mean {mean:.0f} %, most {max(cpu):.0f} % of one core"
@@ -64,11 +65,14 @@ def _machine(record: Record) -> dict[str, str]:
         found["Redis CPU"] = f"mean {sum(redis) / len(redis):.0f} %, most {max(redis):.0f} %"
     sizes = [s.gateway_bytes for s in under_load if s.gateway_bytes]
     if sizes:
-        found["gateway memory"] = f"{sizes[0] / 1e6:.0f} MB at first, {sizes[-1] / 1e6:.0f} MB at last"
+        found["gateway memory"] = (
+            f"{sizes[0] / 1e6:.0f} MB at first, {sizes[-1] / 1e6:.0f} MB at last"
+        )
     load = [record.load[s] for s in record.seconds() if s in record.load]
     if load:
         found["generator"] = (
-            f"{record.arguments.processes} process(es), busiest {max(c for c, _ in load):.0f} % CPU, "
+            f"{record.arguments.processes} process(es), "
+            f"busiest {max(cpu for cpu, _ in load):.0f} % CPU, "
             f"latest {max(late for _, late in load) * 1e3:.0f} ms behind its clock"
             + (" (overloaded)" if overloaded(record) else "")
         )

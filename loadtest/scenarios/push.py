@@ -26,12 +26,9 @@ class Push(Phases):
         PushUser.fixed_count = self.others = needed
 
     def order(self, elapsed_s: float) -> dict[str, Any]:
-        stand = self.run.stand
         return {
             "per_user": TALK_PER_S,
             "pushes": self.run.arguments.rate / self.others if elapsed_s else 0.0,
-            "api": stand.api,
-            "key": stand.api_key,
         }
 
     def judge(self) -> None:

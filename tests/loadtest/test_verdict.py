@@ -1,0 +1,109 @@
+"""When a run is clean, and what is said when it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from loadtest.arguments import check
+from loadtest.record import Record
+from loadtest.verdict import Expected, headline, reasons
+
+SENT = "gateway_messages_received_total"
+WRITTEN = "gateway_messages_sent_total"
+OPENED = "gateway_connections_opened_total"
+
+
+def good(seconds: int = 10) -> Record:
+    """100 lines, all answered, 10 connections, and a server that counted the same."""
+    record = Record(check({"scenario": "steady"}), "http://here", 1000.0)
+    record.load_from_unix_s, record.load_to_unix_s = 1000.0, 1000.0 + seconds
+    for name, count in {"sent": 100, "answered": 100, "received": 110, "opened": 10}.items():
+        record.tally.count(name, 1001.0, count)
+    for second in record.seconds():
+        record.load[second] = [20.0, 0.001]
+    record.before = {SENT: 5.0, WRITTEN: 5.0, OPENED: 1.0}
+    record.after = {SENT: 105.0, WRITTEN: 115.0, OPENED: 11.0}
+    return record
+
+
+def test_a_good_run_is_clean() -> None:
+    assert headline(reasons(good(), Expected())) == "clean"
+
+
+@pytest.mark.parametrize("fault", ["missing", "doubled", "misrouted", "out of order"])
+def test_a_fault_is_named_and_counted(fault: str) -> None:
+    record = good()
+    record.tally.count(f"fault {fault}", 1001.0, 3)
+
+    assert headline(reasons(record, Expected())) == f"not clean: 3 {fault}"
+
+
+def test_a_generator_without_cpu_is_not_believed() -> None:
+    record = good()
+    for second in list(record.seconds())[:4]:
+        record.load[second] = [99.0, 0.001]
+
+    assert "generator overloaded" in headline(reasons(record, Expected()))
+
+
+def test_a_generator_that_comes_late_is_not_believed() -> None:
+    record = good()
+    for second in list(record.seconds())[:4]:
+        record.load[second] = [30.0, 0.4]
+
+    assert "generator overloaded" in headline(reasons(record, Expected()))
+
+
+def test_one_bad_second_of_a_generator_is_forgiven() -> None:
+    record = good()
+    record.load[1003] = [100.0, 0.5]
+
+    assert reasons(record, Expected()) == []
+
+
+@pytest.mark.parametrize(
+    ("counter", "value", "says"),
+    [
+        (SENT, 106.0, "the server read 101 messages, of 100 sent"),
+        (SENT, 104.0, "the server read 99 messages, of 100 sent"),
+        (WRITTEN, 114.0, "the server wrote 109 messages, and 110 arrived"),
+        (OPENED, 10.0, "the server opened 9 connections of 10"),
+    ],
+)
+def test_counters_that_contradict_are_told(counter: str, value: float, says: str) -> None:
+    record = good()
+    assert record.after is not None
+    record.after[counter] = value
+
+    assert f"counters disagree: {says}" in headline(reasons(record, Expected()))
+
+
+def test_a_killed_worker_may_take_its_latest_counts_along() -> None:
+    record = good()
+    assert record.after is not None
+    record.after[SENT] = 100.0
+
+    assert reasons(record, Expected(kills=1)) == []
+    assert reasons(record, Expected()) != []
+
+
+def test_a_server_without_metrics_is_not_compared() -> None:
+    record = good()
+    record.after = None
+
+    assert reasons(record, Expected()) == []
+
+
+def test_closes_count_unless_they_were_meant() -> None:
+    record = good()
+    record.tally.count("close 1006", 1002.0, 2)
+
+    assert reasons(record, Expected(closes={1006})) == []
+    assert reasons(record, Expected()) == ["2 connections closed with 1006"]
+
+
+def test_silence_is_not_clean() -> None:
+    record = good()
+    record.tally.counts["answered"].clear()
+
+    assert "nothing was answered" in reasons(record, Expected())

@@ -1,0 +1,92 @@
+"""Each scenario, small, against a real gateway."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from loadtest.arguments import SCENARIOS
+from tests.loadtest.conftest import SMALL
+from tests.support.loadtest import ROOT, Outcome, environment, locust
+
+Outcomes = Callable[[str], Outcome]
+
+USERS = {
+    "steady": {"SteadyUser"},
+    "slow_readers": {"HealthyUser", "SlowReader"},
+    "push": {"Listener", "PushUser"},
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_scenario_is_clean_on_a_good_gateway(outcome_of: Outcomes, scenario: str) -> None:
+    outcome = outcome_of(scenario)
+
+    assert outcome.headline == "clean", outcome.output
+    assert outcome.code == 0
+    assert outcome.output.rstrip().splitlines()[-2] == "clean"
+
+
+def test_every_scenario_is_tried() -> None:
+    assert SMALL.keys() == SCENARIOS.keys()
+
+
+def test_a_storm_brings_everybody_back_twice(outcome_of: Outcomes) -> None:
+    assert outcome_of("connect_storm").facts["figures"]["away"].endswith("(120)")
+
+
+def test_slow_readers_are_let_go_and_nobody_else(outcome_of: Outcomes) -> None:
+    figures = outcome_of("slow_readers").facts["figures"]
+
+    assert "closes of slow readers" in figures
+    assert "closes" not in figures
+
+
+def test_a_rolling_restart_sends_everybody_away_with_3001(outcome_of: Outcomes) -> None:
+    assert outcome_of("rolling_restart").facts["figures"]["closes"] == "3001: 80"
+
+
+def test_two_workers_are_killed(outcome_of: Outcomes) -> None:
+    summary = (outcome_of("kill_worker").folder / "summary.md").read_text()
+
+    assert summary.count("worker killed") == 2
+
+
+def test_every_push_has_a_receipt(outcome_of: Outcomes) -> None:
+    receipts = outcome_of("push").facts["figures"]["receipts"]
+
+    assert receipts.startswith("written: ")
+    assert int(receipts.removeprefix("written: ")) > 200
+
+
+def test_a_ramp_says_what_was_held(outcome_of: Outcomes) -> None:
+    facts = outcome_of("ramp").facts
+
+    assert facts["results"]["knee_per_s"] > 45
+    assert "messages/s at p99" in facts["figures"]["knee"]
+
+
+def test_a_run_says_how_it_goes_while_it_runs(outcome_of: Outcomes) -> None:
+    output = outcome_of("steady").output
+
+    assert re.search(r"load +connected 30  sent \d+/s  answered \d+/s  p50 \d", output)
+
+
+def test_users_of_several_processes_are_added_up(outcome_of: Outcomes) -> None:
+    figures = outcome_of("soak").facts["figures"]
+
+    assert figures["generator"].startswith("2 process(es)")
+    assert figures["handshakes"].endswith("(60)")
+
+
+@pytest.mark.parametrize("scenario", ["steady", "slow_readers", "push"])
+def test_exactly_the_scenarios_users_are_exposed(scenario: str) -> None:
+    listed = subprocess.run(
+        [locust(), "-f", "loadtest/locustfile.py", "--scenario", scenario, "--list"],
+        cwd=ROOT, env=environment(ROOT), capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+
+    assert set(listed.stdout.split()[2:]) == USERS[scenario]

@@ -15,12 +15,14 @@ from locust.runners import MasterRunner
 from loadtest.checker import Fault
 from loadtest.receipts import ReceiptBook
 from loadtest.tally import Tally
+from loadtest.users.backoff import LONGEST_S
 
 ORDER: Final = "loadtest-order"
 TALLY: Final = "loadtest-tally"
 
 EVERY_S: Final = 0.5
 ANSWERS_S: Final = 15.0  # after the last line was sent
+RETURN_S: Final = LONGEST_S + 5.0  # of those who are away
 
 log = logging.getLogger(__name__)
 
@@ -133,12 +135,13 @@ class Generator:
     def _settle(self) -> None:
         """Stop sending, give answers their time, and judge what is left."""
         self.talking = False
-        end = time.monotonic() + ANSWERS_S
+        now_s = time.monotonic()
+        answers_by, back_by = now_s + ANSWERS_S, now_s + RETURN_S
         for member in list(self.members):
             member.obey(self.orders)
-        while time.monotonic() < end:
+        while (now_s := time.monotonic()) < back_by:
             quiet = not self.book.awaited and not any(m.unanswered for m in self.members)
-            if quiet and all(member.connected for member in self.members):
+            if (quiet or now_s > answers_by) and all(m.connected for m in self.members):
                 break
             gevent.sleep(0.05)
         self._judge(in_time=True)

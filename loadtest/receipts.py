@@ -11,6 +11,8 @@ from loadtest.checker import Heard
 PUSH: Final = "push"
 RECEIPTS: Final = {200: "written", 410: "gone", 429: "slow", 503: "unreachable"}
 
+UNKNOWN: Final = "not known"  # the call has not returned
+
 LOST: Final = "written, and never arrived"
 BURIED: Final = "gone, and lives"
 SMUGGLED: Final = "slow, and arrived"
@@ -26,7 +28,7 @@ class Push:
 
     connection: str
     begun_s: float
-    receipt: str = "no answer"
+    receipt: str = UNKNOWN
     arrived: int = 0
 
 
@@ -66,8 +68,11 @@ class ReceiptBook:
 
     @property
     def awaited(self) -> int:
-        """Written, and not arrived (yet)."""
-        return sum(p.receipt == RECEIPTS[200] and not p.arrived for p in self._pushes.values())
+        """Without a receipt yet, or written and not arrived yet."""
+        return sum(
+            push.receipt == UNKNOWN or (push.receipt == RECEIPTS[200] and not push.arrived)
+            for push in self._pushes.values()
+        )
 
     def receipts(self) -> Counter[str]:
         return Counter(push.receipt for push in self._pushes.values())

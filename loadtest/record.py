@@ -39,6 +39,7 @@ class Record:
     host: str
     begun_unix_s: float
     machine: str = ""
+    generators: int = 1  # processes
     load_from_unix_s: float = 0.0  # everybody is connected
     load_to_unix_s: float = 0.0
     tally: Tally = field(default_factory=Tally)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from loadtest.scenarios.base import Phases
 
 REPEAT_S: Final = 2.0
-SETTLE_S: Final = 30.0
+SETTLE_S: Final = 45.0
+HARM_S: Final = 300.0
 CONNECT_S: Final = 30.0  # and more for many users
 METRICS_LAG_S: Final = 2.5
 
@@ -80,7 +81,7 @@ class Run:
             {
                 **{name: getattr(self._first, name) for name in Arguments.__slots__},
                 **{name: value for name, value in typed.items() if value},
-                "users": getattr(options, "users", None) or self._first.users,
+                "users": getattr(options, "num_users", None) or self._first.users,
             }
         )
         self.begin_record()
@@ -113,11 +114,16 @@ class Run:
                 self.send_order(**shape.order(0.0))
         if self.phase == "load":
             elapsed_s = now_s - self.record.load_from_unix_s
-            if elapsed_s >= self.arguments.seconds or not shape.act(elapsed_s):
+            over = elapsed_s >= self.arguments.seconds and not self._harm_lasts(elapsed_s)
+            if over or not shape.act(elapsed_s):
                 self._settle(shape)
                 return False
             self.send_order(**shape.order(elapsed_s))
         return True
+
+    def _harm_lasts(self, elapsed_s: float) -> bool:
+        """What was begun is seen to its end, whatever time was asked for; but not forever."""
+        return self.stand.busy() and elapsed_s < self.arguments.seconds + HARM_S
 
     def _load(self, shape: Phases) -> None:
         self.phase = "load"
@@ -138,6 +144,7 @@ class Run:
             gevent.sleep(0.1)
         else:
             self.record.reasons.append("a generator did not come to an end")
+        self.record.generators = len(self.nodes)
         self._compare()
         shape.judge()
         self.phase = "settled"
@@ -151,7 +158,9 @@ class Run:
             if after is None or time.monotonic() > end:
                 return
             read = grown(before, after, "gateway_messages_received_total")
-            if read >= self.record.tally.total("sent"):
+            written = grown(before, after, "gateway_messages_sent_total")
+            tally = self.record.tally
+            if read >= tally.total("sent") and written >= tally.total("received"):
                 return
             gevent.sleep(0.3)
 

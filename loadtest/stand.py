@@ -57,6 +57,10 @@ class Stand:
         """Begin to replace all workers, by the product's own means."""
         raise NotImplementedError
 
+    def busy(self) -> bool:
+        """Whether a restart that was begun has not come to its end."""
+        return False
+
     def close(self) -> None:
         """Stop what was started here."""
 
@@ -69,6 +73,7 @@ class LocalStand(Stand):
     def __init__(self, host: str, api: str, api_key: str, serve: psutil.Process) -> None:
         super().__init__(host, api, api_key)
         self.serve = serve
+        self._leaving: list[psutil.Process] = []
 
     def processes(self) -> Processes:
         found = Processes()
@@ -92,8 +97,12 @@ class LocalStand(Stand):
         return "worker killed"
 
     def restart_all(self) -> str:
+        self._leaving = self.processes().workers
         self.serve.send_signal(signal.SIGHUP)
         return "restart begins"
+
+    def busy(self) -> bool:
+        return any(worker.is_running() for worker in self._leaving)
 
 
 class OwnStand(LocalStand):
@@ -130,6 +139,7 @@ class ComposeStand(Stand):
     def __init__(self, arguments: Arguments) -> None:
         super().__init__(arguments.host, arguments.api, arguments.api_key)
         self._project = arguments.compose
+        self._restarting: subprocess.Popen[bytes] | None = None
         if not self._containers():
             raise Refused(f"compose project {self._project!r} has no running container gateway")
 
@@ -159,10 +169,13 @@ class ComposeStand(Stand):
 
     def restart_all(self) -> str:
         command = ["docker", "restart", "--time", "50", *self._containers()]
-        subprocess.Popen(  # it takes them one after another
+        self._restarting = subprocess.Popen(  # it takes them one after another
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         return "restart begins"
+
+    def busy(self) -> bool:
+        return self._restarting is not None and self._restarting.poll() is None
 
 
 def _docker(*arguments: str) -> str:

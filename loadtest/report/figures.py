@@ -71,7 +71,7 @@ def _machine(record: Record) -> dict[str, str]:
     load = [record.load[s] for s in record.seconds() if s in record.load]
     if load:
         found["generator"] = (
-            f"{record.arguments.processes} process(es), "
+            f"{record.generators} process(es), "
             f"busiest {max(cpu for cpu, _ in load):.0f} % CPU, "
             f"latest {max(late for _, late in load) * 1e3:.0f} ms behind its clock"
             + (" (overloaded)" if overloaded(record) else "")

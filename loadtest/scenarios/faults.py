@@ -23,9 +23,9 @@ class Timed(Phases):
         raise NotImplementedError
 
     def act(self, elapsed_s: float) -> bool:
-        if self.struck < len(self.at) and elapsed_s >= (
-            self.at[self.struck] * self.run.arguments.seconds
-        ):
+        if self.run.stand.busy() or self.struck == len(self.at):
+            return True
+        if elapsed_s >= self.at[self.struck] * self.run.arguments.seconds:
             self.record.mark(time.time(), self.strike())
             self.struck += 1
             self.run.say(f"  {self.record.events[-1].label}")

@@ -21,6 +21,7 @@ ORDER: Final = "loadtest-order"
 TALLY: Final = "loadtest-tally"
 
 EVERY_S: Final = 0.5
+LOOK_S: Final = 0.5
 ANSWERS_S: Final = 15.0  # after the last line was sent
 RETURN_S: Final = LONGEST_S + 5.0  # of those who are away
 
@@ -82,6 +83,11 @@ class Generator:
         self.members.append(member)
         self._numbers += 1
         return f"{self.name}-{self._numbers}"
+
+    @property
+    def look_s(self) -> float:
+        """How often users see whether the rate has changed: many of them less often."""
+        return max(LOOK_S, len(self.members) * LOOK_S / 1000)
 
     # What is counted
 

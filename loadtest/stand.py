@@ -198,7 +198,8 @@ def find_stand(arguments: Arguments, log_file: Path) -> Stand:
     _see_that_somebody_listens(arguments.host)
     if arguments.compose:
         return ComposeStand(arguments)
-    served = _listening_here(arguments.host)
+    # Behind a proxy it is found by where its connection API is.
+    served = _listening_here(arguments.api or arguments.host)
     if served is None:
         return Stand(arguments.host, arguments.api, arguments.api_key)
     return LocalStand(arguments.host, arguments.api, arguments.api_key, served)

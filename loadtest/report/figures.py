@@ -8,6 +8,8 @@ from loadtest.verdict import overloaded
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "longest": 1.0}
 
+ENOUGH_CONNECTIONS = 500  # fewer vanish in the noise of an allocator
+
 
 def figures_of(record: Record) -> dict[str, str]:
     """Name to value, in the order in which they are read."""
@@ -42,7 +44,22 @@ def figures_of(record: Record) -> dict[str, str]:
             found[label] = ", ".join(
                 f"{name.removeprefix(prefix)}: {tally.total(name)}" for name in names_of
             )
+    record.results |= _results(record)
     return found | _machine(record)
+
+
+def _results(record: Record) -> dict[str, float]:
+    """For other programs."""
+    found: dict[str, float] = {
+        "answered": record.tally.total("answered"),
+        "p99_ms": percentile(record.tally.all_times("echo", record.seconds()), 0.99) * 1e3,
+    }
+    sizes = [sample.gateway_bytes for sample in record.samples if sample.gateway_bytes]
+    open_now = max(record.connected.values(), default=0)
+    if sizes and open_now >= ENOUGH_CONNECTIONS:
+        # The first sample is from before anybody came.
+        found["bytes_a_connection"] = (max(sizes) - sizes[0]) / open_now
+    return found
 
 
 def _machine(record: Record) -> dict[str, str]:
@@ -68,6 +85,8 @@ def _machine(record: Record) -> dict[str, str]:
         found["gateway memory"] = (
             f"{sizes[0] / 1e6:.0f} MB at first, {sizes[-1] / 1e6:.0f} MB at last"
         )
+    if (each := record.results.get("bytes_a_connection")) is not None:
+        found["gateway memory"] += f"; {each / 1e3:.0f} kB a connection"
     load = [record.load[s] for s in record.seconds() if s in record.load]
     if load:
         found["generator"] = (

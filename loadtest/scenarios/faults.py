@@ -14,6 +14,7 @@ class Timed(Phases):
 
     abstract = True
     at: ClassVar[tuple[float, ...]] = ()
+    struck = 0
 
     def begin(self) -> None:
         self.struck = 0

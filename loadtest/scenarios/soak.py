@@ -22,6 +22,13 @@ class SoakUser(GatewayUser):
 class Soak(Phases):
     """Memory and open files of the last tenth, against those after the first."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: dict[str, str] = {}
+
+    def begin(self) -> None:
+        self._found = {}
+
     def judge(self) -> None:
         took_s = self.record.load_to_unix_s - self.record.load_from_unix_s
         under_load = [
@@ -46,8 +53,6 @@ class Soak(Phases):
             "memory, first and last tenth": f"{memory[0] / 1e6:.1f} MB, {memory[1] / 1e6:.1f} MB",
             "open files, first and last tenth": f"{files[0]:.0f}, {files[1]:.0f}",
         }
-
-    _found: dict[str, str] = {}  # noqa: RUF012 (replaced, never changed)
 
     def figures(self) -> dict[str, str]:
         return self._found

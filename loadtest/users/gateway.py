@@ -26,7 +26,6 @@ from loadtest.users.dialects import (
 from loadtest.users.socket import LOST, ClientSocket, Closed, open_socket
 
 STEADY_S: Final = 5.0  # a connection that lasted this long makes waits short again
-LOOK_S: Final = 0.5  # how often the rate is looked at
 
 
 class GatewayUser(User):
@@ -99,8 +98,8 @@ class GatewayUser(User):
             # Each user has a place of its own in the interval, so that the load is even.
             self._due_s = now_s + random.random() / rate if rate else 0.0
         if not rate:
-            return LOOK_S
-        return min(LOOK_S, max(0.0, self._due_s - now_s))
+            return self.generator.look_s
+        return min(self.generator.look_s, max(0.0, self._due_s - now_s))
 
     @task
     def send_what_is_due(self) -> None:

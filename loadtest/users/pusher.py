@@ -10,7 +10,6 @@ from locust import FastHttpUser, task
 
 from loadtest.generator import Generator, Member, generator_of
 from loadtest.receipts import RECEIPTS
-from loadtest.users.gateway import LOOK_S
 
 
 class PushUser(FastHttpUser):
@@ -36,8 +35,8 @@ class PushUser(FastHttpUser):
             self._rate = rate
             self._due_s = now_s + random.random() / rate if rate else 0.0
         if not rate:
-            return LOOK_S
-        return min(LOOK_S, max(0.0, self._due_s - now_s))
+            return self.generator.look_s
+        return min(self.generator.look_s, max(0.0, self._due_s - now_s))
 
     @task
     def push_what_is_due(self) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -77,6 +79,8 @@ def _begin(environment: Environment, **_: Any) -> None:
     logging.getLogger("locust.runners").addFilter(lambda r: "spawn rate is very" not in r.msg)
     if environment.parsed_options.headless:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+        # Locust's own handler comes too late: a headless test is over by then.
+        gevent.signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
 
     def close(**_: Any) -> None:
         environment.process_exit_code = 1 if run.last_reasons else 0

@@ -54,11 +54,13 @@ def _results(record: Record) -> dict[str, float]:
         "answered": record.tally.total("answered"),
         "p99_ms": percentile(record.tally.all_times("echo", record.seconds()), 0.99) * 1e3,
     }
-    sizes = [sample.gateway_bytes for sample in record.samples if sample.gateway_bytes]
-    open_now = max(record.connected.values(), default=0)
-    if sizes and open_now >= ENOUGH_CONNECTIONS:
-        # The first sample is from before anybody came.
-        found["bytes_a_connection"] = (max(sizes) - sizes[0]) / open_now
+    sized = [sample for sample in record.samples if sample.gateway_bytes]
+    loaded = [s for s in sized if s.at_unix_s >= record.load_from_unix_s + 1]
+    users = record.arguments.users
+    if loaded and users >= ENOUGH_CONNECTIONS:
+        # The first sample is from before anybody came, this one from when all had.
+        grown = (loaded[0].gateway_bytes or 0) - (sized[0].gateway_bytes or 0)
+        found["bytes_a_connection"] = grown / users
     return found
 
 

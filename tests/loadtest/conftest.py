@@ -1,42 +1,69 @@
-"""Every scenario, run once and small, several at a time: they wait more than they work."""
+"""Every run that tests look at, small and several at a time: they wait more than they work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.support.loadtest import Outcome, run
+from tests.support.serve import Served
 
-AT_ONCE = 4
+AT_ONCE: Final = 4
 # A gateway whose patience is short, so that a short run sees it end.
-IMPATIENT = {"GATEWAY_STALL_SECONDS": "2", "GATEWAY_DRAIN_SECONDS": "3"}
+IMPATIENT: Final = {"GATEWAY_STALL_SECONDS": "2", "GATEWAY_DRAIN_SECONDS": "3"}
 
-SMALL = {
-    "slow_readers": ("--users", "30", "--rate", "60", "--seconds", "12"),
-    "rolling_restart": ("--users", "40", "--rate", "80", "--seconds", "12"),
-    "kill_worker": ("--users", "40", "--rate", "80", "--seconds", "10"),
-    "ramp": ("--users", "20", "--rate", "50", "--seconds", "13", "--p99-ms", "3000"),
-    "connect_storm": ("--users", "60", "--rate", "60", "--seconds", "9"),
-    "push": ("--users", "30", "--rate", "60", "--seconds", "5"),
-    "soak": ("--users", "60", "--rate", "60", "--seconds", "5", "--processes", "2"),
-    "steady": ("--users", "30", "--rate", "100", "--seconds", "5"),
+SMALL: Final[Mapping[str, str]] = {
+    "slow_readers": "--users 30 --rate 60 --seconds 12",
+    "rolling_restart": "--users 40 --rate 80 --seconds 12",
+    "kill_worker": "--users 40 --rate 80 --seconds 10",
+    # Where several run at once p99 says nothing.
+    "ramp": "--users 20 --rate 50 --seconds 13 --p99-ms 3000",
+    "connect_storm": "--users 60 --rate 60 --seconds 9",
+    "push": "--users 30 --rate 60 --seconds 5",
+    "soak": "--users 60 --rate 60 --seconds 5 --processes 2",
+    "steady": "--users 30 --rate 100 --seconds 5",
 }
+PLAIN: Final = {"soak": {"GATEWAY_TRACE": "off"}}
+BROKEN: Final = ("dropping", "misrouting")  # applications of tests/loadtest/broken.py
+
+
+def _scenario(folder: Path, name: str) -> Outcome:
+    """On a gateway that the load test starts."""
+    return run(folder, name, *SMALL[name].split(), extra={**IMPATIENT, **PLAIN.get(name, {})})
+
+
+def _broken(folder: Path, application: str) -> Outcome:
+    """A steady load on two workers that are there already."""
+    served = Served(
+        folder, f"tests.loadtest.broken:{application}", "--workers", "2",
+        environment={"GATEWAY_TRACE": "on"},
+    )  # fmt: skip
+    with served:
+        options = ["--users", "20", "--rate", "150", "--seconds", "5"]
+        return run(folder, "steady", *options, "--host", served.url)
 
 
 @pytest.fixture(scope="session")
 def outcome_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Outcome]]:
-    """How the small run of a scenario ended. The first to ask starts all of them."""
-    folder = tmp_path_factory.mktemp("scenarios")
+    """How a run ended. The first to ask starts all of them."""
+    folder = tmp_path_factory.mktemp("runs")
     running: dict[str, Future[Outcome]] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
 
-        def outcome(scenario: str) -> Outcome:
+        def start() -> None:
+            for name in SMALL:
+                running[name] = pool.submit(_scenario, folder / name, name)
+            for name in BROKEN:
+                running[name] = pool.submit(_broken, folder / name, name)
+
+        def outcome(name: str) -> Outcome:
             if not running:
-                for name, options in SMALL.items():
-                    running[name] = pool.submit(run, folder / name, name, *options, extra=IMPATIENT)
-            return running[scenario].result()
+                start()
+            return running[name].result()
 
         yield outcome
         pool.shutdown(cancel_futures=True)

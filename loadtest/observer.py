@@ -20,9 +20,10 @@ class Observer:
         # CPU is counted between two looks at the same process.
         self._known: dict[int, psutil.Process] = {}
         self._spent: tuple[float, float] | None = None
+        psutil.cpu_percent()  # counts from here
 
     def look(self) -> Sample:
-        sample = Sample(at_unix_s=time.time())
+        sample = Sample(at_unix_s=time.time(), machine_cpu=psutil.cpu_percent())
         metrics = scrape(self._stand.api)
         if metrics is not None:
             sample.connections = metrics.get("gateway_connections")

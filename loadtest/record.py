@@ -14,6 +14,7 @@ class Sample:
     """The machine and the gateway in one second."""
 
     at_unix_s: float
+    machine_cpu: float = 0.0  # per cent of all cores: whoever uses them
     gateway_cpu: float | None = None  # per cent of one core, all workers together
     gateway_bytes: int | None = None
     gateway_files: int | None = None

@@ -44,7 +44,6 @@ class Stand:
         self.host = host
         self.api = api or host
         self.api_key = api_key
-        self.log_file: Path | None = None
 
     def processes(self) -> Processes:
         return Processes()
@@ -118,7 +117,6 @@ class OwnStand(LocalStand):
         except BaseException:
             self._process.kill()
             raise
-        self.log_file = log_file
 
     def close(self) -> None:
         if self._process.poll() is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -49,7 +50,7 @@ def _svg(figure: Figure, name: str) -> str:
 
 def _axes(title: str, unit: str) -> tuple[Figure, Any]:
     figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN))
-    figure.subplots_adjust(left=0.08, right=0.8, top=0.9, bottom=0.17)  # the same for all
+    figure.subplots_adjust(left=0.08, right=0.77, top=0.9, bottom=0.17)  # the same for all
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontweight="bold")
     axes.set_ylabel(unit)
@@ -173,6 +174,7 @@ class Charts:
 
     def _cpu(self) -> tuple[str, str] | None:
         seconds = sorted(self._record.load)[:: self._step]
+        cores = os.cpu_count() or 1
         series: Series = {
             "gateway, all workers": self._sampled("gateway_cpu"),
             "Redis": self._sampled("redis_cpu"),
@@ -180,6 +182,7 @@ class Charts:
                 [float(second - self._start) for second in seconds],
                 [self._record.load[second][0] for second in seconds],
             ),
+            f"this machine, {cores} cores": self._sampled("machine_cpu", cores),
         }
         return self._over_time("CPU", "% of one core", series)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from locust import LoadTestShape
 
-from loadtest.arguments import SCENARIOS
 from loadtest.record import Record
 from loadtest.run import Run
 from loadtest.verdict import Expected
@@ -27,7 +26,6 @@ class Phases(LoadTestShape):
 
     abstract = True
     use_common_options = True
-    about: ClassVar[str] = ""
     others = 0  # users of other classes, beside the ``users`` that were asked for
 
     @property
@@ -74,7 +72,3 @@ class Phases(LoadTestShape):
     def figures(self) -> dict[str, str]:
         """For the table of the report."""
         return {}
-
-
-def about(name: str) -> str:
-    return SCENARIOS[name].about

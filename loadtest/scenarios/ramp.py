@@ -32,6 +32,7 @@ class Step:
     p99_ms: float
     gateway_cpu: float
     redis_cpu: float
+    machine_cpu: float
     why: str  # it did not hold; empty when it did
     generator: bool = False  # which was at fault
 
@@ -39,7 +40,8 @@ class Step:
         held = self.why or "held"
         return (
             f"{self.rate:.0f}/s: {self.answered:.0f} answers/s, p99 {self.p99_ms:.1f} ms, "
-            f"gateway {self.gateway_cpu:.0f} % CPU, Redis {self.redis_cpu:.0f} %: {held}"
+            f"gateway {self.gateway_cpu:.0f} % CPU, Redis {self.redis_cpu:.0f} %, "
+            f"the machine {self.machine_cpu:.0f} %: {held}"
         )
 
 
@@ -95,6 +97,7 @@ class Ramp(Phases):
             p99_ms=p99_ms,
             gateway_cpu=sum(s.gateway_cpu or 0 for s in samples) / max(1, len(samples)),
             redis_cpu=sum(s.redis_cpu or 0 for s in samples) / max(1, len(samples)),
+            machine_cpu=sum(s.machine_cpu for s in samples) / max(1, len(samples)),
             why=why,
             generator=generator,
         )

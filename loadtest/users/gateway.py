@@ -57,6 +57,8 @@ class GatewayUser(User):
     def on_stop(self) -> None:
         self.end(in_time=False)
         self._life.kill()
+        if self.socket is not None:
+            self.socket.drop()
 
     @property
     def connected(self) -> bool:

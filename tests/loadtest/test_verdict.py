@@ -55,7 +55,7 @@ def test_a_generator_that_comes_late_is_not_believed() -> None:
 
 
 def test_one_bad_second_of_a_generator_is_forgiven() -> None:
-    record = good()
+    record = good(seconds=5)
     record.load[1003] = [100.0, 0.5]
 
     assert reasons(record, Expected()) == []

@@ -34,7 +34,8 @@ class Soak(Phases):
         under_load = [
             sample
             for sample in self.record.samples
-            if sample.at_unix_s >= self.record.load_from_unix_s and sample.workers
+            if self.record.load_from_unix_s <= sample.at_unix_s <= self.record.load_to_unix_s
+            and sample.workers
         ]
         if took_s < LONG_ENOUGH_S or len(under_load) < 20:
             self.record.notes.append("Too short to say anything of leaks.")

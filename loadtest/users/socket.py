@@ -14,6 +14,7 @@ from websocket import ABNF, WebSocket, WebSocketException
 
 HANDSHAKE_S: Final = 15.0
 ABNORMAL: Final = 1006
+SUBPROTOCOL: Final = "Sec-WebSocket-Protocol"
 CONNECTION_ID: Final = "gateway-connection-id"
 
 # One source address has some 28,000 ports for one destination; loopback has many addresses.
@@ -49,8 +50,9 @@ class ClientSocket:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self.subprotocol: str | None = websocket.subprotocol
-        self.connection: str = (websocket.getheaders() or {}).get(CONNECTION_ID, "")
+        headers: dict[str, str] = websocket.getheaders() or {}
+        self.subprotocol = headers.get(SUBPROTOCOL.lower(), "")  # empty: the server chose none
+        self.connection = headers.get(CONNECTION_ID, "")
 
     def send(self, text: str) -> None:
         """Blocks while the peer does not read. May raise any of ``LOST``."""
@@ -92,7 +94,9 @@ def open_socket(url: str, subprotocols: list[str], *, receive_bytes: int = 0) ->
     stream = _connect(url, receive_bytes)
     websocket = WebSocket(enable_multithread=True)
     try:
-        websocket.connect(url, socket=stream, subprotocols=subprotocols, suppress_origin=True)
+        # Offered by hand: websocket-client takes it for an error when a server chooses none.
+        offer = {SUBPROTOCOL: ", ".join(subprotocols)} if subprotocols else {}
+        websocket.connect(url, socket=stream, header=offer, suppress_origin=True)
         stream.settimeout(None)
     except BaseException:
         stream.close()

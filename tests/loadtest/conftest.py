@@ -12,7 +12,7 @@ import pytest
 from tests.support.loadtest import Outcome, run
 from tests.support.serve import Served
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 6
 # A gateway whose patience is short, so that a short run sees it end.
 IMPATIENT: Final = {"GATEWAY_STALL_SECONDS": "2", "GATEWAY_DRAIN_SECONDS": "3"}
 

@@ -9,10 +9,12 @@ FOLDERS = ("gateway", "tests", "examples", "loadtest", "benchmarks", "deploy", "
 SUFFIXES = {".py", ".js", ".css", ".html", ".lua", ".conf", ".yml", ".sh", ""}
 LONGEST = 400
 
+GENERATED = {"__pycache__", "results"}  # of Python and of the load test
+
 
 def files() -> list[Path]:
     found = [file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if file.is_file()]
-    return [f for f in found if f.suffix in SUFFIXES and "__pycache__" not in f.parts]
+    return [f for f in found if f.suffix in SUFFIXES and not GENERATED & set(f.parts)]
 
 
 def lines(file: Path) -> int:

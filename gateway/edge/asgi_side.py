@@ -96,6 +96,7 @@ class AsgiSide:
         self._writable: asyncio.Future[None] | None = None
         self._denial: tuple[int, Headers, list[bytes]] | None = None
         self._send: Callable[[Event], None] = self._decide
+        self._full = False
         self.gone = False
 
     async def run(self, application: Application) -> None:
@@ -114,16 +115,18 @@ class AsgiSide:
     # The application's
 
     async def receive(self) -> Event:
-        while not self._events:
+        events = self._events
+        while not events:
             self._receiver = asyncio.get_running_loop().create_future()
             await self._receiver
-        event = self._events.popleft()
-        if not self._events:
+        event = events.popleft()
+        if self._full and not events:
+            self._full = False
             self._wire.resume_reading()
         return event
 
     async def send(self, event: Event) -> None:
-        while self._writable is not None and not self.gone:
+        while self._writable is not None:
             await asyncio.shield(self._writable)
         if self.gone:
             raise ClientDisconnected
@@ -135,7 +138,8 @@ class AsgiSide:
         """A message has been read."""
         key = "text" if isinstance(message, str) else "bytes"
         self._put({"type": "websocket.receive", key: message})
-        if len(self._events) >= MAX_UNRECEIVED:
+        if not self._full and len(self._events) >= MAX_UNRECEIVED:
+            self._full = True
             self._wire.pause_reading()
 
     def disconnected(self, code: int, reason: str) -> None:
@@ -162,8 +166,9 @@ class AsgiSide:
 
     def _put(self, event: Event) -> None:
         self._events.append(event)
-        if self._receiver is not None and not self._receiver.done():
-            self._receiver.set_result(None)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None and not receiver.done():
+            receiver.set_result(None)
 
     # What may be sent, by what was sent before
 
@@ -199,17 +204,17 @@ class AsgiSide:
         self._put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
 
     def _converse(self, event: Event) -> None:
-        match event["type"]:
-            case "websocket.send":
-                payload = event.get("bytes")
-                self._wire.send(event["text"] if payload is None else payload)
-            case "websocket.close":
-                code, reason = event.get("code", 1000), event.get("reason") or ""
-                self._send = self._refuse
-                self._wire.close(code, reason)
-                self._put({"type": "websocket.disconnect", "code": code, "reason": reason})
-            case other:
-                raise RuntimeError(f"{other!r} cannot be sent to an open WebSocket")
+        kind = event["type"]
+        if kind == "websocket.send":
+            payload = event.get("bytes")
+            self._wire.send(event["text"] if payload is None else payload)
+        elif kind == "websocket.close":
+            code, reason = event.get("code", 1000), event.get("reason") or ""
+            self._send = self._refuse
+            self._wire.close(code, reason)
+            self._put({"type": "websocket.disconnect", "code": code, "reason": reason})
+        else:
+            raise RuntimeError(f"{kind!r} cannot be sent to an open WebSocket")
 
     def _refuse(self, event: Event) -> None:
         raise RuntimeError(f"{event['type']!r} after the end of the WebSocket")

@@ -74,7 +74,7 @@ class ClientConnection:
     """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
 
     __slots__ = (
-        "_accepted", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge", "_headers",
+        "_accepted", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge", "_head",
         "_payloads", "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms", "_socket",
         "_state", "_subprotocols", "_taken_bytes", "_unflushed_bytes", "_user", "ended", "id",
     )  # fmt: skip
@@ -94,7 +94,9 @@ class ClientConnection:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._edge = edge
         self._address = address
-        self._headers = headers
+        # Kept for every worker this connection will be introduced to, and in one piece: a browser's
+        # headers as pairs of strings are 3 KB.
+        self._head = b"\n".join(b":".join(pair) for pair in headers.raw)
         self._query = query
         self._subprotocols = subprotocols
         self._codec = codec
@@ -117,7 +119,9 @@ class ClientConnection:
 
     @property
     def facts(self) -> Facts:
-        headers = tuple(self._headers.items())
+        lines = self._head.decode("latin-1").split("\n") if self._head else ()
+        pairs = (line.partition(":") for line in lines)
+        headers = tuple((name, value) for name, _, value in pairs)
         return Facts(self._user, self._address, self._query, headers, self._subprotocols)
 
     # Before the 101
@@ -159,7 +163,7 @@ class ClientConnection:
         self._state = _State.OPEN
         self._accepted = True
         self._desk.conversation.held = True  # until the registry knows of it
-        agent = self._headers.get("user-agent", "")
+        agent = next((value for name, value in self.facts.headers if name == "user-agent"), "")
         entry = Entry(self._user, self._address, agent, self._codec.name, self._since_unix_ms)
         self._edge.registration.put(self.id, entry, self._registered)
         greeting = self._codec.greeting(self.id)

@@ -279,6 +279,8 @@ class GatewayWebSocket(asyncio.Protocol):
     def on_text(self, text: str) -> None:
         if self._flowing and self._listener is not None:
             self._listener.on_text(text)
+        elif self._asgi is not None and self._state is _State.OPEN:
+            self._asgi.put(text)
         else:
             self.on_event(text)
 

@@ -12,16 +12,16 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.edge.asgi_side import AsgiSide, make_scope
-from gateway.edge.parser import Event, Parser, Parsers
+from gateway.edge.parser import Event, Parser
+from gateway.edge.server_parts import CLOSE_S, parts_of
 from gateway.edge.socket import EXTENSION, Listener
 from gateway.edge.upgrade import Refused, read_request, response
-from gateway.edge.wheel import NOWHERE, Wheel
+from gateway.edge.wheel import NOWHERE
 from gateway.protocol.frames import (
     BINARY,
     PING,
@@ -32,7 +32,6 @@ from gateway.protocol.frames import (
     text_frames,
 )
 
-CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped
 LOST: Final = 1006
 INTERNAL_ERROR: Final = 1011
 RESTART: Final = (1012, "service restart")
@@ -46,32 +45,13 @@ class _State(Enum):
     ENDED = auto()  # nothing is read any more; the transport goes when everything is written
 
 
-class _Shared:
-    """What the connections of one server have in common."""
-
-    def __init__(self, config: Config) -> None:
-        if not config.loaded:
-            config.load()
-        interval, timeout = config.ws_ping_interval, config.ws_ping_timeout
-        shortest = min(filter(None, (interval, timeout, CLOSE_S)))
-        self.config = config
-        self.ping_interval_s = interval
-        self.ping_timeout_s = timeout
-        self.max_bytes = config.ws_max_size
-        self.parsers = Parsers(config.ws_max_size)
-        self.wheel = Wheel(shortest / 20)
-
-
-_shared: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
-
-
 class GatewayWebSocket(asyncio.Protocol):
     """``Socket`` and uvicorn protocol in one object, small while nothing happens."""
 
     __slots__ = (
-        "_app_state", "_asgi", "_ending", "_farewell", "_flowing", "_held", "_listener",
-        "_parser", "_paused", "_ping", "_server", "_shared", "_slot", "_state", "_stopped",
-        "_transport", "_unread", "written_bytes",
+        "_app_state", "_asgi", "_ending", "_farewell", "_flowing", "_held", "_listener", "_parser",
+        "_parts", "_paused", "_ping", "_server", "_slot", "_state", "_stopped", "_transport",
+        "_unread", "written_bytes",
     )  # fmt: skip
 
     close_timeout_s = CLOSE_S
@@ -83,10 +63,7 @@ class GatewayWebSocket(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        shared = _shared.get(server_state)
-        if shared is None:
-            shared = _shared[server_state] = _Shared(config)
-        self._shared = shared
+        self._parts = parts_of(server_state, config)
         self._server = server_state
         self._app_state: dict[str, Any] | None = app_state
         self._state = _State.DECIDING
@@ -132,6 +109,8 @@ class GatewayWebSocket(asyncio.Protocol):
             self._transport.write(frames)
 
     def pause_reading(self) -> None:
+        if self._state is not _State.OPEN:
+            return
         self._paused = True
         self._flowing = False
         self._stop()
@@ -160,8 +139,8 @@ class GatewayWebSocket(asyncio.Protocol):
         if self._state is _State.DECIDING:
             self._state = _State.OPEN
             self._write(answer)
-            if self._shared.ping_interval_s:
-                self._put_deadline(self._shared.ping_interval_s)
+            if self._parts.ping_interval_s:
+                self._put_deadline(self._parts.ping_interval_s)
             self._catch_up()
 
     def answered(self, answer: bytes) -> None:
@@ -213,7 +192,7 @@ class GatewayWebSocket(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(cast(Any, self))
-        self._shared.wheel.take(self, self._slot)
+        self._parts.wheel.take(self, self._slot)
         self._state = _State.ENDED
         self._flowing = False
         self._held = self._parser = None
@@ -235,8 +214,8 @@ class GatewayWebSocket(asyncio.Protocol):
         if self._state is not _State.OPEN:
             self._transport.abort()
             return
-        shared = self._shared
-        interval_s, timeout_s = shared.ping_interval_s, shared.ping_timeout_s
+        parts = self._parts
+        interval_s, timeout_s = parts.ping_interval_s, parts.ping_timeout_s
         assert interval_s is not None
         if self._stopped:
             self._ping = None  # pongs are not read either, so their absence says nothing
@@ -249,7 +228,7 @@ class GatewayWebSocket(asyncio.Protocol):
             self._fail(*KEEPALIVE_TIMEOUT)
 
     def _put_deadline(self, after_s: float) -> None:
-        wheel = self._shared.wheel
+        wheel = self._parts.wheel
         wheel.take(self, self._slot)
         self._slot = wheel.put(self, after_s)
 
@@ -261,11 +240,11 @@ class GatewayWebSocket(asyncio.Protocol):
         except Refused as refused:
             self.answered(refused.response)
             return
-        scope = make_scope(upgrade, self._transport, self._shared.config)
+        scope = make_scope(upgrade, self._transport, self._parts.config)
         scope["state"] = dict(app_state or {})
         scope["extensions"][EXTENSION] = self
         self._asgi = AsgiSide(self, scope, upgrade, self._server.default_headers)
-        running = self._asgi.run(self._shared.config.loaded_app)
+        running = self._asgi.run(self._parts.config.loaded_app)
         task = asyncio.get_running_loop().create_task(running)
         self._server.tasks.add(task)
         task.add_done_callback(self._server.tasks.discard)
@@ -301,19 +280,19 @@ class GatewayWebSocket(asyncio.Protocol):
             self._write(header(PONG, len(payload)) + payload)
 
     def on_pong(self, payload: bytes) -> None:
-        if payload == self._ping and self._shared.ping_interval_s:
+        if payload == self._ping and self._parts.ping_interval_s:
             self._ping = None
-            self._put_deadline(self._shared.ping_interval_s)
+            self._put_deadline(self._parts.ping_interval_s)
 
     def _feed(self, data: bytes) -> None:
-        parser, self._parser = self._parser or self._shared.parsers.borrow(), None
+        parser, self._parser = self._parser or self._parts.parsers.borrow(), None
         try:
             rest = parser.feed(self, data)
         except Violation as violation:
             self.on_event(violation)
             return
         if parser.idle:
-            self._shared.parsers.give_back(parser)
+            self._parts.parsers.give_back(parser)
         elif self._state is not _State.ENDED:
             self._parser = parser
         if rest:

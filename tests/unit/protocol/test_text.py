@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from gateway.errors import HandlerFailed
 from gateway.protocol.ids import WorkerId, connection_id
-from gateway.protocol.text import Codec, PlainText, Trace, frame_header
+from gateway.protocol.text import Codec, PlainText, Trace
 
 OWNER = WorkerId("a" * 16)
 OTHER = WorkerId("b" * 16)
@@ -51,18 +49,3 @@ def test_trace_tells_of_a_failed_handler_and_stays_open() -> None:
 
 def test_trace_says_nothing_that_is_not_json_when_it_closes() -> None:
     assert Trace().goodbye is None
-
-
-@pytest.mark.parametrize(
-    ("length", "header"),
-    [
-        (0, "8100"),
-        (125, "817d"),
-        (126, "817e007e"),
-        (65535, "817effff"),
-        (65536, "817f0000000000010000"),
-    ],
-)
-def test_a_frame_header_uses_the_shortest_form_of_its_length(length: int, header: str) -> None:
-    # RFC 6455 section 5.2: "the minimal number of bytes MUST be used to encode the length".
-    assert frame_header(length).hex() == header

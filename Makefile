@@ -6,14 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test lint unit contract integration e2e faults compose lock
+.PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
 
 help:
 	@echo "make run          install, start an embedded broker and $(WORKERS) workers, serve http://localhost:$(PORT)"
 	@echo "make install      only the set-up"
 	@echo "make test         every test tier this machine can run"
 	@echo "make dev          the tools of the checks, in $(VENV)"
-	@echo "make lint unit contract integration e2e faults compose   one tier"
+	@echo "make lint unit contract integration e2e faults compose conformance   one tier"
 
 run: install
 	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
@@ -44,7 +44,7 @@ test: dev
 lint: dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-unit contract integration e2e faults compose: dev
+unit contract integration e2e faults compose conformance: dev
 	@$(BIN)/pytest tests/$@
 
 # Needs uv, and is run by hand when dependencies change.

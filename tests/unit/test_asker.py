@@ -64,10 +64,15 @@ class Bench:
 
 @pytest.fixture
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(asking, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(asking, "PATIENCE_S", 60.0)  # nothing is to be answered by the time
     made = Bench()
     yield made
     await made.asker.aclose()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, bench: Bench) -> None:
+    monkeypatch.setattr(asking, "PATIENCE_S", 0.02)
 
 
 @pytest.mark.parametrize("receipt", [Receipt.WRITTEN, Receipt.GONE, Receipt.SLOW])
@@ -79,10 +84,12 @@ async def test_what_the_owner_says_is_the_receipt(bench: Bench, receipt: Receipt
     assert not bench.looks
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_silence_is_unreachable(bench: Bench) -> None:
     assert await bench.asker.send(THERE, "text") is Receipt.UNREACHABLE
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_an_answer_of_another_worker_is_none(bench: Bench) -> None:
     sent = await bench.asking()
     bench.answer(Receipt.WRITTEN, new_worker_id())
@@ -90,6 +97,7 @@ async def test_an_answer_of_another_worker_is_none(bench: Bench) -> None:
     assert await sent is Receipt.UNREACHABLE
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_late_answer_harms_nobody(bench: Bench) -> None:
     assert await bench.asker.send(THERE, "text") is Receipt.UNREACHABLE
 
@@ -162,9 +170,8 @@ async def test_many_who_ask_at_once_share_a_look_that_began_after_they_asked(ben
     ],
 )
 async def test_when_the_owner_is_taken_for_dead_redis_says_what_became_of_it(
-    bench: Bench, leases: Leases, receipt: Receipt, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, leases: Leases, receipt: Receipt
 ) -> None:
-    monkeypatch.setattr(asking, "PATIENCE_S", 60.0)
     sent = await bench.asking()
     bench.leases = leases
     bench.asker.worker_gone(OWNER)
@@ -189,8 +196,7 @@ async def test_a_send_that_is_cancelled_leaves_nothing_behind(bench: Bench) -> N
     assert not bench.asker._open
 
 
-async def test_closing_answers_everybody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "PATIENCE_S", 60.0)
+async def test_closing_answers_everybody(bench: Bench) -> None:
     sent = await bench.asking()
     await bench.asker.aclose()
 

@@ -1,9 +1,10 @@
-"""What the connections of one worker share: its parts, and the bounds on each of them."""
+"""What the connections of one worker share: its parts, the bounds on each of them, their states."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from gateway.dispatch import Dispatcher
 from gateway.hub import Hub
@@ -19,6 +20,16 @@ class ConnectionLimits:
     messages_per_second: int | None
     outbox_bytes: int
     stall_s: float
+
+
+class State(Enum):
+    """Of one connection."""
+
+    DECIDING = auto()  # before the 101: the application may still refuse
+    OPEN = auto()
+    DRAINING = auto()  # not read any more; closes once everything is answered
+    CLOSING = auto()  # a close frame is under way
+    CLOSED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,10 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     def buffered_bytes(self) -> int:
         return self.transport.get_write_buffer_size()
 
+    @property
+    def takes_writes(self) -> bool:
+        return not self.close_sent and not self.transport.is_closing() and self.conn.state is OPEN
+
     def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:
         self._listener = listener
         self.conn.farewell = Close(*farewell)
@@ -85,7 +89,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
                 listener.on_binary() if text is None else listener.on_text(text)
 
     def write(self, payloads: Sequence[bytes]) -> None:
-        if self.close_sent or self.transport.is_closing() or self.conn.state is not OPEN:
+        if not self.takes_writes:
             return
         pieces: list[bytes] = []
         for payload in payloads:

@@ -1,15 +1,15 @@
 """What the socket layer alone costs: CPU time of the server, measured apart from the clients'.
 
-    python benchmarks/socket_layer.py echo        CPU us for each echoed message
-    python benchmarks/socket_layer.py handshake   CPU us for each handshake and close
-    python benchmarks/socket_layer.py idle        resident bytes of each idle connection
+    python -m benchmarks.socket_layer echo        CPU us for each echoed message
+    python -m benchmarks.socket_layer handshake   CPU us for each handshake and close
+    python -m benchmarks.socket_layer idle        resident bytes of each idle connection
 
 Each server runs in a process of its own, rounds are interleaved (A B A B), and every answer is
 compared with what was sent. Compare the ratios within one run, not figures of different runs.
 
 Servers: ``picows`` (its own server, the limit for Python), ``extension`` (our class, messages by
-callback), ``asgi`` (our class, plain ASGI), uvicorn's ``websockets-sansio`` and ``wsproto`` with the
-same ASGI application, and ``gateway`` (the whole gateway, one worker, broker in memory).
+callback), ``asgi`` (our class, plain ASGI), uvicorn's ``websockets-sansio`` and ``wsproto`` with
+the same ASGI application, and ``gateway`` (the whole gateway, one worker, broker in memory).
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import resource
+import socket
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import psutil
@@ -39,7 +38,12 @@ from picows import (
     ws_create_server,
 )
 
-ECHO: Final = ("picows", "extension", "asgi", "websockets-sansio", "wsproto", "gateway")
+from gateway.app import create_app, echo_gateway
+from gateway.config import Settings
+from gateway.edge.socket import EXTENSION, Socket
+from gateway.server import uvicorn_options
+
+KINDS: Final = ("picows", "extension", "asgi", "websockets-sansio", "wsproto", "gateway")
 SETTLE_S: Final = 12.0  # deadlines of handshakes are kept for ten seconds
 ADDRESSES: Final = 8  # 127.0.0.x: one address has 28,000 ports
 
@@ -59,8 +63,8 @@ class PicowsEcho(WSListener):
 class SocketEcho:
     """The listener of one connection, and its application in a dozen lines."""
 
-    def __init__(self, socket: Any) -> None:
-        self._write = socket.write
+    def __init__(self, taken: Socket) -> None:
+        self._write = taken.write
 
     def on_text(self, text: str) -> None:
         self._write((text.encode(),))
@@ -73,11 +77,11 @@ class SocketEcho:
 async def callback_application(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
-    socket = scope["extensions"]["gateway.socket"]
-    socket.start(SocketEcho(socket), farewell=(1000, "Bye!!!"))
+    taken = scope["extensions"][EXTENSION]
+    taken.start(SocketEcho(taken), farewell=(1000, "Bye!!!"))
 
 
-async def asgi_application(scope: Any, receive: Any, send: Any) -> None:
+async def asgi_application(_scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     while (event := await receive())["type"] == "websocket.receive":
@@ -88,10 +92,6 @@ def uvicorn_config(kind: str) -> uvicorn.Config:
     ours = "gateway.edge.picows_websocket:GatewayWebSocket"
     options: dict[str, Any] = {"log_level": "error", "lifespan": "off", "access_log": False}
     if kind == "gateway":
-        from gateway.app import create_app, echo_gateway
-        from gateway.config import Settings
-        from gateway.server import uvicorn_options
-
         settings = Settings(trace=False, max_connections=15_000)
         gateway = echo_gateway()
         gateway.settings = settings
@@ -109,27 +109,25 @@ async def serve(kind: str) -> None:
             lambda _request: PicowsEcho(),
             "0.0.0.0",
             0,
-            backlog=4096,  # noqa: S104
+            backlog=4096,
         )
         print(server.sockets[0].getsockname()[1], flush=True)
         await server.serve_forever()
         return
     config = uvicorn_config(kind)
-    listener = config_socket()
+    listener = open_port()
     print(listener.getsockname()[1], flush=True)
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
-def config_socket() -> Any:
-    import socket
-
-    return socket.create_server(("0.0.0.0", 0), backlog=4096)  # noqa: S104
+def open_port() -> Any:
+    return socket.create_server(("0.0.0.0", 0), backlog=4096)
 
 
 @contextmanager
 def served(kind: str) -> Iterator[tuple[psutil.Process, int]]:
     """A server of this kind: its process and its port."""
-    command = [sys.executable, __file__, "serve", kind]
+    command = [sys.executable, "-m", "benchmarks.socket_layer", "serve", kind]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -155,7 +153,7 @@ class Client(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type is WSMsgType.TEXT:
             if frame.get_payload_as_utf8_text() != self._prefix + self._sent:
                 self.wrong += 1
@@ -198,7 +196,7 @@ async def ready(kind: str, port: int) -> None:
     for _ in range(200):
         try:
             (await connect(kind, port, 0)).transport.disconnect()
-        except Exception:  # noqa: BLE001 (a refusal, or nobody listens yet)
+        except Exception:  # a refusal, or nobody listens yet
             await asyncio.sleep(0.05)
         else:
             return
@@ -234,8 +232,8 @@ async def idle(kind: str, process: psutil.Process, port: int, count: int) -> flo
     clients = await connect_all(kind, port, count)
     await asyncio.sleep(SETTLE_S)
     each = (process.memory_info().rss - before) / len(clients)
-    await asyncio.gather(*(clients[n].say(1) or clients[n].done.wait() for n in (0, count - 1)))
-    return each
+    await echo_round(kind, process, [clients[0], clients[-1]], 1)  # they are all served still
+    return float(each)
 
 
 async def measure(case: str, kinds: list[str], options: argparse.Namespace) -> None:
@@ -264,7 +262,7 @@ async def measure(case: str, kinds: list[str], options: argparse.Namespace) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("case", choices=["echo", "handshake", "idle", "serve"])
-    parser.add_argument("kinds", nargs="*", help=f"of {', '.join(ECHO)}; the first is the base")
+    parser.add_argument("kinds", nargs="*", help=f"of {', '.join(KINDS)}; the first is the base")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=None)
     parser.add_argument("--messages", type=int, default=500, help="for each connection and round")
@@ -276,7 +274,7 @@ def main() -> None:
         return
     if options.connections is None:
         options.connections = 10_000 if options.case == "idle" else 100
-    uvloop.run(measure(options.case, options.kinds or list(ECHO), options))
+    uvloop.run(measure(options.case, options.kinds or list(KINDS), options))
 
 
 if __name__ == "__main__":

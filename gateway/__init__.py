@@ -12,18 +12,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.errors import GatewayError, NotRunning, Refused
-    from gateway.handlers.table import Connection, Message
+    from gateway.handlers.table import Admit, Connection, Message
+    from gateway.outside import client
+    from gateway.protocol.receipt import Receipt
 
 __version__ = "0.1.0"
-__all__ = ["Connection", "Gateway", "GatewayError", "Message", "NotRunning", "Refused"]
+__all__ = [
+    "Admit",
+    "Connection",
+    "Gateway",
+    "GatewayError",
+    "Message",
+    "NotRunning",
+    "Receipt",
+    "Refused",
+    "client",
+]
 
 _HOMES = {
+    "Admit": "gateway.handlers.table",
     "Connection": "gateway.handlers.table",
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",
     "Message": "gateway.handlers.table",
     "NotRunning": "gateway.errors",
+    "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
+    "client": "gateway.outside",
 }
 
 

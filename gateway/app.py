@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from starlette.applications import Starlette
@@ -19,18 +19,21 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from gateway import metrics
+from gateway import __version__, metrics
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
 from gateway.config import Settings, current
 from gateway.edge.admission import NOT_RUNNING, WRONG_HOST
 from gateway.edge.endpoint import deny
-from gateway.errors import NotRunning
+from gateway.errors import Disconnected, NotRunning, check_close
 from gateway.handlers.echo import echo
 from gateway.handlers.table import Handlers, OnConnect, OnDisconnect, OnMessage
 from gateway.health import FOLDER_VARIABLE, PortHealth
+from gateway.http_api.ports import OnPort
+from gateway.http_api.routes import Api, api_routes
 from gateway.protocol.ids import WorkerId, is_worker_id
+from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import TRACE_SUBPROTOCOL
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
@@ -55,6 +58,14 @@ _PAGE_TYPES: Final = {
 }
 
 
+class Sender(Protocol):
+    """What sends to any connection."""
+
+    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt: ...
+
+    async def disconnect(self, connection: str, code: int, reason: str) -> Receipt: ...
+
+
 class Gateway:
     """An application's handlers, and the gateway that runs them.
 
@@ -70,6 +81,7 @@ class Gateway:
         self.handlers = Handlers()
         self.settings = settings
         self._worker: Worker | None = None
+        self._sender: Sender | None = None  # the worker's, or that of a test
         self._told_not_running = False
 
     @property
@@ -83,6 +95,12 @@ class Gateway:
             raise NotRunning
         return self._worker
 
+    @property
+    def _running_sender(self) -> Sender:
+        if self._sender is None:
+            raise NotRunning
+        return self._sender
+
     def on_message(self, handler: OnMessage) -> OnMessage:
         """Call ``handler`` with every message; what it returns is sent back, None sends nothing.
 
@@ -93,8 +111,9 @@ class Gateway:
         return self.handlers.set("on_message", handler)
 
     def on_connect(self, handler: OnConnect) -> OnConnect:
-        """Call ``handler`` before a socket is accepted. It may return who the user is.
+        """Call ``handler`` before a socket is accepted.
 
+        It may return who the user is, or an ``Admit``, which says until when besides.
         ``raise Refused(code, reason)`` accepts the socket and closes it with this code, since a
         browser shows a page no HTTP status. Any other error answers the handshake with 500.
         """
@@ -106,6 +125,53 @@ class Gateway:
         After a worker's death the connection has its id, user, address and user agent only.
         """
         return self.handlers.set("on_disconnect", handler)
+
+    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
+        """Send a text to one connection, whichever worker holds it, and learn what became of it.
+
+        It leaves as one frame, after what this task has sent to the connection before and before
+        what it sends afterwards, the answer of a handler included. The receipt comes at once, or
+        within 2 s; for an owner that this worker does not know yet, within 4 s. The gateway does
+        not send again by itself. Cancelling the call takes nothing back.
+
+        A connection that ``on_connect`` has not let in yet is UNREACHABLE: nothing was written.
+
+        Args:
+            connection: ``Connection.id``, of any worker. What has not that form is GONE.
+            text: At most about a megabyte.
+            key: Names this send: with the same key the same text is written once in a minute, so
+                that a send that was UNREACHABLE may be repeated.
+
+        Raises:
+            NotRunning: Outside of the lifespan. Elsewhere, use ``gateway.client``.
+            EnvelopeTooLarge: The text is over the bound.
+            UnicodeEncodeError: The text has a lone surrogate.
+        """
+        return await self._running_sender.send(connection, text, key=key)
+
+    async def disconnect(
+        self,
+        connection: str,
+        code: int = Disconnected.close_code,
+        reason: str = Disconnected.reason,
+    ) -> Receipt:
+        """Close one connection, whichever worker holds it, after what was sent to it before.
+
+        Args:
+            connection: ``Connection.id``, of any worker.
+            code: 1000, or 3000 to 4999: after 3000-3499 and 4000-4499 clients come back, after
+                3500-3999 and 4500-4999 they stay away.
+            reason: 1 to 123 UTF-8 bytes.
+
+        Returns:
+            WRITTEN (the close frame is under way), GONE or UNREACHABLE.
+
+        Raises:
+            NotRunning: Outside of the lifespan. Elsewhere, use ``gateway.client``.
+            ValueError: The code or the reason cannot be sent.
+        """
+        check_close(code, reason)
+        return await self._running_sender.disconnect(connection, code, reason)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
@@ -124,6 +190,7 @@ class Gateway:
         )
         async with worker.running():
             self._worker = worker
+            self._sender = worker.asker
             running.append(worker)
             try:
                 yield
@@ -134,23 +201,34 @@ class Gateway:
                     await worker.drain()
                 finally:
                     running.remove(worker)
-                    self._worker = None
+                    self._worker = self._sender = None
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""
         return Starlette(routes=self._routes())
 
     def _routes(self) -> list[BaseRoute]:
-        return [
+        for_clients: list[BaseRoute] = [
             WebSocketRoute("/communicate", self._communicate),
-            Route("/livez", _livez),
-            Route("/readyz", self._readyz),
-            Route("/metrics", _metrics),
             *(
                 Route("/" if name == "index.html" else f"/{name}", self._page(name))
                 for name in _PAGE_TYPES
             ),
         ]
+        for_backends = [Route("/metrics", _metrics), *api_routes(self._api, version=__version__)]
+        return [
+            Route("/livez", _livez),
+            Route("/readyz", self._readyz),
+            *(OnPort(route, self._admin_port, admin=False) for route in for_clients),
+            *(OnPort(route, self._admin_port, admin=True) for route in for_backends),
+        ]
+
+    def _api(self) -> Api | None:
+        return None if self._worker is None else self._worker.api
+
+    def _admin_port(self) -> int | None:
+        settings = (self.settings or current()) if self._worker is None else self._worker.settings
+        return int(settings.admin_bind.rpartition(":")[2]) if settings.admin_bind else None
 
     async def _communicate(self, websocket: WebSocket) -> None:
         if self._worker is not None:

@@ -6,15 +6,22 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from gateway.config import Loaded, Settings, load
-from gateway.errors import BrokerUnavailable, ConfigError
+from gateway.errors import BrokerUnavailable, ConfigError, Disconnected, EnvelopeTooLarge
+
+if TYPE_CHECKING:
+    from gateway.outside import Client
+    from gateway.protocol.receipt import Receipt
+
+EXIT_CODES: Final = {"written": 0, "gone": 3, "slow": 4, "unreachable": 5}
 
 app = typer.Typer(
     name="gateway",
@@ -109,6 +116,7 @@ def workers(
 @app.command()
 def connections(
     worker: Annotated[str | None, typer.Option(help="Only those of this worker.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
     config: ConfigFile = None,
@@ -116,8 +124,42 @@ def connections(
     """List the connections of the registry."""
     from gateway import listing  # noqa: PLC0415
 
-    rows = asyncio.run(listing.connections(*_registry(redis_url, config), worker=worker))
+    found = listing.connections(*_registry(redis_url, config), worker=worker, user=user)
+    rows = asyncio.run(found)
     _print_rows(rows, as_json=as_json)
+
+
+@app.command()
+def send(
+    connection: Annotated[str, typer.Argument(metavar="CONNECTION_ID", show_default=False)],
+    text: Annotated[
+        str, typer.Argument(help="What to send. - reads standard input.", show_default=False)
+    ],
+    key: Annotated[
+        str | None, typer.Option(help="The same text with the same key is written once a minute.")
+    ] = None,
+    redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
+    config: ConfigFile = None,
+) -> None:
+    """Send a text to one connection, and print the receipt; the exit code says it too."""
+    try:
+        words = sys.stdin.buffer.read().decode() if text == "-" else text
+        words.encode()
+    except UnicodeError:
+        _fail("the text is not UTF-8", 2)
+    _ask(redis_url, config, lambda client: client.send(connection, words, key=key))
+
+
+@app.command()
+def disconnect(
+    connection: Annotated[str, typer.Argument(metavar="CONNECTION_ID", show_default=False)],
+    code: Annotated[int, typer.Option(help="1000, or 3000 to 4999.")] = Disconnected.close_code,
+    reason: Annotated[str, typer.Option(help="1 to 123 bytes.")] = Disconnected.reason,
+    redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
+    config: ConfigFile = None,
+) -> None:
+    """Close one connection, and print the receipt; the exit code says it too."""
+    _ask(redis_url, config, lambda client: client.disconnect(connection, code, reason))
 
 
 @app.callback(invoke_without_command=True)
@@ -155,20 +197,42 @@ def _load(flags: dict[str, Any], file: Path | None) -> Loaded:
     return load(os.environ, flags=flags, file=file)
 
 
+def _ask(
+    redis_url: str | None, file: Path | None, question: Callable[[Client], Receipt]
+) -> NoReturn:
+    """Print the receipt, and exit with what it means."""
+    from gateway.outside import client  # noqa: PLC0415
+
+    url, prefix, lease_s = _broker(redis_url, file)
+    with client(url, prefix=prefix, lease_s=lease_s) as asking:
+        try:
+            receipt = question(asking)
+        except (EnvelopeTooLarge, ValueError) as error:
+            _fail(str(error), 2)
+    print(receipt.value)
+    sys.exit(EXIT_CODES[receipt.value])
+
+
 def _registry(redis_url: str | None, file: Path | None) -> tuple[str, str]:
-    """Where the registry is: the settings' Redis, else that of the one running gateway."""
+    """Address and prefix of the registry."""
+    url, prefix, _ = _broker(redis_url, file)
+    return url, prefix
+
+
+def _broker(redis_url: str | None, file: Path | None) -> tuple[str, str, float]:
+    """Address, prefix and lease: of the settings' Redis, else of the one running gateway."""
     from gateway.runfolder import running_gateways  # noqa: PLC0415
 
     settings = _load({"redis_url": redis_url}, file).settings
     if settings.redis_url:
-        return settings.redis_url.reveal(), settings.redis_prefix
+        return settings.redis_url.reveal(), settings.redis_prefix, settings.lease_seconds
     running = list(running_gateways())
     if not running:
         raise ConfigError("no gateway of this user runs here: set GATEWAY_REDIS_URL")
     if len({run.redis_url for run in running}) > 1:
         ports = ", ".join(str(run.port) for run in running)
         raise ConfigError(f"several gateways run here (ports {ports}): set GATEWAY_REDIS_URL")
-    return running[0].redis_url, running[0].redis_prefix
+    return running[0].redis_url, running[0].redis_prefix, running[0].lease_seconds
 
 
 def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:

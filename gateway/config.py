@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from gateway import credential_lists
 from gateway.errors import ConfigError
 
 PREFIX: Final = "GATEWAY_"
@@ -120,6 +121,18 @@ def _secret(name: str, raw: object) -> Secret:
     return Secret(raw)
 
 
+def _secret_list(check: Callable[[str, str], object]) -> Parser:
+    def parse(name: str, raw: object) -> Secret:
+        if isinstance(raw, list) and all(isinstance(part, str) for part in raw):
+            raw = ",".join(raw)  # as in a variable, and as secret as its parts
+        if not isinstance(raw, str):
+            raise ConfigError(f"{name}=*** is not a list of texts")
+        check(name, raw)
+        return Secret(raw)
+
+    return parse
+
+
 def _list(name: str, raw: object) -> tuple[str, ...]:
     if isinstance(raw, str):
         return tuple(part.strip() for part in raw.split(",") if part.strip())
@@ -132,6 +145,16 @@ def _prefix(name: str, raw: object) -> str:
     text = _text(name, raw)
     if not text or not text.replace("-", "").replace("_", "").isalnum() or not text.isascii():
         raise ConfigError(f"{_given(name, raw)} is not letters, digits, - and _")
+    return text
+
+
+def _address(name: str, raw: object) -> str:
+    """``host:port``, an IPv6 host in brackets."""
+    text = _text(name, raw)
+    if text:
+        host, _, port = text.rpartition(":")
+        if not host or not (port.isascii() and port.isdecimal() and int(port[:6]) <= 65535):
+            raise ConfigError(f"{_given(name, raw)} is not HOST:PORT{_hint(raw)}")
     return text
 
 
@@ -243,11 +266,39 @@ class Settings:
     allowed_hosts: tuple[str, ...] = _setting(
         (), _list, "host names", "What a Host header may say. Empty: anything."
     )
+    api_body_bytes: int = _integer(
+        131_072,
+        1,
+        1_000_000,
+        "bytes",
+        "The longest body of a call to the connection API. Past it: 413.",
+    )
+    api_requests_per_second: int | None = _limit(
+        1, 100_000, "requests/s", "Calls to the connection API of one worker. Past it: 429."
+    )
+    admin_bind: str = _setting(
+        "", _address, "HOST:PORT", "A port of its own for the connection API and /metrics."
+    )
     trusted_proxies: tuple[str, ...] = _setting(
         (),
         _list,
         "addresses, networks, or *",
         "Proxies whose X-Forwarded-For and -Proto are believed. Empty: none.",
+    )
+    api_keys: Secret = _setting(
+        Secret(""),
+        _secret_list(credential_lists.api_keys),
+        "printable ASCII",
+        "Keys of backends that call the connection API.",
+    )
+    api_keys_file: str = _setting(
+        "", _text, "a path", "More of them, one a line. Lines that begin with # are comments."
+    )
+    aws_access_keys: Secret = _setting(
+        Secret(""),
+        _secret_list(credential_lists.access_keys),
+        "ID:SECRET",
+        "Access keys of backends that call the connection API with an AWS SDK.",
     )
 
 

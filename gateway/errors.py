@@ -10,13 +10,27 @@ GatewayError
     ├── SlowConsumer      3008
     ├── RateExceeded      3013
     ├── BinaryMessage     1003
-    └── HandlerFailed     1011
+    ├── HandlerFailed     1011
+    ├── Expired           3005
+    └── Disconnected      3503
 
 Close codes 3000-3499 and 4000-4499 tell a client to reconnect, 3500-3999 and 4500-4999 tell it
 not to: the ranges of the Centrifuge protocol.
 """
 
 from __future__ import annotations
+
+
+def check_close(code: int, reason: str) -> None:
+    """Whether an application may close a connection with this (RFC 6455 section 7.4.2).
+
+    Raises:
+        ValueError: Says what would be right.
+    """
+    if code != 1000 and not 3000 <= code <= 4999:
+        raise ValueError(f"close code {code} is not 1000 and not in 3000 to 4999")
+    if not 1 <= len(reason.encode()) <= 123:
+        raise ValueError(f"close reason {reason!r} is not 1 to 123 UTF-8 bytes long")
 
 
 class GatewayError(Exception):
@@ -42,7 +56,8 @@ class NotRunning(GatewayError):
     def __init__(self) -> None:
         super().__init__(
             "this gateway is not running in this process: run it with `gateway serve`, or give "
-            "your application `lifespan=gateway.lifespan`"
+            "your application `lifespan=gateway.lifespan`; a process that is no worker sends with "
+            "`async with gateway.client(redis_url) as client`"
         )
 
 
@@ -76,10 +91,7 @@ class Refused(GatewayError):
     code = "refused"
 
     def __init__(self, code: int, reason: str) -> None:
-        if code != 1000 and not 3000 <= code <= 4999:
-            raise ValueError(f"close code {code} is not 1000 and not in 3000 to 4999")
-        if not 1 <= len(reason.encode()) <= 123:
-            raise ValueError(f"close reason {reason!r} is not 1 to 123 UTF-8 bytes long")
+        check_close(code, reason)
         super().__init__(f"{code} {reason}")
         self.close_code = code
         self.reason = reason
@@ -122,3 +134,20 @@ class HandlerFailed(ConnectionEnding):
     code = "handler_failed"
     close_code = 1011
     reason = "handler failed"
+
+
+class Expired(ConnectionEnding):
+    """The time for which the application has let this client in is over. It may come back."""
+
+    code = "expired"
+    close_code = 3005
+    reason = "connection expired"
+
+
+class Disconnected(ConnectionEnding):
+    """A handler or a backend wants this client to go, and to stay away."""
+
+    code = "disconnected"
+    close_code = 3503
+    retryable = False
+    reason = "disconnected"

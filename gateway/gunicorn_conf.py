@@ -6,15 +6,27 @@ Settings are those of the environment. gunicorn's flags win over what is set her
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from gateway.runfolder import make_run_folder, remove_run_folder, worker_died
 
 _run_folder = make_run_folder()
+_supervisor_pid = os.getpid()
+
+
+@atexit.register  # gunicorn's own hook is not called when a start is refused
+def _remove_run_folder() -> None:
+    if os.getpid() == _supervisor_pid:
+        remove_run_folder(_run_folder)
+
 
 from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.config import current  # noqa: E402
+from gateway.credential_lists import api_keys_of_file  # noqa: E402
+from gateway.errors import ConfigError  # noqa: E402
 from gateway.log import configure  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
 
@@ -26,7 +38,9 @@ if TYPE_CHECKING:
 _settings = current()
 configure(_settings.log_level, _settings.log_errors)
 
-bind = f"{_settings.host}:{_settings.port}"
+bind = [f"{_settings.host}:{_settings.port}"]
+if _settings.admin_bind:
+    bind.append(_settings.admin_bind)
 workers = _settings.workers
 worker_class = "gateway.server.GatewayWorker"
 logger_class = supervisor.Logger
@@ -37,19 +51,25 @@ control_socket_disable = True
 
 def on_starting(server: Arbiter) -> None:
     if server.cfg.workers > 1 and not _settings.redis_url:
-        print(  # noqa: T201
+        _refuse(
             f"{server.cfg.workers} workers need a broker in common: set GATEWAY_REDIS_URL, "
-            "or use `gateway serve`, which brings one",
-            file=sys.stderr,
+            "or use `gateway serve`, which brings one"
         )
-        sys.exit(2)
+    if _settings.admin_bind.endswith(f":{_settings.port}"):
+        _refuse(f"GATEWAY_ADMIN_BIND={_settings.admin_bind} needs another port than GATEWAY_PORT")
+    try:
+        if _settings.api_keys_file:
+            api_keys_of_file("GATEWAY_API_KEYS_FILE", _settings.api_keys_file)
+    except ConfigError as error:
+        _refuse(str(error))
+
+
+def _refuse(why: str) -> None:
+    print(why, file=sys.stderr)  # noqa: T201
+    sys.exit(2)
 
 
 def child_exit(server: Arbiter, worker: GatewayWorker) -> None:  # noqa: ARG001
     worker_died(_run_folder, worker.pid)
     if _settings.redis_url:
         supervisor.bury_child(parse(_settings.redis_url.reveal()), _settings, worker)
-
-
-def on_exit(server: Arbiter) -> None:  # noqa: ARG001
-    remove_run_folder(_run_folder)

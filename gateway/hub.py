@@ -7,11 +7,12 @@ so that what carries messages does not import what holds sockets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from gateway.protocol.envelope import Answer
+from gateway.protocol.envelope import Answer, Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.receipt import Receipt
 
 
 class Member(Protocol):
@@ -26,6 +27,23 @@ class Member(Protocol):
 
     def flush(self) -> None:
         """Write what was collected since ``Hub.flush_later``, in one go."""
+        ...
+
+    @property
+    def taking(self) -> Receipt:
+        """WRITTEN: it is open. UNREACHABLE: it may still become so. GONE: never again."""
+        ...
+
+    def push(self, text: str, done: Callable[[Receipt], None]) -> None:
+        """Send ``text`` out of turn. ``done`` is called once with what became of it."""
+        ...
+
+    def disconnect(self, code: int, reason: str) -> Receipt:
+        """Close the socket after what was pushed. WRITTEN: its close frame is under way."""
+        ...
+
+    def particulars(self) -> Particulars:
+        """What there is to say of it."""
         ...
 
 

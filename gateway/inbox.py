@@ -7,15 +7,18 @@ from typing import Protocol
 
 import structlog
 
+from gateway.asker import Asker
 from gateway.broker.base import Resync
 from gateway.handlers.runner import Runner
 from gateway.hub import Hub
 from gateway.links import Links
 from gateway.metrics import Counters
+from gateway.owner import Owner
 from gateway.protocol.envelope import (
     Admitted,
     Arrived,
     Canary,
+    Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
@@ -23,9 +26,12 @@ from gateway.protocol.envelope import (
     Failed,
     Forget,
     Gone,
+    Inquire,
     Introduce,
     Leaving,
+    Receipted,
     Reply,
+    Send,
     Turned,
 )
 from gateway.protocol.ids import WorkerId
@@ -46,17 +52,21 @@ class Inbox:
 
     def __init__(
         self,
+        *,
         links: Links,
         hub: Hub,
         runner: Runner,
+        owner: Owner,
+        asker: Asker,
         news: News,
         counters: Counters,
-        *,
         heard: Callable[[], None],
     ) -> None:
         self._links = links
         self._hub = hub
         self._runner = runner
+        self._owner = owner
+        self._asker = asker
         self._news = news
         self._counters = counters
         self._heard = heard
@@ -93,6 +103,15 @@ class Inbox:
                 self._runner.introduce(peer, envelope)
             case Forget():
                 self._runner.forget(peer, envelope)
+            case _:
+                self._hand_out_rest(peer, envelope)
+
+    def _hand_out_rest(self, peer: WorkerId, envelope: Envelope) -> None:
+        match envelope:
+            case Send() | Disconnect() | Inquire():
+                self._owner.asked(peer, envelope)
+            case Receipted():
+                self._asker.answered(peer, envelope)
             case Canary():
                 if peer == self._links.me:
                     self._news.canary_back(envelope.token)

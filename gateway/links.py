@@ -134,6 +134,12 @@ class Links:
         lane.was_full = True
         return True
 
+    def tell(self, peer: WorkerId, envelope: Envelope) -> None:
+        """Tell one, worker or not, once, unreliably: a hint."""
+        if is_worker_id(peer):
+            self._hints.append((self._channel_of(peer), hint(self.me, envelope, VERSION)))
+            self._work.set()
+
     def tell_everyone(self, envelope: Envelope) -> None:
         """Tell all workers, this one too, once, unreliably: a hint."""
         self._hints.append((self._everyone, hint(self.me, envelope, OLDEST)))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.errors import ConfigError
-from gateway.protocol.ids import WorkerId, is_worker_id
+from gateway.protocol.ids import WorkerId, is_worker_id, owner_of
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
 
@@ -42,12 +42,20 @@ async def workers(redis_url: str, prefix: str) -> list[Row]:
         return rows
 
 
-async def connections(redis_url: str, prefix: str, *, worker: str | None = None) -> list[Row]:
-    """One row a connection that the registry knows."""
+async def connections(
+    redis_url: str, prefix: str, *, worker: str | None = None, user: str | None = None
+) -> list[Row]:
+    """One row a connection that the registry knows, of this worker and of this user if given."""
     if worker is not None and not is_worker_id(worker):
         raise ConfigError(f"{worker!r} is not a worker id: 16 of a-z and 0-9")
     async with _registry(redis_url, prefix) as registry:
-        owners = [WorkerId(worker)] if worker else sorted((await registry.look()).workers)
+        if user is not None:
+            found = await registry.of_user(user)
+            items = [(c, entry) for c, entry in found if worker in (None, owner_of(c))]
+        else:
+            owners = [WorkerId(worker)] if worker else (await registry.look()).workers
+            items = [item for owner in owners async for item in registry.entries(owner)]
+        items.sort(key=lambda item: (owner_of(item[0]) or "", item[1].since_unix_ms))
         return [
             {
                 "connection": connection,
@@ -58,15 +66,8 @@ async def connections(redis_url: str, prefix: str, *, worker: str | None = None)
                     timespec="seconds"
                 ),
             }
-            for owner in owners
-            async for connection, entry in _sorted(registry, owner)
+            for connection, entry in items
         ]
-
-
-async def _sorted(registry: RedisRegistry, owner: WorkerId) -> AsyncIterator[tuple[str, Any]]:
-    found = [item async for item in registry.entries(owner)]
-    for item in sorted(found, key=lambda pair: pair[1].since_unix_ms):
-        yield item
 
 
 @asynccontextmanager

@@ -49,6 +49,10 @@ REFUSED = Counter(
 )
 RECEIVED = Counter("gateway_messages_received_total", "Messages read from sockets.")
 SENT = Counter("gateway_messages_sent_total", "Messages written to sockets.")
+SENDS = Counter("gateway_sends_total", "Sends to a connection asked of this port.", ["receipt"])
+API_REQUESTS = Counter(
+    "gateway_api_requests_total", "Calls to the API of this port.", ["method", "status"]
+)
 DISPATCHES = Counter(
     "gateway_dispatches_total", "Messages handed to a handler.", ["path", "outcome"]
 )
@@ -72,7 +76,7 @@ ROUNDTRIP_SECONDS = Histogram(
     buckets=SECONDS_BUCKETS,
 )
 
-_OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3008, 3013}
+_OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3005, 3008, 3013, 3503}
 
 
 class Seconds:
@@ -101,9 +105,9 @@ class Counters:
     """What one worker has counted since the last fold."""
 
     __slots__ = (
-        "closed", "dispatches", "handler_seconds", "link_batches", "link_envelopes",
+        "api_requests", "closed", "dispatches", "handler_seconds", "link_batches", "link_envelopes",
         "link_repeats", "link_resends", "opened", "received", "refused", "resyncs",
-        "roundtrip_seconds", "sent", "unreadable",
+        "roundtrip_seconds", "sends", "sent", "unreadable",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -118,9 +122,17 @@ class Counters:
         self.resyncs = 0
         self.closed: Tally[int] = Tally()
         self.refused: Tally[str] = Tally()
+        self.sends: Tally[str] = Tally()
+        self.api_requests: Tally[tuple[str, int]] = Tally()
         self.dispatches: Tally[tuple[str, str]] = Tally()
         self.handler_seconds = Seconds()
         self.roundtrip_seconds = Seconds()
+
+    def count_send(self, receipt: str) -> None:
+        self.sends[receipt] += 1
+
+    def count_api_request(self, method: str, status: int) -> None:
+        self.api_requests[method, status] += 1
 
     def fold(self) -> None:
         """Move everything into prometheus_client and begin anew."""
@@ -131,6 +143,10 @@ class Counters:
             CLOSED.labels(code=close_code_label(code)).inc(count)
         for reason, count in self.refused.items():
             REFUSED.labels(reason=reason).inc(count)
+        for receipt, count in self.sends.items():
+            SENDS.labels(receipt=receipt).inc(count)
+        for (method, status), count in self.api_requests.items():
+            API_REQUESTS.labels(method=method, status=status).inc(count)
         for (path, outcome), count in self.dispatches.items():
             DISPATCHES.labels(path=path, outcome=outcome).inc(count)
         self.handler_seconds.fold_into(HANDLER_SECONDS)

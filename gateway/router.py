@@ -6,17 +6,19 @@ import structlog
 
 from gateway.errors import EnvelopeTooLarge, HandlerFailed
 from gateway.links import Links
-from gateway.protocol.envelope import Answer, Failed
+from gateway.protocol.envelope import Answer, Failed, Question, Receipted
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import Members
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 class Router:
-    """Sends what concerns a connection to the worker that waits for it."""
+    """Sends what concerns a connection to the worker that waits for it, or that owns it."""
 
-    def __init__(self, links: Links) -> None:
+    def __init__(self, links: Links, members: Members) -> None:
         self._links = links
+        self._members = members
 
     def answer(self, edge: WorkerId, answer: Answer) -> None:
         """Send an answer back to the edge that asked. One that cannot be sent becomes an error."""
@@ -31,3 +33,21 @@ class Router:
     def congested(self, edge: WorkerId) -> bool:
         """Whether answers to ``edge`` pile up: start nothing more for it."""
         return self._links.full(edge)
+
+    def knows(self, owner: WorkerId) -> bool:
+        """Whether ``owner`` is believed to live (``gateway.asker.Way``)."""
+        return owner in self._members.known
+
+    def ask(self, owner: WorkerId, question: Question) -> bool:
+        """Put a question on the link to ``owner``. False: too much waits for it already."""
+        if self._links.full(owner):
+            return False
+        self._links.send(owner, question)
+        return True
+
+    def receipt(self, asker: WorkerId, receipted: Receipted, unlinked: bool) -> None:
+        """Answer whoever asked; an asker that is no worker has no link, and is told once."""
+        if unlinked:
+            self._links.tell(asker, receipted)
+        else:
+            self._links.send(asker, receipted)

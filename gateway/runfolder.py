@@ -26,6 +26,7 @@ class RunFile:
     port: int
     redis_url: str
     redis_prefix: str
+    lease_seconds: float = 10.0
 
 
 def make_run_folder() -> Path:

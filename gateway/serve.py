@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.config import Secret, Settings, choose
+from gateway.credential_lists import api_keys_of_file
 from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, make_run_folder, remove_run_folder, write_run_file
 
@@ -23,8 +24,15 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigError: Something is wrong, and nothing runs.
     """
+    if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
+        api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)
     with ExitStack() as stack:
-        listener = listen(settings.host, settings.port)
+        listeners = [stack.enter_context(listen(settings.host, settings.port))]
+        if settings.admin_bind:
+            backends = _listen_for_backends(settings.admin_bind, besides=listeners[0])
+            listeners.append(stack.enter_context(backends))
+            host, number = settings.admin_bind.rpartition(":")[0], backends.getsockname()[1]
+            settings = replace(settings, admin_bind=f"{host}:{number}")  # it may have been port 0
         folder = make_run_folder()
         stack.enter_context(_in_this_process_only(lambda: remove_run_folder(folder)))
         # Only now: prometheus_client looks at the run folder when it is imported.
@@ -48,12 +56,16 @@ def serve(settings: Settings) -> None:
             choose(settings)
         else:
             supervisor.check_redis(settings)
-        port = listener.getsockname()[1]
+        port = listeners[0].getsockname()[1]
         url = settings.redis_url.reveal()
-        run_file = write_run_file(RunFile(os.getpid(), port, url, settings.redis_prefix))
+        run = RunFile(os.getpid(), port, url, settings.redis_prefix, settings.lease_seconds)
+        run_file = write_run_file(run)
         stack.enter_context(_in_this_process_only(lambda: run_file.unlink(missing_ok=True)))
         announce(settings, port, embedded=embedded)
-        supervisor.ServeApplication(settings, listener, folder, in_worker=in_worker).run()
+        served = supervisor.ServeApplication(settings, listeners, folder, in_worker=in_worker)
+        for listener in listeners:
+            listener.detach()  # from here on they are gunicorn's, which closes them
+        served.run()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,13 +74,17 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: It is taken, or not ours to take.
     """
+    listener = None
     try:
         kind, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         listener = socket.socket(kind[0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(kind[4])
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that DNS cannot have, a..b
+        if listener is not None:
+            listener.close()
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {host}:{port}: {why}") from None
     listener.set_inheritable(True)
     return listener
 
@@ -79,6 +95,8 @@ def announce(settings: Settings, port: int, *, embedded: bool) -> None:
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
     broker = "an embedded broker" if embedded else "the broker of GATEWAY_REDIS_URL"
     lines = [f"Gateway at http://{shown}:{port} ({workers}, {broker}). Stop it with Ctrl-C."]
+    if settings.admin_bind:
+        lines.append(f"  backends   http://{settings.admin_bind}")
     if sys.stdout.isatty() and settings.role != "handler":
         lines += [
             f"  open       http://{shown}:{port}",
@@ -86,6 +104,18 @@ def announce(settings: Settings, port: int, *, embedded: bool) -> None:
             "  workers    gateway workers",
         ]
     print("\n".join(lines), flush=True)  # noqa: T201
+
+
+def _listen_for_backends(address: str, *, besides: socket.socket) -> socket.socket:
+    """Bind the port that ``GATEWAY_ADMIN_BIND`` names.
+
+    Raises:
+        ConfigError: It is taken, or not ours to take.
+    """
+    host, _, port = address.rpartition(":")
+    if int(port) == besides.getsockname()[1]:  # by their ports the application tells them apart
+        raise ConfigError(f"GATEWAY_ADMIN_BIND={address} needs another port than GATEWAY_PORT")
+    return listen(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 @contextmanager

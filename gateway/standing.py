@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from gateway.asker import Asker
 from gateway.canaries import Canaries
 from gateway.dispatch import Dispatcher
 from gateway.handlers.runner import Runner
@@ -46,6 +47,7 @@ class Standing:
         links: Links,
         runner: Runner,
         dispatcher: Dispatcher,
+        asker: Asker,
         registration: Registration,
         canaries: Canaries,
         hub: Hub,
@@ -57,6 +59,7 @@ class Standing:
         self._links = links
         self._runner = runner
         self._dispatcher = dispatcher
+        self._asker = asker
         self._registration = registration
         self._canaries = canaries
         self._hub = hub
@@ -126,6 +129,7 @@ class Standing:
 
     def worker_gone(self, worker: WorkerId) -> None:
         self._links.end(worker)
+        self._asker.worker_gone(worker)
         self._runner.edge_gone(worker)
         self._dispatcher.worker_gone(worker)
 

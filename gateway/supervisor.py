@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -86,13 +86,13 @@ class ServeApplication(BaseApplication):
     def __init__(
         self,
         settings: Settings,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
         run_folder: Path,
         *,
         in_worker: Callable[[], None],
     ) -> None:
         self.settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._run_folder = run_folder
         self._in_worker = in_worker
         super().__init__()
@@ -100,7 +100,7 @@ class ServeApplication(BaseApplication):
     def load_config(self) -> None:
         settings = self.settings
         options: dict[str, Any] = {
-            "bind": f"fd://{self._listener.fileno()}",
+            "bind": [f"fd://{listener.fileno()}" for listener in self._listeners],
             "workers": settings.workers,
             "worker_class": GatewayWorker,
             "logger_class": Logger,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from gateway.app import Gateway
 from gateway.errors import GatewayError
-from gateway.handlers.table import Connection, Message
+from gateway.handlers.table import Admit, Connection, Message, decision
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.receipt import Receipt
 
 _serial = itertools.count()
 
@@ -27,11 +29,67 @@ def connection(
     query: str = "",
     address: str = "192.0.2.1",
     subprotocols: tuple[str, ...] = (),
+    expires_at: float | None = None,
 ) -> Connection:
     """A connection as handlers see it, with an id of the right form."""
     name = ConnectionId(f"testtesttesttest.{next(_serial):022d}")
     lowered = {key.lower(): value for key, value in (headers or {}).items()}
-    return Connection(name, user, lowered, query, address, subprotocols)
+    return Connection(name, user, lowered, query, address, subprotocols, expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What an application has sent out of turn."""
+
+    connection: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """What an application has closed."""
+
+    connection: str
+    code: int
+    reason: str
+
+
+class Outbox:
+    """Takes what an application sends and closes, and gives each the same receipt.
+
+    Attributes:
+        receipt: The next receipts. Change it at any time.
+        taken: ``Sent`` and ``Disconnected``, in the order in which they came.
+    """
+
+    def __init__(self, receipt: Receipt = Receipt.WRITTEN) -> None:
+        self.receipt = receipt
+        self.taken: list[Sent | Disconnected] = []
+
+    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:  # noqa: ARG002
+        self.taken.append(Sent(connection, text))
+        return self.receipt
+
+    async def disconnect(self, connection: str, code: int, reason: str) -> Receipt:
+        self.taken.append(Disconnected(connection, code, reason))
+        return self.receipt
+
+
+@contextmanager
+def outbox(gateway: Gateway, receipt: Receipt = Receipt.WRITTEN) -> Iterator[Outbox]:
+    """Let ``gateway.send`` and ``gateway.disconnect`` work without a worker, and look on.
+
+    Example::
+
+        with outbox(gateway) as sent:
+            await client.send("notify my other window")
+        assert sent.taken == [Sent(other_window, "hello")]
+    """
+    before, gateway._sender = gateway._sender, Outbox(receipt)  # noqa: SLF001
+    try:
+        yield gateway._sender  # noqa: SLF001
+    finally:
+        gateway._sender = before  # noqa: SLF001
 
 
 class Client:
@@ -65,15 +123,19 @@ class Client:
     async def connect(self) -> str | None:
         """Call ``on_connect``, if there is one. Returns the user.
 
+        ``self.connection`` is then what later handlers see, its ``expires_at`` too. Nothing is
+        closed when that time comes.
+
         Raises:
             Refused: The application refuses this client.
-            TypeError: The handler returned something else than a text or None.
+            TypeError: The handler returned something else than a text, None or ``Admit``.
         """
-        user = None
+        admit = Admit()
         if self._handlers.on_connect is not None:
-            user = _text("on_connect", await self._handlers.on_connect(self.connection))
-        self.connection = replace(self.connection, user=user)
-        return user
+            admit = decision(await self._handlers.on_connect(self.connection))
+        until = admit.expires_unix_s
+        self.connection = replace(self.connection, user=admit.user, expires_at=until)
+        return admit.user
 
     async def send(self, text: str, *, attempt: int = 1) -> str | None:
         """Call ``on_message``. Returns what the client would be sent, None for nothing.
@@ -92,15 +154,13 @@ class Client:
         if attempt == 1 or self._number == 0:
             self._number += 1
         message = Message(text, self.connection, f"{self.connection.id}:{self._number}", attempt)
-        return _text("on_message", await self._handlers.on_message(message))
+        answer: object = await self._handlers.on_message(message)
+        if answer is not None and not isinstance(answer, str):
+            kind = type(answer).__name__
+            raise TypeError(f"an on_message handler returned {kind}, not str or None")
+        return answer
 
     async def disconnect(self) -> None:
         """Call ``on_disconnect``, if there is one."""
         if self._handlers.on_disconnect is not None:
             await self._handlers.on_disconnect(self.connection)
-
-
-def _text(kind: str, answer: object) -> str | None:
-    if answer is not None and not isinstance(answer, str):
-        raise TypeError(f"an {kind} handler returned {type(answer).__name__}, not str or None")
-    return answer

@@ -18,26 +18,33 @@ import structlog
 
 from gateway import log as logs
 from gateway import metrics
+from gateway.asker import Asker
 from gateway.broker.base import Broker
 from gateway.canaries import Canaries
 from gateway.config import Settings
 from gateway.dispatch import Dispatcher
 from gateway.drain import drain_connections, until
 from gateway.edge.admission import Admission, Limits
-from gateway.edge.connection import ClientConnection, ConnectionLimits, Edge
+from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
+from gateway.edge.shared import ConnectionLimits, Edge
 from gateway.errors import GatewayError
 from gateway.handlers.runner import Runner
 from gateway.handlers.table import Handlers
 from gateway.health import PortHealth
+from gateway.http_api.calls import Calls
+from gateway.http_api.credentials import Credentials
+from gateway.http_api.routes import Api
 from gateway.hub import Hub
 from gateway.inbox import Inbox
 from gateway.links import Links
 from gateway.membership import Membership
 from gateway.metrics import Counters
+from gateway.owner import Owner
 from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.rate import Rate
 from gateway.redis_support import keys
 from gateway.registration import Registration
 from gateway.registry.base import Registry
@@ -107,9 +114,19 @@ class Worker:
             everyone=self._everyone,
             now=now,
         )
+        router = Router(self.links, self.members)
+        self.asker = Asker(
+            router,
+            self._registry.look,
+            lease_s=settings.lease_seconds,
+            count=self.counters.count_send,
+        )
+        self.owner = Owner(
+            self.hub, answer=router.receipt, holding=lambda: self.standing.holding, now=now
+        )
         self.runner = Runner(
             self.handlers,
-            Router(self.links),
+            router,
             self.counters,
             seconds=settings.handler_seconds,
             concurrency=settings.handler_concurrency,
@@ -119,7 +136,14 @@ class Worker:
             self.members, self.links, self.counters, patience_s=settings.handler_seconds, now=now
         )
         self._inbox = Inbox(
-            self.links, self.hub, self.runner, self, self.counters, heard=self._heard
+            links=self.links,
+            hub=self.hub,
+            runner=self.runner,
+            owner=self.owner,
+            asker=self.asker,
+            news=self,
+            counters=self.counters,
+            heard=self._heard,
         )
         self._canaries = Canaries(
             self.me,
@@ -137,6 +161,7 @@ class Worker:
             links=self.links,
             runner=self.runner,
             dispatcher=self.dispatcher,
+            asker=self.asker,
             registration=self._registration,
             canaries=self._canaries,
             hub=self.hub,
@@ -161,6 +186,23 @@ class Worker:
             holds_sockets=settings.role != "handler",
             trace=settings.trace,
             refused=self.count_refusal,
+        )
+        self.api = self._api()
+
+    def _api(self) -> Api:
+        settings, per_second = self.settings, self.settings.api_requests_per_second
+        return Api(
+            calls=Calls(self.asker, self._registry),
+            credentials=Credentials.of(
+                api_keys_text=settings.api_keys.reveal(),
+                api_keys_file=settings.api_keys_file,
+                access_keys_text=settings.aws_access_keys.reveal(),
+            ),
+            body_bytes=settings.api_body_bytes,
+            rate=None if per_second is None else Rate(per_second, now=self._now()),
+            count=self.counters.count_api_request,
+            now=self._now,
+            clock=time.time,
         )
 
     def _edge(self) -> Edge:
@@ -209,7 +251,7 @@ class Worker:
     @property
     def port_ready(self) -> bool:
         """Whether any worker of the same port is ready."""
-        return self.ready or self._health.any_ready()
+        return self._health.any_ready(own=self.ready)
 
     async def must_decide(self) -> bool | None:
         """Whether ``on_connect`` must be asked (``Standing.must_decide``)."""
@@ -234,6 +276,7 @@ class Worker:
             self._health.report(ready=False)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            await self.asker.aclose()
             self._fold()
             await self._registry.aclose()
             log.info("worker stopped")
@@ -331,6 +374,7 @@ class Worker:
                 if isinstance(member, ClientConnection):
                     waiting += member.check_progress(now)
             self.dispatcher.give_up_waiting()
+            self.owner.forget_old()
             metrics.OUTBOX_BYTES.set(waiting)
             self._fold()
             self._health.report(ready=self.ready)

@@ -108,7 +108,7 @@ class AsgiSide:
         except ClientDisconnected:
             failed = False
         except Exception:
-            log.exception("Exception in ASGI application\n")
+            log.exception("Exception in ASGI application")
         finally:
             self._wire.returned(failed=failed)
 

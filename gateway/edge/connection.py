@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
 
-from gateway.dispatch import Desk, Dispatcher
+from gateway.dispatch import Desk
+from gateway.edge.outbox import Outbox
+from gateway.edge.shared import Edge, State, packed, unpacked
 from gateway.edge.socket import Socket
 from gateway.errors import (
     BinaryMessage,
     ConnectionEnding,
+    Expired,
     HandlerFailed,
     RateExceeded,
     SlowConsumer,
 )
-from gateway.hub import Hub
-from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import Admitted, Answer, Facts, Failed, Reply, Turned
+from gateway.protocol.envelope import (
+    Admitted,
+    Answer,
+    Facts,
+    Failed,
+    Particulars,
+    Reply,
+    Turned,
+)
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
+from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE, Codec
-from gateway.registration import Registration
 from gateway.registry.base import Entry
 
 log = structlog.stdlib.get_logger(__name__)
@@ -37,46 +45,18 @@ NORMAL: Final = 1000
 LOST: Final = 1006
 TOO_BIG: Final = 1009
 DRAINED: Final = (3001, "drain")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
-    """The bounds on one connection. None is no bound."""
-
-    message_bytes: int
-    messages_per_second: int | None
-    outbox_bytes: int
-    stall_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """What the connections of one worker share."""
-
-    hub: Hub
-    dispatcher: Dispatcher
-    registration: Registration
-    counters: Counters
-    limits: ConnectionLimits
-    wants_disconnects: Callable[[], bool]
-    now: Callable[[], float]
-
-
-class _State(Enum):
-    DECIDING = auto()  # before the 101: the application may still refuse
-    OPEN = auto()
-    DRAINING = auto()  # not read any more; closes once everything is answered
-    CLOSING = auto()  # a close frame is under way
-    CLOSED = auto()
+EXPIRED: Final = (Expired.close_code, Expired.reason)
+EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
 
 
 class ClientConnection:
     """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
 
     __slots__ = (
-        "_accepted", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge", "_head",
-        "_payloads", "_progress_at", "_query", "_rate", "_reading", "_since_unix_ms", "_socket",
-        "_state", "_subprotocols", "_taken_bytes", "_unflushed_bytes", "_user", "ended", "id",
+        "_accepted", "_active_at", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge",
+        "_expires_unix_s", "_headers", "_outbox", "_parting", "_progress_at", "_query", "_rate",
+        "_reading", "_since_unix_ms", "_socket", "_state", "_subprotocols", "_taken_bytes", "_user",
+        "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -94,22 +74,22 @@ class ClientConnection:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._edge = edge
         self._address = address
-        # Kept for every worker this connection will be introduced to, and in one piece: a browser's
-        # headers as pairs of strings are 3 KB.
-        self._head = b"\n".join(b":".join(pair) for pair in headers.raw)
+        self._headers = packed(headers)
         self._query = query
         self._subprotocols = subprotocols
         self._codec = codec
         self._user: str | None = None
+        self._expires_unix_s: float | None = None
         self._since_unix_ms = int(time.time() * 1000)
-        self._state = _State.DECIDING
+        self._state = State.DECIDING
+        self._parting = DRAINED
         self._socket: Socket | None = None
         self._reading = True
-        self._payloads: list[bytes] = []
+        self._outbox = Outbox()
         self._admitted = False  # by the application's own decision
         self._accepted = False  # the application knows it as open
-        self._unflushed_bytes = 0
         self._progress_at = 0.0
+        self._active_at = edge.now()
         self._taken_bytes = 0  # of what was written, what the kernel had taken when last looked
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
@@ -119,10 +99,18 @@ class ClientConnection:
 
     @property
     def facts(self) -> Facts:
-        lines = self._head.decode("latin-1").split("\n") if self._head else ()
-        pairs = (line.partition(":") for line in lines)
-        headers = tuple((name, value) for name, _, value in pairs)
-        return Facts(self._user, self._address, self._query, headers, self._subprotocols)
+        return Facts(
+            self._user,
+            self._address,
+            self._query,
+            unpacked(self._headers),
+            self._subprotocols,
+            self._expires_unix_s,
+        )
+
+    @property
+    def _agent(self) -> str:
+        return next((value for name, value in self.facts.headers if name == "user-agent"), "")
 
     # Before the 101
 
@@ -138,6 +126,9 @@ class ClientConnection:
         if isinstance(answer, Admitted):
             self._admitted = True
             self._user = answer.user
+            self._expires_unix_s = answer.expires_unix_s
+            if self._late_s() >= 0:
+                return Turned(self.id, answer.number, answer.attempt, *EXPIRED)
         return answer
 
     def discard(self) -> None:
@@ -156,29 +147,30 @@ class ClientConnection:
         self._edge.counters.opened += 1
         self._progress_at = self._edge.now()
         if turned is not None:
-            self._state = _State.CLOSING
+            self._state = State.CLOSING
+            self._accepted = self._admitted  # and expired: ``on_connect`` may have counted it in
             socket.start(self, farewell=(NORMAL, GOODBYE))
             socket.close(turned.code, turned.reason)
             return
-        self._state = _State.OPEN
+        self._state = State.OPEN
         self._accepted = True
         self._desk.conversation.held = True  # until the registry knows of it
-        agent = next((value for name, value in self.facts.headers if name == "user-agent"), "")
-        entry = Entry(self._user, self._address, agent, self._codec.name, self._since_unix_ms)
+        entry = Entry(self._user, self._address, self._agent, self._codec.name, self._since_unix_ms)
         self._edge.registration.put(self.id, entry, self._registered)
         greeting = self._codec.greeting(self.id)
         if greeting is not None:
-            self._collect(greeting)
+            self._say(greeting)
         socket.start(self, farewell=(NORMAL, GOODBYE))
 
     # Listener
 
     def on_text(self, text: str) -> None:
-        if self._state is not _State.OPEN:
+        if self._state is not State.OPEN:
             return
         edge = self._edge
         edge.counters.received += 1
-        if self._rate is not None and not self._rate.allow(edge.now()):
+        now = self._active_at = edge.now()
+        if self._rate is not None and not self._rate.allow(now):
             self._end_with(RateExceeded())
             return
         size = len(text) if text.isascii() else len(text.encode())
@@ -191,17 +183,18 @@ class ClientConnection:
             self._socket.pause_reading()
 
     def on_binary(self) -> None:
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             self._end_with(BinaryMessage())
 
     def on_close(self, code: int, reason: str) -> None:
-        if self._state is _State.CLOSED:
+        if self._state is State.CLOSED:
             return
-        self._state = _State.CLOSED
+        self._state = State.CLOSED
         edge = self._edge
         edge.counters.closed[code] += 1
         edge.registration.drop(self.id)
-        self._payloads.clear()
+        self._outbox.take()
+        self._outbox.settle(Receipt.GONE)
         if self._accepted and edge.wants_disconnects():
             self._say_goodbye(code, reason)
         else:
@@ -216,10 +209,10 @@ class ClientConnection:
 
     def flush(self) -> None:
         """Write what has collected. A socket that has too much waiting already is dropped."""
-        payloads, self._payloads = self._payloads, []
-        size, self._unflushed_bytes = self._unflushed_bytes, 0
+        payloads, size = self._outbox.take()
         socket = self._socket
-        if socket is None or not payloads or self._state in (_State.CLOSING, _State.CLOSED):
+        if socket is None or not payloads or not socket.takes_writes:
+            self._outbox.settle(Receipt.GONE)
             return
         buffered = socket.buffered_bytes
         if buffered and buffered + size > self._edge.limits.outbox_bytes:
@@ -227,6 +220,41 @@ class ClientConnection:
             return
         self._edge.counters.sent += len(payloads)
         socket.write(payloads)
+        self._active_at = self._edge.now()
+        self._outbox.settle(Receipt.WRITTEN)
+
+    @property
+    def taking(self) -> Receipt:
+        if self._state is State.DECIDING:
+            return Receipt.UNREACHABLE
+        is_open = self._state in (State.OPEN, State.DRAINING)
+        writable = is_open and self._socket is not None and self._socket.takes_writes
+        return Receipt.WRITTEN if writable else Receipt.GONE
+
+    def push(self, text: str, done: Callable[[Receipt], None]) -> None:
+        socket, taking = self._socket, self.taking
+        if socket is None or taking is not Receipt.WRITTEN:
+            done(taking)
+            return
+        payload = self._codec.push(text).encode()
+        waiting = socket.buffered_bytes + self._outbox.bytes_waiting
+        if waiting and waiting + len(payload) > self._edge.limits.outbox_bytes:
+            done(Receipt.SLOW)
+            return
+        self._collect(payload, done)
+
+    def disconnect(self, code: int, reason: str) -> Receipt:
+        if (taking := self.taking) is not Receipt.WRITTEN:
+            return taking
+        self.close(code, reason)
+        return Receipt.WRITTEN if self._state is State.CLOSING else Receipt.GONE
+
+    def particulars(self) -> Particulars:
+        idle_ms = int((self._edge.now() - self._active_at) * 1000)
+        last_active_unix_ms = max(int(time.time() * 1000) - idle_ms, self._since_unix_ms)
+        return Particulars(
+            self._since_unix_ms, last_active_unix_ms, self._user, self._address, self._agent
+        )
 
     # Party
 
@@ -239,7 +267,7 @@ class ClientConnection:
             if isinstance(answer, Failed):
                 self._failed()
             elif isinstance(answer, Reply) and answer.text is not None:
-                self._collect(
+                self._say(
                     self._codec.reply(answer.text, handled_by=handled_by, attempt=answer.attempt)
                 )
             self._after_answer()
@@ -256,11 +284,12 @@ class ClientConnection:
 
     # The end
 
-    def drain(self) -> None:
-        """Read no more, finish what is outstanding, then close with 3001."""
-        if self._state is not _State.OPEN:
+    def drain(self, parting: tuple[int, str] = DRAINED) -> None:
+        """Read no more, finish what is outstanding, then close with 3001, or as said."""
+        if self._state is not State.OPEN:
             return
-        self._state = _State.DRAINING
+        self._state = State.DRAINING
+        self._parting = parting
         if self._socket is not None:
             self._socket.pause_reading()
         self._close_if_drained()
@@ -270,27 +299,29 @@ class ClientConnection:
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and begin the closing handshake. What is unanswered stays so."""
-        if self._state not in (_State.OPEN, _State.DRAINING) or self._socket is None:
+        if self._state not in (State.OPEN, State.DRAINING) or self._socket is None:
             return
         if self._codec.goodbye is not None:
-            self._collect(self._codec.goodbye)
+            self._say(self._codec.goodbye)
         self.flush()
         if self._may_close():
-            self._state = _State.CLOSING
+            self._state = State.CLOSING
             self._socket.close(code, reason)
 
     def _may_close(self) -> bool:
         """Flushing may have found a slow socket and dropped it."""
-        return self._state is not _State.CLOSED
+        return self._state is not State.CLOSED
 
     def check_progress(self, now: float) -> int:
-        """Drop the socket if nothing of what waits has left it for too long.
+        """Drop the socket if nothing of what waits has left it for too long; end it on time.
 
         Returns:
             How many bytes wait.
         """
-        if self._socket is None or self._state is _State.CLOSED:
+        if self._socket is None or self._state is State.CLOSED:
             return 0
+        if self._expires_unix_s is not None:
+            self._check_expiry()
         buffered = self._socket.buffered_bytes
         taken = self._socket.written_bytes - buffered
         if not buffered or taken > self._taken_bytes:
@@ -299,6 +330,17 @@ class ClientConnection:
         elif now - self._progress_at >= self._edge.limits.stall_s:
             self._drop_slow("stalled", buffered)
         return buffered
+
+    def _check_expiry(self) -> None:
+        late_s = self._late_s()
+        if late_s >= EXPIRY_GRACE_S:
+            self.close(*EXPIRED)
+        elif late_s >= 0:
+            self.drain(EXPIRED)
+
+    def _late_s(self) -> float:
+        """How long ago the time was over, by this host's clock; negative before."""
+        return -math.inf if self._expires_unix_s is None else time.time() - self._expires_unix_s
 
     def _drop_slow(self, why: str, waiting_bytes: int) -> None:
         log.warning("slow socket dropped", connection_id=self.id, why=why, bytes=waiting_bytes)
@@ -313,12 +355,12 @@ class ClientConnection:
     def _failed(self) -> None:
         text = self._codec.failed(HandlerFailed())
         if text is not None:
-            self._collect(text)
+            self._say(text)
         else:
             self._end_with(HandlerFailed())
 
     def _after_answer(self) -> None:
-        if self._state is _State.DRAINING:
+        if self._state is State.DRAINING:
             self._close_if_drained()
         elif not self._reading and not self._desk.conversation.full and self._socket is not None:
             self._reading = True
@@ -326,16 +368,15 @@ class ClientConnection:
 
     def _close_if_drained(self) -> None:
         if not len(self._desk.conversation):
-            self.close_drained()
+            self.close(*self._parting)
 
-    def _collect(self, text: str) -> None:
-        if self._state in (_State.CLOSING, _State.CLOSED):
-            return
-        if not self._payloads:
+    def _say(self, text: str) -> None:
+        if self._state not in (State.CLOSING, State.CLOSED):
+            self._collect(text.encode())
+
+    def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
+        if self._outbox.collect(payload, done):
             self._edge.hub.flush_later(self)
-        payload = text.encode()
-        self._payloads.append(payload)
-        self._unflushed_bytes += len(payload)
 
     def _registered(self) -> None:
         self._desk.conversation.held = False

@@ -20,8 +20,9 @@ from gateway.edge.admission import (
     Admission,
     Refusal,
 )
-from gateway.edge.connection import ClientConnection, Edge
+from gateway.edge.connection import ClientConnection
 from gateway.edge.plain import PlainSocket
+from gateway.edge.shared import Edge
 from gateway.edge.socket import EXTENSION, Socket
 from gateway.protocol.envelope import Failed, Turned
 from gateway.protocol.ids import (

@@ -102,8 +102,13 @@ class GatewayWebSocket(asyncio.Protocol):
         self._paused = False
         self._catch_up()
 
+    @property
+    def takes_writes(self) -> bool:
+        is_open = self._state is _State.OPEN and not self._transport.is_closing()
+        return is_open and not (self._held and _ends(self._held[-1]))
+
     def write(self, payloads: Sequence[bytes]) -> None:
-        if self._state is _State.OPEN and not self._transport.is_closing():
+        if self.takes_writes:
             frames = text_frames(payloads)
             self.written_bytes += len(frames)
             self._transport.write(frames)
@@ -122,6 +127,9 @@ class GatewayWebSocket(asyncio.Protocol):
 
     def close(self, code: int, reason: str) -> None:
         if self._state is not _State.OPEN:
+            return
+        if self._held and _ends(self._held[-1]):
+            self._handle(self._held[-1])  # the peer was first
             return
         self._state = _State.CLOSING
         self._ending = (code, reason)
@@ -266,12 +274,13 @@ class GatewayWebSocket(asyncio.Protocol):
     def on_event(self, event: Event) -> None:
         """In its turn: at once, or once what was held back before it is delivered."""
         if self._state is _State.CLOSING:
-            if isinstance(event, tuple | Violation):
+            if _ends(event):
                 self._leave()
         elif self._state is _State.OPEN:
             if self._listener is not None and (self._paused or self._held):
                 self._held = self._held or deque()
-                self._held.append(event)
+                if not (self._held and _ends(self._held[-1])):
+                    self._held.append(event)
             else:
                 self._handle(event)
 
@@ -382,3 +391,8 @@ class GatewayWebSocket(asyncio.Protocol):
             return
         if stopped and not self._transport.is_closing():
             self._transport.resume_reading()
+
+
+def _ends(event: Event) -> bool:
+    """Whether nothing counts after it."""
+    return isinstance(event, tuple | Violation)

@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, with a deadline and a bound for the head of every request.
 
-uvicorn alone waits for ever for a client that connects and says nothing: ten thousand of them take
-every file descriptor of a worker.
+uvicorn alone waits for ever for a client that connects and says nothing, or that never ends the
+body of a request that has its answer: ten thousand of them take every descriptor of a worker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, protocol: GatewayHttp) -> float:
-        """The head that ``protocol`` waits for is due at the time that is returned."""
+        """What ``protocol`` waits for is due at the time that is returned."""
         due = protocol.loop.time() + self._seconds
         self._waiting.append((due, protocol))
         if self._timer is None:
@@ -54,6 +54,7 @@ class GatewayHttp(HttpToolsProtocol):
         self.head_due: float | None = None
         self._in_head = True
         self._head_bytes = 0
+        self._head_tail = b""
 
     @classmethod
     def within(cls, seconds: float) -> type[GatewayHttp]:
@@ -70,12 +71,19 @@ class GatewayHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
+            if self._head_bytes > MAX_HEAD_BYTES and not self._head_ends_in_time(data):
                 self.send_400_response("The request's head is too long.")
                 return
         super().data_received(data)
-        if self._in_head and self.head_due is None:  # not one entry a request: most come whole
-            self.head_due = self.deadlines.add(self)
+        if self._in_head:
+            self._head_tail = data[-3:]
+            if self.head_due is None:  # not one entry a request: most come whole
+                self.head_due = self.deadlines.add(self)
+
+    def _head_ends_in_time(self, data: bytes) -> bool:
+        """Whether the rest of the head is within the bound: a body may have come with it."""
+        allowed = MAX_HEAD_BYTES - (self._head_bytes - len(data))
+        return b"\r\n\r\n" in self._head_tail + data[: max(0, allowed)]
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -87,10 +95,20 @@ class GatewayHttp(HttpToolsProtocol):
         self._head_is_done()
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        # Without pipelined requests this is the end of the answer to the request that is read now.
+        unread = not self.pipeline and self.cycle.more_body
+        super().on_response_complete()
+        if unread:
+            # The rest of a body that nobody wants, and the next head, in the time of a head: each
+            # byte of it ends uvicorn's keep-alive timer, and nothing would start it again.
+            self.head_due = self.deadlines.add(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_done()
         super().connection_lost(exc)
 
     def _head_is_done(self) -> None:
         self._in_head = False
+        self._head_tail = b""
         self.head_due = None

@@ -18,7 +18,7 @@ import structlog
 
 from gateway.errors import HandlerFailed, Refused
 from gateway.handlers.isolation import isolated
-from gateway.handlers.table import Connection, Handlers, Message
+from gateway.handlers.table import Admit, Connection, Handlers, Message, decision
 from gateway.metrics import Counters
 from gateway.protocol.envelope import (
     Admitted,
@@ -307,14 +307,12 @@ class Runner:
                     raise TypeError(f"an on_message handler returned {kind}, not str or None")
                 return Reply(name, number, attempt, reply)
             case DispatchConnect():
-                user: object = None
+                admit = Admit()
                 if handlers.on_connect is not None:
-                    user = await handlers.on_connect(connection)
-                if user is not None and not isinstance(user, str):
-                    kind = type(user).__name__
-                    raise TypeError(f"an on_connect handler returned {kind}, not str or None")
-                queue.connection = replace(connection, user=user)
-                return Admitted(name, number, attempt, user)
+                    admit = decision(await handlers.on_connect(connection))
+                until = admit.expires_unix_s
+                queue.connection = replace(connection, user=admit.user, expires_at=until)
+                return Admitted(name, number, attempt, admit.user, until)
             case DispatchDisconnect():
                 if handlers.on_disconnect is not None:
                     await handlers.on_disconnect(connection)
@@ -367,4 +365,5 @@ def _connection(name: ConnectionId, facts: Facts) -> Connection:
         query=facts.query,
         address=facts.address,
         subprotocols=facts.subprotocols,
+        expires_at=facts.expires_unix_s,
     )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 OnMessage = Callable[["Message"], Awaitable[str | None]]
-OnConnect = Callable[["Connection"], Awaitable[str | None]]
+OnConnect = Callable[["Connection"], Awaitable["str | Admit | None"]]
 OnDisconnect = Callable[["Connection"], Awaitable[None]]
+
+LATEST_UNIX_S: Final = datetime.max.replace(tzinfo=UTC).timestamp()
+
+MAX_USER_BYTES: Final = 256  # it is stored beside each of its connections
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Awaitable[Any]])
 
@@ -25,6 +31,8 @@ class Connection:
         query: The raw query string of the handshake's URL.
         address: Of the client; of the nearest untrusted proxy before it.
         subprotocols: What the client offered, in its order.
+        expires_at: When it is closed with 3005, in Unix seconds: as ``on_connect`` said in its
+            ``Admit``. None is never.
     """
 
     id: str
@@ -33,6 +41,7 @@ class Connection:
     query: str = field(default="", repr=False)
     address: str = ""
     subprotocols: tuple[str, ...] = ()
+    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,80 @@ class Message:
     connection: Connection
     id: str
     attempt: int = 1
+
+
+class UserTooLong(ValueError):
+    """A class of its own, since the log shows an exception's class and not its message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """What ``on_connect`` returns to let a client in for a time.
+
+    The connection is closed with 3005 ``connection expired`` within a second after ``expires_at``,
+    by the clock of the host that holds the socket. The client may come back, and is asked again.
+
+    Attributes:
+        user: Who it is, in at most 256 UTF-8 bytes; None if nobody knows.
+        expires_at: Unix seconds, or a ``datetime`` with its time zone. None is never.
+
+    Raises:
+        TypeError: The user is not a text, or the time is neither number nor datetime.
+        ValueError: The time has no time zone, is no number, or is after the year 9999.
+        UserTooLong: The user has more than 256 UTF-8 bytes.
+        UnicodeEncodeError: The user has half of a surrogate pair in it.
+    """
+
+    user: str | None = None
+    expires_at: float | datetime | None = None
+
+    def __post_init__(self) -> None:
+        user: object = self.user
+        if user is not None and not isinstance(user, str):
+            raise TypeError(f"user is {type(user).__name__}, not str or None")
+        if user is not None and (size := len(user.encode())) > MAX_USER_BYTES:
+            raise UserTooLong(f"user has {size} UTF-8 bytes, over the limit of {MAX_USER_BYTES}")
+        _ = self.expires_unix_s  # whoever makes a wrong one is told at once
+
+    @property
+    def expires_unix_s(self) -> float | None:
+        """``expires_at`` as Unix seconds."""
+        at: object = self.expires_at
+        if at is None:
+            return None
+        if isinstance(at, datetime):
+            if at.utcoffset() is None:
+                raise ValueError(
+                    f"expires_at={at!r} has no time zone: make it with datetime.now(UTC), or give "
+                    "Unix seconds"
+                )
+            return at.timestamp()
+        if isinstance(at, bool) or not isinstance(at, int | float):
+            kind = type(at).__name__
+            raise TypeError(f"expires_at is {kind}, not Unix seconds, a datetime or None")
+        if math.isnan(at):
+            raise ValueError("expires_at is NaN, not Unix seconds; None is never")
+        if at > LATEST_UNIX_S:
+            raise ValueError(
+                f"expires_at={at} is after the year 9999: give Unix seconds, not milliseconds; "
+                "None is never"
+            )
+        return float(at)
+
+
+def decision(returned: object) -> Admit:
+    """What ``on_connect`` means by what it has returned.
+
+    Raises:
+        TypeError: It may not return that.
+        ValueError: The user is too long, or no Unicode (``Admit``).
+    """
+    if isinstance(returned, Admit):
+        return returned
+    if returned is None or isinstance(returned, str):
+        return Admit(returned)
+    kind = type(returned).__name__
+    raise TypeError(f"an on_connect handler returned {kind}, not str, None or Admit")
 
 
 class Handlers:

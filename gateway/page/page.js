@@ -31,8 +31,10 @@ const CLOSE_CODES = {
   1012: "the server restarts",
   1013: "the server is busy",
   3001: "its worker is leaving",
+  3005: "its time was over",
   3008: "this page read too slowly",
   3013: "too many lines a second",
+  3503: "somebody has closed it",
 };
 
 /** The address of the WebSocket endpoint beside the page: under the same prefix, wss on https. */
@@ -66,12 +68,12 @@ function inWords(code, reason) {
   return `${meaning} (${code}${reason ? ` ${reason}` : ""})`;
 }
 
-/** What one message of the server says: {connection, worker}, {text, ...} or {error}. */
+/** What one message of the server says: {connection, worker}, {text, ...}, {push} or {error}. */
 function read(subprotocol, message) {
   if (subprotocol !== TRACED) return { text: message };
   try {
     const said = JSON.parse(message);
-    if (typeof said.connection === "string" || typeof said.error === "string") return said;
+    if ([said.connection, said.push, said.error].some((it) => typeof it === "string")) return said;
     if (typeof said.text === "string") {
       return { text: said.text, handledBy: said.handled_by, attempt: said.attempt };
     }
@@ -219,6 +221,8 @@ function received(message) {
     showFact("connection", said.connection);
     showFact("held-by", workerChip(said.worker));
     showNotice("Connected to worker ", workerChip(said.worker));
+  } else if (said.push !== undefined) {
+    pushed(said.push);
   } else if (socket.protocol !== TRACED && message === GOODBYE) {
     goodbye = { said, at: performance.now(), timer: setTimeout(takeForReply, GOODBYE_WITHIN_MS) };
   } else {
@@ -235,8 +239,13 @@ function takeForReply() {
   answered(said, at);
 }
 
+/** Sent by somebody out of turn: no line of ours has its answer by it. */
+function pushed(text) {
+  addRow("push", "Pushed:", text, span("pushed"));
+}
+
 function answered(said, at) {
-  const asked = unanswered.shift(); // undefined: the server sent something unasked
+  const asked = unanswered.shift(); // undefined: without trace, all that tells a push from an answer
   const meta = [];
   if (said.attempt > 1) meta.push(span(`attempt ${said.attempt}`));
   if (said.handledBy) {
@@ -249,7 +258,8 @@ function answered(said, at) {
     showRoundTrip(at - asked.sentAt);
   }
   if (said.error) addRow("error", "Error:", said.error, ...meta);
-  else addRow("reply", "Answer:", said.text, ...meta);
+  else if (asked) addRow("reply", "Answer:", said.text, ...meta);
+  else pushed(said.text);
 }
 
 function showRoundTrip(took) {

@@ -23,6 +23,7 @@ import msgspec
 
 from gateway.errors import EnvelopeTooLarge
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.receipt import Receipt
 
 VERSION: Final = 2
 OLDEST: Final = 1
@@ -56,6 +57,7 @@ class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     query: str
     headers: tuple[tuple[str, str], ...]
     subprotocols: tuple[str, ...]
+    expires_unix_s: float | None = None
 
 
 class _FactsV1(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -64,6 +66,7 @@ class _FactsV1(msgspec.Struct, array_like=True, frozen=True, gc=False):
     query: str
     headers: dict[str, str]
     subprotocols: tuple[str, ...]
+    expires_unix_s: float | None = None
 
 
 class _Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -129,12 +132,13 @@ class Failed(_Envelope, tag=7, frozen=True):
 
 
 class Admitted(_Envelope, tag=8, frozen=True):
-    """Handler to edge: open it; ``user`` is who the application says this is."""
+    """Handler to edge: open it, until then; ``user`` is who the application says this is."""
 
     connection: ConnectionId
     number: int
     attempt: int
     user: str | None
+    expires_unix_s: float | None = None
 
 
 class Turned(_Envelope, tag=9, frozen=True):
@@ -171,12 +175,64 @@ class Gone(_Envelope, tag=13, frozen=True):
     worker: WorkerId
 
 
+class Send(_Envelope, tag=14, frozen=True):
+    """Asker to owner: write this to a socket. Answered by ``Receipted``.
+
+    A ``key`` that was written within the last minute is not written again. ``unlinked`` askers are
+    no workers: they are answered outside of any link, at most once.
+    """
+
+    connection: ConnectionId
+    number: int
+    text: str
+    key: str | None = None
+    unlinked: bool = False
+
+
+class Disconnect(_Envelope, tag=15, frozen=True):
+    """Asker to owner: close a socket. Answered by ``Receipted``."""
+
+    connection: ConnectionId
+    number: int
+    code: int
+    reason: str
+    unlinked: bool = False
+
+
+class Inquire(_Envelope, tag=16, frozen=True):
+    """Asker to owner: what of this connection? Answered by ``Receipted`` with its particulars."""
+
+    connection: ConnectionId
+    number: int
+    unlinked: bool = False
+
+
+class Particulars(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the owner of an open connection says of it. Times are of the owner's wall clock."""
+
+    connected_unix_ms: int
+    last_active_unix_ms: int
+    user: str | None
+    address: str
+    user_agent: str
+
+
+class Receipted(_Envelope, tag=17, frozen=True):
+    """Owner to asker: what became of it. ``receipt`` is one of gateway.protocol.receipt."""
+
+    connection: ConnectionId
+    number: int
+    receipt: Receipt
+    particulars: Particulars | None = None
+
+
 class _IntroduceV1(_Envelope, tag=1, frozen=True):
     connection: ConnectionId
     facts: _FactsV1
 
 
 Answer = Reply | Failed | Admitted | Turned
+Question = Send | Disconnect | Inquire
 Envelope = (
     Introduce
     | Forget
@@ -191,6 +247,10 @@ Envelope = (
     | Arrived
     | Leaving
     | Gone
+    | Send
+    | Disconnect
+    | Inquire
+    | Receipted
 )
 _EnvelopeV1 = (
     _IntroduceV1
@@ -206,6 +266,10 @@ _EnvelopeV1 = (
     | Arrived
     | Leaving
     | Gone
+    | Send
+    | Disconnect
+    | Inquire
+    | Receipted
 )
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -303,14 +367,27 @@ def _as_v1(envelope: Introduce) -> _IntroduceV1:
     facts = envelope.facts
     return _IntroduceV1(
         envelope.connection,
-        _FactsV1(facts.user, facts.address, facts.query, dict(facts.headers), facts.subprotocols),
+        _FactsV1(
+            facts.user,
+            facts.address,
+            facts.query,
+            dict(facts.headers),
+            facts.subprotocols,
+            facts.expires_unix_s,
+        ),
     )
 
 
 def _from_v1(envelope: _IntroduceV1) -> Introduce:
     facts = envelope.facts
-    headers = tuple(facts.headers.items())
     return Introduce(
         envelope.connection,
-        Facts(facts.user, facts.address, facts.query, headers, facts.subprotocols),
+        Facts(
+            facts.user,
+            facts.address,
+            facts.query,
+            tuple(facts.headers.items()),
+            facts.subprotocols,
+            facts.expires_unix_s,
+        ),
     )

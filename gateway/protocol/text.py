@@ -32,6 +32,8 @@ class Codec(Protocol):
 
     def reply(self, text: str, *, handled_by: WorkerId, attempt: int) -> str: ...
 
+    def push(self, text: str) -> str: ...
+
     def failed(self, error: HandlerFailed) -> str | None: ...
 
 
@@ -47,12 +49,18 @@ class PlainText:
     def reply(self, text: str, *, handled_by: WorkerId, attempt: int) -> str:  # noqa: ARG002
         return text
 
+    def push(self, text: str) -> str:
+        return text
+
     def failed(self, error: HandlerFailed) -> None:  # noqa: ARG002
         return None
 
 
 class Trace:
-    """``{"connection", "worker"}`` first, then ``{"text", "handled_by", "attempt"}`` a reply."""
+    """``{"connection", "worker"}`` first, then ``{"text", "handled_by", "attempt"}`` a reply.
+
+    What is sent out of turn is ``{"push"}``.
+    """
 
     name = "trace"
     goodbye: str | None = None  # every message of this codec is JSON; the close frame says it
@@ -62,6 +70,9 @@ class Trace:
 
     def reply(self, text: str, *, handled_by: WorkerId, attempt: int) -> str:
         return json.dumps({"text": text, "handled_by": handled_by, "attempt": attempt})
+
+    def push(self, text: str) -> str:
+        return json.dumps({"push": text})
 
     def failed(self, error: HandlerFailed) -> str:
         return json.dumps({"error": error.reason})

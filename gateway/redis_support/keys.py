@@ -7,6 +7,7 @@
 | ``<p>:{workers}:dead`` | zset of tombstones, worker -> time of death in ms | 24 h |
 | ``<p>:{workers}:born`` | string, time in ms at which the first worker came | one value |
 | ``<p>:conns:<worker>`` | hash, connection -> facts, and ``revision`` | 1 h, renewed; swept |
+| ``<p>:users:<worker>`` | hash, user -> its connections there | as conns |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
 | ``<p>:all`` | channel of every worker | |
 """
@@ -36,6 +37,10 @@ def born(prefix: str) -> str:
 
 def connections(prefix: str, worker: WorkerId) -> str:
     return f"{prefix}:conns:{worker}"
+
+
+def users(prefix: str, worker: WorkerId) -> str:
+    return f"{prefix}:users:{worker}"
 
 
 def inbox(prefix: str, worker: WorkerId) -> str:

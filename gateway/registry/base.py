@@ -12,6 +12,9 @@ Guarantees, proved on every implementation by ``tests/contract/test_registry.py`
    time. A claim ends after ``CLAIM_S``, so a sweeper that dies is replaced.
 4. A worker that is buried or has left is known to nobody who looks afterwards, once ``finish`` or
    ``leave`` has returned, and its entries are gone.
+5. An entry is found by its user from the moment at which it is found at all.
+6. What is found by user or by page belongs to workers that had a lease, and no tombstone, when
+   the question was asked.
 """
 
 from __future__ import annotations
@@ -72,7 +75,13 @@ class Registry(Protocol):
     async def write(
         self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
     ) -> None:
-        """Write (or with None remove) entries of ``worker``, and set the revision, as one step."""
+        """Write (or with None remove) entries of ``worker``, and set the revision, as one step.
+
+        The ids are those of connections of ``worker``. One task at a time writes or rewrites for
+        a worker, and through one registry, which keeps in mind who its users are. A sweep may
+        remove entries through another registry: of a worker with a tombstone, which ``of_user``
+        passes over, so that what the sweep has removed is not found by user either.
+        """
         ...
 
     async def revision(self, worker: WorkerId) -> int | None:
@@ -89,4 +98,44 @@ class Registry(Protocol):
         """All entries of ``worker``, in no order; one written meanwhile may be missing."""
         ...
 
+    async def of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
+        """All connections of ``user``, by worker and the oldest first.
+
+        A connection that ends meanwhile may be in it, and one that comes meanwhile may be missing:
+        a send is answered by the owner, with GONE when there is no such connection.
+        """
+        ...
+
+    async def page(
+        self, cursor: str, *, limit: int, worker: WorkerId | None = None
+    ) -> tuple[list[tuple[ConnectionId, Entry]], str]:
+        """Some of all entries, worker by worker in the order of their ids, and where to go on.
+
+        Args:
+            cursor: "" to begin, then what came with the page before. It holds nothing but
+                letters, digits and ``-._``, means something to the same kind of registry only,
+                and does not expire.
+            limit: How many are wanted, 1 or more. A page may hold more, up to some hundreds: Redis
+                hands out a small hash as a whole. It holds fewer only if it is the last one.
+            worker: Only those of this worker; the same for every page of one walk. None are found
+                if it has no lease, or a tombstone.
+
+        Returns:
+            The entries, none twice in one page; and the next cursor, "" after the last page.
+
+        Raises:
+            ValueError: The cursor is not one of this walk, or the limit is below 1; it says why.
+
+        A connection that was there before the walk began and is there after its end is in at least
+        one of the pages; in more than one if entries come and go meanwhile. One that comes or goes
+        meanwhile may be in it or not. The exception: a walk may miss entries that are written anew
+        in between (``rewrite``), and any of them when another server takes over in between.
+        """
+        ...
+
     async def aclose(self) -> None: ...
+
+
+def living(leases: Leases) -> list[WorkerId]:
+    """The workers with a lease, ended or not, and no tombstone, in the order of their ids."""
+    return sorted(worker for worker in leases.workers if worker not in leases.tombstones)

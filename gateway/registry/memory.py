@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
 
-from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry
+from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, living
+from gateway.registry.users import Users
+
+_SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live
 
 
 class MemoryRegistry:
@@ -22,6 +27,7 @@ class MemoryRegistry:
         self._leases: dict[WorkerId, tuple[int, WorkerInfo]] = {}
         self._dead: dict[WorkerId, int] = {}
         self._entries: dict[WorkerId, dict[ConnectionId, Entry]] = {}
+        self._users: dict[WorkerId, Users] = {}
         self._revisions: dict[WorkerId, int] = {}
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
@@ -32,7 +38,7 @@ class MemoryRegistry:
     async def look(self) -> Leases:
         now_ms = self._now_ms()
         self._dead = {w: at for w, at in self._dead.items() if now_ms - at < TOMBSTONE_S * 1000}
-        return Leases(now_ms, dict(self._leases), set(self._dead))
+        return Leases(now_ms, dict(self._leases), set(self._dead), born_ms=_SINCE_EVER)
 
     async def claim(self, worker: WorkerId) -> bool:
         now_ms = self._now_ms()
@@ -58,6 +64,9 @@ class MemoryRegistry:
                 entries.pop(connection, None)
             else:
                 entries[connection] = entry
+        users = self._users.setdefault(worker, Users())
+        users.apply(changes)
+        users.touched.clear()
         self._revisions[worker] = revision
 
     async def revision(self, worker: WorkerId) -> int | None:
@@ -66,12 +75,44 @@ class MemoryRegistry:
     async def rewrite(
         self, worker: WorkerId, revision: int, entries: Sequence[tuple[ConnectionId, Entry]]
     ) -> None:
-        self._entries[worker] = dict(entries)
-        self._revisions[worker] = revision
+        self._entries.pop(worker, None)
+        self._users.pop(worker, None)
+        await self.write(worker, revision, dict(entries))
 
     async def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
         for item in list(self._entries.get(worker, {}).items()):
             yield item
+
+    async def of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
+        return [
+            (connection, self._entries[worker][connection])
+            for worker in living(await self.look())
+            if worker in self._users
+            for connection in self._users[worker].of(user)
+        ]
+
+    async def page(
+        self, cursor: str, *, limit: int, worker: WorkerId | None = None
+    ) -> tuple[list[tuple[ConnectionId, Entry]], str]:
+        """A cursor is the last connection of its page: ids sort by worker."""
+        owner = owner_of(cursor)
+        if cursor and (owner is None or worker not in (None, owner)):
+            raise ValueError(f"cursor {cursor!r} is not of this list")
+        if limit < 1:
+            raise ValueError(f"a page of {limit} is smaller than 1")
+        found = heapq.nsmallest(
+            limit + 1,
+            (
+                item
+                for owner in living(await self.look())
+                if worker in (None, owner)
+                for item in self._entries.get(owner, {}).items()
+                if item[0] > cursor
+            ),
+            key=lambda item: item[0],
+        )
+        page = found[:limit]
+        return page, page[-1][0] if len(found) > limit else ""
 
     async def aclose(self) -> None:
         pass
@@ -79,6 +120,7 @@ class MemoryRegistry:
     def _forget(self, worker: WorkerId) -> None:
         self._leases.pop(worker, None)
         self._entries.pop(worker, None)
+        self._users.pop(worker, None)
         self._revisions.pop(worker, None)
 
     def _now_ms(self) -> int:

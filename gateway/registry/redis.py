@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -17,9 +19,11 @@ from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
-from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry
+from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, living
+from gateway.registry.users import Users
 
 CHUNK: Final = 500
+_CURSOR: Final = re.compile(r"([a-z0-9]{16})\.([0-9]{1,20})", re.ASCII)  # worker, HSCAN's own
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -53,7 +57,11 @@ def _to_its_end(
 
 
 class RedisRegistry:
-    """``Registry`` on one Redis node."""
+    """``Registry`` on one Redis node.
+
+    A hash of users stands beside the entries of a worker: user -> the part after the dot of each
+    connection id, in a row with spaces. A change of one writes down all of that user's.
+    """
 
     def __init__(self, address: RedisAddress, *, prefix: str, name: str = "gateway") -> None:
         self.address = address
@@ -64,6 +72,7 @@ class RedisRegistry:
         self._info = keys.info(prefix)
         self._dead = keys.dead(prefix)
         self._born = keys.born(prefix)
+        self._users: dict[WorkerId, Users] = {}  # of the workers that write through this registry
         self._scripts = {
             name: self._redis.register_script(script(name))
             for name in ("look", "renew", "claim", "finish")
@@ -86,7 +95,7 @@ class RedisRegistry:
         now_ms, born_ms, leases, dead = await self._scripts["look"](
             keys=[self._workers, self._info, self._dead, self._born]
         )
-        tombstones = {WorkerId(worker.decode()) for worker in dead}
+        tombstones = {WorkerId(worker.decode(errors="replace")) for worker in dead}
         return Leases(int(now_ms), _leases(leases), tombstones, int(born_ms))
 
     @_to_its_end
@@ -99,7 +108,7 @@ class RedisRegistry:
 
     @_to_its_end
     async def finish(self, worker: WorkerId) -> None:
-        await self._redis.delete(keys.connections(self._prefix, worker))
+        await self._clear(worker)
         await self._scripts["finish"](keys=[self._workers, self._info], args=[worker])
 
     async def leave(self, worker: WorkerId) -> None:
@@ -109,15 +118,24 @@ class RedisRegistry:
     async def write(
         self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
     ) -> None:
-        key = keys.connections(self._prefix, worker)
+        users = self._users.setdefault(worker, Users())
+        users.apply(changes)
+        touched = frozenset(users.touched)
         put: dict[Any, Any] = {c: _entry_out(e) for c, e in changes.items() if e is not None}
+        put[keys.REVISION] = revision
         drop = [c for c, e in changes.items() if e is None]
+        theirs = {user: users.of(user) for user in touched}
         async with self._redis.pipeline(transaction=True) as pipe:
-            if drop:
-                pipe.hdel(key, *drop)
-            pipe.hset(key, mapping=put | {keys.REVISION: revision})
-            pipe.expire(key, int(ENTRIES_S))
+            key = keys.connections(self._prefix, worker)
+            _change(pipe, key, put, drop)
+            _change(
+                pipe,
+                keys.users(self._prefix, worker),
+                {_field(user): _tails(some) for user, some in theirs.items() if some},
+                [_field(user) for user, some in theirs.items() if not some],
+            )
             await pipe.execute()
+        users.touched -= touched  # only now: what has failed is written with the next changes
 
     @_to_its_end
     async def revision(self, worker: WorkerId) -> int | None:
@@ -125,7 +143,8 @@ class RedisRegistry:
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hget(key, keys.REVISION)
             pipe.expire(key, int(ENTRIES_S))
-            revision, _ = await pipe.execute()
+            pipe.expire(keys.users(self._prefix, worker), int(ENTRIES_S))
+            revision, *_ = await pipe.execute()
         return None if revision is None else int(revision)
 
     async def rewrite(
@@ -140,16 +159,53 @@ class RedisRegistry:
     async def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
         cursor = None
         while cursor != 0:
-            cursor, page = await self._page(worker, cursor or 0)
-            for field, value in page.items():
-                connection = field.decode()
-                if owner_of(connection) is None:
-                    continue
-                try:
-                    entry = _entry_in(value)
-                except msgspec.DecodeError:
-                    continue
-                yield ConnectionId(connection), entry
+            cursor, some = await self._scan(worker, cursor or 0, CHUNK)
+            for item in some:
+                yield item
+
+    @_to_its_end
+    async def of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
+        workers = living(await self.look())
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for worker in workers:
+                pipe.hget(keys.users(self._prefix, worker), _field(user))
+            lists = await pipe.execute()
+        wanted: list[ConnectionId] = []
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for worker, tails in zip(workers, lists, strict=True):
+                theirs = _connections(worker, tails or b"")
+                for start in range(0, len(theirs), CHUNK):
+                    chunk = theirs[start : start + CHUNK]
+                    pipe.hmget(keys.connections(self._prefix, worker), chunk)
+                    wanted += chunk
+            values = [value for some in await pipe.execute() for value in some]
+        found = (_readable(c, value) for c, value in zip(wanted, values, strict=True))
+        return [item for item in found if item is not None and item[1].user == user]
+
+    @_to_its_end
+    async def page(
+        self, cursor: str, *, limit: int, worker: WorkerId | None = None
+    ) -> tuple[list[tuple[ConnectionId, Entry]], str]:
+        """A cursor is the worker to go on with, and where in its hash (HSCAN's guarantees)."""
+        if limit < 1:
+            raise ValueError(f"a page of {limit} is smaller than 1")
+        start, scan = _place(cursor)
+        if cursor and worker not in (None, start):
+            raise ValueError(f"cursor {cursor!r} belongs to another worker")
+        owners = deque(
+            owner
+            for owner in living(await self.look())
+            if owner >= start and worker in (None, owner)
+        )
+        if not owners or owners[0] != start:
+            scan = 0  # that worker has gone: on with the next one, from its beginning
+        found: dict[ConnectionId, Entry] = {}
+        while owners and len(found) < limit:
+            scan, some = await self._scan(owners[0], scan, limit - len(found))
+            found.update(some)
+            if scan == 0:
+                owners.popleft()
+        return list(found.items()), f"{owners[0]}.{scan}" if owners else ""
 
     async def aclose(self) -> None:
         if self.asking:
@@ -157,14 +213,65 @@ class RedisRegistry:
         await self._redis.aclose()
 
     @_to_its_end
-    async def _page(self, worker: WorkerId, cursor: int) -> tuple[int, dict[Any, Any]]:
+    async def _scan(
+        self, worker: WorkerId, cursor: int, count: int
+    ) -> tuple[int, list[tuple[ConnectionId, Entry]]]:
         key = keys.connections(self._prefix, worker)
-        found: Any = await self._redis.hscan(key, cursor, count=CHUNK)
-        return int(found[0]), found[1]
+        found: Any = await self._redis.hscan(key, cursor, count=count)
+        items = (
+            _readable(field.decode(errors="replace"), value) for field, value in found[1].items()
+        )
+        return int(found[0]), [item for item in items if item is not None]
 
     @_to_its_end
     async def _clear(self, worker: WorkerId) -> None:
-        await self._redis.delete(keys.connections(self._prefix, worker))
+        self._users.pop(worker, None)
+        await self._redis.delete(
+            keys.connections(self._prefix, worker), keys.users(self._prefix, worker)
+        )
+
+
+def _change(pipe: Any, key: str, put: Mapping[Any, Any], drop: Sequence[Any]) -> None:
+    """Put and drop fields of one hash, and let it live on."""
+    if drop:
+        pipe.hdel(key, *drop)
+    if put:
+        pipe.hset(key, mapping=put)
+        pipe.expire(key, int(ENTRIES_S))
+
+
+def _field(user: str) -> bytes:
+    # A text that is no Unicode, as a shell may hand in, is nobody's, and no error.
+    return user.encode(errors="surrogatepass")
+
+
+def _tails(connections: Collection[ConnectionId]) -> str:
+    return " ".join(connection.partition(".")[2] for connection in connections)
+
+
+def _connections(worker: WorkerId, tails: bytes) -> list[ConnectionId]:
+    named = (f"{worker}.{tail}" for tail in tails.decode(errors="replace").split(" "))
+    return [ConnectionId(name) for name in named if owner_of(name) is not None]
+
+
+def _readable(connection: str, value: bytes | None) -> tuple[ConnectionId, Entry] | None:
+    """A field and its value, unless it is no connection, or what is no entry."""
+    if value is None or owner_of(connection) is None:
+        return None
+    try:
+        return ConnectionId(connection), _entry_in(value)
+    except msgspec.DecodeError:
+        return None
+
+
+def _place(cursor: str) -> tuple[WorkerId, int]:
+    """The worker and the cursor of HSCAN that our cursor stands for."""
+    if not cursor:
+        return WorkerId(""), 0
+    match = _CURSOR.fullmatch(cursor)
+    if match is None or int(match[2]) >= 1 << 64:
+        raise ValueError(f"cursor {cursor!r} is not one of a list of connections")
+    return WorkerId(match[1]), int(match[2])
 
 
 def _leases(flat: Sequence[bytes]) -> dict[WorkerId, tuple[int, WorkerInfo]]:

@@ -4,51 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest
 import redis
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import bury, ping
 from gateway.registry.base import Entry, Registry
-from gateway.registry.memory import MemoryRegistry
-from gateway.registry.redis import CHUNK, RedisRegistry
+from gateway.registry.redis import CHUNK
+from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
-from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually, eventually_async
+from tests.support.waiting import eventually
 
-INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
-SOON_S = 0.05
 _prefixes = itertools.count()
-
-
-@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
-async def registry(
-    request: pytest.FixtureRequest, redis_server: RedisServer
-) -> AsyncIterator[Registry]:
-    async with AsyncExitStack() as stack:
-        made: Registry
-        if request.param == "memory":
-            made = MemoryRegistry()
-        else:
-            port = redis_server.port
-            if request.param == "redis over 5 ms":
-                port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
-            address = parse(f"redis://127.0.0.1:{port}/0")
-            made = RedisRegistry(address, prefix=f"registry{next(_prefixes)}")
-        yield made
-        await made.aclose()
-
-
-def entry(n: int = 0) -> Entry:
-    return Entry(f"user{n}", "192.0.2.1", "agent", "text", 1_700_000_000_000 + n)
 
 
 async def entries(registry: Registry, worker: WorkerId) -> dict[ConnectionId, Entry]:
@@ -58,16 +30,6 @@ async def entries(registry: Registry, worker: WorkerId) -> dict[ConnectionId, En
 def now_ms(admin: redis.Redis) -> int:
     seconds, microseconds = admin.time()
     return int(seconds) * 1000 + int(microseconds) // 1000
-
-
-async def ended(registry: Registry, worker: WorkerId) -> None:
-    """Wait until the lease of this worker has ended."""
-
-    async def over() -> bool:
-        leases = await registry.look()
-        return worker not in leases.workers or leases.workers[worker][0] < leases.now_ms
-
-    await eventually_async(over, "the end of the lease")
 
 
 async def test_a_renewed_worker_is_seen_with_what_it_says(registry: Registry) -> None:
@@ -114,9 +76,9 @@ async def test_a_buried_worker_cannot_renew_itself_back(registry: Registry) -> N
 
 
 async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Registry) -> None:
-    dead, connection = new_worker_id(), new_connection_id()
+    dead = new_worker_id()
     await registry.renew(dead, INFO, SOON_S)
-    await registry.write(dead, 1, {connection: entry()})
+    await registry.write(dead, 1, {new_connection_id(dead): entry()})
     await ended(registry, dead)
     await registry.claim(dead)
 
@@ -179,9 +141,9 @@ async def test_rewriting_nothing_still_sets_the_revision(registry: Registry) -> 
 class TestRedisRegistry:
     """What only concerns Redis."""
 
-    async def test_every_key_has_a_life(self, redis_server: RedisServer) -> None:
+    async def test_every_key_has_a_life(self, connect: Connect, redis_server: RedisServer) -> None:
         prefix, me = f"life{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         await registry.renew(me, INFO, 10.0)
         await registry.write(me, 1, {new_connection_id(me): entry()})
         with redis_server.client() as admin:
@@ -191,19 +153,20 @@ class TestRedisRegistry:
                 keys.info(prefix),
                 keys.born(prefix),
                 keys.connections(prefix, me),
+                keys.users(prefix, me),
             }
             assert 3500 < admin.ttl(keys.connections(prefix, me)) <= 3600
+            assert 3500 < admin.ttl(keys.users(prefix, me)) <= 3600
 
             await registry.leave(me)
 
             assert {key.decode() for key in admin.keys(f"{prefix}:*")} == {keys.born(prefix)}
-        await registry.aclose()
 
     async def test_leases_tell_when_redis_has_lost_what_it_knew(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, me = f"lost{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         before = await registry.renew(me, INFO, 10.0)
         again = await registry.renew(me, INFO, 10.0)
         with redis_server.client() as admin:
@@ -214,14 +177,13 @@ class TestRedisRegistry:
 
         assert again.born_ms == before.born_ms
         assert after.born_ms > before.born_ms
-        await registry.aclose()
 
     async def test_a_supervisor_buries_its_child_and_anyone_may_sweep_it(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, dead = f"bury{next(_prefixes)}", new_worker_id()
         address = parse(redis_server.url)
-        registry = RedisRegistry(address, prefix=prefix)
+        registry = connect(redis_server, prefix)
         await registry.renew(dead, INFO, 10.0)
 
         assert bury(address, prefix, dead, deadline_s=1.0)
@@ -231,17 +193,16 @@ class TestRedisRegistry:
         assert dead in leases.tombstones
         assert leases.workers[dead][0] == 0
         assert await registry.claim(dead)
-        await registry.aclose()
 
     async def test_a_worker_that_left_is_not_buried(self, redis_server: RedisServer) -> None:
         address = parse(redis_server.url)
         assert not bury(address, f"bury{next(_prefixes)}", new_worker_id(), deadline_s=1.0)
 
     async def test_a_claim_ends_so_that_a_dead_sweeper_is_replaced(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, dead = f"claim{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         await registry.renew(dead, INFO, SOON_S)
         await ended(registry, dead)
         assert await registry.claim(dead)
@@ -249,39 +210,36 @@ class TestRedisRegistry:
             admin.zadd(keys.workers(prefix), {dead: 1.0})  # the claim has run out
 
         assert await registry.claim(dead)
-        await registry.aclose()
 
     async def test_a_worker_frozen_for_long_after_its_sweep_sees_its_tombstone(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, frozen, other = f"old{next(_prefixes)}", new_worker_id(), new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         with redis_server.client() as admin:
             swept_ms = int(admin.time()[0]) * 1000 - 3_600_000
             admin.zadd(keys.dead(prefix), {frozen: swept_ms})
 
         assert frozen in (await registry.renew(frozen, INFO, 10.0)).tombstones
         assert frozen not in (await registry.renew(other, INFO, 10.0)).tombstones
-        await registry.aclose()
 
     async def test_an_old_tombstone_is_shown_while_its_worker_is_unswept(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, dead = f"old{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         with redis_server.client() as admin:
             now_s, _ = admin.time()
             admin.zadd(keys.workers(prefix), {dead: 1.0})
             admin.zadd(keys.dead(prefix), {dead: (now_s - 3600) * 1000})
 
         assert dead in (await registry.look()).tombstones
-        await registry.aclose()
 
     async def test_what_is_not_a_worker_or_a_connection_is_skipped(
-        self, redis_server: RedisServer
+        self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, me = f"junk{next(_prefixes)}", new_worker_id()
-        registry = RedisRegistry(parse(redis_server.url), prefix=prefix)
+        registry = connect(redis_server, prefix)
         with redis_server.client() as admin:
             admin.zadd(keys.workers(prefix), {"not a worker": 9e15, me: 9e15})
             admin.hset(keys.connections(prefix, me), mapping={"junk": "x", "revision": 3})
@@ -292,12 +250,13 @@ class TestRedisRegistry:
         assert list(leases.workers) == [me]
         assert not leases.workers[me][1].handler
         assert await entries(registry, me) == {}
-        await registry.aclose()
 
-    async def test_no_server_is_one_kind_of_error_everywhere(self, own_redis: RedisServer) -> None:
+    async def test_no_server_is_one_kind_of_error_everywhere(
+        self, connect: Connect, own_redis: RedisServer
+    ) -> None:
         own_redis.kill()
         address = parse(own_redis.url)
-        registry = RedisRegistry(address, prefix="x")
+        registry = connect(own_redis, "x")
         me = new_worker_id()
         with pytest.raises(BrokerUnavailable):
             await registry.renew(me, INFO, 10.0)
@@ -307,4 +266,3 @@ class TestRedisRegistry:
             ping(address)
         with pytest.raises(BrokerUnavailable):
             bury(address, "x", me, deadline_s=1.0)
-        await registry.aclose()

@@ -72,6 +72,30 @@ def test_a_bad_variable_is_named_with_its_value_and_range() -> None:
     assert_one_line(run, "GATEWAY_LEASE_SECONDS=soon", "1 to 300")
 
 
+def test_a_file_of_keys_that_holds_none_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# none yet\n")
+
+    run = gateway("serve", "--port", "0", environment={"GATEWAY_API_KEYS_FILE": str(file)})
+
+    assert run.returncode == 2
+    assert_one_line(run, f"GATEWAY_API_KEYS_FILE={file}", "there is no key in this file")
+
+
+def test_a_file_of_keys_that_is_not_there_is_one_line_under_gunicorn_too(tmp_path: Path) -> None:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GATEWAY_")}
+    run = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf",
+         "-b", "127.0.0.1:0", "gateway.asgi:app"],
+        env={**clean, "PYTHONPATH": str(ROOT), "GATEWAY_API_KEYS_FILE": "no-such-file"},
+        cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+    assert run.returncode == 2
+    assert "GATEWAY_API_KEYS_FILE=no-such-file: No such file or directory" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_a_port_in_use_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -13,18 +13,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.support.serve import ROOT, Served
+from tests.support.examples import EXAMPLES, connected
+from tests.support.serve import Served
 from tests.support.trace_client import TraceClient, ask_all, served_elsewhere
 from tests.support.waiting import blocking_eventually
 
-EXAMPLES = ROOT / "examples"
 FASTAPI = EXAMPLES / "fastapi-mount"
 FROM_A_PROXY = {"X-Forwarded-For": "198.51.100.7"}
 
@@ -46,9 +44,12 @@ class Mounted(Served):
         raise NotImplementedError("its metrics are at /ws/metrics")
 
 
-def test_every_example_has_a_readme_and_is_run_here() -> None:
-    assert set(EXAMPLES.iterdir()) == {FASTAPI}
-    assert (FASTAPI / "README.md").is_file()
+def test_every_example_has_a_readme_and_is_run() -> None:
+    folders = {folder for folder in EXAMPLES.iterdir() if folder.is_dir()}
+    run = "".join(test.read_text() for test in Path(__file__).parent.glob("test_examples*.py"))
+
+    assert {folder.name for folder in folders if not (folder / "README.md").is_file()} == set()
+    assert {folder.name for folder in folders if f'EXAMPLES / "{folder.name}"' not in run} == set()
 
 
 @pytest.fixture(scope="module")
@@ -180,23 +181,6 @@ class uvicorn:  # noqa: N801 (reads as the command it is)
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-
-
-@asynccontextmanager
-async def connected(url: str, **options: Any) -> AsyncIterator[ClientConnection]:
-    """Connect, and come back as long as the worker that gets the handshake is not ready yet."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                socket = await connect(url, proxy=None, **options)
-            except InvalidStatus as refused:
-                if refused.response.status_code != 503:
-                    raise
-            else:
-                break
-            await asyncio.sleep(0.05)
-    async with socket:
-        yield socket
 
 
 @asynccontextmanager

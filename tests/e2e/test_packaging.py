@@ -150,10 +150,6 @@ def test_the_installed_version_is_that_of_the_project(installed: Path, empty: Pa
     assert output == f"gateway {version_of_the_project()}\n"
 
 
-def test_the_wheels_version_is_that_of_the_project(built: Built) -> None:
-    assert built.wheel.name.split("-")[1] == version_of_the_project()
-
-
 def test_the_installed_command_knows_every_setting(installed: Path, empty: Path) -> None:
     output = run(installed / "gateway", "config", cwd=empty)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import psutil
@@ -11,7 +12,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from gateway.protocol.members import WorkerInfo
+from gateway.redis_support.address import parse
+from gateway.registry.base import Entry
+from gateway.registry.redis import RedisRegistry
 from tests.support.crowd import Crowd
+from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT, Served
 from tests.support.waiting import blocking_eventually
@@ -85,6 +91,18 @@ async def test_a_gateway_needs_no_command_that_acl_conf_refuses(
     assert ledger.answered == ledger.sent > 0
     assert len(listed.stdout.splitlines()) == 20
     assert refused(guarded) == []
+
+
+async def test_acl_conf_lets_connections_be_found_by_user_and_by_page(
+    guarded: GuardedServer,
+) -> None:
+    worker, entry = new_worker_id(), Entry("ann", "192.0.2.1", "agent", "text", 0)
+    async with aclosing(RedisRegistry(parse(guarded.url), prefix="gw")) as registry:
+        await registry.renew(worker, WorkerInfo(edge=True, handler=True), 10.0)
+        await registry.write(worker, 1, {new_connection_id(worker): entry})
+
+        assert len(await registry.of_user("ann")) == 1
+        assert len((await registry.page("", limit=10))[0]) == 1
 
 
 def refused(server: RedisServer) -> list[str]:

@@ -11,6 +11,7 @@ from tests.support.crowd import Ledger
 from tests.support.redis_server import RedisServer
 from tests.support.stand import Stand, standing
 
+PUSHES = 200  # a second, asked of any worker while messages are sent
 _tables: list[str] = []
 
 Report = Callable[[Ledger], None]

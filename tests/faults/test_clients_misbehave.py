@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.faults.conftest import Report
+from tests.faults.conftest import PUSHES, Report
 from tests.support.crowd import Crowd
 from tests.support.stand import Stand
 from tests.support.waiting import eventually
@@ -23,7 +23,7 @@ async def test_a_client_that_stops_reading_is_dropped(stand: Stand, report: Repo
     """Red without ``ClientConnection.check_progress``: it stays for ever, with its memory."""
     served = await stand.serve(APP)
     worker = stand.worker_of(served)
-    async with Crowd([served.ws_url], CLIENTS) as crowd:
+    async with Crowd([served.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         before = worker.memory_info().rss
@@ -56,7 +56,7 @@ async def test_ten_thousand_handshakes_that_never_finish(stand: Stand, report: R
     served = await stand.serve(environment={"GATEWAY_HANDSHAKE_SECONDS": "3"})
     worker = stand.worker_of(served)
     try:
-        async with Crowd([served.ws_url], CLIENTS) as crowd:
+        async with Crowd([served.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd:
             crowd.start_sending()
             with ExitStack() as stack:
                 for _ in range(10_000 // 250):
@@ -81,7 +81,10 @@ async def test_a_flood_over_the_message_rate_is_closed_with_3013(
 ) -> None:
     """Red without the check of the rate in ``ClientConnection``: all of it is handled."""
     served = await stand.serve(environment={"GATEWAY_MESSAGES_PER_SECOND": "40"})
-    async with Crowd([served.ws_url], CLIENTS) as crowd, connect(served.ws_url) as flood:
+    async with (
+        Crowd([served.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd,
+        connect(served.ws_url) as flood,
+    ):
         crowd.start_sending()
         with suppress(ConnectionClosed):
             for _ in range(100_000):

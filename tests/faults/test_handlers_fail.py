@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.faults.conftest import Report
+from tests.faults.conftest import PUSHES, Report
 from tests.support.crowd import Crowd
 from tests.support.serve import Served
 from tests.support.stand import Stand
@@ -54,7 +54,10 @@ async def test_a_handler_that_raises_fails_its_caller_only(
 ) -> None:
     """Red when ``Runner`` lets the error through: it ends the worker."""
     edge, handlers = await split(stand)
-    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+    async with (
+        Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd,
+        traced(edge.ws_url) as bad,
+    ):
         crowd.start_sending()
         await bad.recv()
         for _ in range(50):
@@ -89,7 +92,10 @@ async def test_a_handler_that_hangs_is_cancelled_and_the_next_message_answered(
 ) -> None:
     """Red without ``Runner``'s check of the time limit: neither is answered."""
     edge, _ = await split(stand, HANDLER_SECONDS="1")
-    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+    async with (
+        Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd,
+        traced(edge.ws_url) as bad,
+    ):
         crowd.start_sending()
         await bad.recv()
         await bad.send("hang")
@@ -109,7 +115,10 @@ async def test_an_answer_of_33_mb_is_refused_where_it_is_made(stand: Stand, repo
     Red with a ``MAX_ENVELOPE_BYTES`` that lets it pass.
     """
     edge, _ = await split(stand)
-    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+    async with (
+        Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd,
+        traced(edge.ws_url) as bad,
+    ):
         crowd.start_sending()
         await bad.recv()
         assert await ask(bad, "huge 33000000") == {"error": "handler failed"}
@@ -131,7 +140,10 @@ async def test_a_handler_that_blocks_its_worker_past_the_lease(
     Red without ``Dispatcher.worker_gone``: they wait until it wakes up, and are lost.
     """
     edge, _ = await split(stand)
-    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+    async with (
+        Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd,
+        traced(edge.ws_url) as bad,
+    ):
         crowd.start_sending()
         await bad.recv()
         await bad.send("block-once 14")
@@ -150,7 +162,10 @@ async def test_a_message_that_kills_its_worker_takes_down_three_at_most(
 ) -> None:
     """Red with more ``MAX_ATTEMPTS``: it takes down as many."""
     edge, handlers = await split(stand, handlers=4)
-    async with Crowd([edge.ws_url], CLIENTS) as crowd, traced(edge.ws_url) as bad:
+    async with (
+        Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd,
+        traced(edge.ws_url) as bad,
+    ):
         crowd.start_sending()
         await bad.recv()
         assert await ask(bad, "die") == {"error": "handler failed"}

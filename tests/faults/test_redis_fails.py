@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from gateway.redis_support import keys
-from tests.faults.conftest import Report
+from tests.faults.conftest import PUSHES, Report
 from tests.support.crowd import Crowd, Ledger
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -43,7 +43,9 @@ async def test_redis_is_killed_and_comes_back_empty(stand: Stand, report: Report
     Red without ``Registration.check``: the registry stays empty.
     """
     served = [await stand.serve() for _ in range(2)]
-    async with Crowd([s.ws_url for s in served], CLIENTS, per_second=5) as crowd:
+    async with Crowd(
+        [s.ws_url for s in served], CLIENTS, per_second=5, pushes_per_second=PUSHES
+    ) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         await asyncio.to_thread(stand.redis.kill)
@@ -67,7 +69,9 @@ async def test_redis_loses_everything_and_the_first_to_look_sees_nobody(
     Red when ``Members`` does not look at ``Leases.born_ms``: the others are taken for gone.
     """
     first, *others = [await stand.serve() for _ in range(3)]
-    async with Crowd([s.ws_url for s in stand.served], CLIENTS, per_second=5) as crowd:
+    async with Crowd(
+        [s.ws_url for s in stand.served], CLIENTS, per_second=5, pushes_per_second=PUSHES
+    ) as crowd:
         crowd.start_sending()
         await crowd.send_for(11)
         stopped = [stand.worker_of(served) for served in others]
@@ -94,7 +98,9 @@ async def test_redis_freezes_for_8_s(stand: Stand, report: Report) -> None:
     Red without ``Link.repeats``: what was published to it is lost.
     """
     served = [await stand.serve() for _ in range(2)]
-    async with Crowd([s.ws_url for s in served], CLIENTS, per_second=5) as crowd:
+    async with Crowd(
+        [s.ws_url for s in served], CLIENTS, per_second=5, pushes_per_second=PUSHES
+    ) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         stand.redis.freeze()
@@ -118,7 +124,9 @@ async def test_every_link_to_redis_is_cut_for_12_s(stand: Stand, report: Report)
     async with AsyncExitStack() as stack:
         links = [await stack.enter_async_context(Proxy(stand.redis.port)) for _ in range(3)]
         served = [await stand.serve(redis_url=link.url) for link in links]
-        async with Crowd([s.ws_url for s in served], CLIENTS, per_second=2) as crowd:
+        async with Crowd(
+            [s.ws_url for s in served], CLIENTS, per_second=2, pushes_per_second=PUSHES
+        ) as crowd:
             crowd.start_sending()
             await crowd.send_for(12)  # until everybody may believe what they see
             for link in links:
@@ -139,7 +147,7 @@ async def test_every_link_to_redis_is_cut_for_12_s(stand: Stand, report: Report)
 async def test_one_subscription_is_killed_again_and_again(stand: Stand, report: Report) -> None:
     """Red without ``Link.repeats``: what fell into a gap is lost."""
     served = [await stand.serve() for _ in range(2)]
-    async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
+    async with Crowd([s.ws_url for s in served], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         for _ in range(10):
             kill_one_subscription(stand.redis)
@@ -163,7 +171,7 @@ async def test_a_subscription_is_cut_by_its_output_buffer_limit(
     served = [await stand.serve() for _ in range(2)]
     with stand.redis.client() as admin:
         admin.config_set("client-output-buffer-limit", "pubsub 65536 65536 1")
-    async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
+    async with Crowd([s.ws_url for s in served], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(1)
         sleepy = stand.worker_of(served[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.faults.conftest import Report
+from tests.faults.conftest import PUSHES, Report
 from tests.support.crowd import Crowd
 from tests.support.stand import Stand
 from tests.support.waiting import eventually
@@ -17,7 +17,7 @@ async def test_a_handler_worker_is_killed(stand: Stand, report: Report) -> None:
     """Nobody sees it. Red without ``Dispatcher.worker_gone``: what it owed is lost."""
     edge = await stand.serve("--role", "edge")
     handlers = [await stand.serve("--role", "handler") for _ in range(2)]
-    async with Crowd([edge.ws_url], CLIENTS) as crowd:
+    async with Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         stand.worker_of(handlers[0]).kill()
@@ -40,7 +40,7 @@ async def test_a_host_with_handlers_disappears(stand: Stand, report: Report) -> 
     """
     edge = await stand.serve("--role", "edge")
     handlers = [await stand.serve("--role", "handler") for _ in range(2)]
-    async with Crowd([edge.ws_url], CLIENTS) as crowd:
+    async with Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         worker = stand.worker_of(handlers[0])
@@ -63,7 +63,7 @@ async def test_an_edge_worker_is_killed(stand: Stand, report: Report) -> None:
     Red without ``Registry.finish``: the registry keeps its ghosts.
     """
     served = [await stand.serve() for _ in range(2)]
-    async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
+    async with Crowd([s.ws_url for s in served], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         held = dict(crowd.workers())
@@ -87,7 +87,7 @@ async def test_a_worker_among_siblings_is_killed(stand: Stand, report: Report) -
     Red without ``Dispatcher.worker_gone``: what it owed to the other's clients is lost.
     """
     served = await stand.serve("--workers", "2")
-    async with Crowd([served.ws_url], CLIENTS) as crowd:
+    async with Crowd([served.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         held = crowd.workers()
@@ -107,7 +107,7 @@ async def test_a_worker_among_siblings_is_killed(stand: Stand, report: Report) -
 async def test_every_worker_is_killed_at_once(stand: Stand, report: Report) -> None:
     """Nobody is left who knew them. Red without the sweep: the registry keeps their ghosts."""
     served = [await stand.serve() for _ in range(3)]
-    async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
+    async with Crowd([s.ws_url for s in served], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         for worker in [stand.worker_of(s) for s in served]:
@@ -130,7 +130,7 @@ async def test_a_worker_is_frozen_past_its_lease(stand: Stand, report: Report) -
     to which nobody listens any more.
     """
     served = [await stand.serve() for _ in range(3)]
-    async with Crowd([s.ws_url for s in served], CLIENTS) as crowd:
+    async with Crowd([s.ws_url for s in served], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()
         await crowd.send_for(2)
         held = crowd.workers()

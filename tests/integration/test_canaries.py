@@ -24,7 +24,9 @@ class Muffler(Proxy):
 
     muffled = False
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, open_: asyncio.Event
+    ) -> None:
         feed = reader.feed_data  # what comes in is looked at before anybody reads it
 
         def muffle(data: bytes) -> None:
@@ -32,7 +34,7 @@ class Muffler(Proxy):
                 feed(data)
 
         reader.feed_data = muffle  # type: ignore[method-assign,assignment]
-        await super()._pump(reader, writer)
+        await super()._pump(reader, writer, open_)
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway import Connection, Gateway, Message, Refused
+from gateway.handlers.table import MAX_USER_BYTES
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.integration.listing import entries
@@ -44,6 +46,8 @@ class Door:
                 return 7
             case "half":
                 return "\ud800"
+            case "long":
+                return "x" * (MAX_USER_BYTES + 1)
             case "hang":
                 await asyncio.sleep(3600)
         return connection.query or None
@@ -122,7 +126,7 @@ async def test_a_refused_client_never_was(
         assert [connection.user for connection in door.gone] == ["ann"]
 
 
-@pytest.mark.parametrize("query", ["broken", "number", "half", "hang"])
+@pytest.mark.parametrize("query", ["broken", "number", "half", "long", "hang"])
 async def test_a_decision_that_fails_is_a_500(settings: MakeSettings, query: str) -> None:
     door = Door()
     async with in_process(settings(handler_seconds=0.3), door.gateway) as served:
@@ -133,6 +137,16 @@ async def test_a_decision_that_fails_is_a_500(settings: MakeSettings, query: str
         assert counted("gateway_handshakes_refused_total", reason="handler_failed") == 1
         await eventually(lambda: not len(served.worker.dispatcher), "the end")
         assert not door.gone
+
+
+async def test_of_a_user_that_is_too_long_the_log_says_so(settings: MakeSettings) -> None:
+    async with in_process(settings(), Door().gateway) as served:
+        with structlog.testing.capture_logs([structlog.processors.format_exc_info]) as logs:
+            await handshake(served.port, "/communicate?long")
+
+    [failure] = [line for line in logs if line["event"] == "handler failed"]
+    assert failure["log_level"] == "error"
+    assert "UserTooLong: user has 257 UTF-8 bytes" in failure["exception"]
 
 
 async def test_another_worker_may_decide(settings: MakeSettings) -> None:

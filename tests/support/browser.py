@@ -54,6 +54,7 @@ _EVERY_ROW = """() => {
   for (const worker of "abcdef") showNotice("worker ", workerChip(worker));
   send("one that fails");
   answered({ error: "failed" }, 0);
+  pushed("one out of turn");
   send("one that is lost");
   socket.close();
   ended(LOST, 0);
@@ -113,7 +114,7 @@ class Visit:
         return self.page.locator(f"#{name}")
 
     def rows(self, kind: str) -> Locator:
-        """Rows of one kind, oldest first: sent, reply, error, notice."""
+        """Rows of one kind, oldest first: sent, reply, push, error, notice."""
         return self.page.locator(f"#lines > .{kind}")
 
     async def send(self, text: str) -> None:

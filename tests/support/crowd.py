@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from tests.support.pusher import Pusher, Receipts
+
 LATE_S = 15.0
 RECONNECT_S = 0.5
 
@@ -39,12 +41,14 @@ class Ledger:
     attempts: Counter[int] = field(default_factory=Counter)
     closes: Counter[int] = field(default_factory=Counter)
     closed_at: list[float] = field(default_factory=list)
+    receipts: Receipts | None = None  # of what was pushed meanwhile
+    lies: dict[str, int] = field(default_factory=dict)  # receipts that were not true
 
     @property
     def broken(self) -> dict[str, int]:
         """The promises that were broken; empty on a good day."""
         names = ("lost", "duplicates", "misrouted", "disordered")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        return {name: getattr(self, name) for name in names if getattr(self, name)} | self.lies
 
     def table(self, title: str) -> str:
         """One line of figures for people."""
@@ -55,7 +59,7 @@ class Ledger:
             f"by another worker {self.remote}, slowest {self.slowest_s:.2f} s, "
             f"closes {dict(sorted(self.closes.items()))}, reconnects {self.reconnects}, "
             f"attempts {dict(sorted(self.attempts.items()))}"
-        )
+        ) + (f"; {self.receipts.table()}" if self.receipts is not None else "")
 
 
 class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this class
@@ -72,6 +76,7 @@ class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this
         self.close_code = 0
         self.closed_for_good = False
         self.silent = False
+        self.pushed = 0
 
     @property
     def connected(self) -> bool:
@@ -138,6 +143,11 @@ class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this
         if "connection" in message:
             self.connection, self.worker = message["connection"], message["worker"]
             return
+        if "push" in message:
+            self.pushed += 1
+            if self.crowd.pusher is not None:
+                self.crowd.pusher.receipts.arrived(message["push"], self.connection)
+            return
         if not self.unanswered:
             ledger.duplicates += 1
             return
@@ -171,9 +181,19 @@ class Crowd:
     """``size`` clients that together send ``size * per_second`` messages a second.
 
     An async context manager: all are connected when it is entered, and all leave at its end.
+
+    Args:
+        pushes_per_second: Sends of a backend to the same connections, while messages are sent.
     """
 
-    def __init__(self, urls: Sequence[str], size: int, *, per_second: float = 20.0) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        size: int,
+        *,
+        per_second: float = 20.0,
+        pushes_per_second: float = 0.0,
+    ) -> None:
         self.ledger = Ledger()
         self.visitors = [Visitor(self, number) for number in range(size)]
         self.open = True
@@ -183,6 +203,13 @@ class Crowd:
         self._per_second = per_second
         self._tasks: set[asyncio.Task[None]] = set()
         self._sending: asyncio.Task[None] | None = None
+        self._pushing: asyncio.Task[None] | None = None
+        self.pusher = Pusher(urls, self._somebody, pushes_per_second) if pushes_per_second else None
+
+    def _somebody(self) -> str:
+        """A connection that is open now, as far as its client knows."""
+        visitor = random.choice(self.visitors)
+        return visitor.connection if visitor.connected and not visitor.silent else ""
 
     def next_url(self) -> str:
         self._next_url += 1
@@ -209,16 +236,37 @@ class Crowd:
 
     def start_sending(self) -> None:
         self._sending = asyncio.create_task(self._send_on_schedule())
+        if self.pusher is not None:
+            self._pushing = asyncio.create_task(self.pusher.run())
 
     async def stop_sending(self, within_s: float = 15.0) -> Ledger:
         """Stop, and wait until everything is answered or its connection closed."""
-        if self._sending is not None:
-            self._sending.cancel()
+        self._cancel_schedules()
+        if self.pusher is not None:
+            self.ledger.receipts = await self.pusher.finish()
         end = self.loop.time() + within_s
         while any(v.unanswered for v in self.visitors) and self.loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self.ledger.lost += sum(len(v.unanswered) for v in self.visitors)
+        if self.ledger.receipts is not None:
+            await self._judge(self.ledger.receipts, end)
         return self.ledger
+
+    async def _judge(self, receipts: Receipts, end: float) -> None:
+        """Give what was written the same time to arrive as answers have."""
+        while "written, and never arrived" in receipts.lies(self._standing()):
+            if self.loop.time() >= end:
+                break
+            await asyncio.sleep(0.05)
+        self.ledger.lies = receipts.lies(self._standing())
+
+    def _standing(self) -> set[str]:
+        return {visitor.connection for visitor in self.visitors if visitor.connected}
+
+    def _cancel_schedules(self) -> None:
+        for task in (self._sending, self._pushing):
+            if task is not None:
+                task.cancel()
 
     async def send_for(self, seconds: float) -> None:
         """Let the schedule run: the load of a scenario lasts, whatever happens."""
@@ -251,8 +299,9 @@ class Crowd:
         trace: TracebackType | None,
     ) -> None:
         self.open = False
-        if self._sending is not None:
-            self._sending.cancel()
+        self._cancel_schedules()
+        if self.pusher is not None:
+            await self.pusher.finish()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -23,6 +23,8 @@ class Proxy:
         self.accepted = 0
         self._open = asyncio.Event()
         self._open.set()
+        self._answers_open = asyncio.Event()
+        self._answers_open.set()
         self._refusing = False
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -36,8 +38,13 @@ class Proxy:
         """Nothing passes any more; connections stay open and new ones are accepted."""
         self._open.clear()
 
+    def freeze_answers(self) -> None:
+        """What the server says does not pass any more; what clients say does."""
+        self._answers_open.clear()
+
     def thaw(self) -> None:
         self._open.set()
+        self._answers_open.set()
 
     def cut(self) -> None:
         """Reset every connection and refuse new ones."""
@@ -81,17 +88,22 @@ class Proxy:
             writer.transport.abort()
             return
         self._writers |= {writer, there_out}
-        for coroutine in (self._pump(reader, there_out), self._pump(there_in, writer)):
+        questions = self._pump(reader, there_out, self._open)
+        answers = self._pump(there_in, writer, self._answers_open)
+        for coroutine in (questions, answers):
             task = asyncio.create_task(coroutine)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, open_: asyncio.Event
+    ) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             while data := await reader.read(1 << 16):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 await self._open.wait()
+                await open_.wait()
                 writer.write(data)
                 await writer.drain()
         writer.transport.abort()

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from tests.support.crowd import Crowd
+from tests.support.pusher import API_KEY
 from tests.support.redis_server import RedisServer
 from tests.support.serve import Served
 from tests.support.waiting import eventually
@@ -40,6 +41,7 @@ class Stand:
             environment={
                 "GATEWAY_REDIS_URL": redis_url or self.redis.url,
                 "GATEWAY_TRACE": "on",
+                "GATEWAY_API_KEYS": API_KEY,
                 "GATEWAY_DRAIN_SECONDS": "3",
                 **(environment or {}),
             },

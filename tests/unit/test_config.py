@@ -41,6 +41,12 @@ DEFAULTS: dict[str, object] = {
     "allowed_origins": (),
     "allowed_hosts": (),
     "trusted_proxies": (),
+    "api_keys": Secret(""),
+    "api_keys_file": "",
+    "aws_access_keys": Secret(""),
+    "api_body_bytes": 131_072,
+    "api_requests_per_second": None,
+    "admin_bind": "",
 }
 
 # Lowest, highest, and what follows the range in the message.
@@ -51,11 +57,13 @@ INTEGERS = {
     "max_connections": (1, 1_000_000, "connections"),
     "outbox_bytes": (1024, 1 << 30, "bytes"),
     "handler_concurrency": (1, 100_000, "handlers"),
+    "api_body_bytes": (1, 1_000_000, "bytes"),
 }
 LIMITS = {
     "messages_per_second": (1, 100_000, "messages/s"),
     "max_connections_per_address": (1, 1_000_000, "connections"),
     "handshakes_per_second": (1, 100_000, "handshakes/s"),
+    "api_requests_per_second": (1, 100_000, "requests/s"),
 }
 SECONDS = {
     "handshake_seconds": (0.1, 300),
@@ -258,6 +266,40 @@ def test_a_secret_can_be_revealed_and_compared() -> None:
     assert Secret("hidden") != "hidden"
 
 
+# Credentials
+
+
+def test_api_keys_are_as_secret_as_a_password() -> None:
+    settings = from_environment(api_keys="one, two")
+
+    assert settings.api_keys.reveal() == "one, two"
+    assert str(settings.api_keys) == "***"
+
+
+def test_access_keys_are_as_secret_as_a_password() -> None:
+    settings = from_environment(aws_access_keys="AKID:hidden")
+
+    assert settings.aws_access_keys.reveal() == "AKID:hidden"
+    assert "hidden" not in repr(settings)
+
+
+def test_a_wrong_api_key_is_one_line_that_does_not_show_it() -> None:
+    message = complaint({"GATEWAY_API_KEYS": "fine,hid den"})
+
+    assert message == "GATEWAY_API_KEYS=***: key 2 is not printable ASCII without spaces"
+
+
+def test_a_wrong_access_key_is_one_line_that_does_not_show_it() -> None:
+    message = complaint({"GATEWAY_AWS_ACCESS_KEYS": "AKID:fine,hidden"})
+
+    assert message.startswith("GATEWAY_AWS_ACCESS_KEYS=***: entry 2 is not ID:SECRET, ")
+    assert "hidden" not in message
+
+
+def test_the_file_of_api_keys_is_not_read_by_the_settings() -> None:
+    assert from_environment(api_keys_file="/not/there").api_keys_file == "/not/there"
+
+
 # The settings of the process
 
 
@@ -279,3 +321,18 @@ def test_chosen_settings_hold_for_the_process(monkeypatch: pytest.MonkeyPatch) -
     choose(Settings(port=82))
 
     assert current().port == 82
+
+
+# The admin port
+
+
+@pytest.mark.parametrize("value", ["", "127.0.0.1:9000", "localhost:0", "[::1]:65535"])
+def test_an_address_to_listen_on_is_taken(value: str) -> None:
+    assert from_environment(admin_bind=value).admin_bind == value
+
+
+@pytest.mark.parametrize("value", ["9000", ":9000", "localhost", "localhost:", "localhost:65536"])
+def test_what_is_no_address_is_one_line(value: str) -> None:
+    message = complaint({"GATEWAY_ADMIN_BIND": value})
+
+    assert message == f"GATEWAY_ADMIN_BIND={value} is not HOST:PORT"

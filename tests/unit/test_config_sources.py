@@ -142,6 +142,21 @@ def test_a_secret_of_the_wrong_type_is_not_shown(tmp_path: Path) -> None:
         from_toml(tmp_path, 'redis_url = ["redis://:hidden@host"]')
 
 
+def test_a_file_may_list_api_keys(tmp_path: Path) -> None:
+    settings = from_toml(tmp_path, 'api_keys = ["one", "two"]').settings
+
+    assert settings.api_keys.reveal() == "one,two"
+
+
+@pytest.mark.parametrize("value", ["1", "[1]", '{ id = "hidden" }'])
+@pytest.mark.parametrize("name", ["api_keys", "aws_access_keys"])
+def test_a_list_of_secrets_of_the_wrong_type_is_not_shown(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name}=\*\*\* is not a list of texts$"):
+        from_toml(tmp_path, f"{name} = {value}")
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [

@@ -29,6 +29,8 @@ TYPES = {
     "gateway_handshakes_refused_total": "counter",
     "gateway_messages_received_total": "counter",
     "gateway_messages_sent_total": "counter",
+    "gateway_sends_total": "counter",
+    "gateway_api_requests_total": "counter",
     "gateway_dispatches_total": "counter",
     "gateway_link_batches_total": "counter",
     "gateway_link_envelopes_total": "counter",
@@ -100,7 +102,7 @@ def test_every_metric_has_the_name_and_type_that_was_promised() -> None:
 
 
 def test_every_counter_is_tried_here() -> None:
-    labelled = {"closed", "refused", "dispatches"}
+    labelled = {"closed", "refused", "dispatches", "sends", "api_requests"}
 
     assert {*PLAIN, *HISTOGRAMS, *labelled} == set(Counters.__slots__)
 
@@ -130,6 +132,8 @@ def test_folding_keeps_labels_apart() -> None:
     counters.closed[1000] += 2
     counters.closed[3001] += 1
     counters.refused["origin"] += 4
+    counters.count_send("gone")
+    counters.count_api_request("POST", 410)
     counters.dispatches["local", "answered"] += 5
     counters.dispatches["remote", "moved"] += 6
 
@@ -137,6 +141,8 @@ def test_folding_keeps_labels_apart() -> None:
         sample("gateway_connections_closed_total", code="1000"): 2.0,
         sample("gateway_connections_closed_total", code="3001"): 1.0,
         sample("gateway_handshakes_refused_total", reason="origin"): 4.0,
+        sample("gateway_sends_total", receipt="gone"): 1.0,
+        sample("gateway_api_requests_total", method="POST", status="410"): 1.0,
         sample("gateway_dispatches_total", path="local", outcome="answered"): 5.0,
         sample("gateway_dispatches_total", path="remote", outcome="moved"): 6.0,
     }
@@ -213,7 +219,7 @@ def test_our_own_close_codes_are_told_apart_and_others_are_not(code: int, label:
 
 
 def test_no_client_or_application_can_make_the_labels_grow() -> None:
-    assert len({close_code_label(code) for code in range(1000, 5000)}) == 16 + 3 + 4
+    assert len({close_code_label(code) for code in range(1000, 5000)}) == 16 + 5 + 4
 
 
 # Several processes

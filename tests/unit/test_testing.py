@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from gateway import Connection, Gateway, Message, Refused
+from gateway import Admit, Connection, Gateway, Message, NotRunning, Receipt, Refused
 from gateway.protocol.ids import owner_of
-from gateway.testing import Client, NoHandler, connection
+from gateway.testing import Client, Disconnected, NoHandler, Sent, connection, outbox
 
 
 def echoing() -> Gateway:
@@ -131,8 +132,25 @@ async def test_a_refusal_is_raised_with_its_code() -> None:
     assert (caught.value.close_code, caught.value.reason) == (4403, "not today")
 
 
-@pytest.mark.parametrize("kind", ["on_message", "on_connect"])
-async def test_an_answer_that_a_worker_would_not_take_fails_here_too(kind: str) -> None:
+async def test_the_end_that_on_connect_sets_is_seen_by_the_other_handlers() -> None:
+    gateway, messages = collecting()
+
+    @gateway.on_connect
+    async def admit(connection: Connection) -> Admit:
+        return Admit("ada", datetime(2030, 1, 1, tzinfo=UTC))
+
+    client = Client(gateway)
+    assert await client.connect() == "ada"
+    await client.send("hello")
+
+    assert client.connection.expires_at == datetime(2030, 1, 1, tzinfo=UTC).timestamp()
+    assert messages[0].connection == client.connection
+
+
+@pytest.mark.parametrize(
+    ("kind", "right"), [("on_message", "str or None"), ("on_connect", "str, None or Admit")]
+)
+async def test_an_answer_that_a_worker_would_not_take_fails_here_too(kind: str, right: str) -> None:
     gateway = Gateway()
 
     async def answer_a_number(_: Any) -> Any:
@@ -141,7 +159,7 @@ async def test_an_answer_that_a_worker_would_not_take_fails_here_too(kind: str) 
     getattr(gateway, kind)(answer_a_number)
     client = Client(gateway)
 
-    with pytest.raises(TypeError, match=f"an {kind} handler returned int, not str or None"):
+    with pytest.raises(TypeError, match=f"an {kind} handler returned int, not {right}"):
         await (client.send("hello") if kind == "on_message" else client.connect())
 
 
@@ -166,5 +184,51 @@ def test_a_connection_is_seen_as_handlers_see_it() -> None:
     assert seen.subprotocols == ("one",)
 
 
-def test_a_connection_of_a_named_user_can_be_made() -> None:
-    assert connection(user="ada").user == "ada"
+def test_a_connection_of_a_named_user_and_with_an_end_can_be_made() -> None:
+    made = connection(user="ada", expires_at=5.0)
+
+    assert (made.user, made.expires_at) == ("ada", 5.0)
+
+
+# What is sent out of turn
+
+
+def notifying() -> Gateway:
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def notify(message: Message) -> str:
+        receipt = await gateway.send("other", message.text)
+        await gateway.disconnect("other", 4100, "moved")
+        return str(receipt)
+
+    return gateway
+
+
+@pytest.mark.parametrize("receipt", [Receipt.WRITTEN, Receipt.GONE])
+async def test_what_is_sent_out_of_turn_is_kept_and_gets_the_receipt_of_the_test(
+    receipt: Receipt,
+) -> None:
+    gateway = notifying()
+
+    with outbox(gateway, receipt) as sent:
+        answer = await Client(gateway).send("hello")
+
+    assert answer == receipt
+    assert sent.taken == [Sent("other", "hello"), Disconnected("other", 4100, "moved")]
+
+
+async def test_a_close_that_cannot_be_sent_is_refused_in_tests_too() -> None:
+    gateway = Gateway()
+
+    with outbox(gateway), pytest.raises(ValueError, match="1006"):
+        await gateway.disconnect("other", 1006, "lost")
+
+
+async def test_without_an_outbox_the_gateway_does_not_run() -> None:
+    gateway = notifying()
+    with outbox(gateway):
+        pass
+
+    with pytest.raises(NotRunning):
+        await Client(gateway).send("hello")

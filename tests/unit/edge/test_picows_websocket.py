@@ -322,10 +322,12 @@ def test_a_close_that_waits_behind_held_messages_ends_a_closing_connection() -> 
             frame(TEXT, b"one") + frame(TEXT, b"two") + close_frame(1000, "bye")
         )
         assert peer.told == [("text", "one")]
+        assert not peer.protocol.takes_writes
         peer.protocol.close(3001, "drain")
 
-        assert peer.told == [("text", "one"), ("close", 3001)]
+        assert peer.told == [("text", "one"), ("close", 1000)]
         assert peer.transport.closing
+        assert not peer.protocol.takes_writes
 
     run(scenario)
 

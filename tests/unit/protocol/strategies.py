@@ -9,6 +9,7 @@ from gateway.protocol.envelope import (
     Admitted,
     Arrived,
     Canary,
+    Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
@@ -18,17 +19,23 @@ from gateway.protocol.envelope import (
     Forget,
     Gone,
     Header,
+    Inquire,
     Introduce,
     Leaving,
+    Particulars,
+    Receipted,
     Reply,
+    Send,
     Turned,
 )
 from gateway.protocol.ids import connection_id, worker_id
+from gateway.protocol.receipt import Receipt
 
 TEXT = st.text(max_size=20)
 WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
 CONNECTION = st.builds(connection_id, WORKER, st.binary(min_size=16, max_size=16))
 COUNT = st.integers(0, 2**63)
+EXPIRY = st.none() | st.floats(0, 2**40)
 FACTS = st.builds(
     Facts,
     user=st.none() | TEXT,
@@ -36,7 +43,10 @@ FACTS = st.builds(
     query=TEXT,
     headers=st.lists(st.tuples(TEXT, TEXT), max_size=4).map(tuple),
     subprotocols=st.lists(TEXT, max_size=3).map(tuple),
+    expires_unix_s=EXPIRY,
 )
+PARTICULARS = st.builds(Particulars, COUNT, COUNT, st.none() | TEXT, TEXT, TEXT)
+RECEIPT = st.sampled_from(Receipt)
 BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Introduce: st.builds(Introduce, CONNECTION, FACTS),
     Forget: st.builds(Forget, CONNECTION),
@@ -45,12 +55,16 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     DispatchDisconnect: st.builds(DispatchDisconnect, CONNECTION, COUNT, COUNT, COUNT, TEXT),
     Reply: st.builds(Reply, CONNECTION, COUNT, COUNT, st.none() | TEXT),
     Failed: st.builds(Failed, CONNECTION, COUNT, COUNT, TEXT),
-    Admitted: st.builds(Admitted, CONNECTION, COUNT, COUNT, st.none() | TEXT),
+    Admitted: st.builds(Admitted, CONNECTION, COUNT, COUNT, st.none() | TEXT, EXPIRY),
     Turned: st.builds(Turned, CONNECTION, COUNT, COUNT, COUNT, TEXT),
     Canary: st.builds(Canary, COUNT),
     Arrived: st.builds(Arrived, WORKER),
     Leaving: st.builds(Leaving, WORKER),
     Gone: st.builds(Gone, WORKER),
+    Send: st.builds(Send, CONNECTION, COUNT, TEXT, st.none() | TEXT, st.booleans()),
+    Disconnect: st.builds(Disconnect, CONNECTION, COUNT, COUNT, TEXT, st.booleans()),
+    Inquire: st.builds(Inquire, CONNECTION, COUNT, st.booleans()),
+    Receipted: st.builds(Receipted, CONNECTION, COUNT, RECEIPT, st.none() | PARTICULARS),
 }
 ENVELOPE = st.one_of(*BY_KIND.values())
 HEADER = st.builds(

@@ -18,6 +18,7 @@ from gateway.protocol.envelope import (
     Admitted,
     Arrived,
     Canary,
+    Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
@@ -27,9 +28,13 @@ from gateway.protocol.envelope import (
     Forget,
     Gone,
     Header,
+    Inquire,
     Introduce,
     Leaving,
+    Particulars,
+    Receipted,
     Reply,
+    Send,
     Turned,
     encode,
     hint,
@@ -39,6 +44,7 @@ from gateway.protocol.envelope import (
 )
 from gateway.protocol.ids import WorkerId, connection_id
 from gateway.protocol.link import NO_BODY
+from gateway.protocol.receipt import Receipt
 from tests.unit.protocol import strategies
 from tests.unit.protocol.strategies import BY_KIND, ENVELOPE, TEXT
 
@@ -312,7 +318,7 @@ def test_a_header_field_that_a_later_release_adds_at_the_end_is_skipped() -> Non
         (DispatchDisconnect(CONNECTION, 1, 2, 1006, "r"), [5, CONNECTION, 1, 2, 1006, "r"]),
         (Reply(CONNECTION, 1, 2, None), [6, CONNECTION, 1, 2, None]),
         (Failed(CONNECTION, 1, 2, "c"), [7, CONNECTION, 1, 2, "c"]),
-        (Admitted(CONNECTION, 1, 2, "ada"), [8, CONNECTION, 1, 2, "ada"]),
+        (Admitted(CONNECTION, 1, 2, "ada"), [8, CONNECTION, 1, 2, "ada", None]),
         (Turned(CONNECTION, 1, 2, 4403, "r"), [9, CONNECTION, 1, 2, 4403, "r"]),
         (Canary(3), [10, 3]),
         (Arrived(A), [11, A]),
@@ -320,7 +326,15 @@ def test_a_header_field_that_a_later_release_adds_at_the_end_is_skipped() -> Non
         (Gone(A), [13, A]),
         (
             introduce(("via", "x")),
-            [1, CONNECTION, ["ada", "192.0.2.1", "a=1", [["via", "x"]], ["one", "two"]]],
+            [1, CONNECTION, ["ada", "192.0.2.1", "a=1", [["via", "x"]], ["one", "two"], None]],
+        ),
+        (Send(CONNECTION, 1, "t", "k"), [14, CONNECTION, 1, "t", "k", False]),
+        (Disconnect(CONNECTION, 1, 4000, "r"), [15, CONNECTION, 1, 4000, "r", False]),
+        (Inquire(CONNECTION, 1), [16, CONNECTION, 1, False]),
+        (Receipted(CONNECTION, 1, Receipt.SLOW), [17, CONNECTION, 1, "slow", None]),
+        (
+            Receipted(CONNECTION, 1, Receipt.WRITTEN, Particulars(1, 2, "ada", "192.0.2.1", "x")),
+            [17, CONNECTION, 1, "written", [1, 2, "ada", "192.0.2.1", "x"]],
         ),
     ],
 )
@@ -329,6 +343,22 @@ def test_the_wire_form_is_the_one_that_running_workers_read(
 ) -> None:
     # Fixed for ever: workers of two releases talk to each other during a rolling upgrade.
     assert msgspec.msgpack.decode(written(envelope)) == item
+
+
+@pytest.mark.parametrize(
+    ("item", "envelope"),
+    [
+        ([8, CONNECTION, 1, 2, "ada"], Admitted(CONNECTION, 1, 2, "ada")),
+        (
+            [1, CONNECTION, ["ada", "192.0.2.1", "a=1", [["via", "x"]], ["one", "two"]]],
+            introduce(("via", "x")),
+        ),
+    ],
+)
+def test_what_an_older_release_of_this_version_writes_is_read(
+    item: list[object], envelope: Envelope
+) -> None:
+    assert read_envelopes(batch(raw(item))) == ([envelope], 0)
 
 
 def test_both_versions_know_the_same_kinds_of_envelopes() -> None:

@@ -33,6 +33,14 @@ def test_plain_text_says_goodbye_in_words() -> None:
     assert PlainText().goodbye == "Bye!!!"
 
 
+def test_plain_text_shows_what_is_sent_out_of_turn_as_it_is() -> None:
+    assert PlainText().push("news") == "news"
+
+
+def test_trace_marks_what_is_sent_out_of_turn() -> None:
+    assert json.loads(Trace().push("news")) == {"push": "news"}
+
+
 def test_trace_begins_with_the_connection_and_the_worker_that_holds_it() -> None:
     assert json.loads(Trace().greeting(CONNECTION)) == {"connection": CONNECTION, "worker": OWNER}
 

@@ -15,6 +15,7 @@ BUILT = {
     keys.dead("p"),
     keys.born("p"),
     keys.connections("p", W),
+    keys.users("p", W),
     keys.inbox("p", W),
     keys.everyone("p"),
 }

@@ -1,0 +1,1 @@
+"""What things cost: each report is made by one command, in ratios within one run."""

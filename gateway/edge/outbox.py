@@ -1,0 +1,40 @@
+"""What one connection will be sent with its next write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.protocol.receipt import Receipt
+
+
+class Outbox:
+    """Frames that collect until they are flushed in one write, and who wants to know of it."""
+
+    __slots__ = ("_done", "bytes_waiting", "payloads")
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self.bytes_waiting = 0
+        self._done: list[Callable[[Receipt], None]] = []
+
+    def collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> bool:
+        """Take a frame; ``done`` is told what became of it. Returns whether it is the first."""
+        first = not self.payloads
+        self.payloads.append(payload)
+        self.bytes_waiting += len(payload)
+        if done is not None:
+            self._done.append(done)
+        return first
+
+    def take(self) -> tuple[list[bytes], int]:
+        """Everything that has collected, and its size in bytes. ``settle`` comes next."""
+        payloads, self.payloads = self.payloads, []
+        size, self.bytes_waiting = self.bytes_waiting, 0
+        return payloads, size
+
+    def settle(self, receipt: Receipt) -> None:
+        """Say what became of what was taken."""
+        if self._done:
+            done, self._done = self._done, []
+            for told in done:
+                told(receipt)

@@ -1,0 +1,1 @@
+"""What backends call: who may, and the routes of the connection API."""

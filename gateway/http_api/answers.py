@@ -1,0 +1,139 @@
+"""What the connection API answers: JSON, and for whatever went wrong what would have been right.
+
+Errors carry ``x-amzn-ErrorType``, from which the AWS SDKs make their typed exceptions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from gateway.protocol.envelope import Particulars
+from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
+from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.receipt import Receipt
+from gateway.registry.base import Entry
+
+Json = dict[str, Any]
+
+RETRY_AFTER_S: Final = 1
+
+_KINDS: Final = {
+    400: "BadRequestException",
+    405: "MethodNotAllowedException",
+    408: "RequestTimeoutException",
+    410: "GoneException",
+    413: "PayloadTooLargeException",
+    429: "LimitExceededException",
+    503: "ServiceUnavailableException",
+}
+_RECEIPTS: Final = {
+    Receipt.GONE: (410, "there is no such open connection, and there will never be again"),
+    Receipt.SLOW: (429, "nothing was sent: too much waits for this connection already"),
+    Receipt.UNREACHABLE: (
+        503,
+        "it may have been done, nobody can know: try again, a send with the same Idempotency-Key",
+    ),
+}
+
+
+class Problem(Exception):
+    """A call is answered with an error.
+
+    Args:
+        message: For whoever called: what was wrong, and what would be right. It repeats no key.
+        kind: The name of the error for SDKs; by default the usual one of the status.
+        more: More members of the body.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        more: Json | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.response = answer(
+            {"message": message, **(more or {})},
+            status,
+            {"x-amzn-errortype": kind or _KINDS[status], **(headers or {})},
+        )
+
+
+def answer(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    # What is said of a connection is true now, and for those who have a key.
+    own = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(text, status, own, "application/json")
+
+
+def unavailable(message: str, *, more: Json | None = None) -> Problem:
+    """503: it is worth trying again."""
+    return Problem(503, message, headers={"retry-after": str(RETRY_AFTER_S)}, more=more)
+
+
+def check(receipt: Receipt) -> None:
+    """Go on only after what has been done.
+
+    Raises:
+        Problem: It has not, or nobody knows.
+    """
+    if receipt is Receipt.WRITTEN:
+        return
+    status, message = _RECEIPTS[receipt]
+    more = {"receipt": receipt.value}
+    raise unavailable(message, more=more) if status == 503 else Problem(status, message, more=more)
+
+
+def connection(told: Particulars) -> Json:
+    """One connection, as its owner knows it."""
+    body = {
+        "connectedAt": _iso(told.connected_unix_ms),
+        "lastActiveAt": _iso(told.last_active_unix_ms),
+        "identity": {"sourceIp": told.address, "userAgent": told.user_agent},
+    }
+    return body if told.user is None else {**body, "user": told.user}
+
+
+def row(name: ConnectionId, entry: Entry) -> Json:
+    """One connection, as the registry lists it."""
+    return {
+        "id": name,
+        "worker": owner_of(name),
+        "user": entry.user,
+        "protocol": entry.protocol,
+        "connectedAt": _iso(entry.since_unix_ms),
+        "identity": {"sourceIp": entry.address, "userAgent": entry.user_agent},
+    }
+
+
+def workers(leases: Leases) -> list[Json]:
+    """The workers that live, by id."""
+    return [
+        _worker(name, info, end_ms - leases.now_ms)
+        for name, (end_ms, info) in sorted(leases.workers.items())
+        if name not in leases.tombstones
+    ]
+
+
+def _worker(name: WorkerId, info: WorkerInfo, left_ms: int) -> Json:
+    return {
+        "id": name,
+        "role": "both" if info.edge and info.handler else "edge" if info.edge else "handler",
+        "state": "leaving" if info.leaving else "live" if left_ms > 0 else "lapsed",
+        "host": info.host,
+        "pid": info.pid,
+        "leaseSeconds": round(left_ms / 1000, 1),
+    }
+
+
+def _iso(unix_ms: int) -> str:
+    at = datetime.fromtimestamp(unix_ms / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,213 @@
+"""The connection API's paths, and what stands before each call: who, how much, how often."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import quote
+
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import NotRunning
+from gateway.http_api.answers import RETRY_AFTER_S, Problem, answer, unavailable
+from gateway.http_api.calls import Call, Calls
+from gateway.http_api.credentials import Credentials, Verdict
+from gateway.http_api.openapi import document
+from gateway.http_api.raw import RawRequest
+from gateway.protocol.rate import Rate
+
+BODY_S: Final = 10.0
+
+
+class _Rest(Convertor[str]):
+    """Whatever is left of a path. Starlette's own ``path`` ends at a line break."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("gateway_rest", _Rest())
+
+Operation = Callable[[Calls, Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """One worker's connection API.
+
+    Attributes:
+        body_bytes: The longest body.
+        rate: How many requests a second, of those who may; None: as many as come.
+        count: Told the method and the status of every request.
+        now: Monotonic seconds.
+        clock: Seconds of the wall clock.
+    """
+
+    calls: Calls
+    credentials: Credentials
+    body_bytes: int
+    rate: Rate | None
+    count: Callable[[str, int], None]
+    now: Callable[[], float]
+    clock: Callable[[], float]
+
+
+def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute]:
+    """The routes. ``api`` gives None while the gateway does not run in this process."""
+
+    async def openapi(request: Request) -> Response:
+        # Below a prefix (an application mounts the gateway) the paths begin there.
+        return answer(document(request.scope.get("root_path") or "/", version))
+
+    def path(template: str, **operations: tuple[Operation, tuple[str, ...]]) -> BaseRoute:
+        return Route(template, _Path(api, operations))
+
+    return [
+        Route("/@openapi.json", openapi, methods=["GET"]),
+        path("/@connections", GET=(Calls.connections, ("cursor", "limit", "worker", "user"))),
+        # Whatever stands there is answered: what is no connection's id names none (410).
+        path(
+            "/@connections/{target:gateway_rest}",
+            POST=(Calls.send, ()),
+            GET=(Calls.inquire, ()),
+            DELETE=(Calls.disconnect, ("code", "reason")),
+        ),
+        path("/@workers", GET=(Calls.workers, ())),
+        path(
+            "/@users/{target:gateway_rest}",
+            POST=(Calls.send_to_user, ()),
+            GET=(Calls.connections_of_user, ()),
+        ),
+    ]
+
+
+class _Path:
+    """One path, an ASGI application: so that Starlette leaves every method to it."""
+
+    def __init__(
+        self,
+        api: Callable[[], Api | None],
+        operations: Mapping[str, tuple[Operation, tuple[str, ...]]],
+    ) -> None:
+        self._api = api
+        self._operations = operations
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        api = self._api()
+        if api is None:
+            response = unavailable(str(NotRunning())).response
+        else:
+            status = 500
+            try:
+                response = await self._call(api, request)
+                status = response.status_code
+            except Problem as problem:
+                response = problem.response
+                status = response.status_code
+            finally:
+                method = request.method if request.method in self._operations else "other"
+                api.count(method, status)
+        await response(scope, receive, send)
+
+    async def _call(self, api: Api, request: Request) -> Response:
+        target = request.path_params.get("target", "")
+        if not {".", ".."}.isdisjoint(target.split("/")):
+            # To a proxy that guards these paths it may have looked like another one.
+            raise Problem(400, "a path with the segments . or .. names nothing here")
+        head = _raw(request)
+        refused = api.credentials.refuses(head, now_unix_s=api.clock())
+        if refused is not None:
+            raise _turned_away(refused)  # without reading what comes from anybody
+        body = await _body(request, api.body_bytes)
+        verdict = api.credentials.allows(replace(head, body=body), now_unix_s=api.clock())
+        if not verdict.allowed:
+            raise _turned_away(verdict)
+        if api.rate is not None and not api.rate.allow(api.now()):
+            raise Problem(
+                429,
+                "too many requests for this worker, nothing was done: try again",
+                headers={"retry-after": str(RETRY_AFTER_S)},
+            )
+        if request.method not in self._operations:
+            allowed = ", ".join(self._operations)
+            raise Problem(405, f"here there is only {allowed}", headers={"allow": allowed})
+        operation, parameters = self._operations[request.method]
+        call = Call(
+            target=target,
+            query=_query(request, parameters),
+            headers=request.headers,
+            body=body,
+        )
+        return await operation(api.calls, call)
+
+
+def _raw(request: Request) -> RawRequest:
+    """As it came, but for its body."""
+    scope = request.scope
+    return RawRequest(
+        method=request.method,
+        # A server may leave it out; what was signed can only be guessed then.
+        raw_path=scope.get("raw_path") or quote(scope["path"]).encode(),
+        query=scope["query_string"],
+        headers=scope["headers"],
+        body=b"",
+    )
+
+
+def _turned_away(verdict: Verdict) -> Problem:
+    headers = {} if verdict.challenge is None else {"www-authenticate": verdict.challenge}
+    return Problem(verdict.status, verdict.text, kind=verdict.error_type, headers=headers)
+
+
+async def _body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body: never more than the limit, and not for ever.
+
+    Raises:
+        Problem: It is longer, or too slow.
+    """
+    too_large = Problem(413, f"the body is over {limit_bytes} bytes (GATEWAY_API_BODY_BYTES)")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit_bytes:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                if len(body) + len(chunk) > limit_bytes:
+                    raise too_large
+                body += chunk
+    except TimeoutError:
+        message = f"the body did not come within {BODY_S:g} s"
+        raise Problem(408, message, headers={"connection": "close"}) from None
+    except ClientDisconnect:
+        raise Problem(400, "the body ended early") from None
+    return bytes(body)
+
+
+def _query(request: Request, parameters: Sequence[str]) -> dict[str, str]:
+    """The parameters. A misspelt one would be a filter that is not applied.
+
+    Raises:
+        Problem: There is one that this call does not have, or one twice.
+    """
+    given = request.query_params.multi_items()
+    query = dict(given)
+    for name in query:
+        if name not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise Problem(400, f"there is no parameter {name} here (there are: {known})")
+    if len(query) < len(given):
+        raise Problem(400, "a parameter is given twice")
+    return query

@@ -1,0 +1,71 @@
+"""Every implementation of the registry, and what its tests have in common."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import WorkerInfo
+from gateway.redis_support.address import parse
+from gateway.registry.base import Entry, Registry
+from gateway.registry.memory import MemoryRegistry
+from gateway.registry.redis import RedisRegistry
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually_async
+
+INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
+SOON_S = 0.05
+Connect = Callable[[RedisServer, str], RedisRegistry]
+_prefixes = itertools.count()
+
+
+@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
+async def registry(
+    request: pytest.FixtureRequest, redis_server: RedisServer
+) -> AsyncIterator[Registry]:
+    async with AsyncExitStack() as stack:
+        made: Registry
+        if request.param == "memory":
+            made = MemoryRegistry()
+        else:
+            port = redis_server.port
+            if request.param == "redis over 5 ms":
+                port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
+            address = parse(f"redis://127.0.0.1:{port}/0")
+            made = RedisRegistry(address, prefix=f"registry{next(_prefixes)}")
+        yield made
+        await made.aclose()
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Make registries on Redis, by prefix. They are closed also when the test fails: uvloop hangs
+    when it is to close with one of their connections open.
+    """
+    async with AsyncExitStack() as stack:
+
+        def make(server: RedisServer, prefix: str) -> RedisRegistry:
+            made = RedisRegistry(parse(server.url), prefix=prefix)
+            stack.push_async_callback(made.aclose)
+            return made
+
+        yield make
+
+
+def entry(n: int = 0) -> Entry:
+    return Entry(f"user{n}", "192.0.2.1", "agent", "text", 1_700_000_000_000 + n)
+
+
+async def ended(registry: Registry, worker: WorkerId) -> None:
+    """Wait until the lease of this worker has ended."""
+
+    async def over() -> bool:
+        leases = await registry.look()
+        return worker not in leases.workers or leases.workers[worker][0] < leases.now_ms
+
+    await eventually_async(over, "the end of the lease")

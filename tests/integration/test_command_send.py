@@ -1,0 +1,171 @@
+"""``gateway send`` and ``gateway disconnect``: the receipt, printed and as the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from gateway import cli
+from gateway.config import Settings
+from gateway.runfolder import RunFile, write_run_file
+from tests.integration.applications import talkative
+from tests.integration.conftest import MakeSettings
+from tests.integration.test_http_api import only_connection
+from tests.integration.test_slow_readers import stop_reading
+from tests.support.ids import new_connection_id, new_worker_id
+from tests.support.inprocess import in_process
+from tests.support.rawclient import raw_websocket
+from tests.support.waiting import eventually, eventually_async
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No running gateway but the test's own."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+async def run(settings: Settings, *arguments: str, stdin: bytes = b"") -> Result:
+    """Run the command against the Redis of these settings."""
+    environment = {
+        "GATEWAY_REDIS_URL": settings.redis_url.reveal(),
+        "GATEWAY_REDIS_PREFIX": settings.redis_prefix,
+        "GATEWAY_LEASE_SECONDS": str(settings.lease_seconds),
+    }
+    return await asyncio.to_thread(
+        lambda: CliRunner().invoke(cli.app, arguments, input=stdin, env=environment)
+    )
+
+
+async def test_what_is_written_is_said_and_ends_with_0(settings: MakeSettings) -> None:
+    async with in_process(own := settings()) as served, raw_websocket(served.port) as client:
+        done = await run(own, "send", only_connection(served), "grüße")
+
+        assert (done.stdout, done.exit_code) == ("written\n", 0)
+        assert await client.texts(1) == ["grüße"]
+
+
+async def test_a_dash_reads_standard_input_as_it_is(settings: MakeSettings) -> None:
+    async with in_process(own := settings()) as served, raw_websocket(served.port) as client:
+        await run(own, "send", only_connection(served), "-", stdin="zwei\nZeilen ü\n".encode())
+
+        assert await client.texts(1) == ["zwei\nZeilen ü\n"]
+
+
+async def test_the_same_key_writes_once(settings: MakeSettings) -> None:
+    async with in_process(own := settings()) as served, raw_websocket(served.port) as client:
+        connection = only_connection(served)
+        for _ in range(2):
+            done = await run(own, "send", connection, "once", "--key", "k")
+            assert done.stdout == "written\n"
+        await run(own, "send", connection, "last")
+
+        assert await client.texts(2) == ["once", "last"]
+
+
+@pytest.mark.parametrize("command", [["send", "x", "text"], ["disconnect", "x"]])
+async def test_what_is_gone_ends_with_3(settings: MakeSettings, command: list[str]) -> None:
+    done = await run(settings(), *command)
+
+    assert (done.stdout, done.exit_code) == ("gone\n", 3)
+
+
+async def test_what_is_slow_ends_with_4(settings: MakeSettings) -> None:
+    own = settings(outbox_bytes=100_000)
+    async with (
+        in_process(own, talkative()) as served,
+        raw_websocket(served.port) as client,
+    ):
+        await stop_reading(served, client)
+
+        done = await run(own, "send", only_connection(served), "-", stdin=b"x" * 100_000)
+
+    assert (done.stdout, done.exit_code) == ("slow\n", 4)
+
+
+async def test_what_nobody_knows_ends_with_5(settings: MakeSettings) -> None:
+    async with in_process(own := settings(lease_seconds=300)):
+        done = await run(own, "send", new_connection_id(new_worker_id()), "text")
+
+    assert (done.stdout, done.exit_code) == ("unreachable\n", 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "closed"),
+    [
+        ([], (3503, "disconnected")),
+        (["--code", "4000", "--reason", "see you"], (4000, "see you")),
+    ],
+)
+async def test_disconnect_closes_with_this_code_and_reason(
+    settings: MakeSettings, options: list[str], closed: tuple[int, str]
+) -> None:
+    async with (
+        in_process(own := settings()) as served,
+        connect(served.ws_url, proxy=None) as client,
+    ):
+        await eventually(lambda: len(served.worker.hub) == 1, "the connection")
+        closing = asyncio.create_task(run(own, "disconnect", only_connection(served), *options))
+        assert await client.recv() == "Bye!!!"
+        with pytest.raises(ConnectionClosed) as ended:
+            await client.recv()
+
+        assert (await closing).stdout == "written\n"
+        assert ended.value.rcvd is not None
+        assert (ended.value.rcvd.code, ended.value.rcvd.reason) == closed
+
+
+@pytest.mark.parametrize(
+    ("command", "stdin", "words"),
+    [
+        (["send", "x", "-"], b"\xff", "not UTF-8"),
+        (["disconnect", "x", "--code", "1001"], b"", "close code 1001"),
+        (["disconnect", "x", "--reason", ""], b"", "close reason"),
+    ],
+)
+async def test_what_cannot_be_sent_is_one_line_and_exit_code_2(
+    settings: MakeSettings, command: list[str], stdin: bytes, words: str
+) -> None:
+    done = await run(settings(), *command, stdin=stdin)
+
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+async def test_a_text_that_is_too_long_is_one_line_and_exit_code_2(settings: MakeSettings) -> None:
+    async with in_process(own := settings()) as served, raw_websocket(served.port):
+        done = await run(own, "send", only_connection(served), "-", stdin=b"x" * (1 << 20))
+
+    assert done.exit_code == 2
+    assert "over the limit" in done.stderr
+
+
+async def test_a_running_gateway_is_found(settings: MakeSettings) -> None:
+    own = settings()
+    write_run_file(RunFile(os.getpid(), 8000, own.redis_url.reveal(), own.redis_prefix))
+    async with in_process(own) as served, raw_websocket(served.port):
+        command = ["send", only_connection(served), "found"]
+        done = await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, command))
+
+    assert done.stdout == "written\n"
+
+
+async def test_of_a_running_gateway_the_lease_is_known(settings: MakeSettings) -> None:
+    own = settings(lease_seconds=1)
+    url, prefix = own.redis_url.reveal(), own.redis_prefix
+    write_run_file(RunFile(os.getpid(), 8000, url, prefix, own.lease_seconds))
+    command = ["send", new_connection_id(new_worker_id()), "text"]
+
+    async def gone() -> bool:
+        done = await asyncio.to_thread(lambda: CliRunner().invoke(cli.app, command))
+        return done.stdout == "gone\n"
+
+    async with in_process(own):  # an absence of ten seconds would be believed too late for this
+        await eventually_async(gone, "belief in its absence")

@@ -1,0 +1,125 @@
+"""What a supervisor does for a child that has died, and what gunicorn's own flags may change."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from gunicorn.app.wsgiapp import WSGIApplication
+
+from gateway import config
+from gateway.config import Secret, Settings
+from gateway.errors import ConfigError
+from gateway.protocol.members import WorkerInfo
+from gateway.redis_support.address import parse
+from gateway.registry.redis import RedisRegistry
+from gateway.server import GatewayWorker
+from gateway.supervisor import ServeApplication, Supervisor, check_redis
+from tests.integration.conftest import MakeSettings
+from tests.integration.listing import buried_workers
+from tests.support.ports import free_port
+from tests.support.redis_server import RedisServer
+
+INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
+LOGGERS = (
+    None, "gunicorn.error", "gunicorn.access", "uvicorn.error", "uvicorn.access", "websockets",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Supervisors own their process: put back what they change in this one."""
+    for variable in ("SERVER_SOFTWARE", "GATEWAY_RUN_FOLDER", "PROMETHEUS_MULTIPROC_DIR"):
+        monkeypatch.setenv(variable, "restored after the test")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(config, "_chosen", None)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers[1:]:  # a worker lets uvicorn's share gunicorn's list; pytest adds to it
+        logger.handlers = []
+    yield
+    sys.modules.pop("gateway.gunicorn_conf", None)  # whose import does something every time
+    for logger, handlers, level, propagate in before:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+async def registry(settings: MakeSettings) -> AsyncIterator[RedisRegistry]:
+    """For the lease of a worker that has died."""
+    chosen = settings()
+    made = RedisRegistry(
+        parse(chosen.redis_url.reveal()), prefix=chosen.redis_prefix, name="gateway.test"
+    )
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def application(settings: MakeSettings, tmp_path: Path) -> Iterator[ServeApplication]:
+    """What ``gateway serve`` runs, with a run folder of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield ServeApplication(settings(), [listener], tmp_path, in_worker=lambda: None)
+
+
+@pytest.fixture
+def child(application: ServeApplication) -> GatewayWorker:
+    """A worker as its supervisor makes it, before the fork."""
+    supervisor = Supervisor(application)
+    made = GatewayWorker(1, 0, [], application, 15, supervisor.cfg, supervisor.log)
+    made.tmp.close()
+    made.pid = 4711
+    return made
+
+
+async def test_the_supervisor_buries_a_child_that_died(
+    application: ServeApplication,
+    child: GatewayWorker,
+    settings: MakeSettings,
+    registry: RedisRegistry,
+    redis_server: RedisServer,
+) -> None:
+    await registry.renew(child.gateway_worker_id, INFO, 60)
+
+    application.cfg.child_exit(None, child)
+
+    assert buried_workers(redis_server, settings()) == {child.gateway_worker_id}
+
+
+def test_a_child_that_died_is_no_longer_ready(
+    application: ServeApplication, child: GatewayWorker, tmp_path: Path
+) -> None:
+    ready = tmp_path / f"ready-{child.pid}"
+    ready.touch()
+
+    application.cfg.child_exit(None, child)
+
+    assert not ready.exists()
+
+
+def test_a_redis_that_does_not_answer_is_named_without_its_password() -> None:
+    url = Secret(f"redis://:open-sesame@127.0.0.1:{free_port()}/0")
+
+    with pytest.raises(ConfigError) as refused:
+        check_redis(Settings(redis_url=url))
+
+    assert "sesame" not in str(refused.value)
+
+
+def test_a_flag_of_gunicorns_own_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read by gunicorn itself, from its command line."""
+    monkeypatch.setenv("GATEWAY_WORKERS", "3")
+    monkeypatch.setenv("GATEWAY_PORT", "8123")
+    command = "gunicorn -c python:gateway.gunicorn_conf -w 5 gateway.asgi:app"
+    monkeypatch.setattr(sys, "argv", command.split())
+
+    cfg = WSGIApplication().cfg
+
+    assert (cfg.workers, cfg.bind) == (5, ["127.0.0.1:8123"])

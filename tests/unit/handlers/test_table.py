@@ -1,0 +1,79 @@
+"""What ``on_connect`` may say, and what is made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from gateway import Admit
+from gateway.handlers.table import MAX_USER_BYTES, UserTooLong, decision
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+
+def test_an_end_may_be_unix_seconds() -> None:
+    assert Admit("ann", 1_700_000_000).expires_unix_s == 1_700_000_000.0
+
+
+def test_an_end_may_be_a_datetime_of_any_time_zone() -> None:
+    in_tokyo = NOON.astimezone(timezone(timedelta(hours=9)))
+
+    assert Admit(expires_at=in_tokyo).expires_unix_s == NOON.timestamp()
+
+
+def test_without_an_end_it_lasts() -> None:
+    assert Admit("ann").expires_unix_s is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        (NOON.replace(tzinfo=None), r"has no time zone: make it with datetime\.now\(UTC\)"),
+        (math.nan, "is NaN, not Unix seconds"),
+        (NOON.timestamp() * 1000, "give Unix seconds, not milliseconds"),
+        (math.inf, "None is never"),
+    ],
+)
+def test_a_time_that_cannot_be_meant_is_refused_with_what_would_be_right(
+    wrong: float | datetime, right: str
+) -> None:
+    with pytest.raises(ValueError, match=right):
+        Admit(expires_at=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["tomorrow", True, timedelta(hours=1)])
+def test_an_end_of_another_type_is_refused_with_the_right_ones(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="not Unix seconds, a datetime or None"):
+        Admit(expires_at=wrong)
+
+
+def test_a_user_of_another_type_is_refused_with_the_right_ones() -> None:
+    wrong: Any = 7
+    with pytest.raises(TypeError, match="user is int, not str or None"):
+        Admit(wrong)
+
+
+@pytest.mark.parametrize("say", [Admit, decision])
+def test_a_user_may_have_256_bytes_and_no_more(say: Callable[[str], Admit]) -> None:
+    longest = "é" * (MAX_USER_BYTES // 2)
+
+    assert say(longest).user == longest
+    with pytest.raises(UserTooLong, match=r"257 UTF-8 bytes, over the limit of 256"):
+        say(longest + "x")
+
+
+@pytest.mark.parametrize("returned", [None, "ann", Admit("ann", 5.0)])
+def test_what_may_be_returned_is_taken_for_what_it_means(returned: str | Admit | None) -> None:
+    meant = returned if isinstance(returned, Admit) else Admit(returned)
+
+    assert decision(returned) == meant
+
+
+@pytest.mark.parametrize("returned", [7, True, b"ann", ("ann", 5.0), Admit])
+def test_anything_else_is_refused_with_the_three_that_are_right(returned: object) -> None:
+    with pytest.raises(TypeError, match=r"returned .*, not str, None or Admit"):
+        decision(returned)

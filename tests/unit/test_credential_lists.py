@@ -1,0 +1,150 @@
+"""How credentials are written: in a setting, or in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.credential_lists import access_keys, api_keys, api_keys_of_file
+from gateway.errors import ConfigError
+
+NOT_KEYS = ["hid den", "hid\tden", "hidén", "hid\0den", "hid\x7fden"]
+
+
+def file_of(folder: Path, content: bytes) -> str:
+    file = folder / "keys"
+    file.write_bytes(content)
+    return str(file)
+
+
+# API keys
+
+
+def test_api_keys_are_cut_at_commas() -> None:
+    assert api_keys("NAME", " a , b,,") == ("a", "b")
+
+
+def test_no_api_keys_are_none() -> None:
+    assert api_keys("NAME", " , ") == ()
+
+
+def test_an_api_key_that_is_there_twice_is_one() -> None:
+    assert api_keys("NAME", "a,b,a") == ("a", "b")
+
+
+def test_an_api_key_may_be_made_of_whatever_a_header_carries() -> None:
+    every = "".join(map(chr, range(0x21, 0x7F))).replace(",", "")
+
+    assert api_keys("NAME", every) == (every,)
+
+
+@pytest.mark.parametrize("wrong", NOT_KEYS)
+def test_an_api_key_that_no_header_carries_is_refused_and_not_shown(wrong: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        api_keys("NAME", f"fine,{wrong}")
+
+    assert str(caught.value) == "NAME=***: key 2 is not printable ASCII without spaces"
+
+
+# The file of API keys
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a\nb\n",
+        b"a,b",
+        b"# of the shop\r\na\r\n\r\n  # of the blog\r\n b \r\n",
+        b"a,\n# c\n,b",
+        b"\xef\xbb\xbfa\nb",
+    ],
+    ids=["lines", "commas", "comments", "both", "with a byte order mark"],
+)
+def test_a_file_of_keys_is_read_line_by_line(tmp_path: Path, content: bytes) -> None:
+    assert api_keys_of_file("NAME", file_of(tmp_path, content)) == ("a", "b")
+
+
+def test_only_a_line_is_a_comment_not_the_end_of_one(tmp_path: Path) -> None:
+    assert api_keys_of_file("NAME", file_of(tmp_path, b"a#b")) == ("a#b",)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"# none yet\n"])
+def test_a_file_without_a_key_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = file_of(tmp_path, content)
+
+    with pytest.raises(ConfigError) as caught:
+        api_keys_of_file("NAME", path)
+
+    assert str(caught.value) == f"NAME={path}: there is no key in this file"
+
+
+def test_a_file_of_keys_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    path = str(tmp_path / "none")
+
+    with pytest.raises(ConfigError) as caught:
+        api_keys_of_file("NAME", path)
+
+    assert str(caught.value) == f"NAME={path}: No such file or directory"
+
+
+def test_a_folder_is_no_file_of_keys(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"Is a directory$"):
+        api_keys_of_file("NAME", str(tmp_path))
+
+
+def test_bytes_that_are_no_text_are_no_keys(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"not a file of text$"):
+        api_keys_of_file("NAME", file_of(tmp_path, b"\xff\xfe"))
+
+
+def test_a_path_that_cannot_be_one_is_one_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        api_keys_of_file("NAME", "a\0\nb")
+
+    assert str(caught.value) == r"NAME='a\x00\nb': not a file of text"
+
+
+def test_a_wrong_key_of_a_file_is_not_shown(tmp_path: Path) -> None:
+    path = file_of(tmp_path, b"fine\nhid den\n")
+
+    with pytest.raises(ConfigError) as caught:
+        api_keys_of_file("NAME", path)
+
+    assert str(caught.value) == f"NAME={path}: key 2 is not printable ASCII without spaces"
+
+
+# AWS access keys
+
+
+def test_access_keys_are_pairs() -> None:
+    assert access_keys("NAME", "AKID:one, other-id_2.x:two,") == {
+        "AKID": "one",
+        "other-id_2.x": "two",
+    }
+
+
+def test_a_secret_may_have_what_separates_it_from_its_id() -> None:
+    assert access_keys("NAME", "AKID:a/b+c=:d") == {"AKID": "a/b+c=:d"}
+
+
+@pytest.mark.parametrize("wrong", ["hidden", ":hidden", "hidden:", "hid/den:x", "hid den:x", "é:x"])
+def test_an_access_key_that_is_no_pair_is_refused_and_not_shown(wrong: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        access_keys("NAME", f"AKID:fine,{wrong}")
+
+    assert str(caught.value) == (
+        "NAME=***: entry 2 is not ID:SECRET, the ID of letters, digits, ., - and _, "
+        "the secret of printable ASCII without spaces"
+    )
+
+
+@pytest.mark.parametrize("wrong", NOT_KEYS)
+def test_a_secret_that_cannot_be_typed_everywhere_is_refused(wrong: str) -> None:
+    with pytest.raises(ConfigError, match="entry 1 is not ID:SECRET"):
+        access_keys("NAME", f"AKID:{wrong}")
+
+
+def test_one_id_cannot_have_two_secrets() -> None:
+    with pytest.raises(ConfigError, match=r"^NAME=\*\*\*: entry 2 has the ID of an earlier one$"):
+        access_keys("NAME", "AKID:one,AKID:two")

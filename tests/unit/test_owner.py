@@ -1,0 +1,212 @@
+"""The owner of a connection answers everything once, and writes what has a key once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.hub import Hub
+from gateway.owner import REMEMBERED_S, Owner
+from gateway.protocol.envelope import (
+    Answer,
+    Disconnect,
+    Inquire,
+    Particulars,
+    Question,
+    Receipted,
+    Send,
+)
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.receipt import Receipt
+from tests.support.ids import new_connection_id, new_worker_id
+
+ME = new_worker_id()
+ASKER = new_worker_id()
+HERE = new_connection_id(ME)
+FACTS = Particulars(1, 2, "ada", "192.0.2.1", "agent")
+
+
+class Member:
+    """A connection that takes what it is sent when the test says so."""
+
+    def __init__(self, connection: ConnectionId) -> None:
+        self.id = connection
+        self.pushed: list[tuple[str, Callable[[Receipt], None]]] = []
+        self.closed: tuple[int, str] | None = None
+        self.takes = Receipt.WRITTEN
+
+    def settle(self, worker: WorkerId, answer: Answer) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def push(self, text: str, done: Callable[[Receipt], None]) -> None:
+        self.pushed.append((text, done))
+
+    @property
+    def taking(self) -> Receipt:
+        return self.takes if self.closed is None else Receipt.GONE
+
+    def disconnect(self, code: int, reason: str) -> Receipt:
+        taking = self.taking
+        self.closed = (code, reason)
+        return taking
+
+    def particulars(self) -> Particulars:
+        return FACTS
+
+    def take(self, receipt: Receipt = Receipt.WRITTEN) -> None:
+        """Say what became of the oldest push."""
+        self.pushed.pop(0)[1](receipt)
+
+
+class Bench:
+    """An owner with one connection, and what it has answered."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.holding = False
+        self.member = Member(HERE)
+        self.answers: list[tuple[int, Receipt]] = []
+        self.told: list[tuple[WorkerId, Receipted, bool]] = []
+        hub = Hub()
+        hub.add(self.member)
+        self.owner = Owner(
+            hub, answer=self._answer, holding=lambda: self.holding, now=lambda: self.now
+        )
+
+    def _answer(self, asker: WorkerId, receipted: Receipted, unlinked: bool) -> None:
+        self.told.append((asker, receipted, unlinked))
+        self.answers.append((receipted.number, receipted.receipt))
+
+    def ask(self, *questions: Question) -> None:
+        for question in questions:
+            self.owner.asked(ASKER, question)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize("receipt", [Receipt.WRITTEN, Receipt.SLOW, Receipt.GONE])
+def test_a_send_is_answered_when_the_socket_has_taken_or_refused_it(
+    bench: Bench, receipt: Receipt
+) -> None:
+    bench.ask(Send(HERE, 7, "text"))
+    before = list(bench.answers)
+    bench.member.take(receipt)
+
+    assert (before, bench.answers) == ([], [(7, receipt)])
+
+
+@pytest.mark.parametrize(
+    "question",
+    [Send(ConnectionId("no"), 7, "t"), Disconnect(ConnectionId("no"), 7, 4000, "r")],
+)
+def test_an_unknown_connection_is_gone(bench: Bench, question: Question) -> None:
+    bench.ask(question)
+
+    assert bench.answers == [(7, Receipt.GONE)]
+
+
+@pytest.mark.parametrize("unlinked", [False, True])
+def test_an_answer_takes_the_way_of_its_question(bench: Bench, unlinked: bool) -> None:
+    bench.ask(Inquire(HERE, 7, unlinked))
+
+    assert bench.told == [(ASKER, Receipted(HERE, 7, Receipt.WRITTEN, FACTS), unlinked)]
+
+
+def test_a_second_disconnect_finds_nothing(bench: Bench) -> None:
+    bench.ask(Disconnect(HERE, 1, 4000, "r"), Disconnect(HERE, 2, 4000, "r"), Inquire(HERE, 3))
+
+    assert bench.answers == [(1, Receipt.WRITTEN), (2, Receipt.GONE), (3, Receipt.GONE)]
+
+
+def test_of_a_connection_that_is_not_open_yet_there_is_nothing_to_say(bench: Bench) -> None:
+    bench.member.takes = Receipt.UNREACHABLE
+    bench.ask(Inquire(HERE, 7))
+
+    assert bench.told == [(ASKER, Receipted(HERE, 7, Receipt.UNREACHABLE), False)]
+
+
+def test_a_repeat_while_it_is_under_way_waits_for_the_same_receipt(bench: Bench) -> None:
+    bench.ask(Send(HERE, 1, "text", "key"), Send(HERE, 2, "text", "key"))
+    assert len(bench.member.pushed) == 1
+    bench.member.take()
+
+    assert bench.answers == [(1, Receipt.WRITTEN), (2, Receipt.WRITTEN)]
+
+
+def test_a_repeat_within_a_minute_is_written_already(bench: Bench) -> None:
+    bench.ask(Send(HERE, 1, "text", "key"))
+    bench.member.take()
+    bench.now = REMEMBERED_S - 0.1
+    bench.owner.forget_old()
+    bench.ask(Send(HERE, 2, "text", "key"))
+
+    assert not bench.member.pushed
+    assert bench.answers == [(1, Receipt.WRITTEN), (2, Receipt.WRITTEN)]
+
+
+def test_a_minute_is_enough(bench: Bench) -> None:
+    bench.ask(Send(HERE, 1, "text", "key"))
+    bench.member.take()
+    bench.now = REMEMBERED_S
+    bench.owner.forget_old()
+    bench.ask(Send(HERE, 2, "text", "key"))
+
+    assert [text for text, _ in bench.member.pushed] == ["text"]
+
+
+@pytest.mark.parametrize("receipt", [Receipt.SLOW, Receipt.GONE])
+def test_what_was_not_written_may_be_tried_again(bench: Bench, receipt: Receipt) -> None:
+    bench.ask(Send(HERE, 1, "text", "key"))
+    bench.member.take(receipt)
+    bench.ask(Send(HERE, 2, "text", "key"))
+    bench.member.take()
+
+    assert bench.answers == [(1, receipt), (2, Receipt.WRITTEN)]
+
+
+@pytest.mark.parametrize(
+    "other", [Send(HERE, 2, "text", "other"), Send(HERE, 2, "other", "key"), Send(HERE, 2, "text")]
+)
+def test_another_key_another_text_and_no_key_are_other_sends(bench: Bench, other: Send) -> None:
+    bench.ask(Send(HERE, 1, "text", "key"))
+    bench.member.take()
+    bench.ask(other)
+
+    assert len(bench.member.pushed) == 1
+
+
+def test_keys_that_are_over_are_forgotten(bench: Bench) -> None:
+    for n in range(100):
+        bench.ask(Send(HERE, n, "text", str(n)))
+        bench.member.take()
+    bench.now += REMEMBERED_S
+    bench.owner.forget_old()
+
+    assert not bench.owner._written
+    assert not bench.owner._forget_at
+
+
+def test_so_many_keys_are_remembered_and_one_more_displaces_the_oldest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.owner.MAX_REMEMBERED", 2)
+    for n in range(3):
+        bench.ask(Send(HERE, n, "text", str(n)))
+        bench.member.take()
+    bench.ask(Send(HERE, 3, "text", "1"), Send(HERE, 4, "text", "2"))
+    assert not bench.member.pushed
+    bench.ask(Send(HERE, 5, "text", "0"))
+
+    assert len(bench.member.pushed) == 1
+
+
+def test_a_worker_that_may_have_been_replaced_touches_no_socket(bench: Bench) -> None:
+    bench.holding = True
+    bench.ask(Send(HERE, 1, "text"), Disconnect(HERE, 2, 4000, "r"), Inquire(HERE, 3))
+
+    assert (bench.member.pushed, bench.member.closed, bench.answers) == ([], None, [])

@@ -57,7 +57,7 @@ async def test_the_pong_of_an_earlier_ping_does_not_count(layer: Layer) -> None:
         ping = await client.receive()
         client.send(frame(PONG, b"stale"), frame(PONG, ping.payload[:-1]))
 
-        assert (await client.rest())[-1].closing[0] == 1011
+        assert [last.closing[0] for last in await client.rest()] == [1011]
 
 
 async def test_without_an_interval_there_are_no_pings() -> None:

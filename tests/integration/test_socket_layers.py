@@ -32,6 +32,7 @@ from tests.support.rawclient import (
 from tests.support.waiting import eventually
 
 LIMIT = 1000
+FLOOD = 1000  # times 64 KiB
 FAREWELL = (1000, "farewell")
 INVALID = b"\xff"
 # What a close of the server's own looks like is the application's choice.
@@ -50,6 +51,8 @@ class Layer:
     takes_socket: bool = False
     ends: list[int] = field(default_factory=list)
     scopes: list[MutableMapping[str, Any]] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    sent: int = 0
     port: int = 0
     server: Server | None = None
 
@@ -75,6 +78,10 @@ class Layer:
         chosen = scope["subprotocols"][-1] if scope["subprotocols"] else None
         headers = [(b"x-one", b"1"), (b"x-two", b"2")]
         await send({"type": "websocket.accept", "subprotocol": chosen, "headers": headers})
+        if scope["path"] == "/flood":
+            for _ in range(FLOOD):
+                await send({"type": "websocket.send", "text": "x" * 65536})
+                self.sent += 1
         if self.takes_socket:
             taken: Socket = scope["extensions"][EXTENSION]
             taken.start(Taken(self, taken), farewell=FAREWELL)
@@ -82,6 +89,7 @@ class Layer:
             await self._converse(receive, send)
 
     async def _converse(self, receive: Receive, send: Send) -> None:
+        await self.gate.wait()
         while (event := await receive())["type"] == "websocket.receive":
             if event.get("text") == "close":
                 code, reason = CLOSING
@@ -115,7 +123,7 @@ class Taken:
 async def serving(layer: Layer, **options: Any) -> AsyncIterator[Layer]:
     """Serve it with uvicorn on a free port."""
     defaults = {"ws_max_size": LIMIT, "lifespan": "off", "log_config": None}
-    config = Config(layer, ws=layer.ws, **{**defaults, **options})  # type: ignore[arg-type]
+    config = Config(layer, ws=layer.ws, **{**defaults, **options})
     server = layer.server = Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     layer.port = listener.getsockname()[1]
@@ -138,7 +146,9 @@ LAYERS = {
 
 def make_layer(name: str) -> Layer:
     ws, takes_socket = LAYERS[name]
-    return Layer(name, ws, takes_socket)  # type: ignore[arg-type]
+    layer = Layer(name, ws, takes_socket)  # type: ignore[arg-type]
+    layer.gate.set()
+    return layer
 
 
 @pytest.fixture(params=LAYERS)
@@ -239,6 +249,7 @@ async def test_a_ping_is_answered_between_fragments(layer: Layer, payload: bytes
         ),
         pytest.param([frame(TEXT, INVALID)], 1007, id="invalid text"),
         pytest.param([frame(0x3, b"x")], 1002, id="opcode"),
+        pytest.param([b"\xc1\x81\0\0\0\0x"], 1002, id="bit of no extension"),
         pytest.param([b"\x81\x01x"], 1002, id="not masked"),
         pytest.param([frame(CONTINUATION, b"x")], 1002, id="continues nothing"),
         pytest.param([frame(CLOSE, b"\3")], 1002, id="half a code"),
@@ -312,3 +323,38 @@ async def test_a_long_stream_in_small_pieces_is_read_right(layer: Layer) -> None
             await asyncio.sleep(0)
 
         assert [len(text) for text in await client.texts(200)] == list(range(200))
+
+
+@pytest.mark.parametrize("layer", ["asgi", "websockets-sansio", "wsproto"], indirect=True)
+async def test_an_application_that_does_not_receive_stops_the_client(layer: Layer) -> None:
+    layer.gate.clear()
+    count = 20_000
+    async with raw_websocket(layer.port) as client:
+        client.send(text_frame("x" * LIMIT) * count)
+        left = 0
+
+        def stopped() -> bool:
+            nonlocal left
+            before, left = left, client.unsent_bytes
+            return 0 < left == before
+
+        await eventually(stopped, "the stop")
+        layer.gate.set()
+
+        assert len(await client.texts(count)) == count
+
+
+@pytest.mark.parametrize("layer", ["asgi", "websockets-sansio", "wsproto"], indirect=True)
+async def test_an_application_that_floods_waits_for_its_client(layer: Layer) -> None:
+    async with raw_websocket(layer.port, "/flood") as client:
+        client.stop_reading()
+        sent = -1
+
+        def waits() -> bool:
+            nonlocal sent
+            before, sent = sent, layer.sent
+            return 0 < sent == before
+
+        await eventually(waits, "the wait")
+
+        assert layer.sent < FLOOD / 2

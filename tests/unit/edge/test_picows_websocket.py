@@ -312,6 +312,40 @@ def test_what_is_read_while_paused_waits_for_the_resume() -> None:
     run(scenario)
 
 
+def test_a_pause_holds_back_little_more_than_was_parsed() -> None:
+    """Red when all of one read becomes messages at once: a megabyte of them for 200 KB."""
+    count = 2_000
+
+    async def scenario() -> None:
+        peer = Peer(ServerState(), pauses_every=1)
+        await peer.shake_hands()
+        peer.protocol.data_received(frame(TEXT, b"1234") * count)
+        assert peer.protocol._held is not None
+        assert len(peer.protocol._held) < count / 5
+        for _ in range(3 * count):
+            await asyncio.sleep(0)
+
+        assert peer.told == [("text", "1234")] * count
+
+    run(scenario)
+
+
+def test_a_connection_that_failed_waits_for_its_peer_but_not_for_ever() -> None:
+    """Red when it is closed at once: what the peer still sends would make a reset of it."""
+
+    async def scenario() -> None:
+        peer = Peer(ServerState())
+        await peer.shake_hands()
+        await peer.arrive(frame(TEXT, b"\xff") + frame(TEXT, b"more"))
+        assert peer.told == [("close", 1007)]
+        assert (peer.transport.ended, peer.transport.closing) == (True, False)
+        peer.protocol.due(1)
+
+        assert peer.transport.closing
+
+    run(scenario)
+
+
 def test_a_close_that_waits_behind_held_messages_ends_a_closing_connection() -> None:
     """Red when the server waits ten seconds for a close that it has read already."""
 
@@ -319,13 +353,13 @@ def test_a_close_that_waits_behind_held_messages_ends_a_closing_connection() -> 
         peer = Peer(ServerState(), pauses_every=1)
         await peer.shake_hands()
         peer.protocol.data_received(
-            frame(TEXT, b"one") + frame(TEXT, b"two") + close_frame(1000, "bye")
+            frame(TEXT, b"1") + frame(TEXT, b"2") + close_frame(1000, "bye") + frame(TEXT, b"3")
         )
-        assert peer.told == [("text", "one")]
+        assert peer.told == [("text", "1")]
         assert not peer.protocol.takes_writes
         peer.protocol.close(3001, "drain")
 
-        assert peer.told == [("text", "one"), ("close", 1000)]
+        assert peer.told == [("text", "1"), ("close", 1000)]
         assert peer.transport.closing
         assert not peer.protocol.takes_writes
 

@@ -35,6 +35,14 @@ async def test_each_is_due_once_within_a_tick_and_in_order() -> None:
     assert things[1].at <= things[0].at <= things[2].at
 
 
+async def test_what_is_put_later_may_be_due_earlier() -> None:
+    wheel, early = Wheel(TICK_S), Noting()
+    wheel.put(Noting(), 60)
+    wheel.put(early, 0.02)
+
+    await eventually(lambda: bool(early.at), "the deadline")
+
+
 async def test_what_was_taken_out_is_not_due() -> None:
     wheel, gone, stays = Wheel(TICK_S), Noting(), Noting()
     wheel.take(gone, wheel.put(gone, 0.02))

@@ -19,7 +19,7 @@ run: install
 	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
 	GATEWAY_ALLOWED_HOSTS=$${GATEWAY_ALLOWED_HOSTS:-localhost,127.0.0.1} \
 	GATEWAY_DRAIN_SECONDS=$${GATEWAY_DRAIN_SECONDS:-3} \
-	$(BIN)/gateway serve --port $(PORT) --workers $(WORKERS)
+	exec $(BIN)/gateway serve --port $(PORT) --workers $(WORKERS)
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev

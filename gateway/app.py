@@ -144,6 +144,7 @@ class Gateway:
 
         Raises:
             NotRunning: Outside of the lifespan. Elsewhere, use ``gateway.client``.
+            TypeError: The text is no ``str``.
             EnvelopeTooLarge: The text is over the bound.
             UnicodeEncodeError: The text has a lone surrogate.
         """
@@ -188,6 +189,8 @@ class Gateway:
             health=PortHealth(Path(folder) if folder else None),
             me=me,
         )
+        if settings.role != "edge" and self.handlers.on_message is None:
+            log.warning("no on_message handler", app=settings.app)
         async with worker.running():
             self._worker = worker
             self._sender = worker.asker

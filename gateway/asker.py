@@ -107,9 +107,12 @@ class Asker:
             key: The same send again within a minute, with the same key, is not written twice.
 
         Raises:
+            TypeError: The text is none.
             EnvelopeTooLarge: The text is over about a megabyte.
             UnicodeEncodeError: The text has a lone surrogate.
         """
+        _check_text("connection", connection)
+        _check_text("text", text)
         receipted = await self._ask(
             connection, lambda name, number: Send(name, number, text, key, self._unlinked)
         )
@@ -278,3 +281,10 @@ def _unknown(waited: asyncio.Future[Leases] | None, why: str) -> None:
     if waited is not None and not waited.done():
         waited.set_exception(BrokerUnavailable(why))
         waited.exception()  # perhaps nobody waits any more
+
+
+def _check_text(name: str, value: object) -> None:
+    """What is no text would not be read over there, and look like a failure of the way."""
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"{name} is {kind}, not str: encode it, with json.dumps for instance")

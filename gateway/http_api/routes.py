@@ -15,12 +15,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import NotRunning
-from gateway.http_api.answers import RETRY_AFTER_S, Problem, answer, unavailable
+from gateway.http_api.answers import RETRY_AFTER_S, Problem, answer, check, unavailable
 from gateway.http_api.calls import Call, Calls
 from gateway.http_api.credentials import Credentials, Verdict
 from gateway.http_api.openapi import document
 from gateway.http_api.raw import RawRequest
 from gateway.protocol.rate import Rate
+from gateway.protocol.receipt import Receipt
 
 BODY_S: Final = 10.0
 
@@ -124,8 +125,9 @@ class _Path:
     async def _call(self, api: Api, request: Request) -> Response:
         target = request.path_params.get("target", "")
         if not {".", ".."}.isdisjoint(target.split("/")):
-            # To a proxy that guards these paths it may have looked like another one.
-            raise Problem(400, "a path with the segments . or .. names nothing here")
+            # It names nothing; and to a proxy that guards these paths it may have looked like
+            # another one, so nobody need know more.
+            check(Receipt.GONE)
         head = _raw(request)
         refused = api.credentials.refuses(head, now_unix_s=api.clock())
         if refused is not None:

@@ -207,7 +207,7 @@ async def test_a_path_with_dots_names_nothing(settings: MakeSettings, path: str)
         writer.close()
         await writer.wait_closed()
 
-    assert answer == b"HTTP/1.1 400 Bad Request\r\n"
+    assert answer == b"HTTP/1.1 410 Gone\r\n"
 
 
 async def test_a_gateway_that_does_not_run_says_so(

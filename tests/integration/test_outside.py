@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -116,6 +118,20 @@ def test_a_redis_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -
         gateway.client(f"redis://127.0.0.1:{free_port()}/0"),
     ):
         pass
+
+
+def test_a_process_that_has_set_up_no_logging_sees_nothing_on_its_standard_output() -> None:
+    script = (
+        "import gateway, gateway.outside; gateway.outside.CONNECT_S = 0.3\n"
+        f"with gateway.client('redis://127.0.0.1:{free_port()}/0'): pass"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert ran.stdout == ""
+    assert "BrokerUnavailable" in ran.stderr
+    assert "debug" not in ran.stderr
 
 
 def test_an_address_that_is_none_is_said() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -247,6 +248,13 @@ async def test_any_worker_closes_any_socket_after_what_was_sent(
         assert [f.text for f in frames[:-1]] == ["last words", "Bye!!!"]
         assert frames[-1].closing == (4100, "moved")
         assert await app.disconnect(connection) is Receipt.GONE
+
+
+@pytest.mark.parametrize("text", [b"bytes", {"a": 1}, None, 7])
+async def test_what_is_no_text_is_refused(settings: MakeSettings, text: Any) -> None:
+    async with in_process(settings()) as served, raw_websocket(served.port):
+        with pytest.raises(TypeError, match="not str"):
+            await served.gateway.send(only_connection(served), text)
 
 
 @pytest.mark.parametrize(

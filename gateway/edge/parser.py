@@ -77,7 +77,9 @@ class Parser(WSListener):
             None, None, False, lambda _request: self, _Log(), True, None, False, 10, 10,
             WSAutoPingStrategy.PING_WHEN_IDLE, False, max_bytes, None, _BUFFER_BYTES,
         )  # fmt: skip
-        self._protocol.connection_made(_Nowhere())
+        self._get_buffer = self._protocol.get_buffer
+        self._buffer_updated = self._protocol.buffer_updated
+        self._connect()
         self._protocol.get_buffer(-1)[: len(_HANDSHAKE)] = _HANDSHAKE
         self._protocol.buffer_updated(len(_HANDSHAKE))
 
@@ -96,25 +98,22 @@ class Parser(WSListener):
             Violation: Nothing can be parsed any more. What came before it has been delivered.
         """
         self._reader = reader
-        protocol = self._protocol
         try:
             while True:
-                buffer = protocol.get_buffer(-1)
-                size = len(buffer)
-                self.capacity_bytes = max(self.capacity_bytes, size)
-                if len(data) <= size:
-                    size = len(data)
+                buffer = self._get_buffer(-1)
+                room, size = len(buffer), len(data)
+                if size <= room:
                     buffer[:size] = data
                     data = b""
                 else:
-                    buffer[:] = data[:size]
-                    data = data[size:]
+                    self.capacity_bytes = max(self.capacity_bytes, room)
+                    buffer[:] = data[:room]
+                    data, size = data[room:], room
                 del buffer  # the memory behind it may move
                 self._left = -1  # no frame comes of it: it is incomplete
-                protocol.buffer_updated(size)
-                transport = protocol.transport
-                if transport.close_handshake is not None:
-                    self._closed(transport)
+                self._buffer_updated(size)
+                if self._transport.close_handshake is not None:
+                    self._closed()
                 if not data or not reader.wants_more:
                     return data
         finally:
@@ -171,13 +170,17 @@ class Parser(WSListener):
             self._assembly = None
         return message
 
-    def _closed(self, transport: WSTransport) -> None:
-        sent = transport.close_handshake.sent
+    def _connect(self) -> None:
+        self._protocol.connection_made(_Nowhere())
+        self._transport: WSTransport = self._protocol.transport
+
+    def _closed(self) -> None:
+        sent = self._transport.close_handshake.sent
         if sent is not None:
             self._left = -1  # its state is unknown; nobody gets it any more
             raise Violation(sent.code.value, sent.reason or "internal error")
         # A close was received, which this parser must forget for the next connection.
-        self._protocol.connection_made(_Nowhere())
+        self._connect()
 
 
 class Parsers:

@@ -104,8 +104,9 @@ class GatewayWebSocket(asyncio.Protocol):
 
     @property
     def takes_writes(self) -> bool:
-        is_open = self._state is _State.OPEN and not self._transport.is_closing()
-        return is_open and not (self._held and _ends(self._held[-1]))
+        if self._state is not _State.OPEN or self._transport.is_closing():
+            return False
+        return self._held is None or not self._held or not _ends(self._held[-1])
 
     def write(self, payloads: Sequence[bytes]) -> None:
         if self.takes_writes:

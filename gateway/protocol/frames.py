@@ -6,7 +6,7 @@ A parser checks opcodes, masks and lengths. Fragments, UTF-8 and closes are chec
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 CONTINUATION: Final = 0x0
@@ -53,8 +53,10 @@ def header(opcode: int, length: int) -> bytes:
     return bytes((_FIN | opcode, 127)) + length.to_bytes(8, "big")
 
 
-def text_frames(payloads: Iterable[bytes]) -> bytes:
+def text_frames(payloads: Sequence[bytes]) -> bytes:
     """One text frame a payload, each valid UTF-8, joined."""
+    if len(payloads) == 1 and len(payloads[0]) < 126:
+        return _SHORT_TEXT[len(payloads[0])] + payloads[0]
     pieces: list[bytes] = []
     for payload in payloads:
         length = len(payload)

@@ -39,6 +39,7 @@ def test_a_header_has_the_shortest_length(length: int, expected: bytes) -> None:
 def test_text_frames_are_joined() -> None:
     long = b"x" * 126
 
+    assert text_frames([b"a"]) == b"\x81\x01a"
     assert text_frames([b"a", long, b""]) == b"\x81\x01a" + b"\x81\x7e\x00\x7e" + long + b"\x81\x00"
 
 

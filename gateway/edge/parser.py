@@ -42,6 +42,11 @@ _TEXT: Final = WSMsgType.TEXT
 Event = str | bytes | tuple[int, str] | Violation
 
 
+def ends(event: Event) -> bool:
+    """Whether nothing counts after it."""
+    return isinstance(event, tuple | Violation)
+
+
 class Reader(Protocol):
     """Whose bytes are parsed. What it is told is in the order in which it was sent."""
 

@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.edge.asgi_side import AsgiSide, make_scope
-from gateway.edge.parser import Event, Parser
+from gateway.edge.parser import Event, Parser, ends
 from gateway.edge.server_parts import CLOSE_S, parts_of
 from gateway.edge.socket import EXTENSION, Listener
 from gateway.edge.upgrade import Refused, read_request, response
@@ -106,10 +106,11 @@ class GatewayWebSocket(asyncio.Protocol):
     def takes_writes(self) -> bool:
         if self._state is not _State.OPEN or self._transport.is_closing():
             return False
-        return self._held is None or not self._held or not _ends(self._held[-1])
+        return self._held is None or not self._held or not ends(self._held[-1])
 
     def write(self, payloads: Sequence[bytes]) -> None:
-        if self.takes_writes:
+        # Asked for every message: what flows is open, and nothing is held back.
+        if not self._transport.is_closing() if self._flowing else self.takes_writes:
             frames = text_frames(payloads)
             self.written_bytes += len(frames)
             self._transport.write(frames)
@@ -129,7 +130,7 @@ class GatewayWebSocket(asyncio.Protocol):
     def close(self, code: int, reason: str) -> None:
         if self._state is not _State.OPEN:
             return
-        if self._held and _ends(self._held[-1]):
+        if self._held and ends(self._held[-1]):
             self._handle(self._held[-1])  # the peer was first
             return
         self._state = _State.CLOSING
@@ -181,7 +182,9 @@ class GatewayWebSocket(asyncio.Protocol):
         self._server.connections.add(cast(Any, self))
 
     def data_received(self, data: bytes) -> None:
-        if self._app_state is not None:
+        if self._flowing:
+            self._feed(data)
+        elif self._app_state is not None:
             self._begin(data)
         elif self._state is _State.ENDED:
             return
@@ -275,12 +278,12 @@ class GatewayWebSocket(asyncio.Protocol):
     def on_event(self, event: Event) -> None:
         """In its turn: at once, or once what was held back before it is delivered."""
         if self._state is _State.CLOSING:
-            if _ends(event):
+            if ends(event):
                 self._leave()
         elif self._state is _State.OPEN:
             if self._listener is not None and (self._paused or self._held):
                 self._held = self._held or deque()
-                if not (self._held and _ends(self._held[-1])):
+                if not (self._held and ends(self._held[-1])):
                     self._held.append(event)
             else:
                 self._handle(event)
@@ -295,14 +298,15 @@ class GatewayWebSocket(asyncio.Protocol):
             self._put_deadline(self._parts.ping_interval_s)
 
     def _feed(self, data: bytes) -> None:
-        parser, self._parser = self._parser or self._parts.parsers.borrow(), None
+        parsers = self._parts.parsers
+        parser, self._parser = self._parser or parsers.borrow(), None
         try:
             rest = parser.feed(self, data)
         except Violation as violation:
             self.on_event(violation)
             return
         if parser.idle:
-            self._parts.parsers.give_back(parser)
+            parsers.give_back(parser)
         elif self._state is not _State.ENDED:
             self._parser = parser
         if rest:
@@ -392,8 +396,3 @@ class GatewayWebSocket(asyncio.Protocol):
             return
         if stopped and not self._transport.is_closing():
             self._transport.resume_reading()
-
-
-def _ends(event: Event) -> bool:
-    """Whether nothing counts after it."""
-    return isinstance(event, tuple | Violation)

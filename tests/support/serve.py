@@ -36,6 +36,8 @@ class Served:
         environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
     """
 
+    readiness = "/readyz"  # below a prefix where an application mounts the gateway
+
     def __init__(
         self,
         folder: Path,
@@ -96,7 +98,7 @@ class Served:
     def ready(self) -> bool:
         """Whether every worker takes sockets: the port says so as soon as one does."""
         try:
-            if self.get("/readyz")[0] != 200:
+            if self.get(self.readiness)[0] != 200:
                 return False
             wanted = self._workers_wanted
             pids = self.worker_pids() if wanted > 1 else []

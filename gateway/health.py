@@ -41,10 +41,7 @@ class PortHealth:
             else:
                 self._file.unlink()
 
-    def any_ready(self, *, own: bool = False) -> bool:
-        """Whether any worker of the port is. ``own``: this one is ready now, reported or not."""
-        if own:
-            self.report(ready=True)  # whoever is asked next shall say the same
+    def any_ready(self) -> bool:
         if self._ready:
             return True
         if self._folder is None:

@@ -251,7 +251,7 @@ class Worker:
     @property
     def port_ready(self) -> bool:
         """Whether any worker of the same port is ready."""
-        return self._health.any_ready(own=self.ready)
+        return self.ready or self._health.any_ready()
 
     async def must_decide(self) -> bool | None:
         """Whether ``on_connect`` must be asked (``Standing.must_decide``)."""

@@ -195,7 +195,9 @@ async def test_a_new_image_in_one_step_leaves_no_message_without_answer_or_close
 
             assert images(stack) == {next_image}
             assert not ledger.broken
-            assert ledger.closes == Counter({3001: 40})
+            # Whoever comes back before the other one drains is closed by that one too.
+            assert ledger.closes.keys() == {3001}
+            assert ledger.closes[3001] >= 40
     finally:
         await asyncio.to_thread(stack.up)
 

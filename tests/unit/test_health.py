@@ -95,9 +95,3 @@ def test_a_folder_that_was_cleaned_up_costs_no_worker(tmp_path: Path, *, ready: 
     health.report(ready=ready)
 
     assert health.any_ready() == ready
-
-
-def test_what_one_worker_has_said_of_itself_the_next_one_says_at_once(tmp_path: Path) -> None:
-    assert PortHealth(tmp_path).any_ready(own=True)
-
-    assert PortHealth(tmp_path).any_ready()

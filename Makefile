@@ -11,7 +11,7 @@ SCENARIO ?= steady
 typed = $(if $(filter command line,$(origin $(1))),--$(2) $($(1)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test lint unit contract integration e2e faults compose lock
+.PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
 .PHONY: loadtest loadtest-install capacity
 
 help:
@@ -19,7 +19,7 @@ help:
 	@echo "make install      only the set-up"
 	@echo "make test         every test tier this machine can run"
 	@echo "make dev          the tools of the checks, in $(VENV)"
-	@echo "make lint unit contract integration e2e faults compose   one tier"
+	@echo "make lint unit contract integration e2e faults compose conformance   one tier"
 	@echo "make loadtest     SCENARIO=steady USERS=200 RATE=500 [SECONDS=30] [HOST=http://...]: a report of what holds"
 	@echo "make capacity     what this machine holds, as a table"
 
@@ -27,7 +27,7 @@ run: install
 	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
 	GATEWAY_ALLOWED_HOSTS=$${GATEWAY_ALLOWED_HOSTS:-localhost,127.0.0.1} \
 	GATEWAY_DRAIN_SECONDS=$${GATEWAY_DRAIN_SECONDS:-3} \
-	$(BIN)/gateway serve --port $(PORT) --workers $(WORKERS)
+	exec $(BIN)/gateway serve --port $(PORT) --workers $(WORKERS)
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -52,7 +52,7 @@ test: dev
 lint: dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-unit contract integration e2e faults compose: dev
+unit contract integration e2e faults compose conformance: dev
 	@$(BIN)/pytest tests/$@
 
 # RATE: messages a second of all users together. Without HOST it starts a gateway of its own.

@@ -130,8 +130,11 @@ class Gateway:
         """Send a text to one connection, whichever worker holds it, and learn what became of it.
 
         It leaves as one frame, after what this task has sent to the connection before and before
-        what it sends afterwards, the answer of a handler included. The receipt comes within 2 s.
-        The gateway does not send again by itself. Cancelling the call takes nothing back.
+        what it sends afterwards, the answer of a handler included. The receipt comes at once, or
+        within 2 s; for an owner that this worker does not know yet, within 4 s. The gateway does
+        not send again by itself. Cancelling the call takes nothing back.
+
+        A connection that ``on_connect`` has not let in yet is UNREACHABLE: nothing was written.
 
         Args:
             connection: ``Connection.id``, of any worker. What has not that form is GONE.
@@ -141,6 +144,7 @@ class Gateway:
 
         Raises:
             NotRunning: Outside of the lifespan. Elsewhere, use ``gateway.client``.
+            TypeError: The text is no ``str``.
             EnvelopeTooLarge: The text is over the bound.
             UnicodeEncodeError: The text has a lone surrogate.
         """
@@ -185,6 +189,8 @@ class Gateway:
             health=PortHealth(Path(folder) if folder else None),
             me=me,
         )
+        if settings.role != "edge" and self.handlers.on_message is None:
+            log.warning("no on_message handler", app=settings.app)
         async with worker.running():
             self._worker = worker
             self._sender = worker.asker

@@ -24,7 +24,6 @@ log = structlog.stdlib.get_logger(__name__)
 
 PATIENCE_S: Final = 2.0
 MAX_UNANSWERED: Final = 20_000
-MAX_BURIED: Final = 10_000
 
 
 class Way(Protocol):
@@ -90,7 +89,7 @@ class Asker:
         self._open: dict[int, _Open] = {}
         self._deadlines: deque[tuple[float, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._buried: dict[WorkerId, None] = {}
+        self._closed = False
         self._fates: set[asyncio.Task[None]] = set()
 
     @property
@@ -108,9 +107,12 @@ class Asker:
             key: The same send again within a minute, with the same key, is not written twice.
 
         Raises:
+            TypeError: The text is none.
             EnvelopeTooLarge: The text is over about a megabyte.
             UnicodeEncodeError: The text has a lone surrogate.
         """
+        _check_text("connection", connection)
+        _check_text("text", text)
         receipted = await self._ask(
             connection, lambda name, number: Send(name, number, text, key, self._unlinked)
         )
@@ -150,7 +152,8 @@ class Asker:
             task.add_done_callback(self._fates.discard)
 
     async def aclose(self) -> None:
-        """Answer everything that is open with UNREACHABLE."""
+        """Answer everything that is open with UNREACHABLE, and all that is asked from here on."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         for number in list(self._open):
@@ -158,14 +161,17 @@ class Asker:
         for task in list(self._fates):
             task.cancel()
         await asyncio.gather(*self._fates, return_exceptions=True)
+        await self._looks.aclose()
 
     async def _ask(
         self, connection: str, question: Callable[[ConnectionId, int], Question]
     ) -> Receipted:
         name = ConnectionId(connection)
         owner = owner_of(connection)
-        if owner is None or owner in self._buried:
+        if owner is None:
             return Receipted(name, 0, Receipt.GONE)
+        if self._closed:
+            return Receipted(name, 0, Receipt.UNREACHABLE)
         number = next(self._numbers)
         asked = question(name, number)
         try:
@@ -176,7 +182,7 @@ class Asker:
             return Receipted(name, number, unanswered.receipt)
 
     async def _wait(self, owner: WorkerId, question: Question) -> Receipted:
-        if len(self._open) >= MAX_UNANSWERED or not self._way.ask(owner, question):
+        if self._closed or len(self._open) >= MAX_UNANSWERED or not self._way.ask(owner, question):
             raise Unanswered(Receipt.UNREACHABLE)
         loop = asyncio.get_running_loop()
         waiting = _Open(owner, loop.create_future())
@@ -222,17 +228,10 @@ class Asker:
         except (BrokerUnavailable, TimeoutError):
             raise Unanswered(Receipt.UNREACHABLE) from None
         if owner in leases.tombstones:
-            self._bury(owner)
             raise Unanswered(Receipt.GONE)
         if owner not in leases.workers:
             old = leases.born_ms and leases.now_ms - leases.born_ms >= self._lease_s * 1000
             raise Unanswered(Receipt.GONE if old else Receipt.UNREACHABLE)
-
-    def _bury(self, worker: WorkerId) -> None:
-        """A tombstone is for ever: nobody need look again."""
-        self._buried[worker] = None
-        if len(self._buried) > MAX_BURIED:
-            del self._buried[next(iter(self._buried))]
 
 
 class _Looks:
@@ -255,19 +254,37 @@ class _Looks:
                 self._looking = asyncio.create_task(self._run(), name="look")
         return await asyncio.shield(self._next)
 
+    async def aclose(self) -> None:
+        """Whoever waits is told that nobody can know."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
     async def _run(self) -> None:
+        waited: asyncio.Future[Leases] | None = None
         try:
             while (waited := self._next) is not None:
                 self._next = None
                 try:
-                    leases = await self._look()
-                except BaseException as error:
-                    if not waited.done():
-                        waited.set_exception(BrokerUnavailable(repr(error)))
-                        waited.exception()  # perhaps nobody waits any more
+                    waited.set_result(await self._look())
+                except Exception as error:
                     if not isinstance(error, BrokerUnavailable):
-                        raise
-                else:
-                    waited.set_result(leases)
+                        log.exception("leases not read")
+                    _unknown(waited, repr(error))
         finally:
             self._looking = None
+            for left in (waited, self._next):
+                _unknown(left, "nobody looks any more")
+
+
+def _unknown(waited: asyncio.Future[Leases] | None, why: str) -> None:
+    if waited is not None and not waited.done():
+        waited.set_exception(BrokerUnavailable(why))
+        waited.exception()  # perhaps nobody waits any more
+
+
+def _check_text(name: str, value: object) -> None:
+    """What is no text would not be read over there, and look like a failure of the way."""
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError(f"{name} is {kind}, not str: encode it, with json.dumps for instance")

@@ -29,16 +29,21 @@ class Member(Protocol):
         """Write what was collected since ``Hub.flush_later``, in one go."""
         ...
 
+    @property
+    def taking(self) -> Receipt:
+        """WRITTEN: it is open. UNREACHABLE: it may still become so. GONE: never again."""
+        ...
+
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:
-        """Send ``text`` out of turn. ``done`` is called once: WRITTEN, SLOW or GONE."""
+        """Send ``text`` out of turn. ``done`` is called once with what became of it."""
         ...
 
-    def disconnect(self, code: int, reason: str) -> bool:
-        """Close the socket. False: it is not open."""
+    def disconnect(self, code: int, reason: str) -> Receipt:
+        """Close the socket after what was pushed. WRITTEN: its close frame is under way."""
         ...
 
-    def particulars(self) -> Particulars | None:
-        """What there is to say of it; None: it is not open."""
+    def particulars(self) -> Particulars:
+        """What there is to say of it."""
         ...
 
 

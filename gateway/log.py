@@ -21,6 +21,20 @@ MOST_OF_A_GROUP: Final = 8
 _of_process: dict[str, str] = {}
 
 
+def use_standard_logging() -> None:
+    """In a process that is not ours and has not set structlog up: ``logging``, not stdout."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.processors.KeyValueRenderer(key_order=["event"]),
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            cache_logger_on_first_use=False,
+        )
+
+
 def configure(level: str, errors: str, *, stream: TextIO = sys.stderr) -> None:
     """Send structlog's and the standard library's records to ``stream``, in one form.
 

@@ -7,9 +7,10 @@ link, so a question or an answer that pub/sub loses ends as UNREACHABLE.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -17,7 +18,8 @@ from typing import Any, Final, TypeVar
 from gateway.asker import Asker
 from gateway.broker.base import Resync
 from gateway.broker.redis import RedisBroker
-from gateway.errors import BrokerUnavailable, Disconnected, check_close
+from gateway.errors import BrokerUnavailable, Disconnected, NotRunning, check_close
+from gateway.log import use_standard_logging
 from gateway.protocol.envelope import VERSION, Question, Receipted, encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.receipt import Receipt
@@ -26,7 +28,11 @@ from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
 
 CONNECT_S: Final = 5.0
+RETRY_S: Final = 0.01
 LEASE_S: Final = 10.0
+ANSWER_S: Final = 10.0  # far more than it takes, or a bug
+
+_ENTERED_TWICE: Final = "this client is in use, or has been: make one for each `with` block"
 
 _T = TypeVar("_T")
 
@@ -55,13 +61,19 @@ class AsyncClient:
 class Client:
     """What ``with gateway.client(url)`` gives. Safe to use from several threads."""
 
-    def __init__(self, asynchronous: AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, asynchronous: AsyncClient, thread: _LoopThread) -> None:
         self._asynchronous = asynchronous
-        self._loop = loop
+        self._thread = thread
 
     def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
-        """As ``Gateway.send``; blocks for at most about 4 s."""
-        return self._wait(self._asynchronous.send(connection, text, key=key))
+        """As ``Gateway.send``; blocks for 4 s at most.
+
+        Raises:
+            NotRunning: After the ``with`` block, or in a child process forked from within it.
+        """
+        return self._thread.call(
+            lambda: self._asynchronous.send(connection, text, key=key), within_s=ANSWER_S
+        )
 
     def disconnect(
         self,
@@ -69,11 +81,10 @@ class Client:
         code: int = Disconnected.close_code,
         reason: str = Disconnected.reason,
     ) -> Receipt:
-        """As ``Gateway.disconnect``; blocks for at most about 4 s."""
-        return self._wait(self._asynchronous.disconnect(connection, code, reason))
-
-    def _wait(self, asking: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(asking, self._loop).result()
+        """As ``Gateway.disconnect``; blocks and raises as ``send`` does."""
+        return self._thread.call(
+            lambda: self._asynchronous.disconnect(connection, code, reason), within_s=ANSWER_S
+        )
 
 
 class client:  # noqa: N801 (it is used like a function, as `open` is)
@@ -101,6 +112,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
     """
 
     def __init__(self, redis_url: str, *, prefix: str = "gw", lease_s: float = LEASE_S) -> None:
+        use_standard_logging()
         self._address = parse(redis_url)
         self._prefix = prefix
         self._lease_s = lease_s
@@ -108,6 +120,8 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         self._thread: _LoopThread | None = None
 
     async def __aenter__(self) -> AsyncClient:
+        if self._entered is not None:
+            raise RuntimeError(_ENTERED_TWICE)
         self._entered = self._running()
         return await self._entered.__aenter__()
 
@@ -121,11 +135,13 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             await self._entered.__aexit__(kind, error, traceback)
 
     def __enter__(self) -> Client:
-        self._thread = _LoopThread()
+        if self._thread is not None:
+            raise RuntimeError(_ENTERED_TWICE)
+        self._thread = thread = _LoopThread()
         try:
-            return Client(self._thread.call(self.__aenter__()), self._thread.loop)
+            return Client(thread.call(self.__aenter__, within_s=2 * CONNECT_S), thread)
         except BaseException:
-            self._thread.stop()
+            thread.stop()
             raise
 
     def __exit__(
@@ -134,9 +150,9 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._thread is not None:
+        if self._thread is not None and self._thread.usable:
             try:
-                self._thread.call(self.__aexit__(None, None, None))
+                self._thread.call(lambda: self.__aexit__(None, None, None), within_s=2 * CONNECT_S)
             finally:
                 self._thread.stop()
 
@@ -157,6 +173,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             try:
                 async with asyncio.timeout(CONNECT_S):
                     await broker.subscribe(keys.inbox(self._prefix, me))
+                    await inbox.can_publish()
             except TimeoutError:
                 message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
                 raise BrokerUnavailable(message) from None
@@ -209,6 +226,17 @@ class _Inbox:
             for owner in {o for (o, _), n in zip(asked, reached, strict=True) if not n}:
                 self._the_asker.worker_gone(owner)
 
+    async def can_publish(self) -> None:
+        """Return once there is a connection that publishes."""
+        probe = (keys.inbox(self._prefix, self._me), b"")
+        while True:
+            try:
+                await self._broker.publish([probe])
+            except BrokerUnavailable:
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
+
     def on_deliveries(self, deliveries: Sequence[tuple[str, bytes]]) -> None:
         for _, payload in deliveries:
             batch = read(payload)
@@ -230,16 +258,48 @@ class _LoopThread:
     """An event loop in a thread of its own."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._stopped = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(
-            target=self.loop.run_forever, name="gateway client", daemon=True
+            target=self._loop.run_forever, name="gateway client", daemon=True
         )
         self._thread.start()
 
-    def call(self, asking: Coroutine[Any, Any, _T]) -> _T:
-        return asyncio.run_coroutine_threadsafe(asking, self.loop).result()
+    @property
+    def usable(self) -> bool:
+        """False once stopped, and in a forked child, which has no such thread."""
+        return not self._stopped and os.getpid() == self._pid
+
+    def call(self, ask: Callable[[], Coroutine[Any, Any, _T]], *, within_s: float) -> _T:
+        """Run a coroutine over there, and wait for it.
+
+        Raises:
+            NotRunning: Nobody is there to run it, or the client was closed meanwhile.
+        """
+        if not self.usable:
+            raise NotRunning  # before the lock: a fork may have copied it locked
+        with self._lock:
+            if self._stopped:
+                raise NotRunning
+            asked = asyncio.run_coroutine_threadsafe(ask(), self._loop)
+        try:
+            return asked.result(within_s)
+        except concurrent.futures.CancelledError:
+            raise NotRunning from None
 
     def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        """Whoever waits for an answer is told that the client has ended."""
+        with self._lock:
+            self._stopped = True  # whatever was asked is over there by now, and is cancelled
+        asyncio.run_coroutine_threadsafe(self._cancel_the_rest(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self.loop.close()
+        self._loop.close()
+
+    async def _cancel_the_rest(self) -> None:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
 from typing import Final
 
 import structlog
@@ -21,9 +22,9 @@ from gateway.protocol.receipt import Receipt
 log = structlog.stdlib.get_logger(__name__)
 
 REMEMBERED_S: Final = 60.0
-MAX_REMEMBERED: Final = 200_000
+MAX_REMEMBERED: Final = 500_000  # about 100 MB; past it the oldest are forgotten early
 
-_Sent = tuple[ConnectionId, str, int]  # connection, key, hash of the text
+_Sent = bytes  # a digest of connection, key and text
 
 
 class Owner:
@@ -48,6 +49,7 @@ class Owner:
         self._now = now
         self._written: set[_Sent] = set()
         self._forget_at: deque[tuple[float, _Sent]] = deque()
+        self._overflowed = False
         self._under_way: dict[_Sent, list[Callable[[Receipt], None]]] = {}
 
     def asked(self, asker: WorkerId, question: Question) -> None:
@@ -59,8 +61,10 @@ class Owner:
                 self._send(asker, question)
             case Disconnect():
                 member = self._hub.get(question.connection)
-                closed = member is not None and member.disconnect(question.code, question.reason)
-                self._receipt(asker, question, Receipt.WRITTEN if closed else Receipt.GONE)
+                receipt = Receipt.GONE
+                if member is not None:
+                    receipt = member.disconnect(question.code, question.reason)
+                self._receipt(asker, question, receipt)
             case Inquire():
                 self._tell(asker, question)
 
@@ -69,8 +73,7 @@ class Owner:
         if question.key is None:
             self._push(question, receipt)
             return
-        self._forget_old()
-        sent = (question.connection, question.key, hash(question.text))
+        sent = _digest(question.connection, question.key, question.text)
         if sent in self._written:
             receipt(Receipt.WRITTEN)
         elif sent in self._under_way:
@@ -93,23 +96,36 @@ class Owner:
             waiting(receipt)
 
     def _remember(self, sent: _Sent) -> None:
+        if len(self._forget_at) >= MAX_REMEMBERED:
+            self._written.discard(self._forget_at.popleft()[1])
+            if not self._overflowed:
+                self._overflowed = True
+                log.warning("keys forgotten early", remembered=MAX_REMEMBERED)
         self._written.add(sent)
         self._forget_at.append((self._now() + REMEMBERED_S, sent))
 
-    def _forget_old(self) -> None:
+    def forget_old(self) -> None:
+        """Called now and then."""
         now = self._now()
-        while self._forget_at and (
-            self._forget_at[0][0] <= now or len(self._forget_at) > MAX_REMEMBERED
-        ):
+        while self._forget_at and self._forget_at[0][0] <= now:
             self._written.discard(self._forget_at.popleft()[1])
 
     def _tell(self, asker: WorkerId, question: Inquire) -> None:
         member = self._hub.get(question.connection)
-        particulars = member.particulars() if member is not None else None
-        receipt = Receipt.GONE if particulars is None else Receipt.WRITTEN
+        receipt = Receipt.GONE if member is None else member.taking
+        is_open = member is not None and receipt is Receipt.WRITTEN
+        particulars = member.particulars() if member is not None and is_open else None
         answer = Receipted(question.connection, question.number, receipt, particulars)
         self._answer(asker, answer, question.unlinked)
 
     def _receipt(self, asker: WorkerId, question: Question, receipt: Receipt) -> None:
         answer = Receipted(question.connection, question.number, receipt)
         self._answer(asker, answer, question.unlinked)
+
+
+def _digest(connection: ConnectionId, key: str, text: str) -> bytes:
+    digest = blake2b(digest_size=16)
+    for part in (connection, key, text):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return digest.digest()

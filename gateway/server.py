@@ -22,8 +22,8 @@ from uvicorn_worker import UvicornWorker
 
 from gateway import app
 from gateway.config import Settings, current
+from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.edge.uvicorn_http import GatewayHttp
-from gateway.edge.uvicorn_websocket import GatewayWebSocket
 from gateway.log import configure
 from gateway.worker import Worker, new_worker_id
 

@@ -11,7 +11,7 @@ import structlog
 from gateway.dispatch import Desk, Dispatcher
 from gateway.hub import Hub
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import Answer, Facts
+from gateway.protocol.envelope import Answer, Facts, Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry, Registry
@@ -50,14 +50,18 @@ class Ghost:
     def flush(self) -> None:
         """It has no socket, and nothing to write."""
 
+    @property
+    def taking(self) -> Receipt:
+        return Receipt.GONE
+
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:  # noqa: ARG002
         done(Receipt.GONE)
 
-    def disconnect(self, code: int, reason: str) -> bool:  # noqa: ARG002
-        return False
+    def disconnect(self, code: int, reason: str) -> Receipt:  # noqa: ARG002
+        return Receipt.GONE
 
-    def particulars(self) -> None:
-        return None
+    def particulars(self) -> Particulars:
+        return Particulars(0, 0, self.facts.user, self.facts.address, "")
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:  # noqa: ARG002
         self._end()

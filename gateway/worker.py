@@ -374,6 +374,7 @@ class Worker:
                 if isinstance(member, ClientConnection):
                     waiting += member.check_progress(now)
             self.dispatcher.give_up_waiting()
+            self.owner.forget_old()
             metrics.OUTBOX_BYTES.set(waiting)
             self._fold()
             self._health.report(ready=self.ready)

@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from typing import Final
 
 import structlog
@@ -14,7 +13,7 @@ from starlette.datastructures import Headers
 
 from gateway.dispatch import Desk
 from gateway.edge.outbox import Outbox
-from gateway.edge.shared import Edge
+from gateway.edge.shared import Edge, State, packed, unpacked
 from gateway.edge.socket import Socket
 from gateway.errors import (
     BinaryMessage,
@@ -50,14 +49,6 @@ EXPIRED: Final = (Expired.close_code, Expired.reason)
 EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
 
 
-class _State(Enum):
-    DECIDING = auto()  # before the 101: the application may still refuse
-    OPEN = auto()
-    DRAINING = auto()  # not read any more; closes once everything is answered
-    CLOSING = auto()  # a close frame is under way
-    CLOSED = auto()
-
-
 class ClientConnection:
     """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
 
@@ -83,14 +74,14 @@ class ClientConnection:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._edge = edge
         self._address = address
-        self._headers = headers
+        self._headers = packed(headers)
         self._query = query
         self._subprotocols = subprotocols
         self._codec = codec
         self._user: str | None = None
         self._expires_unix_s: float | None = None
         self._since_unix_ms = int(time.time() * 1000)
-        self._state = _State.DECIDING
+        self._state = State.DECIDING
         self._parting = DRAINED
         self._socket: Socket | None = None
         self._reading = True
@@ -108,15 +99,18 @@ class ClientConnection:
 
     @property
     def facts(self) -> Facts:
-        headers = tuple(self._headers.items())
         return Facts(
             self._user,
             self._address,
             self._query,
-            headers,
+            unpacked(self._headers),
             self._subprotocols,
             self._expires_unix_s,
         )
+
+    @property
+    def _agent(self) -> str:
+        return next((value for name, value in self.facts.headers if name == "user-agent"), "")
 
     # Before the 101
 
@@ -153,16 +147,15 @@ class ClientConnection:
         self._edge.counters.opened += 1
         self._progress_at = self._edge.now()
         if turned is not None:
-            self._state = _State.CLOSING
+            self._state = State.CLOSING
             self._accepted = self._admitted  # and expired: ``on_connect`` may have counted it in
             socket.start(self, farewell=(NORMAL, GOODBYE))
             socket.close(turned.code, turned.reason)
             return
-        self._state = _State.OPEN
+        self._state = State.OPEN
         self._accepted = True
         self._desk.conversation.held = True  # until the registry knows of it
-        agent = self._headers.get("user-agent", "")
-        entry = Entry(self._user, self._address, agent, self._codec.name, self._since_unix_ms)
+        entry = Entry(self._user, self._address, self._agent, self._codec.name, self._since_unix_ms)
         self._edge.registration.put(self.id, entry, self._registered)
         greeting = self._codec.greeting(self.id)
         if greeting is not None:
@@ -172,7 +165,7 @@ class ClientConnection:
     # Listener
 
     def on_text(self, text: str) -> None:
-        if self._state is not _State.OPEN:
+        if self._state is not State.OPEN:
             return
         edge = self._edge
         edge.counters.received += 1
@@ -190,13 +183,13 @@ class ClientConnection:
             self._socket.pause_reading()
 
     def on_binary(self) -> None:
-        if self._state is _State.OPEN:
+        if self._state is State.OPEN:
             self._end_with(BinaryMessage())
 
     def on_close(self, code: int, reason: str) -> None:
-        if self._state is _State.CLOSED:
+        if self._state is State.CLOSED:
             return
-        self._state = _State.CLOSED
+        self._state = State.CLOSED
         edge = self._edge
         edge.counters.closed[code] += 1
         edge.registration.drop(self.id)
@@ -218,7 +211,7 @@ class ClientConnection:
         """Write what has collected. A socket that has too much waiting already is dropped."""
         payloads, size = self._outbox.take()
         socket = self._socket
-        if socket is None or not payloads or self._state in (_State.CLOSING, _State.CLOSED):
+        if socket is None or not payloads or not socket.takes_writes:
             self._outbox.settle(Receipt.GONE)
             return
         buffered = socket.buffered_bytes
@@ -230,10 +223,18 @@ class ClientConnection:
         self._active_at = self._edge.now()
         self._outbox.settle(Receipt.WRITTEN)
 
+    @property
+    def taking(self) -> Receipt:
+        if self._state is State.DECIDING:
+            return Receipt.UNREACHABLE
+        is_open = self._state in (State.OPEN, State.DRAINING)
+        writable = is_open and self._socket is not None and self._socket.takes_writes
+        return Receipt.WRITTEN if writable else Receipt.GONE
+
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:
-        socket = self._socket
-        if socket is None or self._state not in (_State.OPEN, _State.DRAINING):
-            done(Receipt.GONE)
+        socket, taking = self._socket, self.taking
+        if socket is None or taking is not Receipt.WRITTEN:
+            done(taking)
             return
         payload = self._codec.push(text).encode()
         waiting = socket.buffered_bytes + self._outbox.bytes_waiting
@@ -242,20 +243,17 @@ class ClientConnection:
             return
         self._collect(payload, done)
 
-    def disconnect(self, code: int, reason: str) -> bool:
-        if self._state not in (_State.OPEN, _State.DRAINING):
-            return False
+    def disconnect(self, code: int, reason: str) -> Receipt:
+        if (taking := self.taking) is not Receipt.WRITTEN:
+            return taking
         self.close(code, reason)
-        return True
+        return Receipt.WRITTEN if self._state is State.CLOSING else Receipt.GONE
 
-    def particulars(self) -> Particulars | None:
-        if self._state not in (_State.OPEN, _State.DRAINING):
-            return None
+    def particulars(self) -> Particulars:
         idle_ms = int((self._edge.now() - self._active_at) * 1000)
-        agent = self._headers.get("user-agent", "")
         last_active_unix_ms = max(int(time.time() * 1000) - idle_ms, self._since_unix_ms)
         return Particulars(
-            self._since_unix_ms, last_active_unix_ms, self._user, self._address, agent
+            self._since_unix_ms, last_active_unix_ms, self._user, self._address, self._agent
         )
 
     # Party
@@ -288,9 +286,9 @@ class ClientConnection:
 
     def drain(self, parting: tuple[int, str] = DRAINED) -> None:
         """Read no more, finish what is outstanding, then close with 3001, or as said."""
-        if self._state is not _State.OPEN:
+        if self._state is not State.OPEN:
             return
-        self._state = _State.DRAINING
+        self._state = State.DRAINING
         self._parting = parting
         if self._socket is not None:
             self._socket.pause_reading()
@@ -301,18 +299,18 @@ class ClientConnection:
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and begin the closing handshake. What is unanswered stays so."""
-        if self._state not in (_State.OPEN, _State.DRAINING) or self._socket is None:
+        if self._state not in (State.OPEN, State.DRAINING) or self._socket is None:
             return
         if self._codec.goodbye is not None:
             self._say(self._codec.goodbye)
         self.flush()
         if self._may_close():
-            self._state = _State.CLOSING
+            self._state = State.CLOSING
             self._socket.close(code, reason)
 
     def _may_close(self) -> bool:
         """Flushing may have found a slow socket and dropped it."""
-        return self._state is not _State.CLOSED
+        return self._state is not State.CLOSED
 
     def check_progress(self, now: float) -> int:
         """Drop the socket if nothing of what waits has left it for too long; end it on time.
@@ -320,7 +318,7 @@ class ClientConnection:
         Returns:
             How many bytes wait.
         """
-        if self._socket is None or self._state is _State.CLOSED:
+        if self._socket is None or self._state is State.CLOSED:
             return 0
         if self._expires_unix_s is not None:
             self._check_expiry()
@@ -362,7 +360,7 @@ class ClientConnection:
             self._end_with(HandlerFailed())
 
     def _after_answer(self) -> None:
-        if self._state is _State.DRAINING:
+        if self._state is State.DRAINING:
             self._close_if_drained()
         elif not self._reading and not self._desk.conversation.full and self._socket is not None:
             self._reading = True
@@ -373,7 +371,7 @@ class ClientConnection:
             self.close(*self._parting)
 
     def _say(self, text: str) -> None:
-        if self._state not in (_State.CLOSING, _State.CLOSED):
+        if self._state not in (State.CLOSING, State.CLOSED):
             self._collect(text.encode())
 
     def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
@@ -69,19 +71,30 @@ class TextEndpoint:
         self._refused = refused
 
     async def serve(self, websocket: WebSocket) -> None:
-        """Serve one handshake. Returns when the socket has ended."""
+        """Serve one handshake.
+
+        Returns when the socket has ended; with the extension, once it is accepted. A task for each
+        connection that only waits for its end is 10 KB.
+        """
         address = websocket.client.host if websocket.client else ""
         refusal = self._check(websocket, address)
         if refusal is not None:
             await self._deny(websocket, refusal)
             return
         self._admission.enter(address)
+        stays: asyncio.Future[None] | None = None
         try:
-            await self._serve(websocket, address)
+            stays = await self._serve(websocket, address)
         except (OSError, WebSocketDisconnect):
             log.debug("client left during the handshake")
         finally:
-            self._admission.leave(address)
+            if stays is None:
+                self._admission.leave(address)
+            else:
+                stays.add_done_callback(partial(self._left, address))
+
+    def _left(self, address: str, _ended: object) -> None:
+        self._admission.leave(address)
 
     def _check(self, websocket: WebSocket, address: str) -> Refusal | None:
         if not self._holds_sockets:
@@ -90,7 +103,8 @@ class TextEndpoint:
             return NOT_READY
         return self._admission.check(websocket.headers, address)
 
-    async def _serve(self, websocket: WebSocket, address: str) -> None:
+    async def _serve(self, websocket: WebSocket, address: str) -> asyncio.Future[None] | None:
+        """Serve it to its end, or return what is done when it ends."""
         await websocket.receive()  # websocket.connect
         codec, subprotocol = self._negotiate(websocket)
         connection = ClientConnection(
@@ -107,7 +121,7 @@ class TextEndpoint:
             if isinstance(turned, Refusal):
                 connection.discard()
                 await self._deny(websocket, turned)
-                return
+                return None
             header = (CONNECTION_ID_HEADER, connection.id.encode())
             await websocket.accept(subprotocol=subprotocol, headers=[header])
         except BaseException:
@@ -116,11 +130,11 @@ class TextEndpoint:
         socket: Socket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if socket is not None:
             connection.begin(socket, turned)
-            await connection.ended
-            return
+            return connection.ended
         plain = PlainSocket(websocket.receive, websocket.send)
         connection.begin(plain, turned)
         await plain.run()
+        return None
 
     def _negotiate(self, websocket: WebSocket) -> tuple[Codec, str | None]:
         if self._trace and TRACE_SUBPROTOCOL in websocket.scope.get("subprotocols", ()):

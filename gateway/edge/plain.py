@@ -29,6 +29,7 @@ class PlainSocket:
         self._buffered = 0
         self.written_bytes = 0
         self._closing: tuple[int, str] | None = None
+        self._broken = False
         self._written = asyncio.Event()
         self._readable = asyncio.Event()
         self._readable.set()
@@ -38,11 +39,15 @@ class PlainSocket:
     def buffered_bytes(self) -> int:
         return self._buffered
 
+    @property
+    def takes_writes(self) -> bool:
+        return self._closing is None and not self._broken
+
     def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:  # noqa: ARG002
         self._listener = listener
 
     def write(self, payloads: Sequence[bytes]) -> None:
-        if self._closing is None:
+        if self.takes_writes:
             self._waiting.extend(payloads)
             size = sum(map(len, payloads))
             self._buffered += size
@@ -111,6 +116,7 @@ class PlainSocket:
                     await self._send({"type": "websocket.close", "code": code, "reason": reason})
                     return
         except OSError:  # the client has gone; the reader hears of it
+            self._broken = True
             self._waiting.clear()
             self._buffered = 0
 

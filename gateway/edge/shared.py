@@ -1,9 +1,12 @@
-"""What the connections of one worker share: its parts, and the bounds on each of them."""
+"""What the connections of one worker share: its parts, the bounds on each of them, their states."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
+
+from starlette.datastructures import Headers
 
 from gateway.dispatch import Dispatcher
 from gateway.hub import Hub
@@ -21,6 +24,16 @@ class ConnectionLimits:
     stall_s: float
 
 
+class State(Enum):
+    """Of one connection."""
+
+    DECIDING = auto()  # before the 101: the application may still refuse
+    OPEN = auto()
+    DRAINING = auto()  # not read any more; closes once everything is answered
+    CLOSING = auto()  # a close frame is under way
+    CLOSED = auto()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """The parts of the worker that a connection works with."""
@@ -32,3 +45,16 @@ class Edge:
     limits: ConnectionLimits
     wants_disconnects: Callable[[], bool]
     now: Callable[[], float]
+
+
+def packed(headers: Headers) -> bytes:
+    """Headers in one piece. Each connection keeps its own for every worker it is introduced to, and
+    as pairs of strings those of a browser are 3 KB.
+    """
+    return b"\n".join(b":".join(pair) for pair in headers.raw)
+
+
+def unpacked(headers: bytes) -> tuple[tuple[str, str], ...]:
+    """What ``packed`` was given, as text; a name has no colon, and neither has a line break."""
+    lines = headers.decode("latin-1").split("\n") if headers else []
+    return tuple((name, value) for name, _, value in (line.partition(":") for line in lines))

@@ -42,6 +42,11 @@ class Socket(Protocol):
         """What was written since the start, in the same measure."""
         ...
 
+    @property
+    def takes_writes(self) -> bool:
+        """Whether a write would be taken. Not after either side's close has come or gone."""
+        ...
+
     def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:
         """Deliver to ``listener`` from here on. ``farewell`` answers a close of the client's."""
         ...

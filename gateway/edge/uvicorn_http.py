@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, with a deadline and a bound for the head of every request.
 
-uvicorn alone waits for ever for a client that connects and says nothing: ten thousand of them take
-every file descriptor of a worker.
+uvicorn alone waits for ever for a client that connects and says nothing, or that never ends the
+body of a request that has its answer: ten thousand of them take every descriptor of a worker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, protocol: GatewayHttp) -> float:
-        """The head that ``protocol`` waits for is due at the time that is returned."""
+        """What ``protocol`` waits for is due at the time that is returned."""
         due = protocol.loop.time() + self._seconds
         self._waiting.append((due, protocol))
         if self._timer is None:
@@ -94,6 +94,15 @@ class GatewayHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_done()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        # Without pipelined requests this is the end of the answer to the request that is read now.
+        unread = not self.pipeline and self.cycle.more_body
+        super().on_response_complete()
+        if unread:
+            # The rest of a body that nobody wants, and the next head, in the time of a head: each
+            # byte of it ends uvicorn's keep-alive timer, and nothing would start it again.
+            self.head_due = self.deadlines.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_done()

@@ -18,7 +18,7 @@ import structlog
 
 from gateway.errors import HandlerFailed, Refused
 from gateway.handlers.isolation import isolated
-from gateway.handlers.table import Admit, Connection, Handlers, Message, decision
+from gateway.handlers.table import Admit, Connection, Handlers, Message, WrongAnswer, decision
 from gateway.metrics import Counters
 from gateway.protocol.envelope import (
     Admitted,
@@ -286,6 +286,8 @@ class Runner:
                 raise
             else:  # the handler awaited something that somebody else has cancelled
                 log.exception("handler failed", connection_id=connection)
+        except WrongAnswer as wrong:
+            log.error("handler failed", connection_id=connection, why=str(wrong))
         except (Exception, SystemExit):
             log.exception("handler failed", connection_id=connection)
         if not queue.cancels:
@@ -304,7 +306,7 @@ class Runner:
                 reply: object = await handlers.on_message(message)
                 if reply is not None and not isinstance(reply, str):
                     kind = type(reply).__name__
-                    raise TypeError(f"an on_message handler returned {kind}, not str or None")
+                    raise WrongAnswer(f"an on_message handler returned {kind}, not str or None")
                 return Reply(name, number, attempt, reply)
             case DispatchConnect():
                 admit = Admit()

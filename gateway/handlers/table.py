@@ -65,6 +65,10 @@ class UserTooLong(ValueError):
     """A class of its own, since the log shows an exception's class and not its message."""
 
 
+class WrongAnswer(TypeError):
+    """A handler returned what cannot be answered. Its text is ours, and may be logged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admit:
     """What ``on_connect`` returns to let a client in for a time.
@@ -132,7 +136,7 @@ def decision(returned: object) -> Admit:
     if returned is None or isinstance(returned, str):
         return Admit(returned)
     kind = type(returned).__name__
-    raise TypeError(f"an on_connect handler returned {kind}, not str, None or Admit")
+    raise WrongAnswer(f"an on_connect handler returned {kind}, not str, None or Admit")
 
 
 class Handlers:

@@ -25,6 +25,7 @@ MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
 REGISTRY_S: Final = 5.0
 AT_ONCE: Final = 500  # sends for one call
+LISTINGS_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Calls:
     def __init__(self, asker: Asker, registry: Registry) -> None:
         self._asker = asker
         self._registry = registry
+        self._listings = asyncio.Semaphore(LISTINGS_AT_ONCE)
 
     async def send(self, call: Call) -> Response:
         text, key = _text(call), _key(call)
@@ -77,7 +79,7 @@ class Calls:
         if "user" in call.query:
             found, after = await self._page_of_user(call.query["user"], cursor, limit, worker)
         else:
-            async with _registry():
+            async with self._asking_registry():
                 try:
                     found, after = await self._registry.page(cursor, limit=limit, worker=worker)
                 except ValueError as error:
@@ -86,7 +88,7 @@ class Calls:
         return answer(body | ({"cursor": after} if after else {}))
 
     async def workers(self, call: Call) -> Response:  # noqa: ARG002 (the shape of every call)
-        async with _registry():
+        async with self._asking_registry():
             leases = await self._registry.look()
         return answer({"workers": answers.workers(leases)})
 
@@ -104,6 +106,19 @@ class Calls:
         found = await self._of_user(call.target)
         return answer({"connections": [answers.row(name, entry) for name, entry in found]})
 
+    @asynccontextmanager
+    async def _asking_registry(self) -> AsyncIterator[None]:
+        """Around a question to the registry: 503 if nobody can answer it.
+
+        A few at a time: leases are renewed over the same connections.
+        """
+        try:
+            async with asyncio.timeout(REGISTRY_S), self._listings:
+                yield
+        except (BrokerUnavailable, TimeoutError):
+            message = "Redis does not answer, nothing was done: try again"
+            raise answers.unavailable(message) from None
+
     async def _send(self, connection: str, text: str, key: str | None) -> Receipt:
         try:
             return await self._asker.send(connection, text, key=key)
@@ -113,7 +128,7 @@ class Calls:
     async def _of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
         if not user:
             raise Problem(400, "the path ends with the name of a user: /@users/NAME")
-        async with _registry():
+        async with self._asking_registry():
             return await self._registry.of_user(user)
 
     async def _page_of_user(
@@ -122,23 +137,13 @@ class Calls:
         """All are looked up for each page: they are few. The cursor is the last id."""
         if not user:
             raise Problem(400, "the parameter user is empty")
-        async with _registry():
+        async with self._asking_registry():
             found = sorted(await self._registry.of_user(user), key=lambda pair: pair[0])
         wanted = [pair for pair in found if pair[0] > cursor]
         if worker is not None:
             wanted = [pair for pair in wanted if pair[0].startswith(f"{worker}.")]
         page = wanted[:limit]
         return page, page[-1][0] if len(wanted) > limit else ""
-
-
-@asynccontextmanager
-async def _registry() -> AsyncIterator[None]:
-    """Around a question to the registry: 503 if nobody can answer it."""
-    try:
-        async with asyncio.timeout(REGISTRY_S):
-            yield
-    except (BrokerUnavailable, TimeoutError):
-        raise answers.unavailable("Redis does not answer, nothing was done: try again") from None
 
 
 def _text(call: Call) -> str:

@@ -11,7 +11,7 @@ from gateway.credential_lists import access_keys, api_keys, api_keys_of_file
 from gateway.http_api.errors import SignatureRefused
 from gateway.http_api.keys import ApiKeys, presented
 from gateway.http_api.raw import RawRequest
-from gateway.http_api.sigv4 import is_signed, verify
+from gateway.http_api.sigv4 import check_head, is_signed, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,17 @@ class Credentials:
         if is_signed(request):
             return self._signature(request, now_unix_s)
         return WRONG_KEY if shown else MISSING
+
+    def refuses(self, request: RawRequest, *, now_unix_s: float) -> Verdict | None:
+        """What is refused whatever its body is. None: read the body, then ask ``allows``."""
+        if is_signed(request) and not any(map(self._keys.allow, presented(request.headers))):
+            try:
+                check_head(request, self._secrets, now_unix_s=now_unix_s)
+            except SignatureRefused as error:
+                return Verdict(HTTPStatus.FORBIDDEN, error.code, str(error))
+            return None
+        verdict = self.allows(request, now_unix_s=now_unix_s)
+        return None if verdict.allowed else verdict
 
     def _signature(self, request: RawRequest, now_unix_s: float) -> Verdict:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -15,12 +15,13 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.errors import NotRunning
-from gateway.http_api.answers import RETRY_AFTER_S, Problem, answer, unavailable
+from gateway.http_api.answers import RETRY_AFTER_S, Problem, answer, check, unavailable
 from gateway.http_api.calls import Call, Calls
-from gateway.http_api.credentials import NONE_CONFIGURED, Credentials, Verdict
+from gateway.http_api.credentials import Credentials, Verdict
 from gateway.http_api.openapi import document
 from gateway.http_api.raw import RawRequest
 from gateway.protocol.rate import Rate
+from gateway.protocol.receipt import Receipt
 
 BODY_S: Final = 10.0
 
@@ -122,10 +123,19 @@ class _Path:
         await response(scope, receive, send)
 
     async def _call(self, api: Api, request: Request) -> Response:
-        if not api.credentials:
-            raise _turned_away(NONE_CONFIGURED)  # without reading what comes from anybody
+        target = request.path_params.get("target", "")
+        if not {".", ".."}.isdisjoint(target.split("/")):
+            # It names nothing; and to a proxy that guards these paths it may have looked like
+            # another one, so nobody need know more.
+            check(Receipt.GONE)
+        head = _raw(request)
+        refused = api.credentials.refuses(head, now_unix_s=api.clock())
+        if refused is not None:
+            raise _turned_away(refused)  # without reading what comes from anybody
         body = await _body(request, api.body_bytes)
-        _authenticate(api, request, body)
+        verdict = api.credentials.allows(replace(head, body=body), now_unix_s=api.clock())
+        if not verdict.allowed:
+            raise _turned_away(verdict)
         if api.rate is not None and not api.rate.allow(api.now()):
             raise Problem(
                 429,
@@ -137,7 +147,7 @@ class _Path:
             raise Problem(405, f"here there is only {allowed}", headers={"allow": allowed})
         operation, parameters = self._operations[request.method]
         call = Call(
-            target=request.path_params.get("target", ""),
+            target=target,
             query=_query(request, parameters),
             headers=request.headers,
             body=body,
@@ -145,19 +155,17 @@ class _Path:
         return await operation(api.calls, call)
 
 
-def _authenticate(api: Api, request: Request, body: bytes) -> None:
+def _raw(request: Request) -> RawRequest:
+    """As it came, but for its body."""
     scope = request.scope
-    raw = RawRequest(
+    return RawRequest(
         method=request.method,
         # A server may leave it out; what was signed can only be guessed then.
         raw_path=scope.get("raw_path") or quote(scope["path"]).encode(),
         query=scope["query_string"],
         headers=scope["headers"],
-        body=body,
+        body=b"",
     )
-    verdict = api.credentials.allows(raw, now_unix_s=api.clock())
-    if not verdict.allowed:
-        raise _turned_away(verdict)
 
 
 def _turned_away(verdict: Verdict) -> Problem:

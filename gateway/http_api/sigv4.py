@@ -77,14 +77,10 @@ def verify(request: RawRequest, secrets: Mapping[str, str], *, now_unix_s: float
     Raises:
         SignatureRefused: One of its kinds says why; there is no other error for any request.
     """
-    headers = _canonical_headers(request.headers)
-    claim = _claim(request, headers)
+    headers, claim = _checked_claim(request, secrets, now_unix_s)
     payload = _sha256(request.body)
     if headers.get(b"x-amz-content-sha256", payload) != payload:
         raise SignatureMalformed("x-amz-content-sha256 is not the SHA-256 of the body")
-    _check_time(headers[b"x-amz-date"], claim.day, now_unix_s)
-    if claim.key_id not in secrets:
-        raise AccessKeyUnknown
     signing_key = _signing_key(secrets[claim.key_id], claim)
     for query in _canonical_queries(request.query):
         content = _canonical_request(request, query, headers, claim, payload)
@@ -92,6 +88,26 @@ def verify(request: RawRequest, secrets: Mapping[str, str], *, now_unix_s: float
         if hmac.compare_digest(signature.encode(), claim.signature):
             return claim.key_id
     raise SignatureWrong
+
+
+def check_head(request: RawRequest, secrets: Mapping[str, str], *, now_unix_s: float) -> None:
+    """What can be refused before the body is read.
+
+    Raises:
+        SignatureRefused: As ``verify`` would.
+    """
+    _checked_claim(request, secrets, now_unix_s)
+
+
+def _checked_claim(
+    request: RawRequest, secrets: Mapping[str, str], now_unix_s: float
+) -> tuple[dict[bytes, bytes], _Claim]:
+    headers = _canonical_headers(request.headers)
+    claim = _claim(request, headers)
+    _check_time(headers[b"x-amz-date"], claim.day, now_unix_s)
+    if claim.key_id not in secrets:
+        raise AccessKeyUnknown
+    return headers, claim
 
 
 def _canonical_request(

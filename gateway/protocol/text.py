@@ -16,9 +16,6 @@ from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 GOODBYE: Final = "Bye!!!"
 TRACE_SUBPROTOCOL: Final = "gateway.trace.v1"
 
-TEXT_OPCODE: Final = 0x1
-_FIN: Final = 0x80
-
 
 class Codec(Protocol):
     """How one connection's answers are written down.
@@ -79,12 +76,3 @@ class Trace:
 
     def failed(self, error: HandlerFailed) -> str:
         return json.dumps({"error": error.reason})
-
-
-def frame_header(length: int) -> bytes:
-    """The header of one unfragmented, unmasked text frame (RFC 6455 section 5.2)."""
-    if length < 126:
-        return bytes((_FIN | TEXT_OPCODE, length))
-    if length < 1 << 16:
-        return bytes((_FIN | TEXT_OPCODE, 126)) + length.to_bytes(2, "big")
-    return bytes((_FIN | TEXT_OPCODE, 127)) + length.to_bytes(8, "big")

@@ -95,7 +95,7 @@ class RedisRegistry:
         now_ms, born_ms, leases, dead = await self._scripts["look"](
             keys=[self._workers, self._info, self._dead, self._born]
         )
-        tombstones = {WorkerId(worker.decode()) for worker in dead}
+        tombstones = {WorkerId(worker.decode(errors="replace")) for worker in dead}
         return Leases(int(now_ms), _leases(leases), tombstones, int(born_ms))
 
     @_to_its_end

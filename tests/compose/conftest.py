@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.compose import ComposeStack, build, docker, missing_engine, new_name
+from tests.support.pusher import API_KEY
 
 APPLICATION = """
 from gateway import Gateway, Message
@@ -76,7 +77,7 @@ def application_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> I
 @pytest.fixture(scope="module")
 def stack(image: str) -> Iterator[ComposeStack]:
     """What plain ``docker compose up`` starts. Who changes it puts it back by ``stack.up()``."""
-    with ComposeStack(image) as made:
+    with ComposeStack(image, API_KEYS=API_KEY) as made:
         made.up()
         yield made
 

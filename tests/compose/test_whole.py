@@ -12,7 +12,9 @@ import pytest
 
 from tests.support.compose import ComposeStack, docker
 from tests.support.crowd import Crowd
+from tests.support.pusher import API_KEY
 from tests.support.trace_client import (
+    TraceClient,
     ask_all,
     holders,
     served_elsewhere,
@@ -77,6 +79,32 @@ async def test_a_hundred_connections_are_answered_also_by_workers_that_do_not_ho
 
         assert [a.text for a in answers] == [f"Received:from {c.connection}" for c in clients]
         assert len(served_elsewhere(clients, answers)) == 2
+
+
+ASK = """
+import sys, urllib.request
+url, key, text = sys.argv[1:]
+request = urllib.request.Request(url, text.encode(), {"X-API-Key": key})
+print(urllib.request.urlopen(request, timeout=10).status)
+"""
+
+
+async def test_a_backend_in_the_network_reaches_sockets_of_every_worker(
+    stack: ComposeStack,
+) -> None:
+    def push(client: TraceClient) -> str:
+        url = f"http://gateway:8000/@connections/{client.connection}"
+        command = ("python", "-c", ASK, url, API_KEY, f"for {client.connection}")
+        return stack.compose("exec", "-T", "gateway", *command).strip()
+
+    async with trace_clients(stack.ws_url, 8) as clients:
+        assert len(holders(clients)) == 2
+        for client in clients:
+            assert await asyncio.to_thread(push, client) == "200"
+            async with asyncio.timeout(NOTICED_S):
+                assert json.loads(await client.socket.recv()) == {
+                    "push": f"for {client.connection}"
+                }
 
 
 async def test_the_gateway_sees_the_address_of_the_client(stack: ComposeStack) -> None:
@@ -167,7 +195,9 @@ async def test_a_new_image_in_one_step_leaves_no_message_without_answer_or_close
 
             assert images(stack) == {next_image}
             assert not ledger.broken
-            assert ledger.closes == Counter({3001: 40})
+            # Whoever comes back before the other one drains is closed by that one too.
+            assert ledger.closes.keys() == {3001}
+            assert ledger.closes[3001] >= 40
     finally:
         await asyncio.to_thread(stack.up)
 

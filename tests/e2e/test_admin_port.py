@@ -8,6 +8,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -67,9 +68,15 @@ def test_what_is_for_clients_is_on_the_other_port_only(served: Served, path: str
     assert call(admin_url(served) + path) == (404, "Not Found")
 
 
+def answers_200(url: str) -> bool:
+    return call(url)[0] == 200
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_probes_may_ask_on_both(served: Served, path: str) -> None:
-    assert [call(url + path)[0] for url in (served.url, admin_url(served))] == [200, 200]
+    for url in (served.url, admin_url(served)):
+        # What one worker knows of itself reaches the others within a second.
+        blocking_eventually(partial(answers_200, url + path), f"readiness at {url}")
 
 
 async def test_no_socket_is_opened_on_the_admin_port(served: Served) -> None:

@@ -30,15 +30,11 @@ FROM_A_PROXY = {"X-Forwarded-For": "198.51.100.7"}
 class Mounted(Served):
     """The gateway is below /ws, and so is its readiness."""
 
+    readiness = "/ws/readyz"
+
     @property
     def ws_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws/communicate"
-
-    def ready(self) -> bool:
-        try:
-            return self.get("/ws/readyz")[0] == 200
-        except OSError:
-            return False
 
     def metric(self, name: str, **labels: str) -> float:
         raise NotImplementedError("its metrics are at /ws/metrics")

@@ -31,11 +31,7 @@ class BelowWs(Served):
     def ws_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws/communicate"
 
-    def ready(self) -> bool:
-        try:
-            return self.get("/ws/readyz")[0] == 200
-        except OSError:
-            return False
+    readiness = "/ws/readyz"
 
 
 # A session cookie

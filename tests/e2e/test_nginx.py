@@ -199,6 +199,11 @@ def test_what_is_for_everybody_is_served(front: Nginx, path: str) -> None:
         "/@workers",
         "/@users/x",
         "/@openapi.json",
+        "/@users/../",
+        "/@users/a/../../",
+        "/@users/%2e%2e/",
+        "/@connections/../",
+        "/livez/..%2f@users/../",
         "/chat/@connections/x",
     ],
 )

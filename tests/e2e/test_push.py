@@ -18,9 +18,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 import gateway
 from tests.support.crowd import Crowd
 from tests.support.nginx import Nginx
-from tests.support.pusher import API_KEY, Push, Receipts
+from tests.support.pusher import API_KEY, Push
 from tests.support.redis_server import RedisServer
 from tests.support.serve import Served
+from tests.support.waiting import eventually, eventually_async
 
 CLIENTS = 1000
 ROUNDS = 40
@@ -108,10 +109,18 @@ def python_backend(client: gateway.outside.AsyncClient) -> Backend:
     return push
 
 
-async def push_on(backend: Backend, crowd: Crowd, receipts: Receipts, name: str) -> None:
+async def all_gone(backend: Backend, connections: Sequence[str]) -> bool:
+    receipts = await backend({f"late {connection}": connection for connection in connections})
+    return list(receipts.values()) == ["gone"] * EACH
+
+
+async def push_on(backend: Backend, crowd: Crowd, name: str, enough: asyncio.Event) -> None:
     """Rounds of pushes to connections that are open now."""
-    serial = itertools.count()
-    for _ in range(ROUNDS):
+    assert crowd.pusher is not None
+    receipts, serial = crowd.pusher.receipts, itertools.count()
+    rounds = 0
+    while rounds < ROUNDS or not enough.is_set():
+        rounds += 1
         chosen = [v for v in random.sample(crowd.visitors, EACH) if v.connected]
         texts = {f"{name} {next(serial)}": visitor.connection for visitor in chosen}
         receipts.pushes.update({text: Push(connection) for text, connection in texts.items()})
@@ -122,23 +131,31 @@ async def push_on(backend: Backend, crowd: Crowd, receipts: Receipts, name: str)
 async def test_receipts_of_boto3_curl_and_python_are_true_while_a_worker_is_killed(
     workers: list[Served], own_redis: RedisServer, tmp_path: Path
 ) -> None:
+    backends = {"boto3": boto3_backend(workers), "curl": curl_backend(workers)}
     with Nginx(tmp_path / "nginx", [served.port for served in workers]) as nginx:
         crowd = Crowd([nginx.ws_url], CLIENTS, per_second=0.2, pushes_per_second=0.001)
         async with crowd, gateway.client(own_redis.url) as client:
             assert crowd.pusher is not None
             receipts = crowd.pusher.receipts
-            held = crowd.workers()
+            backends["python"] = python_backend(client)
+            held, before = crowd.workers(), crowd.connections()
+            enough = asyncio.Event()
             crowd.start_sending()
             pushing = asyncio.gather(
-                push_on(boto3_backend(workers), crowd, receipts, "boto3"),
-                push_on(curl_backend(workers), crowd, receipts, "curl"),
-                push_on(python_backend(client), crowd, receipts, "python"),
+                *(push_on(backend, crowd, name, enough) for name, backend in backends.items())
             )
             await crowd.send_for(1.5)
             [victim] = workers[0].worker_pids()
             psutil.Process(victim).kill()
-            await pushing
+            await eventually(lambda: crowd.connected < CLIENTS, "clients seeing the kill")
             await crowd.everybody()
+            enough.set()
+            await pushing
+            left = list(before - crowd.connections())[:EACH]
+            for name, backend in backends.items():
+                await eventually_async(
+                    lambda backend=backend: all_gone(backend, left), f"{name} told of gone", 15
+                )
             ledger = await crowd.stop_sending()
 
     print(ledger.table("receipts while a worker is killed"))
@@ -146,8 +163,7 @@ async def test_receipts_of_boto3_curl_and_python_are_true_while_a_worker_is_kill
     assert min(held.values()) > CLIENTS / 4
     assert not ledger.broken
     assert ledger.receipts is receipts
-    for name in ("boto3", "curl", "python"):
+    for name in backends:
         mine = [push for text, push in receipts.pushes.items() if text.startswith(name)]
         assert len(mine) > ROUNDS * EACH / 2
         assert sum(push.receipt == "written" for push in mine) > len(mine) / 2
-    assert any(push.receipt == "gone" for push in receipts.pushes.values())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import Gateway, Message
-from gateway.edge.connection import ClientConnection
-from gateway.edge.uvicorn_websocket import GatewayWebSocket
+from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.protocol.ids import owner_of
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
@@ -178,13 +177,12 @@ async def test_after_its_close_the_server_takes_no_message(settings: MakeSetting
         assert counted("gateway_messages_received_total") == 0
 
 
-async def test_a_client_that_does_not_answer_a_close_is_cut_off(settings: MakeSettings) -> None:
+async def test_a_client_that_does_not_answer_a_close_is_cut_off(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GatewayWebSocket, "close_timeout_s", 0.1)
     async with in_process(settings()) as served, raw_websocket(served.port) as client:
         counted = Counted(served)
-        [member] = served.worker.hub
-        assert isinstance(member, ClientConnection)
-        assert isinstance(member._socket, GatewayWebSocket)
-        member._socket.close_timeout = 0.1
         client.send(frame(BINARY, b""))
         await client.ended()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway import Connection, Gateway
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import in_process
@@ -41,6 +43,39 @@ async def test_a_second_head_that_never_ends_is_closed(settings: MakeSettings) -
         client.send(request()[:-2])
 
         await client.ended(within_s=5)
+
+
+@pytest.mark.parametrize("length", [10, 999_999_999])
+async def test_a_body_that_nobody_wants_and_that_never_ends_is_closed(
+    settings: MakeSettings, length: int
+) -> None:
+    async with (
+        in_process(settings(handshake_seconds=0.3)) as served,
+        raw_client(served.port) as client,
+    ):
+        client.send(f"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+        assert (await client.response()).status == 405
+        client.send(b"x")
+
+        await client.ended(within_s=5)
+
+
+async def test_a_body_that_nobody_wants_may_end_and_a_request_follow(
+    settings: MakeSettings,
+) -> None:
+    async with (
+        in_process(settings(handshake_seconds=0.3)) as served,
+        raw_client(served.port) as client,
+        raw_client(served.port) as silent,
+    ):
+        client.send(b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        assert (await client.response()).status == 405
+        client.send(b"xx" + PLAIN)
+        assert (await client.response()).status == 200
+        await silent.ended()
+
+        client.send(PLAIN)
+        assert (await client.response()).status == 200
 
 
 async def test_requests_may_follow_each_other_past_the_deadline(settings: MakeSettings) -> None:

@@ -173,6 +173,43 @@ async def test_a_gateway_without_keys_reads_no_bodies(settings: MakeSettings) ->
     assert answer == b"HTTP/1.1 403 Forbidden\r\n"
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "",
+        "X-API-Key: wrong\r\n",
+        (
+            "Authorization: AWS4-HMAC-SHA256 Credential=ID/20260101/r/execute-api/aws4_request, "
+            f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}\r\n"
+            "X-Amz-Date: 20260101T000000Z\r\n"
+        ),
+    ],
+)
+async def test_of_a_stranger_no_body_is_read(settings: MakeSettings, shown: str) -> None:
+    async with in_process(open_to_backends(settings)) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        head = f"POST /@users/x HTTP/1.1\r\nHost: x\r\n{shown}Content-Length: 9\r\n\r\n"
+        writer.write(head.encode())
+        answer = await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+        await writer.wait_closed()
+
+    assert answer.split()[1] in {b"401", b"403"}
+
+
+@pytest.mark.parametrize("path", ["/@users/%2e%2e", "/@users/a/..", "/@connections/%2e%2e/x"])
+async def test_a_path_with_dots_names_nothing(settings: MakeSettings, path: str) -> None:
+    """A proxy that guards these paths may have taken it for another one."""
+    async with in_process(open_to_backends(settings)) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+        await writer.wait_closed()
+
+    assert answer == b"HTTP/1.1 410 Gone\r\n"
+
+
 async def test_a_gateway_that_does_not_run_says_so(
     settings: MakeSettings, http: httpx.AsyncClient
 ) -> None:

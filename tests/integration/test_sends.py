@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 import gateway
-from gateway import Gateway, Message, NotRunning, Receipt
+from gateway import Connection, Gateway, Message, NotRunning, Receipt
 from gateway.config import Secret, Settings
+from gateway.protocol.conversation import MAX_IN_FLIGHT
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import bury
-from tests.integration.applications import talkative
+from tests.integration.applications import Gated, talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import buffered, stop_reading
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.inprocess import InProcess, cluster, in_process
 from tests.support.proxy import Proxy
-from tests.support.rawclient import raw_websocket
+from tests.support.rawclient import close_frame, raw_websocket, text_frame
 from tests.support.waiting import eventually, eventually_async
 
 
@@ -74,6 +76,35 @@ async def test_what_is_closed_is_gone(settings: MakeSettings, asked: int) -> Non
         await eventually(lambda: not len(workers[0].worker.hub), "the end")
 
         assert await workers[asked].gateway.send(connection, "pushed") is Receipt.GONE
+
+
+async def test_a_connection_that_is_not_let_in_yet_is_unreachable(settings: MakeSettings) -> None:
+    app = Gateway()
+    receipts: list[Receipt] = []
+
+    @app.on_connect
+    async def greet_too_early(connection: Connection) -> None:
+        receipts.append(await app.send(connection.id, "welcome"))
+        receipts.append(await app.disconnect(connection.id))
+
+    async with in_process(settings(), app) as served, raw_websocket(served.port):
+        receipts.append(await app.send(only_connection(served), "welcome"))
+
+    assert receipts == [Receipt.UNREACHABLE, Receipt.UNREACHABLE, Receipt.WRITTEN]
+
+
+async def test_a_socket_whose_client_has_closed_is_gone_also_before_the_close_is_handled(
+    settings: MakeSettings,
+) -> None:
+    app = Gated()
+    async with in_process(settings(), app.gateway) as served, raw_websocket(served.port) as client:
+        connection = only_connection(served)
+        client.send(*[text_frame("x")] * MAX_IN_FLIGHT, close_frame(1000))
+        await eventually(lambda: served.worker.dispatcher.unanswered == MAX_IN_FLIGHT, "all")
+
+        assert await app.gateway.send(connection, "pushed") is Receipt.GONE
+        assert await app.gateway.disconnect(connection) is Receipt.GONE
+        app.gate.set()
 
 
 @pytest.mark.parametrize("connection", ["", "x", "a" * 16, "../" * 13, "a" * 16 + "." + "é" * 22])
@@ -217,6 +248,13 @@ async def test_any_worker_closes_any_socket_after_what_was_sent(
         assert [f.text for f in frames[:-1]] == ["last words", "Bye!!!"]
         assert frames[-1].closing == (4100, "moved")
         assert await app.disconnect(connection) is Receipt.GONE
+
+
+@pytest.mark.parametrize("text", [b"bytes", {"a": 1}, None, 7])
+async def test_what_is_no_text_is_refused(settings: MakeSettings, text: Any) -> None:
+    async with in_process(settings()) as served, raw_websocket(served.port):
+        with pytest.raises(TypeError, match="not str"):
+            await served.gateway.send(only_connection(served), text)
 
 
 @pytest.mark.parametrize(

@@ -254,13 +254,14 @@ class Crowd:
 
     async def _judge(self, receipts: Receipts, end: float) -> None:
         """Give what was written the same time to arrive as answers have."""
-        while "written, and never arrived" in receipts.lies(self._standing()):
+        while "written, and never arrived" in receipts.lies(self.connections()):
             if self.loop.time() >= end:
                 break
             await asyncio.sleep(0.05)
-        self.ledger.lies = receipts.lies(self._standing())
+        self.ledger.lies = receipts.lies(self.connections())
 
-    def _standing(self) -> set[str]:
+    def connections(self) -> set[str]:
+        """Those that are open, as far as their clients know."""
         return {visitor.connection for visitor in self.visitors if visitor.connected}
 
     def _cancel_schedules(self) -> None:

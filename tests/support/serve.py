@@ -36,6 +36,8 @@ class Served:
         environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
     """
 
+    readiness = "/readyz"  # below a prefix where an application mounts the gateway
+
     def __init__(
         self,
         folder: Path,
@@ -94,10 +96,21 @@ class Served:
         return psutil.Process(self.pid).children(recursive=True)
 
     def ready(self) -> bool:
+        """Whether every worker takes sockets: the port says so as soon as one does."""
         try:
-            return self.get("/readyz")[0] == 200
-        except OSError:
+            if self.get(self.readiness)[0] != 200:
+                return False
+            wanted = self._workers_wanted
+            pids = self.worker_pids() if wanted > 1 else []
+            return wanted <= 1 or (len(pids) >= wanted and all(map(_reported, pids)))
+        except (OSError, psutil.Error):
             return False
+
+    @property
+    def _workers_wanted(self) -> int:
+        if "--workers" not in self._options:
+            return 1
+        return int(self._options[self._options.index("--workers") + 1])
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
         """One HTTP GET: status and body."""
@@ -199,3 +212,10 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def _reported(worker_pid: int) -> bool:
+    """Whether a worker has told its siblings that it is ready."""
+    opened = (Path(file.path) for file in psutil.Process(worker_pid).open_files())
+    run_folders = {file.parents[1] for file in opened if file.suffix == ".db"}
+    return any((folder / f"ready-{worker_pid}").exists() for folder in run_folders)

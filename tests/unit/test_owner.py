@@ -34,6 +34,7 @@ class Member:
         self.id = connection
         self.pushed: list[tuple[str, Callable[[Receipt], None]]] = []
         self.closed: tuple[int, str] | None = None
+        self.takes = Receipt.WRITTEN
 
     def settle(self, worker: WorkerId, answer: Answer) -> None: ...
 
@@ -42,12 +43,17 @@ class Member:
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:
         self.pushed.append((text, done))
 
-    def disconnect(self, code: int, reason: str) -> bool:
-        first, self.closed = self.closed is None, (code, reason)
-        return first
+    @property
+    def taking(self) -> Receipt:
+        return self.takes if self.closed is None else Receipt.GONE
 
-    def particulars(self) -> Particulars | None:
-        return FACTS if self.closed is None else None
+    def disconnect(self, code: int, reason: str) -> Receipt:
+        taking = self.taking
+        self.closed = (code, reason)
+        return taking
+
+    def particulars(self) -> Particulars:
+        return FACTS
 
     def take(self, receipt: Receipt = Receipt.WRITTEN) -> None:
         """Say what became of the oldest push."""
@@ -117,6 +123,13 @@ def test_a_second_disconnect_finds_nothing(bench: Bench) -> None:
     assert bench.answers == [(1, Receipt.WRITTEN), (2, Receipt.GONE), (3, Receipt.GONE)]
 
 
+def test_of_a_connection_that_is_not_open_yet_there_is_nothing_to_say(bench: Bench) -> None:
+    bench.member.takes = Receipt.UNREACHABLE
+    bench.ask(Inquire(HERE, 7))
+
+    assert bench.told == [(ASKER, Receipted(HERE, 7, Receipt.UNREACHABLE), False)]
+
+
 def test_a_repeat_while_it_is_under_way_waits_for_the_same_receipt(bench: Bench) -> None:
     bench.ask(Send(HERE, 1, "text", "key"), Send(HERE, 2, "text", "key"))
     assert len(bench.member.pushed) == 1
@@ -129,6 +142,7 @@ def test_a_repeat_within_a_minute_is_written_already(bench: Bench) -> None:
     bench.ask(Send(HERE, 1, "text", "key"))
     bench.member.take()
     bench.now = REMEMBERED_S - 0.1
+    bench.owner.forget_old()
     bench.ask(Send(HERE, 2, "text", "key"))
 
     assert not bench.member.pushed
@@ -139,6 +153,7 @@ def test_a_minute_is_enough(bench: Bench) -> None:
     bench.ask(Send(HERE, 1, "text", "key"))
     bench.member.take()
     bench.now = REMEMBERED_S
+    bench.owner.forget_old()
     bench.ask(Send(HERE, 2, "text", "key"))
 
     assert [text for text, _ in bench.member.pushed] == ["text"]
@@ -167,11 +182,27 @@ def test_another_key_another_text_and_no_key_are_other_sends(bench: Bench, other
 
 def test_keys_that_are_over_are_forgotten(bench: Bench) -> None:
     for n in range(100):
-        bench.now += REMEMBERED_S
         bench.ask(Send(HERE, n, "text", str(n)))
         bench.member.take()
+    bench.now += REMEMBERED_S
+    bench.owner.forget_old()
 
-    assert len(bench.owner._written) == 1
+    assert not bench.owner._written
+    assert not bench.owner._forget_at
+
+
+def test_so_many_keys_are_remembered_and_one_more_displaces_the_oldest(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.owner.MAX_REMEMBERED", 2)
+    for n in range(3):
+        bench.ask(Send(HERE, n, "text", str(n)))
+        bench.member.take()
+    bench.ask(Send(HERE, 3, "text", "1"), Send(HERE, 4, "text", "2"))
+    assert not bench.member.pushed
+    bench.ask(Send(HERE, 5, "text", "0"))
+
+    assert len(bench.member.pushed) == 1
 
 
 def test_a_worker_that_may_have_been_replaced_touches_no_socket(bench: Bench) -> None:

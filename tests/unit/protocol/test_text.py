@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from gateway.errors import HandlerFailed
 from gateway.protocol.ids import WorkerId, connection_id
-from gateway.protocol.text import Codec, PlainText, Trace, frame_header
+from gateway.protocol.text import Codec, PlainText, Trace
 
 OWNER = WorkerId("a" * 16)
 OTHER = WorkerId("b" * 16)
@@ -35,6 +33,14 @@ def test_plain_text_says_goodbye_in_words() -> None:
     assert PlainText().goodbye == "Bye!!!"
 
 
+def test_plain_text_shows_what_is_sent_out_of_turn_as_it_is() -> None:
+    assert PlainText().push("news") == "news"
+
+
+def test_trace_marks_what_is_sent_out_of_turn() -> None:
+    assert json.loads(Trace().push("news")) == {"push": "news"}
+
+
 def test_trace_begins_with_the_connection_and_the_worker_that_holds_it() -> None:
     assert json.loads(Trace().greeting(CONNECTION)) == {"connection": CONNECTION, "worker": OWNER}
 
@@ -51,18 +57,3 @@ def test_trace_tells_of_a_failed_handler_and_stays_open() -> None:
 
 def test_trace_says_nothing_that_is_not_json_when_it_closes() -> None:
     assert Trace().goodbye is None
-
-
-@pytest.mark.parametrize(
-    ("length", "header"),
-    [
-        (0, "8100"),
-        (125, "817d"),
-        (126, "817e007e"),
-        (65535, "817effff"),
-        (65536, "817f0000000000010000"),
-    ],
-)
-def test_a_frame_header_uses_the_shortest_form_of_its_length(length: int, header: str) -> None:
-    # RFC 6455 section 5.2: "the minimal number of bytes MUST be used to encode the length".
-    assert frame_header(length).hex() == header

@@ -1,0 +1,241 @@
+"""From bytes to messages: picows' frame parser, and what RFC 6455 wants beyond single frames.
+
+picows keeps 6.6 KB for each connection. Most of the time a connection is between two messages, and
+a parser that is between two messages is like any other: it is lent to whoever has bytes to parse,
+and kept by a connection only while a message of its is incomplete.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import structlog
+from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
+from picows.picows import WSProtocol  # type: ignore[attr-defined]  # left out of its stubs
+
+from gateway.protocol.frames import (
+    BINARY,
+    INVALID_TEXT,
+    PROTOCOL_ERROR,
+    TEXT,
+    Assembly,
+    Violation,
+    read_close,
+)
+
+log = structlog.stdlib.get_logger(__name__)
+
+# A parser's buffer grows with the longest frame and never shrinks.
+KEPT: Final = 16
+KEPT_BYTES: Final = 1 << 17
+_BUFFER_BYTES: Final = 4096
+# Its state machine begins with a handshake; ours are answered elsewhere.
+_HANDSHAKE: Final = (
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+_TEXT: Final = WSMsgType.TEXT
+
+# A message, the code and reason of a close, or what the peer did wrong.
+Event = str | bytes | tuple[int, str] | Violation
+
+
+def ends(event: Event) -> bool:
+    """Whether nothing counts after it."""
+    return isinstance(event, tuple | Violation)
+
+
+class Reader(Protocol):
+    """Whose bytes are parsed. What it is told is in the order in which it was sent."""
+
+    def on_text(self, text: str) -> None:
+        """A text message; the same as ``on_event``, only faster."""
+        ...
+
+    def on_event(self, event: Event) -> None: ...
+
+    def on_ping(self, payload: bytes) -> None: ...
+
+    def on_pong(self, payload: bytes) -> None: ...
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether more is to be parsed now."""
+        ...
+
+
+class Parser(WSListener):
+    """Parses the bytes of one ``Reader`` at a time.
+
+    Not through with ``feed`` before it is called again: a ``Reader`` must not call it.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._reader: Reader | None = None
+        self._left = 0
+        self._max_bytes = max_bytes
+        self._assembly: Assembly | None = None
+        self.capacity_bytes = _BUFFER_BYTES
+        self._protocol = WSProtocol(
+            None, None, False, lambda _request: self, _Log(), True, None, False, 10, 10,
+            WSAutoPingStrategy.PING_WHEN_IDLE, False, max_bytes, None, _BUFFER_BYTES,
+        )  # fmt: skip
+        self._get_buffer = self._protocol.get_buffer
+        self._buffer_updated = self._protocol.buffer_updated
+        self._connect()
+        self._protocol.get_buffer(-1)[: len(_HANDSHAKE)] = _HANDSHAKE
+        self._protocol.buffer_updated(len(_HANDSHAKE))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of any connection is left in it."""
+        return self._left == 0 and self._assembly is None
+
+    def feed(self, reader: Reader, data: bytes) -> bytes:
+        """Parse ``data``, as far as ``reader`` wants it.
+
+        Returns:
+            What was not looked at.
+
+        Raises:
+            Violation: Nothing can be parsed any more. What came before it has been delivered.
+        """
+        self._reader = reader
+        try:
+            while True:
+                buffer = self._get_buffer(-1)
+                room, size = len(buffer), len(data)
+                if size <= room:
+                    buffer[:size] = data
+                    data = b""
+                else:
+                    self.capacity_bytes = max(self.capacity_bytes, room)
+                    buffer[:] = data[:room]
+                    data, size = data[room:], room
+                del buffer  # the memory behind it may move
+                self._left = -1  # no frame comes of it: it is incomplete
+                self._buffer_updated(size)
+                if self._transport.close_handshake is not None:
+                    self._closed()
+                if not data or not reader.wants_more:
+                    return data
+        finally:
+            self._reader = None
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
+        self._left = frame.tail_size
+        reader = self._reader
+        assert reader is not None
+        kind = frame.msg_type
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            reader.on_event(Violation(PROTOCOL_ERROR, "a reserved bit is set"))
+        elif kind is not _TEXT or self._assembly is not None or not frame.fin:
+            self._on_rare_frame(reader, kind, frame)
+        else:
+            try:
+                text = frame.get_payload_as_utf8_text()
+            except UnicodeDecodeError:
+                reader.on_event(Violation(INVALID_TEXT, "invalid UTF-8"))
+            else:
+                reader.on_text(text)
+
+    def _on_rare_frame(self, reader: Reader, kind: WSMsgType, frame: WSFrame) -> None:
+        payload = frame.get_payload_as_bytes()
+        match kind:
+            case WSMsgType.PING:
+                reader.on_ping(payload)
+            case WSMsgType.PONG:
+                reader.on_pong(payload)
+            case _:
+                event: Event | None
+                try:
+                    if kind is WSMsgType.CLOSE:
+                        event = read_close(payload)
+                    else:
+                        event = self._assemble(kind, payload, last=bool(frame.fin))
+                except Violation as violation:
+                    event = violation
+                if event is not None:
+                    reader.on_event(event)
+
+    def _assemble(self, kind: WSMsgType, payload: bytes, *, last: bool) -> str | bytes | None:
+        goes_on = kind is WSMsgType.CONTINUATION
+        if goes_on is (self._assembly is None):
+            what = "nothing to continue" if goes_on else "a message is incomplete"
+            raise Violation(PROTOCOL_ERROR, what)
+        if self._assembly is None:
+            if last:
+                return payload
+            opcode = TEXT if kind is _TEXT else BINARY
+            self._assembly = Assembly(opcode, max_bytes=self._max_bytes)
+        message = self._assembly.add(payload, last=last)
+        if last:
+            self._assembly = None
+        return message
+
+    def _connect(self) -> None:
+        self._protocol.connection_made(_Nowhere())
+        self._transport: WSTransport = self._protocol.transport
+
+    def _closed(self) -> None:
+        sent = self._transport.close_handshake.sent
+        if sent is not None:
+            self._left = -1  # its state is unknown; nobody gets it any more
+            raise Violation(sent.code.value, sent.reason or "internal error")
+        # A close was received, which this parser must forget for the next connection.
+        self._connect()
+
+
+class Parsers:
+    """The parsers of one server that nobody uses at the moment."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._free: list[Parser] = []
+
+    def borrow(self) -> Parser:
+        return self._free.pop() if self._free else Parser(self._max_bytes)
+
+    def give_back(self, parser: Parser) -> None:
+        """Only an idle one."""
+        if len(self._free) < KEPT and parser.capacity_bytes <= KEPT_BYTES:
+            self._free.append(parser)
+
+
+class _Nowhere:
+    """What a parser has for a transport: it is never to write, and has nothing to close."""
+
+    def get_extra_info(self, name: str) -> Any:
+        # With an ssl_object it does not write to the socket itself, past its transport.
+        return self if name in ("socket", "ssl_object") else None
+
+    def fileno(self) -> int:
+        return -1
+
+    def setsockopt(self, *_option: int) -> None: ...
+
+    def getsockopt(self, *_option: int) -> int:
+        return 0
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, _bytes: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Log:
+    """A connection is failed with a code and a reason, and not with a line in the log as well."""
+
+    def isEnabledFor(self, _level: int) -> bool:  # noqa: N802 (logging's)
+        return False
+
+    def info(self, *_arguments: object) -> None: ...
+
+    debug = warning = error = info
+
+    def exception(self, *_arguments: object) -> None:
+        log.exception("listener failed")  # noqa: LOG004 (called by picows where it handles one)

@@ -1,0 +1,40 @@
+"""What the WebSockets of one uvicorn server have in common."""
+
+from __future__ import annotations
+
+from typing import Final
+from weakref import WeakKeyDictionary
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from gateway.edge.parser import Parsers
+from gateway.edge.wheel import Wheel
+
+CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped
+_TICKS: Final = 20  # in the shortest deadline
+
+
+class ServerParts:
+    """Parsers and timers, and the settings that are looked at for every connection."""
+
+    def __init__(self, config: Config) -> None:
+        if not config.loaded:
+            config.load()
+        self.config = config
+        self.ping_interval_s = config.ws_ping_interval
+        self.ping_timeout_s = config.ws_ping_timeout
+        shortest_s = min(filter(None, (self.ping_interval_s, self.ping_timeout_s, CLOSE_S)))
+        self.parsers = Parsers(config.ws_max_size)
+        self.wheel = Wheel(shortest_s / _TICKS)
+
+
+_by_server: WeakKeyDictionary[ServerState, ServerParts] = WeakKeyDictionary()
+
+
+def parts_of(server: ServerState, config: Config) -> ServerParts:
+    """The parts of this server, made with its first WebSocket."""
+    parts = _by_server.get(server)
+    if parts is None:
+        parts = _by_server[server] = ServerParts(config)
+    return parts

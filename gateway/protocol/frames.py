@@ -1,0 +1,129 @@
+"""RFC 6455 beyond single frames: what is sent, and what a parser of frames leaves to its user.
+
+A parser checks opcodes, masks and lengths. Fragments, UTF-8 and closes are checked here.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+from typing import Final
+
+CONTINUATION: Final = 0x0
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
+
+NO_CODE: Final = 1005  # what a close without a code counts as; never sent
+PROTOCOL_ERROR: Final = 1002
+INVALID_TEXT: Final = 1007
+TOO_BIG: Final = 1009
+
+MAX_REASON_BYTES: Final = 123
+_FIN: Final = 0x80
+# Section 7.4.1 and IANA's registry: 1004, 1005, 1006 and 1015 may not be in a frame.
+_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+_SHORT_TEXT: Final = tuple(bytes((_FIN | TEXT, length)) for length in range(126))
+
+_decoder: Final = codecs.getincrementaldecoder("utf-8")
+
+
+class Violation(Exception):
+    """The peer broke the protocol; the connection is to be failed (section 7.1.7).
+
+    Attributes:
+        code: For the close frame.
+        reason: For the close frame, never empty.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+def header(opcode: int, length: int) -> bytes:
+    """The header of one unfragmented, unmasked frame (section 5.2)."""
+    if length < 126:
+        return bytes((_FIN | opcode, length))
+    if length < 1 << 16:
+        return bytes((_FIN | opcode, 126)) + length.to_bytes(2, "big")
+    return bytes((_FIN | opcode, 127)) + length.to_bytes(8, "big")
+
+
+def text_frames(payloads: Sequence[bytes]) -> bytes:
+    """One text frame a payload, each valid UTF-8, joined."""
+    if len(payloads) == 1 and len(payloads[0]) < 126:
+        return _SHORT_TEXT[len(payloads[0])] + payloads[0]
+    pieces: list[bytes] = []
+    for payload in payloads:
+        length = len(payload)
+        pieces.append(_SHORT_TEXT[length] if length < 126 else header(TEXT, length))
+        pieces.append(payload)
+    return b"".join(pieces)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """A close frame. A reason that is too long is cut between letters; 1005 sends no code."""
+    if code == NO_CODE:
+        return header(CLOSE, 0)
+    said = reason.encode()
+    if len(said) > MAX_REASON_BYTES:
+        said = said[:MAX_REASON_BYTES].decode(errors="ignore").encode()
+    return header(CLOSE, 2 + len(said)) + code.to_bytes(2, "big") + said
+
+
+def read_close(payload: bytes) -> tuple[int, str]:
+    """Code and reason of a peer's close; ``NO_CODE`` where it has none.
+
+    Raises:
+        Violation: A code that may not be sent, half a code, or a reason that is not UTF-8.
+    """
+    if not payload:
+        return NO_CODE, ""
+    code = int.from_bytes(payload[:2], "big")
+    if len(payload) == 1 or not (code in _CODES or 3000 <= code < 5000):
+        raise Violation(PROTOCOL_ERROR, "invalid close code")
+    try:
+        return code, payload[2:].decode()
+    except UnicodeDecodeError:
+        raise Violation(INVALID_TEXT, "the close reason is not UTF-8") from None
+
+
+class Assembly:
+    """The fragments of one message (section 5.4).
+
+    Args:
+        opcode: Of the first fragment, ``TEXT`` or ``BINARY``.
+        max_bytes: The longest message that is taken.
+    """
+
+    __slots__ = ("_check", "_max_bytes", "_payload")
+
+    def __init__(self, opcode: int, *, max_bytes: int) -> None:
+        # Not a list of fragments: of ten thousand empty ones nothing is kept.
+        self._payload = bytearray()
+        self._max_bytes = max_bytes
+        self._check = _decoder() if opcode == TEXT else None
+
+    def add(self, payload: bytes, *, last: bool) -> str | bytes | None:
+        """Take the next fragment.
+
+        Returns:
+            The whole message after the last one, a ``str`` if it is text.
+
+        Raises:
+            Violation: It is too long by now, or no continuation can make it UTF-8.
+        """
+        if len(self._payload) + len(payload) > self._max_bytes:
+            raise Violation(TOO_BIG, f"over {self._max_bytes} bytes")
+        self._payload += payload
+        if self._check is None:
+            return bytes(self._payload) if last else None
+        try:
+            self._check.decode(payload, last)
+        except UnicodeDecodeError:
+            raise Violation(INVALID_TEXT, "invalid UTF-8") from None
+        return self._payload.decode() if last else None

@@ -1,0 +1,154 @@
+"""``gateway.client`` in a process that is no worker: it always answers or raises, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+
+import gateway
+from gateway import NotRunning, Receipt
+from gateway.errors import BrokerUnavailable, ConfigError
+from tests.integration.conftest import MakeSettings
+from tests.support.ids import new_connection_id
+from tests.support.inprocess import in_process
+from tests.support.ports import free_port
+from tests.support.proxy import Proxy
+from tests.support.rawclient import raw_websocket
+from tests.support.redis_server import RedisServer
+
+SOON_S = 5.0
+
+
+@pytest.fixture
+def somebody(redis_server: RedisServer) -> Iterator[str]:
+    """The id of a connection whose owner hears, and never answers."""
+    connection = new_connection_id()
+    with redis_server.client() as redis, redis.pubsub() as silent:
+        silent.subscribe(f"gw:inbox:{connection[:16]}")
+        yield connection
+
+
+@contextmanager
+def clients_threads() -> Iterator[None]:
+    """No thread of a client's is left at the end."""
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name == "gateway client"]
+
+
+def test_whoever_waits_when_the_client_ends_is_told(
+    redis_server: RedisServer, somebody: str
+) -> None:
+    told: list[object] = []
+
+    def send(client: gateway.outside.Client) -> None:
+        try:
+            told.append(client.send(somebody, "x"))
+        except NotRunning:
+            told.append(NotRunning)
+
+    with clients_threads():
+        with gateway.client(redis_server.url) as client:
+            waiting = [threading.Thread(target=send, args=(client,)) for _ in range(4)]
+            for thread in waiting:
+                thread.start()
+            while client._asynchronous._asker.unanswered < 4:
+                time.sleep(0.001)
+        for thread in waiting:
+            thread.join(SOON_S)
+
+    assert len(told) == 4
+    assert set(told) <= {NotRunning, Receipt.UNREACHABLE}
+
+
+def test_after_its_end_a_client_does_not_run(redis_server: RedisServer, somebody: str) -> None:
+    with gateway.client(redis_server.url) as client:
+        pass
+
+    with pytest.raises(NotRunning):
+        client.send(somebody, "x")
+
+
+async def test_after_its_end_an_asynchronous_client_reaches_nobody(
+    redis_server: RedisServer, somebody: str
+) -> None:
+    async with gateway.client(redis_server.url) as client:
+        asked = asyncio.create_task(client.send(somebody, "x"))
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(SOON_S):
+        assert await asked is Receipt.UNREACHABLE
+        assert await client.send(somebody, "x") is Receipt.UNREACHABLE
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_in_a_forked_child_a_client_does_not_run(redis_server: RedisServer, somebody: str) -> None:
+    with gateway.client(redis_server.url) as client:
+        child = os.fork()
+        if child == 0:
+            try:
+                client.send(somebody, "x")
+            except NotRunning:
+                os._exit(7)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 7
+
+
+def test_a_client_is_entered_once(redis_server: RedisServer) -> None:
+    shared = gateway.client(redis_server.url)
+    with clients_threads(), shared, pytest.raises(RuntimeError, match="one for each"):
+        shared.__enter__()
+
+
+def test_a_redis_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.outside.CONNECT_S", 0.2)
+    with (
+        clients_threads(),
+        pytest.raises(BrokerUnavailable, match="does not answer"),
+        gateway.client(f"redis://127.0.0.1:{free_port()}/0"),
+    ):
+        pass
+
+
+def test_a_process_that_has_set_up_no_logging_sees_nothing_on_its_standard_output() -> None:
+    script = (
+        "import gateway, gateway.outside; gateway.outside.CONNECT_S = 0.3\n"
+        f"with gateway.client('redis://127.0.0.1:{free_port()}/0'): pass"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert ran.stdout == ""
+    assert "BrokerUnavailable" in ran.stderr
+    assert "debug" not in ran.stderr
+
+
+def test_an_address_that_is_none_is_said() -> None:
+    with pytest.raises(ConfigError):
+        gateway.client("http://localhost")
+
+
+async def test_the_first_send_is_as_good_as_any(settings: MakeSettings) -> None:
+    own = settings()
+    port = urlsplit(own.redis_url.reveal()).port
+    assert port is not None
+    async with (
+        in_process(own) as served,
+        raw_websocket(served.port),
+        Proxy(port, delay_s=0.05) as slow,
+    ):
+        [member] = served.worker.hub
+        for _ in range(5):
+            async with gateway.client(slow.url, prefix=own.redis_prefix) as client:
+                assert await client.send(member.id, "x") is Receipt.WRITTEN

@@ -1,0 +1,75 @@
+"""Deadlines on one timer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.edge.wheel import Wheel
+from tests.support.waiting import eventually
+
+TICK_S = 0.01
+
+
+class Noting:
+    """Notes when it was due."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+        self.slots: list[int] = []
+
+    def due(self, slot: int) -> None:
+        self.at.append(asyncio.get_running_loop().time())
+        self.slots.append(slot)
+
+
+async def test_each_is_due_once_within_a_tick_and_in_order() -> None:
+    wheel, loop = Wheel(TICK_S), asyncio.get_running_loop()
+    start, delays = loop.time(), [0.05, 0.02, 0.08, 0.02]
+    things = [Noting() for _ in delays]
+    slots = [wheel.put(thing, delay) for thing, delay in zip(things, delays, strict=True)]
+    await eventually(lambda: all(thing.at for thing in things), "the deadlines")
+
+    assert [thing.slots for thing in things] == [[slot] for slot in slots]
+    # uvloop's timers have milliseconds
+    assert all(t.at[0] >= start + d - 0.002 for t, d in zip(things, delays, strict=True))
+    assert things[1].at <= things[0].at <= things[2].at
+
+
+async def test_what_is_put_later_may_be_due_earlier() -> None:
+    wheel, early = Wheel(TICK_S), Noting()
+    wheel.put(Noting(), 60)
+    wheel.put(early, 0.02)
+
+    await eventually(lambda: bool(early.at), "the deadline")
+
+
+async def test_what_was_taken_out_is_not_due() -> None:
+    wheel, gone, stays = Wheel(TICK_S), Noting(), Noting()
+    wheel.take(gone, wheel.put(gone, 0.02))
+    wheel.put(stays, 0.03)
+    await eventually(lambda: bool(stays.at), "the deadline")
+
+    assert not gone.at
+
+
+async def test_what_is_due_may_be_put_again() -> None:
+    wheel = Wheel(TICK_S)
+
+    class Again(Noting):
+        def due(self, slot: int) -> None:
+            super().due(slot)
+            wheel.put(self, 0.01)
+
+    thing = Again()
+    wheel.put(thing, 0.01)
+    await eventually(lambda: len(thing.at) >= 3, "three times")
+    assert len(wheel) == 1
+
+
+async def test_many_have_one_timer() -> None:
+    wheel, things = Wheel(TICK_S), [Noting() for _ in range(1000)]
+    for thing in things:
+        wheel.put(thing, 60)
+
+    assert len(wheel) == 1000
+    assert len(wheel._slots) <= 2

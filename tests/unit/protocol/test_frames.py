@@ -1,0 +1,123 @@
+"""Frames that are written, and messages that are put together."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.protocol.frames import (
+    BINARY,
+    CLOSE,
+    NO_CODE,
+    TEXT,
+    Assembly,
+    Violation,
+    close_frame,
+    header,
+    read_close,
+    text_frames,
+)
+
+A_UMLAUT = "ä".encode()
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (0, b"\x81\x00"),
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65535, b"\x81\x7e\xff\xff"),
+        (65536, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+    ],
+)
+def test_a_header_has_the_shortest_length(length: int, expected: bytes) -> None:
+    assert header(TEXT, length) == expected
+
+
+def test_text_frames_are_joined() -> None:
+    long = b"x" * 126
+
+    assert text_frames([b"a"]) == b"\x81\x01a"
+    assert text_frames([b"a", long, b""]) == b"\x81\x01a" + b"\x81\x7e\x00\x7e" + long + b"\x81\x00"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "payload"),
+    [
+        (1000, "Bye", b"\x03\xe8Bye"),
+        (4999, "x" * 200, b"\x13\x87" + b"x" * 123),
+        (4999, "x" + "ä" * 100, b"\x13\x87x" + A_UMLAUT * 61),
+        (NO_CODE, "not said", b""),
+    ],
+)
+def test_a_close_frame_fits_and_stays_unicode(code: int, reason: str, payload: bytes) -> None:
+    assert close_frame(code, reason) == bytes((0x80 | CLOSE, len(payload))) + payload
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1007, 1014, 3000, 3999, 4000, 4999])
+def test_a_close_that_may_be_sent_is_read(code: int) -> None:
+    assert read_close(code.to_bytes(2, "big") + A_UMLAUT) == (code, "ä")
+
+
+def test_a_close_without_a_code_is_1005() -> None:
+    assert read_close(b"") == (1005, "")
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
+def test_a_close_code_that_may_not_be_sent_is_a_violation(code: int) -> None:
+    with pytest.raises(Violation) as raised:
+        read_close(code.to_bytes(2, "big"))
+
+    assert raised.value.code == 1002
+
+
+@pytest.mark.parametrize(("payload", "code"), [(b"\3", 1002), (b"\x03\xe8\xff", 1007)])
+def test_half_a_code_and_a_reason_in_no_unicode_are_violations(payload: bytes, code: int) -> None:
+    with pytest.raises(Violation) as raised:
+        read_close(payload)
+
+    assert raised.value.code == code
+
+
+@given(st.text(), st.lists(st.integers(0, 50), max_size=5))
+def test_fragments_of_a_text_are_the_text_wherever_it_is_cut(text: str, cuts: list[int]) -> None:
+    payload = text.encode()
+    places = sorted(min(cut, len(payload)) for cut in cuts)
+    pieces = [payload[a:b] for a, b in zip([0, *places], [*places, len(payload)], strict=True)]
+    assembly = Assembly(TEXT, max_bytes=len(payload))
+
+    assert all(assembly.add(piece, last=False) is None for piece in pieces[:-1])
+    assert assembly.add(pieces[-1], last=True) == text
+
+
+def test_fragments_of_binary_are_not_checked() -> None:
+    assembly = Assembly(BINARY, max_bytes=3)
+
+    assert assembly.add(b"\xff", last=False) is None
+    assert assembly.add(b"\0\xfe", last=True) == b"\xff\0\xfe"
+
+
+def test_one_byte_over_the_limit_is_a_violation() -> None:
+    assembly = Assembly(BINARY, max_bytes=3)
+    assembly.add(b"abc", last=False)
+
+    with pytest.raises(Violation) as raised:
+        assembly.add(b"d", last=False)
+    assert raised.value.code == 1009
+
+
+@pytest.mark.parametrize(
+    ("pieces", "last"),
+    [([b"a\xff"], False), ([A_UMLAUT[:1], b"x"], False), ([b"a", A_UMLAUT[:1]], True)],
+    ids=["no start", "no continuation", "cut"],
+)
+def test_text_that_no_continuation_can_mend_is_a_violation(pieces: list[bytes], last: bool) -> None:
+    assembly = Assembly(TEXT, max_bytes=100)
+    for piece in pieces[:-1]:
+        assembly.add(piece, last=False)
+
+    with pytest.raises(Violation) as raised:
+        assembly.add(pieces[-1], last=last)
+    assert raised.value.code == 1007

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("gateway", "tests", "examples", "loadtest", "benchmarks", "deploy", "scripts")
@@ -27,3 +30,13 @@ def test_there_are_files() -> None:
 
 def test_no_file_is_longer_than_one_can_read() -> None:
     assert not {str(f.relative_to(ROOT)): lines(f) for f in files() if lines(f) > LONGEST}
+
+
+@pytest.mark.parametrize("lock", ["requirements-dev.lock", "requirements-loadtest.lock"])
+def test_every_environment_has_the_gateways_own_packages(lock: str) -> None:
+    """The load test and the checks start the gateway from their environments."""
+    assert not pins("requirements.lock") - pins(lock)
+
+
+def pins(lock: str) -> set[str]:
+    return set(re.findall(r"^[\w.\[\]-]+==\S+", (ROOT / lock).read_text(), re.MULTILINE))

@@ -28,11 +28,15 @@ from loadtest.run import Run
 from loadtest.scenarios import base
 
 
+# Then of all the machines we know one.
+_several_machines = bool({"--master", "--worker"} & set(sys.argv))
+
+
 def _arguments() -> Arguments:
     try:
         found = parse(sys.argv[1:], os.environ)
         files = raise_files()
-        if not {"--master", "--worker"} & set(sys.argv):  # of several machines we know one
+        if not _several_machines:
             check_room(found, files=files, ports_per_source=ports())
     except Refused as refused:
         _refuse(refused)
@@ -71,7 +75,7 @@ def _begin(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
     try:
-        run = Run(environment, _asked)
+        run = Run(environment, _asked, several_machines=_several_machines)
     except Refused as refused:
         _refuse(refused)
     base.begin(environment, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import sys
@@ -15,6 +16,7 @@ from locust.env import Environment
 
 from loadtest.arguments import SCENARIOS, Arguments, Refused, check
 from loadtest.generator import ORDER, TALLY
+from loadtest.limits import check_room, ports, raise_files
 from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
 from loadtest.record import Record
@@ -32,14 +34,19 @@ HARM_S: Final = 300.0
 CONNECT_S: Final = 30.0  # and more for many users
 METRICS_LAG_S: Final = 2.5
 
+log = logging.getLogger(__name__)
+
 
 class Run:
     """Coordinates test after test of one scenario; the page may start several."""
 
-    def __init__(self, environment: Environment, arguments: Arguments) -> None:
+    def __init__(
+        self, environment: Environment, arguments: Arguments, *, several_machines: bool
+    ) -> None:
         self.environment = environment
         self.runner: Any = environment.runner
         self._first = arguments
+        self._several_machines = several_machines
         self.results = Path(arguments.results)
         self.stand: Stand = find_stand(arguments, self.results / "gateway.log")
         if SCENARIOS[arguments.scenario].needs_stand and not self.stand.can_be_harmed:
@@ -75,15 +82,14 @@ class Run:
 
     def begin(self) -> None:
         """Locust starts a test: what was typed into its page may differ from the command line."""
-        options = self.environment.parsed_options
-        typed = {name: getattr(options, name, None) for name in ("rate", "seconds", "p99_ms")}
-        self.arguments = check(
-            {
-                **{name: getattr(self._first, name) for name in Arguments.__slots__},
-                **{name: value for name, value in typed.items() if value},
-                "users": getattr(options, "num_users", None) or self._first.users,
-            }
-        )
+        try:
+            self.arguments = self._asked_now()
+        except Refused as refused:
+            # Nobody is left to exit for: the page stands, and may start another test.
+            log.error("refused: %s", refused)
+            self.last_reasons = [f"refused: {refused}"]
+            self.phase = "refused"
+            return
         self.begin_record()
         self.record.before = scrape(self.stand.api)
         if self.record.before is None:
@@ -98,8 +104,29 @@ class Run:
         )
         self._watching = gevent.spawn(self._watch)
 
+    def _asked_now(self) -> Arguments:
+        """The arguments of the command line, with what was typed into the page instead.
+
+        Raises:
+            Refused: What was typed cannot be.
+        """
+        options = self.environment.parsed_options
+        typed = {name: getattr(options, name, None) for name in ("rate", "seconds", "p99_ms")}
+        typed["users"] = getattr(options, "num_users", None)
+        asked = check(
+            {
+                **{name: getattr(self._first, name) for name in Arguments.__slots__},
+                **{name: value for name, value in typed.items() if value is not None},
+            }
+        )
+        if not self._several_machines:
+            check_room(asked, files=raise_files(), ports_per_source=ports())
+        return asked
+
     def tick(self, shape: Phases) -> bool:
         """What is to be done in this second. False: the test is over."""
+        if self.phase == "refused":
+            return False
         now_s = time.time()
         if self.phase == "connecting":
             patience_s = CONNECT_S + self.arguments.users / 50
@@ -166,7 +193,8 @@ class Run:
 
     def finish(self) -> None:
         """Locust stopped the test: write the report."""
-        if self.phase == "idle":
+        if self.phase in {"idle", "refused"}:
+            self.phase = "idle"
             return
         if self.phase != "settled":
             self.record.load_to_unix_s = time.time()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import psutil
 from playwright.async_api import Browser, Page, Request, Route
@@ -81,6 +83,28 @@ async def test_locusts_page_starts_a_run_that_ends_in_a_report(tmp_path: Path) -
         [summary] = results.glob("*/summary.md")
         assert summary.read_text().splitlines()[0] == "clean"
         assert {urlsplit(url).hostname for url in asked if "://" in url} == {"127.0.0.1"}
+
+
+async def test_a_form_that_cannot_be_is_refused_in_one_line(tmp_path: Path) -> None:
+    async with page_of_locust(tmp_path) as port:
+        form = b"user_count=1000000&spawn_rate=1&rate=100000&seconds=2"
+        await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/swarm", form)
+        log = tmp_path / "log"
+
+        await eventually(lambda: "refused: 1000000 users do not fit" in log.read_text(), "a no")
+        await eventually_async(lambda: has_stopped(port), "the end of the test", START_S)
+        assert "Traceback" not in log.read_text()
+
+
+async def has_stopped(port: int) -> bool:
+    stats = await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/stats/requests")
+    return bool(json.loads(stats)["state"] == "stopped")
+
+
+def answer(url: str, form: bytes | None = None) -> bytes:
+    """What locust's page answers to a GET, or to a form."""
+    with urlopen(url, form, timeout=START_S) as answered:  # noqa: S310 (its own, of this machine)
+        return bytes(answered.read())
 
 
 async def refuse_others(route: Route) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import metrics
@@ -56,6 +58,8 @@ HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",
     "roundtrip_seconds": "gateway_broker_roundtrip_seconds",
 }
+
+A_PYTHON_BYTES = 5_000_000  # at least
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -291,3 +295,54 @@ def test_the_numbers_of_all_workers_of_a_port_are_read_together(port: dict[Sampl
     assert port[sample("gateway_handler_seconds_sum")] == pytest.approx(1.75)
     assert port[sample("gateway_connections")] == 7.0  # each holds its own
     assert port[sample("gateway_workers")] == 5.0  # all see the same ones
+
+
+COUNTS_FILES = pytest.mark.skipif(
+    Path("/proc/self/fd").stat().st_size == 0, reason="Linux before 6.2 does not count open files"
+)
+
+
+def test_memory_of_all_workers_of_a_port_is_added_up(port: dict[Sample, float]) -> None:
+    most_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # of one with pytest
+
+    memory_bytes = port[sample("process_resident_memory_bytes")]
+
+    assert 2 * A_PYTHON_BYTES < memory_bytes < 2 * most_bytes
+
+
+def test_cpu_time_of_the_workers_of_a_port_is_told(port: dict[Sample, float]) -> None:
+    assert 0.02 < port[sample("process_cpu_seconds_total")] < 30
+
+
+@COUNTS_FILES
+def test_open_files_of_all_workers_of_a_port_are_added_up(port: dict[Sample, float]) -> None:
+    assert 2 * 3 <= port[sample("process_open_fds")] < 2 * 50
+
+
+def test_cpu_time_is_told_once() -> None:
+    counters = Counters()
+    counters.fold()
+    counters.fold()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+
+    assert 0 < _value(metrics.PROCESS_CPU_SECONDS) <= used.ru_utime + used.ru_stime
+
+
+@COUNTS_FILES
+def test_open_files_are_as_many_as_there_are() -> None:
+    Counters().fold()
+    before = _value(metrics.PROCESS_OPEN_FILES)
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(Path(os.devnull).open("rb"))
+        Counters().fold()
+
+    assert _value(metrics.PROCESS_OPEN_FILES) == before + 20
+
+
+def _value(metric: Counter | Gauge) -> float:
+    """Of a metric that is in no registry here."""
+    [read] = [
+        s.value for family in metric.collect() for s in family.samples if "created" not in s.name
+    ]
+    return float(read)

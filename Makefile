@@ -60,7 +60,8 @@ loadtest: loadtest-install
 	@$(LOADTEST)/bin/locust -f loadtest/locustfile.py --headless --only-summary --loglevel WARNING \
 	--scenario $(SCENARIO) $(call typed,USERS,users) $(call typed,RATE,rate) \
 	$(call typed,SECONDS,seconds) $(call typed,HOST,host) $(call typed,API,api) \
-	$(call typed,KEY,api-key) $(call typed,COMPOSE,compose) $(call typed,WORKERS,workers)
+	$(call typed,KEY,api-key) $(call typed,COMPOSE,compose) $(call typed,WORKERS,workers) \
+	$(call typed,REDIS_METRICS,redis-metrics)
 
 capacity: loadtest-install
 	@$(LOADTEST)/bin/python -m loadtest.capacity

@@ -55,6 +55,7 @@ class Arguments:
     compose: str = ""
     workers: int = 2
     processes: int = 1
+    redis_metrics: str = ""
     p99_ms: float = 50.0
     results: str = "loadtest/results"
 
@@ -79,6 +80,7 @@ OPTIONS: Final = (
     _Option("api", str, "where the connection API and /metrics are, if not at the host"),
     _Option("api-key", str, "key of the connection API", on_page=False),
     _Option("compose", str, "the host is the compose project of this name", on_page=False),
+    _Option("redis-metrics", str, "the URL of a redis_exporter's metrics", on_page=False),
     _Option("p99-ms", float, "ramp: the latency that is too much"),
     _Option("results", str, "folder for reports", on_page=False),
 )
@@ -142,6 +144,7 @@ def check(raw: Mapping[str, Any]) -> Arguments:
         compose=str(raw.get("compose", "")),
         workers=int(_number(raw, "workers", 2, 1, 64)),
         processes=(os.cpu_count() or 1) if processes == -1 else max(1, processes),
+        redis_metrics=_address(str(raw.get("redis_metrics", "")), "redis-metrics"),
         p99_ms=_number(raw, "p99_ms", 50, 1, 60_000),
         results=str(raw.get("results", "loadtest/results")),
     )

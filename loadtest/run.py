@@ -247,7 +247,7 @@ class Run:
     # Watching
 
     def _watch(self) -> None:
-        observer = Observer(self.stand)
+        observer = Observer(self.stand, self.arguments.redis_metrics)
         while True:
             begun_s = time.monotonic()
             self.record.samples.append(observer.look())

@@ -57,23 +57,28 @@ class Row:
         results, held = self.ramp["results"], self.soak["results"]
         knee = results.get("knee_per_s")
         if not knee:
-            return [self.name, "not even the first rate", "", "", "", ""]
+            return [self.name, "not even the first rate", *[""] * (len(HEAD) - 2)]
         p99_ms = held.get("p99_ms", 0.0)
         limit = "" if not self.soak["reasons"] else f" ({'; '.join(self.soak['reasons'])})"
         return [
             self.name,
-            f"{knee:.0f}",
+            f"{knee:,.0f}",
             self.ramp["figures"].get("broke", "").partition(": ")[2].rpartition(": ")[2],
             f"{results['knee_gateway_cpu'] / 100 / knee * 1e6:.0f} us"
             + (f", nginx {self.nginx_us:.0f} us" if self.nginx_us is not None else ""),
-            f"{self.connections} at p99 {p99_ms:.0f} ms{limit}",
+            (
+                f"workers {results['knee_gateway_cpu']:.0f} % of a core, "
+                f"Redis {results['knee_redis_cpu']:.0f} %, "
+                f"the whole machine {results['knee_machine_cpu']:.0f} % of all cores"
+            ),
+            f"{self.connections:,} at p99 {p99_ms:.0f} ms{limit}",
             f"{held.get('bytes_a_connection', 0) / 1e3:.0f} kB",
         ]
 
 
 HEAD: Final = (
     "setup", "messages/s held at p99 <= 50 ms", "what came next", "CPU a message",
-    "connections held, with a line each 30 s", "memory a connection",
+    "how busy it was", "connections held, with a line each 30 s", "memory a connection",
 )  # fmt: skip
 
 
@@ -87,8 +92,10 @@ def _locust(folder: Path, scenario: str, host: str, api: str, **options: object)
     ]  # fmt: skip
     before = set(folder.glob("*/run.json"))
     subprocess.run(command, cwd=ROOT, check=False)
-    [written] = set(folder.glob("*/run.json")) - before
-    facts: dict[str, Any] = json.loads(written.read_text())
+    written = set(folder.glob("*/run.json")) - before
+    if len(written) != 1:
+        raise Refused(f"{scenario} could not be run")  # it has said why
+    facts: dict[str, Any] = json.loads(written.pop().read_text())
     return facts
 
 
@@ -179,14 +186,22 @@ def table(rows: list[Row]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
+def _count(name: str, usual: int) -> int:
+    value = os.environ.get(name) or str(usual)
+    if not value.isdecimal() or int(value) < 1:
+        raise Refused(f"{name}={value} is not a number from 1 up")
+    return int(value)
+
+
 def main() -> int:
     """Measure everything, print the table and keep it."""
-    processes = int(os.environ.get("LOCUST_PROCESSES") or os.cpu_count() or 1)
+    processes = _count("LOCUST_PROCESSES", os.cpu_count() or 1)
     room = min(WORKER_SOCKETS, raise_files() - RESERVED_FILES) * 2 // 3
-    connections = int(os.environ.get("CONNECTIONS") or room)
+    connections = _count("CONNECTIONS", room)
     day = datetime.now().strftime("%Y-%m-%d")  # noqa: DTZ005 (the day where the test is run)
     folder = ROOT / "loadtest" / "results" / f"{day}-capacity"
     rows = []
+    load = os.getloadavg()[1]
     for setup in SETUPS:
         if setup.nginx and shutil.which("nginx") is None:
             print("left out: nginx is not on this machine", file=sys.stderr)
@@ -194,8 +209,8 @@ def main() -> int:
         print(f"== {setup.name}", file=sys.stderr)
         rows.append(measure(setup, folder, processes, connections))
     text = (
-        f"{os.cpu_count()} CPUs for everything, {processes} generator processes among it.\n\n"
-        + table(rows)
+        f"{day}, {os.cpu_count()} CPUs for everything, {processes} generator processes among it; "
+        f"load average {load:.1f} before the start.\n\n" + table(rows)
     )
     (folder / "capacity.md").write_text(text)
     print(text)

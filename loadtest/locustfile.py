@@ -27,7 +27,6 @@ from loadtest.limits import check_room, ports, raise_files
 from loadtest.run import Run
 from loadtest.scenarios import base
 
-
 # Then of all the machines we know one.
 _several_machines = bool({"--master", "--worker"} & set(sys.argv))
 

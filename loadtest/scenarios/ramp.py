@@ -146,6 +146,7 @@ class Ramp(Phases):
                 "knee_p99_ms": knee.p99_ms,
                 "knee_gateway_cpu": knee.gateway_cpu,
                 "knee_redis_cpu": knee.redis_cpu,
+                "knee_machine_cpu": knee.machine_cpu,
             }
         if broke:
             found["broke"] = str(broke[0])

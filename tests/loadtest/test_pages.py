@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import psutil
+import pytest
 from playwright.async_api import Browser, Page, Request, Route
 
 from tests.support.browser import chromium
 from tests.support.children import mortal
 from tests.support.loadtest import ROOT, Outcome, environment, locust
 from tests.support.ports import free_port
-from tests.support.waiting import eventually, eventually_async
+from tests.support.waiting import blocking_eventually, eventually, eventually_async
 
-START_S = 30.0
+START_S = 60.0  # everything else of this tier runs at the same time
 
 
 @asynccontextmanager
@@ -68,16 +71,12 @@ async def test_the_report_says_first_whether_it_is_clean_and_shows_plots(
         assert await page.locator("svg text", has_text="worker killed").count() >= 2
 
 
-async def test_locusts_page_starts_a_run_that_ends_in_a_report(tmp_path: Path) -> None:
-    async with (
-        page_of_locust(tmp_path) as port,
-        chromium() as browser,
-        reader(browser) as (page, asked),
-    ):
+async def test_locusts_page_starts_a_run_that_ends_in_a_report(locusts_page: LocustsPage) -> None:
+    async with chromium() as browser, reader(browser) as (page, asked):
         await page.context.route("**/*", refuse_others)
-        await page.goto(f"http://127.0.0.1:{port}")
+        await page.goto(locusts_page.url)
         await page.get_by_role("button", name="Start").click()
-        results = tmp_path / "results"
+        results = locusts_page.folder / "results"
 
         await eventually(lambda: [*results.glob("*/summary.md")], "a report", START_S)
         [summary] = results.glob("*/summary.md")
@@ -85,25 +84,24 @@ async def test_locusts_page_starts_a_run_that_ends_in_a_report(tmp_path: Path) -
         assert {urlsplit(url).hostname for url in asked if "://" in url} == {"127.0.0.1"}
 
 
-async def test_a_form_that_cannot_be_is_refused_in_one_line(tmp_path: Path) -> None:
-    async with page_of_locust(tmp_path) as port:
-        form = b"user_count=1000000&spawn_rate=1&rate=100000&seconds=2"
-        await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/swarm", form)
-        log = tmp_path / "log"
+async def test_a_form_that_cannot_be_is_refused_in_one_line(locusts_page: LocustsPage) -> None:
+    form = b"user_count=1000000&spawn_rate=1&rate=100000&seconds=2"
+    await asyncio.to_thread(answer, f"{locusts_page.url}/swarm", form)
+    log = locusts_page.folder / "log"
 
-        await eventually(lambda: "refused: 1000000 users do not fit" in log.read_text(), "a no")
-        await eventually_async(lambda: has_stopped(port), "the end of the test", START_S)
-        assert "Traceback" not in log.read_text()
+    await eventually(lambda: "refused: 1000000 users do not fit" in log.read_text(), "a no")
+    await eventually_async(lambda: has_stopped(locusts_page), "the end of the test", START_S)
+    assert "Traceback" not in log.read_text()
 
 
-async def has_stopped(port: int) -> bool:
-    stats = await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/stats/requests")
+async def has_stopped(started: LocustsPage) -> bool:
+    stats = await asyncio.to_thread(answer, f"{started.url}/stats/requests")
     return bool(json.loads(stats)["state"] == "stopped")
 
 
 def answer(url: str, form: bytes | None = None) -> bytes:
     """What locust's page answers to a GET, or to a form."""
-    with urlopen(url, form, timeout=START_S) as answered:  # noqa: S310 (its own, of this machine)
+    with urlopen(url, form, timeout=START_S) as answered:
         return bytes(answered.read())
 
 
@@ -115,36 +113,38 @@ async def refuse_others(route: Route) -> None:
         await route.abort()
 
 
-@asynccontextmanager
-async def page_of_locust(folder: Path) -> AsyncIterator[int]:
-    """Locust with its page, and a gateway of its own. Yields the port."""
-    port = free_port()
+@dataclass(frozen=True, slots=True)
+class LocustsPage:
+    """Locust with its page, and a gateway of its own. No test of the two leaves a run behind."""
+
+    url: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def locusts_page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocustsPage]:
+    folder, port = tmp_path_factory.mktemp("page"), free_port()
     command = [
         locust(), "-f", "loadtest/locustfile.py", "--web-host", "127.0.0.1", "--web-port",
         str(port), "--scenario", "steady", "--users", "10", "--rate", "20", "--seconds", "2",
         "--results", str(folder / "results"), "--loglevel", "WARNING",
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
-        # Not from another thread: the child would end with that.
-        process = subprocess.Popen(  # noqa: ASYNC220
+        process = subprocess.Popen(
             mortal(command), env=environment(folder), cwd=ROOT, stdout=log, stderr=log,
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
     try:
-        await eventually_async(lambda: listens(port), "locust's page", START_S)
-        yield port
+        blocking_eventually(lambda: listens(port), "locust's page", START_S)
+        yield LocustsPage(f"http://127.0.0.1:{port}", folder)
     finally:
         family = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
-        await asyncio.to_thread(process.wait, START_S)
-        gone, alive = await asyncio.to_thread(psutil.wait_procs, family, 15)
-        assert not alive, f"left behind: {alive}, gone: {len(gone)}"
+        process.wait(START_S)
+        _, alive = psutil.wait_procs(family, 15)
+        assert not alive, f"left behind: {alive}"
 
 
-async def listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -32,6 +32,12 @@ class Outcome:
         return (self.folder / "summary.md").read_text().splitlines()[0]
 
     @property
+    def reasons(self) -> list[str]:
+        """Why it was not clean."""
+        reasons: list[str] = self.facts["reasons"]
+        return reasons
+
+    @property
     def page(self) -> Path:
         return self.folder / "report.html"
 

@@ -47,23 +47,29 @@ def _broken(folder: Path, application: str) -> Outcome:
         return run(folder, "steady", *options, "--host", served.url)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that look at a run come last: the runs take their time while the others are tried."""
+    items.sort(key=_looks_at_a_run)
+
+
+def _looks_at_a_run(item: pytest.Item) -> bool:
+    return "outcome_of" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _runs_begin_first(request: pytest.FixtureRequest) -> None:
+    if any(map(_looks_at_a_run, request.session.items)):
+        request.getfixturevalue("outcome_of")
+
+
 @pytest.fixture(scope="session")
 def outcome_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Outcome]]:
-    """How a run ended. The first to ask starts all of them."""
+    """How a run ended."""
     folder = tmp_path_factory.mktemp("runs")
-    running: dict[str, Future[Outcome]] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-
-        def start() -> None:
-            for name in SMALL:
-                running[name] = pool.submit(_scenario, folder / name, name)
-            for name in BROKEN:
-                running[name] = pool.submit(_broken, folder / name, name)
-
-        def outcome(name: str) -> Outcome:
-            if not running:
-                start()
-            return running[name].result()
-
-        yield outcome
+        running: dict[str, Future[Outcome]] = {
+            **{name: pool.submit(_scenario, folder / name, name) for name in SMALL},
+            **{name: pool.submit(_broken, folder / name, name) for name in BROKEN},
+        }
+        yield lambda name: running[name].result()
         pool.shutdown(cancel_futures=True)

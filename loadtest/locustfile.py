@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import gevent
-from locust import events
+from locust import events, runners
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import WorkerRunner
@@ -26,6 +26,10 @@ from loadtest.arguments import OPTIONS, Arguments, Refused, environment_name, pa
 from loadtest.limits import check_room, ports, raise_files
 from loadtest.run import Run
 from loadtest.scenarios import base
+
+# Locust gives up a process that is silent for three seconds, and with the last of them the test. On
+# a machine that is full that is a matter of luck; that a generator came late is said by the verdict.
+runners.HEARTBEAT_LIVENESS = 20
 
 # Then of all the machines we know one.
 _several_machines = bool({"--master", "--worker"} & set(sys.argv))

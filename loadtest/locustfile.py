@@ -27,7 +27,7 @@ from loadtest.limits import check_room, ports, raise_files
 from loadtest.run import Run
 from loadtest.scenarios import base
 
-# Locust gives up a process that is silent for three seconds, and with the last of them the test. On
+# Locust gives up a process that is silent for three seconds, and with the last one the test. On
 # a machine that is full that is a matter of luck; that a generator came late is said by the verdict.
 runners.HEARTBEAT_LIVENESS = 20
 

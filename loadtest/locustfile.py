@@ -28,7 +28,7 @@ from loadtest.run import Run
 from loadtest.scenarios import base
 
 # Locust gives up a process that is silent for three seconds, and with the last one the test. On
-# a machine that is full that is a matter of luck; that a generator came late is said by the verdict.
+# a machine that is full that is a matter of luck; that a generator came late the verdict says.
 runners.HEARTBEAT_LIVENESS = 20
 
 # Then of all the machines we know one.

@@ -91,12 +91,12 @@ CONFIG = Config(application, ws_max_size=LIMIT, log_config=None)
 class Peer:
     """One connection: its transport, and what its listener was told."""
 
-    def __init__(self, state: ServerState, *, pauses_every: int = 0) -> None:
+    def __init__(self, state: ServerState, config: Config = CONFIG, *, pauses_every: int = 0) -> None:
         self.transport = MemoryTransport()
         self.told: Told = []
         self._pauses_every = pauses_every
         self._arriving = b""
-        self.protocol = OfPeer(CONFIG, state, {})
+        self.protocol = OfPeer(config, state, {})
         self.protocol.peer = self
         self.protocol.connection_made(self.transport)
 

@@ -1,0 +1,88 @@
+"""What one peer can make our protocol class keep, over a transport in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from gateway.edge.parser import KEPT_BYTES
+from gateway.edge.server_parts import parts_of
+from tests.support.rawclient import CONTINUATION, PING, TEXT, frame
+from tests.unit.edge.test_picows_websocket import CONFIG, Peer, application, run
+
+LONG = 1 << 16
+LONG_MESSAGES = Config(application, ws_max_size=1 << 20, log_config=None)
+
+
+async def open_peer(state: ServerState, config: Config = CONFIG, **options: Any) -> Peer:
+    peer = Peer(state, config, **options)
+    await peer.shake_hands()
+    return peer
+
+
+async def send_in_pieces(peer: Peer, length: int) -> None:
+    long = frame(TEXT, b"x" * length)
+    for place in range(0, len(long), 3000):
+        await peer.arrive(long[place : place + 3000])
+    assert len(peer.told) == 1
+
+
+def test_a_parser_that_a_long_message_has_grown_is_let_go() -> None:
+    """Red when only what comes in one piece counts: sixteen buffers of two megabytes were kept."""
+
+    async def scenario() -> None:
+        state = ServerState()
+        await send_in_pieces(await open_peer(state, LONG_MESSAGES), 1 << 20)
+
+        parser = parts_of(state, LONG_MESSAGES).parsers.borrow()
+        assert len(parser._get_buffer(-1)) <= KEPT_BYTES
+
+    run(scenario)
+
+
+def test_a_pause_holds_back_little_after_a_long_message_too() -> None:
+    """Red when the buffer that the long one has left behind is filled and parsed at once."""
+
+    async def scenario() -> None:
+        state = ServerState()
+        await send_in_pieces(await open_peer(state, LONG_MESSAGES), LONG)
+        peer = await open_peer(state, LONG_MESSAGES, pauses_every=1)
+        count = LONG // 10
+        peer.protocol.data_received(frame(TEXT, b"1234") * count)
+
+        assert peer.protocol._held is not None
+        assert len(peer.protocol._held) <= count / 4
+
+    run(scenario)
+
+
+def test_pings_of_a_peer_that_does_not_read_get_one_answer() -> None:
+    """Red when each is answered: the answers to a flood fill the memory of the worker."""
+
+    async def scenario() -> None:
+        peer = await open_peer(ServerState())
+        peer.protocol.pause_writing()
+        for number in range(1000):
+            await peer.arrive(frame(PING, b"%d" % number))
+        assert peer.frames == b""
+        peer.protocol.resume_writing()
+
+        assert peer.frames == b"\x8a\x03999"
+
+    run(scenario)
+
+
+def test_what_follows_a_violation_is_not_kept() -> None:
+    """Red when it is kept for as long as the peer is waited for."""
+
+    async def scenario() -> None:
+        peer = await open_peer(ServerState())
+        peer.protocol.data_received(frame(CONTINUATION, b"") + frame(TEXT, b"1234") * LONG)
+
+        assert peer.told == [("close", 1002)]
+        assert not peer.protocol._unread
+
+    run(scenario)

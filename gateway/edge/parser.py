@@ -29,7 +29,7 @@ log = structlog.stdlib.get_logger(__name__)
 KEPT: Final = 16
 KEPT_BYTES: Final = 1 << 17
 _BUFFER_BYTES: Final = 4096
-# Parsed at once: what is in it becomes messages, wanted or not, and 64 KiB are ten thousand of them.
+# Parsed at once: all of it becomes messages, wanted or not, and 64 KiB are ten thousand of them.
 _SLICE_BYTES: Final = 1 << 14
 # Its state machine begins with a handshake; ours are answered elsewhere.
 _HANDSHAKE: Final = (

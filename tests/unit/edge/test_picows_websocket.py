@@ -91,7 +91,9 @@ CONFIG = Config(application, ws_max_size=LIMIT, log_config=None)
 class Peer:
     """One connection: its transport, and what its listener was told."""
 
-    def __init__(self, state: ServerState, config: Config = CONFIG, *, pauses_every: int = 0) -> None:
+    def __init__(
+        self, state: ServerState, config: Config = CONFIG, *, pauses_every: int = 0
+    ) -> None:
         self.transport = MemoryTransport()
         self.told: Told = []
         self._pauses_every = pauses_every

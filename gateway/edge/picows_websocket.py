@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
+import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -22,7 +23,6 @@ from gateway.edge.socket import EXTENSION, Listener
 from gateway.edge.upgrade import Refused, read_request, response
 from gateway.edge.wheel import NOWHERE
 from gateway.protocol.frames import (
-    BINARY,
     PING,
     PONG,
     Violation,
@@ -30,6 +30,8 @@ from gateway.protocol.frames import (
     header,
     text_frames,
 )
+
+log = structlog.stdlib.get_logger(__name__)
 
 LOST: Final = 1006
 INTERNAL_ERROR: Final = 1011
@@ -105,9 +107,7 @@ class GatewayWebSocket(asyncio.Protocol):
     def write(self, payloads: Sequence[bytes]) -> None:
         # Asked for every message: what flows is open, and nothing is held back.
         if not self._transport.is_closing() if self._flowing else self.takes_writes:
-            frames = text_frames(payloads)
-            self.written_bytes += len(frames)
-            self._transport.write(frames)
+            self._write(text_frames(payloads))
 
     def pause_reading(self) -> None:
         if self._state is not State.OPEN:
@@ -152,13 +152,9 @@ class GatewayWebSocket(asyncio.Protocol):
             self._write(answer)
             self._leave()
 
-    def send(self, message: str | bytes) -> None:
-        if self._state is not State.OPEN:
-            return
-        if isinstance(message, str):
-            self._write(text_frames((message.encode(),)))
-        else:
-            self._write(header(BINARY, len(message)) + message)
+    def send(self, frame: bytes) -> None:
+        if self._state is State.OPEN:
+            self._write(frame)
 
     def returned(self, *, failed: bool) -> None:
         if self._state is State.DECIDING:
@@ -204,10 +200,8 @@ class GatewayWebSocket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(cast(Any, self))
         self._parts.wheel.take(self, self._slot)
-        self._state = State.ENDED
-        self._flowing = False
-        self._held = self._parser = None
-        self._unread = b""
+        self._slot = NOWHERE
+        self._rest()
         self._tell(*self._ending)
 
     def shutdown(self) -> None:
@@ -222,6 +216,8 @@ class GatewayWebSocket(asyncio.Protocol):
     # Deadlines
 
     def due(self, slot: int) -> None:
+        if slot != self._slot:
+            return  # another's deadline, due with this one, has put it off
         if self._state is not State.OPEN:
             self._transport.abort()
             return
@@ -255,10 +251,7 @@ class GatewayWebSocket(asyncio.Protocol):
         scope["state"] = dict(app_state or {})
         scope["extensions"][EXTENSION] = self
         self._asgi = AsgiSide(self, scope, upgrade, self._server.default_headers)
-        running = self._asgi.run(self._parts.config.loaded_app)
-        task = asyncio.get_running_loop().create_task(running)
-        self._server.tasks.add(task)
-        task.add_done_callback(self._server.tasks.discard)
+        self._asgi.start(self._parts.config.loaded_app, self._server.tasks)
 
     # Reading
 
@@ -343,10 +336,7 @@ class GatewayWebSocket(asyncio.Protocol):
                 kernel reset the connection, and our last frames would be lost with it.
         """
         transport = self._transport
-        self._state = State.ENDED
-        self._flowing = False
-        self._held = self._parser = None
-        self._unread = b""
+        self._rest()
         if linger and transport.can_write_eof() and not transport.is_closing():
             transport.write_eof()
             if self._stopped:
@@ -357,6 +347,12 @@ class GatewayWebSocket(asyncio.Protocol):
         self._put_deadline(self.close_timeout_s)
         self._tell(*self._ending)
 
+    def _rest(self) -> None:
+        self._state = State.ENDED
+        self._flowing = False
+        self._held = self._parser = None
+        self._unread = b""
+
     def _tell(self, code: int, reason: str) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
@@ -366,6 +362,7 @@ class GatewayWebSocket(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
+            self.written_bytes += len(data)
             self._transport.write(data)
 
     # What is not read yet
@@ -381,10 +378,14 @@ class GatewayWebSocket(asyncio.Protocol):
         held, self._held = self._held, None
         while held and not self._paused and self._state is not State.ENDED:
             event = held.popleft()
-            if self._state is State.OPEN:
-                self._handle(event)
-            else:
+            if self._state is not State.OPEN:
                 self.on_event(event)
+                continue
+            try:
+                self._handle(event)
+            except Exception:  # as picows does with what it parses
+                log.exception("listener failed")
+                self._fail(INTERNAL_ERROR, "internal error")
         if self._state is State.ENDED or self._paused:
             self._held = held or None
             return

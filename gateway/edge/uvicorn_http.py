@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -108,7 +108,7 @@ class GatewayHttp(HttpToolsProtocol):
             if early:
                 # Sent without waiting for the 101, and dropped by uvicorn. A message must not be
                 # lost, nor the rest of one be taken for a frame.
-                self.transport.get_protocol().data_received(early)  # type: ignore[union-attr]
+                cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
 
     def on_response_complete(self) -> None:
         # Without pipelined requests this is the end of the answer to the request that is read now.

@@ -1,7 +1,8 @@
-"""What one peer can make our protocol class keep, over a transport in memory."""
+"""What one peer, or a listener, can do to the rest, over a transport in memory."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn import Config
@@ -14,6 +15,15 @@ from tests.unit.edge.test_picows_websocket import CONFIG, Peer, application, run
 
 LONG = 1 << 16
 LONG_MESSAGES = Config(application, ws_max_size=1 << 20, log_config=None)
+
+
+class RaisingLater(Peer):
+    """Breaks its promise with its second message, one that was held back."""
+
+    def on_text(self, text: str) -> None:
+        if self.told:
+            raise RuntimeError(text)
+        super().on_text(text)
 
 
 async def open_peer(state: ServerState, config: Config = CONFIG, **options: Any) -> Peer:
@@ -83,5 +93,46 @@ def test_what_follows_a_violation_is_not_kept() -> None:
 
         assert peer.told == [("close", 1002)]
         assert not peer.protocol._unread
+
+    run(scenario)
+
+
+def test_a_deadline_that_was_put_off_does_nothing() -> None:
+    """Red when it ends a connection: another's deadline in the same tick has just closed it."""
+
+    async def scenario() -> None:
+        peer = await open_peer(ServerState())
+        slot = peer.protocol._slot
+        peer.protocol.close(3001, "drain")
+        peer.protocol.due(slot)
+
+        assert not peer.transport.closing
+
+    run(scenario)
+
+
+def test_what_the_protocol_says_by_itself_counts_as_written() -> None:
+    """Red when only messages do: the peer that reads pongs slowly seems to take nothing."""
+
+    async def scenario() -> None:
+        peer = await open_peer(ServerState())
+        peer.protocol.write([b"text"])
+        await peer.arrive(frame(PING, b"ping"))
+
+        assert peer.protocol.written_bytes == len(peer.transport.written)
+
+    run(scenario)
+
+
+def test_an_error_of_the_listener_closes_with_1011_after_a_pause_too() -> None:
+    """Red when it is the event loop's: the connection would not be read any more, for ever."""
+
+    async def scenario() -> None:
+        peer = RaisingLater(ServerState(), pauses_every=1)
+        await peer.shake_hands()
+        peer.protocol.data_received(frame(TEXT, b"x") * 3)
+        await asyncio.sleep(0)
+
+        assert peer.told == [("text", "x"), ("close", 1011)]
 
     run(scenario)

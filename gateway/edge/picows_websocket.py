@@ -36,7 +36,6 @@ log = structlog.stdlib.get_logger(__name__)
 LOST: Final = 1006
 INTERNAL_ERROR: Final = 1011
 RESTART: Final = (1012, "service restart")
-KEEPALIVE_TIMEOUT: Final = (INTERNAL_ERROR, "keepalive ping timeout")
 
 
 class GatewayWebSocket(asyncio.Protocol):
@@ -143,8 +142,7 @@ class GatewayWebSocket(asyncio.Protocol):
         if self._state is State.DECIDING:
             self._state = State.OPEN
             self._write(answer)
-            if self._parts.ping_interval_s:
-                self._put_deadline(self._parts.ping_interval_s)
+            self._put_deadline(self._parts.ping_interval_s)
             self._catch_up()
 
     def answered(self, answer: bytes) -> None:
@@ -197,6 +195,9 @@ class GatewayWebSocket(asyncio.Protocol):
         if self._asgi is not None:
             self._asgi.resume_writing()
 
+    def eof_received(self) -> None:
+        self._leave()  # a transport alone would wait for ever for one that does not read
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(cast(Any, self))
         self._parts.wheel.take(self, self._slot)
@@ -223,7 +224,6 @@ class GatewayWebSocket(asyncio.Protocol):
             return
         parts = self._parts
         interval_s, timeout_s = parts.ping_interval_s, parts.ping_timeout_s
-        assert interval_s is not None
         if self._stopped:
             self._ping = None  # pongs are not read either, so their absence says nothing
             self._put_deadline(interval_s)
@@ -232,12 +232,12 @@ class GatewayWebSocket(asyncio.Protocol):
             self._write(header(PING, 8) + self._ping)
             self._put_deadline(timeout_s or interval_s)
         else:
-            self._fail(*KEEPALIVE_TIMEOUT)
+            self._fail(INTERNAL_ERROR, "keepalive ping timeout")
 
-    def _put_deadline(self, after_s: float) -> None:
+    def _put_deadline(self, after_s: float | None) -> None:
         wheel = self._parts.wheel
         wheel.take(self, self._slot)
-        self._slot = wheel.put(self, after_s)
+        self._slot = wheel.put(self, after_s) if after_s else NOWHERE
 
     def _begin(self, head: bytes) -> None:
         """The upgrade request, whole, as uvicorn hands it on."""
@@ -287,7 +287,7 @@ class GatewayWebSocket(asyncio.Protocol):
             self._write(header(PONG, len(payload)) + payload)
 
     def on_pong(self, payload: bytes) -> None:
-        if payload == self._ping and self._parts.ping_interval_s:
+        if payload == self._ping and self._state is State.OPEN:
             self._ping = None
             self._put_deadline(self._parts.ping_interval_s)
 

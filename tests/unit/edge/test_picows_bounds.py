@@ -10,10 +10,12 @@ from uvicorn.server import ServerState
 
 from gateway.edge.parser import KEPT_BYTES
 from gateway.edge.server_parts import parts_of
-from tests.support.rawclient import CONTINUATION, PING, TEXT, frame
+from gateway.edge.wheel import NOWHERE
+from tests.support.rawclient import CONTINUATION, PING, PONG, TEXT, frame
 from tests.unit.edge.test_picows_websocket import CONFIG, Peer, application, run
 
 LONG = 1 << 16
+NO_PINGS = Config(application, ws_ping_interval=None, log_config=None)
 LONG_MESSAGES = Config(application, ws_max_size=1 << 20, log_config=None)
 
 
@@ -135,5 +137,33 @@ def test_an_error_of_the_listener_closes_with_1011_after_a_pause_too() -> None:
             await asyncio.sleep(0)
 
         assert peer.told == [("text", "x"), ("close", 1011)]
+
+    run(scenario)
+
+
+def test_a_peer_that_has_ended_its_side_does_not_keep_the_connection() -> None:
+    """Red when it is left to the transport, which waits for such a peer to read."""
+
+    async def scenario() -> None:
+        peer = await open_peer(ServerState(), NO_PINGS)
+        peer.protocol.eof_received()
+        assert peer.told == [("close", 1006)]
+
+        assert peer.protocol._slot != NOWHERE
+
+    run(scenario)
+
+
+def test_a_pong_does_not_put_off_the_end_of_a_close() -> None:
+    """Red when a peer that never answers the close stays for an interval of pings more."""
+
+    async def scenario() -> None:
+        peer = await open_peer(ServerState())
+        peer.protocol.due(peer.protocol._slot)
+        peer.protocol.close(3001, "drain")
+        slot = peer.protocol._slot
+        await peer.arrive(frame(PONG, peer.frames[2:10]))
+
+        assert peer.protocol._slot == slot
 
     run(scenario)

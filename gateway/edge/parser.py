@@ -161,6 +161,7 @@ class Parser(WSListener):
                     else:
                         event = self._assemble(kind, payload, last=bool(frame.fin))
                 except Violation as violation:
+                    self._assembly = None  # what comes of it by now is of no interest
                     event = violation
                 if event is not None:
                     reader.on_event(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -167,3 +168,19 @@ def test_a_pong_does_not_put_off_the_end_of_a_close() -> None:
         assert peer.protocol._slot == slot
 
     run(scenario)
+
+
+def test_what_follows_a_violation_is_not_worth_a_line_in_the_log(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Red when fragments are added to what is invalid: that fails, as an error of ours."""
+    fragments = [frame(TEXT, b"\xf4", fin=False), frame(CONTINUATION, b"\x90\x80", fin=False)]
+
+    async def scenario() -> None:
+        peer = await open_peer(ServerState())
+        await peer.arrive(b"".join([*fragments, frame(CONTINUATION, b"\x80\x80\x80")]))
+        assert peer.told == [("close", 1007)]
+
+    run(scenario)
+
+    assert capsys.readouterr().out == ""

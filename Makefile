@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
+.PHONY: help run install dev test autobahn-index lint unit contract integration e2e faults compose conformance lock
 
 help:
 	@echo "make run          install, start an embedded broker and $(WORKERS) workers, serve http://localhost:$(PORT)"
@@ -46,6 +46,10 @@ lint: dev
 
 unit contract integration e2e faults compose conformance: dev
 	@$(BIN)/pytest tests/$@
+
+# Writes tests/conformance/index.md anew, to be committed when the socket layer has changed.
+autobahn-index: dev
+	@$(BIN)/python -m tests.conformance.index
 
 # Needs uv, and is run by hand when dependencies change.
 lock:

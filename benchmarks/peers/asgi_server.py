@@ -16,7 +16,7 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     config = uvicorn.Config(
         application,
-        ws=ws,  # type: ignore[arg-type]  # one of its literals
+        ws=ws,
         ws_per_message_deflate=False,
         access_log=False,
         log_level="error",

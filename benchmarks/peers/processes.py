@@ -78,7 +78,7 @@ def port_of(process: subprocess.Popen[str], log: Path) -> int:
     readable, _, _ = select.select([process.stdout], [], [], STARTED_WITHIN_S)
     line = process.stdout.readline() if readable else ""
     if not line.strip().isdigit():
-        raise DidNotStart(f"{process.args} printed {line!r}: {log.read_text()[-2000:]}")
+        raise DidNotStart(f"{process.args!r} printed {line!r}: {log.read_text()[-2000:]}")
     return int(line)
 
 

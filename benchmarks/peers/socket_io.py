@@ -70,17 +70,17 @@ class SocketIo:
         with ExitStack() as stack:
             broker = stack.enter_context(redis.Redis.from_url(redis_url))
             ports, pids = [], []
-            for number, role in enumerate(("worker", "edge"), start=1):
+            for role in ("worker", "edge"):
                 command = ["node", "server.js", role, redis_url]
                 process = stack.enter_context(started(command, log, folder=FOLDER))
                 ports.append(port_of(process, log))
                 pids.append(process.pid)
-                wait_until(
-                    lambda number=number: broker.pubsub_numsub(REQUESTS)[0][1] == number,
-                    "the adapter's subscription",
-                    process,
-                    log,
-                )
+            wait_until(
+                lambda: broker.pubsub_numsub(REQUESTS)[0][1] == len(pids),
+                "the adapters' subscriptions",
+                process,
+                log,
+            )
             yield [f"ws://127.0.0.1:{ports[-1]}{PATH}"], pids
 
 

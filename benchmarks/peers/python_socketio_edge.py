@@ -16,7 +16,9 @@ server = socketio.AsyncServer(
     transports=["websocket"],
 )
 application = socketio.ASGIApp(server)
-publishing = redis.asyncio.Redis.from_url(REDIS_URL)
+# One connection for all: a pool refuses the hundred-and-first publish at a time, and one without
+# that bound opens a connection for each and is slower.
+publishing = redis.asyncio.Redis.from_url(REDIS_URL, single_connection_client=True)
 
 
 @server.on("msg")

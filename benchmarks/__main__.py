@@ -15,14 +15,29 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import psutil
+import pytest
+import redis
+
 from benchmarks.cases import Case, Run, all_cases
 from benchmarks.machine import commit, machine, versions
 from benchmarks.measure import ClientFailed, Figures, measure
 from benchmarks.peers.installing import Missing
 from benchmarks.peers.processes import ROOT, DidNotStart
 from benchmarks.report import written
+from benchmarks.results import Raw, is_void
 
-FAILURES = (ClientFailed, DidNotStart, OSError, RuntimeError, AssertionError)
+FAILURES = (
+    ClientFailed,
+    DidNotStart,
+    OSError,
+    RuntimeError,
+    AssertionError,
+    ValueError,
+    psutil.Error,
+    redis.RedisError,
+    pytest.fail.Exception,  # of what the tests start servers with
+)
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -143,15 +158,19 @@ def main() -> int:
             (folder / "raw.json").write_text(json.dumps(raw, indent=1) + "\n")
     written(folder)
     print(f"report: {folder / 'README.md'}")
-    void = [
-        run["label"]
-        for case in raw["cases"]
-        for run in case["runs"]
-        if any(figures["void"] for figures in run["rounds"])
-    ]
+    void = void_runs(raw)
     if void:
         print(f"void: {', '.join(void)}", file=sys.stderr)
     return 1 if void or lacking else 0
+
+
+def void_runs(raw: Raw) -> list[str]:
+    return [
+        f"{case['name']} {run['label']}"
+        for case in raw["cases"]
+        for run in case["runs"]
+        if is_void(run)
+    ]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import selectors
+import select
 import socket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -39,22 +39,23 @@ def unmasked(frame: bytes) -> bytes:
 def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listener.getsockname()[1], flush=True)
-    selector = selectors.DefaultSelector()
-    selector.register(listener, selectors.EVENT_READ)
+    poll = select.epoll()
+    poll.register(listener, select.EPOLLIN)
+    connections: dict[int, socket.socket] = {}
     while True:
-        for key, _ in selector.select():
-            if key.fileobj is listener:
+        for number, _ in poll.poll():
+            connection = connections.get(number)
+            if connection is None:
                 connection, _ = listener.accept()
                 accept(connection)
-                selector.register(connection, selectors.EVENT_READ, connection)
+                connections[connection.fileno()] = connection
+                poll.register(connection, select.EPOLLIN)
+            elif (frame := connection.recv(65536)) and frame[0] != CLOSE:
+                connection.send(unmasked(frame))
             else:
-                connection = key.data
-                frame = connection.recv(65536)
-                if not frame or frame[0] == CLOSE:
-                    selector.unregister(connection)
-                    connection.close()
-                else:
-                    connection.send(unmasked(frame))
+                del connections[number]
+                poll.unregister(connection)
+                connection.close()
 
 
 if __name__ == "__main__":

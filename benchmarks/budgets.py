@@ -39,7 +39,13 @@ class RatioBudget:
         if found is None:
             return Shown(self.key, self.promise, "not measured", None)
         met = found >= self.bound if self.at_least else found <= self.bound
-        return Shown(self.key, self.promise, f"{found:.3g} x", met)
+        return Shown(self.key, self.promise, f"{found:.3g} x{self._notes(raw)}", met)
+
+    def _notes(self, raw: Raw) -> str:
+        """What the disturbance really did: a machine may be too small for what was promised."""
+        case = case_of(raw, self.case) or {"runs": []}
+        notes = [run["rounds"][-1]["notes"] for run in case["runs"] if run["label"] == self.label]
+        return f" ({notes[0]})" if notes and notes[0] else ""
 
 
 def _routed() -> list[RatioBudget]:

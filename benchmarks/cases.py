@@ -118,6 +118,7 @@ def all_cases(idle: int = 10_000) -> list[Case]:
     )]  # fmt: skip
     stocks = [stock(ws) for ws in STOCK]
     alone = GatewayPeer(name="gateway, 1 worker", split=False)
+    sansio = stock("websockets-sansio")
     return [
         routed(2),
         routed(200),
@@ -125,11 +126,11 @@ def all_cases(idle: int = 10_000) -> list[Case]:
         *workers(),
         push(),
         Case("connect", "Open and close, 16 clients at a time",
-             _of((alone, *layers[:3], *stocks), Load("connect"))),
+             _of((alone, *layers[:3], sansio), Load("connect"))),
         Case("echo", "The socket layer alone: echo, 100 connections",
              _of((*layers, *stocks), Load(connections=100))),
         *(sized(name) for name in SIZES_BYTES),
         disturbed(),
         Case("idle", f"Memory of an idle connection, of {idle:,}",
-             _of((alone, *layers[:3], *stocks), Load("idle", connections=idle)), once=True),
+             _of((alone, layers[0], layers[2], *stocks[:2]), Load("idle", connections=idle)), once=True),
     ]  # fmt: skip

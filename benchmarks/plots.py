@@ -20,7 +20,7 @@ SIZES = {f"size-{size}": size for size in ("64", "1k", "16k", "64k")}
 
 
 def chart(kind: Any, title: str, unit: str, **options: Any) -> Any:
-    return kind(
+    made = kind(
         title=title,
         y_title=unit,
         style=CleanStyle(font_family="sans-serif"),
@@ -32,6 +32,17 @@ def chart(kind: Any, title: str, unit: str, **options: Any) -> Any:
         print_values=True,
         **options,
     )
+    made.add_xml_filter(without_scripts)
+    return made
+
+
+def without_scripts(root: Any) -> Any:
+    """A page that shows the file would not run them anyway."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if str(child.tag).endswith("script"):
+                parent.remove(child)
+    return root
 
 
 def figures(case: Raw | None, figure: str) -> dict[str, float]:

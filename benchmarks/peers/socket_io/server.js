@@ -4,13 +4,12 @@
 // answers the room that each socket is alone in; both ways go through the Redis adapter.
 import { createServer } from "node:http";
 import { createAdapter } from "@socket.io/redis-adapter";
-import { createClient } from "redis";
+import { Redis } from "ioredis";
 import { Server } from "socket.io";
 
 const [role, redisUrl] = process.argv.slice(2);
-const publishing = createClient({ url: redisUrl });
+const publishing = new Redis(redisUrl);
 const subscribing = publishing.duplicate();
-await Promise.all([publishing.connect(), subscribing.connect()]);
 
 const http = createServer();
 const io = new Server(http, {

@@ -132,5 +132,6 @@ def all_cases(idle: int = 10_000) -> list[Case]:
         *(sized(name) for name in SIZES_BYTES),
         disturbed(),
         Case("idle", f"Memory of an idle connection, of {idle:,}",
-             _of((alone, layers[0], layers[2], *stocks[:2]), Load("idle", connections=idle)), once=True),
+             _of((alone, layers[0], layers[2], *stocks[:2]), Load("idle", connections=idle)),
+             once=True),
     ]  # fmt: skip

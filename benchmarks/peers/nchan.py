@@ -52,9 +52,10 @@ class Nchan:
             raise Missing(lacking)
 
     def versions(self) -> dict[str, str]:
-        asked = run(["apt-cache", "show", "--no-all-versions", PACKAGE])
-        (version,) = [row.split()[1] for row in asked.splitlines() if row.startswith("Version:")]
-        return {PACKAGE: version}
+        unpacked = list((INSTALLED / "nchan").glob(f"{PACKAGE}_*.deb"))
+        if unpacked:
+            return {PACKAGE: run(["dpkg-deb", "--field", str(unpacked[0]), "Version"]).strip()}
+        return {PACKAGE: run(["dpkg-query", "--show", "--showformat=${Version}", PACKAGE])}
 
     @contextmanager
     def start(

@@ -51,7 +51,7 @@ unit contract integration e2e faults compose conformance: dev
 
 # Measures the gateway and its peers, which it installs below build/peers. docs/guides/benchmarks.md
 bench: dev
-	@$(BIN)/python -m benchmarks $(if $(CASES),--cases $(foreach case,$(CASES),'$(case)')) $(if $(PEERS),--peers $(PEERS)) \
+	@$(BIN)/python -m benchmarks $(if $(CASES),--cases $(foreach case,$(CASES),'$(case)')) $(if $(PEERS),--peers $(foreach peer,$(PEERS),'$(peer)')) \
 	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FOLDER),--folder $(FOLDER))
 
 # Writes README.md of a report again, after words were added to its reasons.json.

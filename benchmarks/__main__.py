@@ -125,8 +125,9 @@ def line(found: Figures) -> str:
 
 def main() -> int:
     options = parsed()
-    # As Ctrl-C: what was started is ended on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What was started is ended on the way out. In the background of a shell, SIGINT is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     started = datetime.now(UTC)

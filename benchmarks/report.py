@@ -114,8 +114,8 @@ def expected_section(raw: Raw, reasons: dict[str, str]) -> str:
             why = reasons.get(f"expected-{run_['label']}", "")
             rows.append([run_["label"], f"{expected:.1f}", f"{found:.1f}", near, why])
     return (
-        "## Are the peers themselves?\n\nEach must come within a third of what earlier runs, on "
-        "other machines, found for it (CPU us a message; 200 connections, or the echo).\n\n"
+        "## Are the peers themselves?\n\nEach must come within a third of what prototypes and "
+        "earlier runs found for it (CPU us a message; 200 connections, or the echo).\n\n"
         + table(["peer", "expected", "found", "within a third", "why not"], rows)
     )
 
@@ -130,11 +130,12 @@ def head_section(raw: Raw) -> str:
         *raw["versions"].items(),
     ]
     rows = [[str(name), str(value)] for name, value in facts]
+    peers: dict[str, list[str]] = {}
     for peer, found in raw["peers"].items():
-        if isinstance(found, str):
-            rows.append([peer, f"**not measured**: {found}"])
-        else:
-            rows.append([peer, ", ".join(f"{name} {value}" for name, value in found.items())])
+        lacking = isinstance(found, str)
+        what = f"**not measured**: {found}" if lacking else ", ".join(map(" ".join, found.items()))
+        peers.setdefault(what, []).append(peer)
+    rows += [["; ".join(names), what] for what, names in peers.items()]
     return (
         "# Benchmarks\n\nCPU is that of all server processes: workers, their parents, nginx, "
         "Redis; for each answered message, handshake or push. Clients are in processes of their "

@@ -1,4 +1,6 @@
-"""An echo of nothing but recv(2) and send(2), the limit for any server in Python. Prints its port.
+"""An echo of recv(2), send(2) and as little Python as can be. Prints its port.
+
+The limit for a server whose loop is in Python; that of picows is in C.
 
 One text of one frame for each recv: what a client that waits for its answers sends. No other rule
 of WebSocket is kept.

@@ -38,6 +38,7 @@ async def echo(job: dict[str, Any]) -> dict[str, Any]:
     window = Window(answered_within_s=job["answered_within_s"])
     talkers = await connected(job, window)
     await told(window)
+    await asyncio.sleep(job["quiet_s"])
     return await talk(talkers, window, job["per_s"])
 
 

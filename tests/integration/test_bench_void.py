@@ -42,6 +42,7 @@ class BrokenPeer:
 
 @pytest.fixture(autouse=True)
 def _shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "QUIET_S", 0.0)
     monkeypatch.setattr(measure, "WARM_UP_S", 0.1)
     monkeypatch.setattr(measure, "ANSWERED_WITHIN_S", 0.5)
 

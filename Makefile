@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run install dev test autobahn-index lint unit contract integration e2e faults compose conformance lock
+.PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
+.PHONY: autobahn-index bench bench-report
 
 help:
 	@echo "make run          install, start an embedded broker and $(WORKERS) workers, serve http://localhost:$(PORT)"
@@ -14,6 +15,7 @@ help:
 	@echo "make test         every test tier this machine can run"
 	@echo "make dev          the tools of the checks, in $(VENV)"
 	@echo "make lint unit contract integration e2e faults compose conformance   one tier"
+	@echo "make bench        CASES='routed-* echo' PEERS='gateway nchan' ROUNDS=3 SECONDS=4: a report in docs/reports"
 
 run: install
 	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
@@ -50,6 +52,15 @@ unit contract integration e2e faults compose conformance: dev
 # Writes tests/conformance/index.md anew, to be committed when the socket layer has changed.
 autobahn-index: dev
 	@$(BIN)/python -m tests.conformance.index
+
+# Measures the gateway and its peers, which it installs below build/peers. docs/guides/benchmarks.md
+bench: dev
+	@$(BIN)/python -m benchmarks $(if $(CASES),--cases $(foreach case,$(CASES),'$(case)')) $(if $(PEERS),--peers $(foreach peer,$(PEERS),'$(peer)')) \
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FOLDER),--folder $(FOLDER))
+
+# Writes README.md of a report again, after words were added to its reasons.json.
+bench-report: dev
+	@$(BIN)/python -m benchmarks.report $(FOLDER)
 
 # Needs uv, and is run by hand when dependencies change.
 lock:

@@ -23,11 +23,13 @@ from gateway.edge.socket import EXTENSION, Listener
 from gateway.edge.upgrade import Refused, read_request, response
 from gateway.edge.wheel import NOWHERE
 from gateway.protocol.frames import (
+    CHUNK_BYTES,
     PING,
     PONG,
     Violation,
     close_frame,
     header,
+    text_chunks,
     text_frames,
 )
 
@@ -106,7 +108,11 @@ class GatewayWebSocket(asyncio.Protocol):
     def write(self, payloads: Sequence[bytes]) -> None:
         # Asked for every message: what flows is open, and nothing is held back.
         if not self._transport.is_closing() if self._flowing else self.takes_writes:
-            self._write(text_frames(payloads))
+            if sum(map(len, payloads)) <= CHUNK_BYTES:
+                self._write(text_frames(payloads))
+            else:
+                for chunk in text_chunks(payloads):
+                    self._write(chunk)
 
     def pause_reading(self) -> None:
         if self._state is not State.OPEN:

@@ -27,10 +27,10 @@ class NotedBroker(MemoryBroker):
         super().__init__()
         self.calls: list[list[tuple[str, int]]] = []
 
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
         batches = [(channel, read(payload)) for channel, payload in messages]
         self.calls.append([(c, len(batch.envelopes)) for c, batch in batches if batch is not None])
-        return await super().publish(messages)
+        return super().publish(messages)
 
 
 @asynccontextmanager
@@ -66,10 +66,12 @@ async def test_what_is_sent_while_a_publish_is_under_way_leaves_with_the_next() 
     released, peer = asyncio.Event(), new_worker_id()
 
     class Slow(NotedBroker):
-        async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
-            reached = await super().publish(messages)
+        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+            return asyncio.ensure_future(self._publish(super().publish(messages)))
+
+        async def _publish(self, published: asyncio.Future[list[int]]) -> list[int]:
             await released.wait()
-            return reached
+            return await published
 
     broker = Slow()
     async with running(broker) as links:

@@ -144,12 +144,12 @@ class Links:
         """Tell one, worker or not, once, unreliably: a hint."""
         if is_worker_id(peer):
             self._hints.append((self._channel_of(peer), hint(self.me, envelope, VERSION)))
-            self._publish_soon()
+            self.publish_soon()
 
     def tell_everyone(self, envelope: Envelope) -> None:
         """Tell all workers, this one too, once, unreliably: a hint."""
         self._hints.append((self._everyone, hint(self.me, envelope, OLDEST)))
-        self._publish_soon()
+        self.publish_soon()
 
     def speaks(self, peer: WorkerId, version: int) -> None:
         """The newest version that ``peer`` reads."""
@@ -201,7 +201,7 @@ class Links:
         """Batches may have been lost on the way here: ask every peer."""
         for lane in self._lanes.values():
             lane.link.ask(self._now())
-        self._publish_soon()
+        self.publish_soon()
 
     @property
     def settled(self) -> bool:
@@ -237,7 +237,7 @@ class Links:
         self._context = copy_context()
         running = self._running = asyncio.get_running_loop().create_future()
         if self._work:
-            self._publish_soon()
+            self.publish_soon()
         try:
             await running
         finally:
@@ -246,8 +246,12 @@ class Links:
     # Callbacks, and no task that waits: it would be woken twice a batch, and while batches are
     # small that is a good part of what a message costs. Not in the context of whoever sends.
 
-    def _publish_soon(self) -> None:
-        """After this turn of the loop: what else it brings leaves with it."""
+    def publish_soon(self) -> None:
+        """After this turn of the loop: what else it brings leaves with it.
+
+        Whoever starts something that will send in the next turn may call it before, and what is
+        sent then need not wait for another turn.
+        """
         self._work = True
         if not self._scheduled and not self._under_way and self._running is not None:
             self._scheduled = True
@@ -332,7 +336,7 @@ class Links:
     def _touch(self, lane: _Lane) -> None:
         if not lane.touched:
             lane.touched = True
-            self._publish_soon()
+            self.publish_soon()
 
     def _tick_while_needed(self) -> None:
         """One timer for all links, only while something is owed."""
@@ -345,7 +349,7 @@ class Links:
         for lane in self._lanes.values():
             deadline = lane.link.deadline()
             if deadline is not None and deadline <= now:
-                self._publish_soon()
+                self.publish_soon()
                 break
         self._tick_while_needed()
 

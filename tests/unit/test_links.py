@@ -44,6 +44,7 @@ async def running(broker: NotedBroker) -> AsyncIterator[Links]:
         now=asyncio.get_running_loop().time,
     )
     task = asyncio.create_task(links.run())
+    await asyncio.sleep(0)  # from here on it publishes
     try:
         yield links
     finally:

@@ -41,10 +41,13 @@ RETRY_S: Final = 0.1
 class _Lane:
     """One peer's link, and what waits to leave on it."""
 
-    __slots__ = ("bytes_waiting", "hello", "items", "link", "peer", "touched", "was_full")
+    __slots__ = (
+        "bytes_waiting", "channel", "hello", "items", "link", "peer", "touched", "was_full",
+    )  # fmt: skip
 
-    def __init__(self, peer: WorkerId, link: Link) -> None:
+    def __init__(self, peer: WorkerId, channel: str, link: Link) -> None:
         self.peer = peer
+        self.channel = channel
         self.link = link
         self.items: list[bytes] = []
         self.bytes_waiting = 0
@@ -171,10 +174,12 @@ class Links:
             return
         if self._held or header.sender in self._ended:
             return
-        if not is_worker_id(header.sender):
-            self._counters.unreadable += 1
-            return
-        lane = self._lane(header.sender)
+        lane = self._lanes.get(header.sender)
+        if lane is None:
+            if not is_worker_id(header.sender):
+                self._counters.unreadable += 1
+                return
+            lane = self._lane(header.sender)
         lane.link.version = min(lane.link.version, header.version)
         if lane.link.lost(header):
             self._restart(lane)
@@ -296,10 +301,9 @@ class Links:
         outgoing, self._hints = self._hints, []
         owners: list[_Lane | None] = [None] * len(outgoing)
         for lane in self._lanes.values():
-            deadline = lane.link.deadline()
-            if lane.touched or (deadline is not None and deadline <= now):
+            if lane.touched or _due(lane.link, now):
                 for payload in self._payloads(lane, now):
-                    outgoing.append((self._channel_of(lane.peer), payload))
+                    outgoing.append((lane.channel, payload))
                     owners.append(lane)
         return outgoing, owners
 
@@ -323,7 +327,8 @@ class Links:
     def _lane(self, peer: WorkerId) -> _Lane:
         lane = self._lanes.get(peer)
         if lane is None:
-            lane = _Lane(peer, Link(self.me, version=VERSION, now=self._now()))
+            link = Link(self.me, version=VERSION, now=self._now())
+            lane = _Lane(peer, self._channel_of(peer), link)
             self._lanes[peer] = lane
         return lane
 
@@ -347,8 +352,7 @@ class Links:
         self._ticking = None
         now = self._now()
         for lane in self._lanes.values():
-            deadline = lane.link.deadline()
-            if deadline is not None and deadline <= now:
+            if _due(lane.link, now):
                 self.publish_soon()
                 break
         self._tick_while_needed()
@@ -356,6 +360,11 @@ class Links:
     def _deliver_locally(self) -> None:
         envelopes, self._local = self._local, []
         self.deliver(self.me, envelopes)
+
+
+def _due(link: Link, now: float) -> bool:
+    deadline = link.deadline()
+    return deadline is not None and deadline <= now
 
 
 def _chunks(items: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

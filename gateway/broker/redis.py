@@ -26,6 +26,7 @@ class RedisBroker:
     def __init__(self, address: RedisAddress, *, name: str = "gateway") -> None:
         self._address = address
         self._name = name
+        self._refusal = f"{address.display} refuses to publish"
         self._publisher: RedisConnection | None = None
         self._subscriber: RedisConnection | None = None
         self._channels: dict[bytes, str] = {}
@@ -62,7 +63,7 @@ class RedisBroker:
             return nowhere
         return publisher.execute(
             [("PUBLISH", *message) for message in messages],
-            or_fail=f"{self._address.display} refuses to publish",
+            or_fail=self._refusal,
         )
 
     def resubscribe(self) -> None:

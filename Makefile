@@ -13,6 +13,7 @@ typed = $(if $(filter command line,$(origin $(1))),--$(2) $($(1)))
 .DEFAULT_GOAL := help
 .PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
 .PHONY: loadtest loadtest-install capacity
+.PHONY: autobahn-index bench bench-report
 
 help:
 	@echo "make run          install, start an embedded broker and $(WORKERS) workers, serve http://localhost:$(PORT)"
@@ -22,6 +23,7 @@ help:
 	@echo "make lint unit contract integration e2e faults compose conformance   one tier"
 	@echo "make loadtest     SCENARIO=steady USERS=200 RATE=500 [SECONDS=30] [HOST=http://...]: a report of what holds"
 	@echo "make capacity     what this machine holds, as a table"
+	@echo "make bench        CASES='routed-* echo' PEERS='gateway nchan' ROUNDS=3 SECONDS=4: a report in docs/reports"
 
 run: install
 	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
@@ -73,6 +75,19 @@ $(LOADTEST)/.installed: requirements-loadtest.lock
 	@test -x $(LOADTEST)/bin/python || scripts/make-venv $(LOADTEST)
 	@$(LOADTEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-loadtest.lock
 	@touch $@
+
+# Writes tests/conformance/index.md anew, to be committed when the socket layer has changed.
+autobahn-index: dev
+	@$(BIN)/python -m tests.conformance.index
+
+# Measures the gateway and its peers, which it installs below build/peers. docs/guides/benchmarks.md
+bench: dev
+	@$(BIN)/python -m benchmarks $(if $(CASES),--cases $(foreach case,$(CASES),'$(case)')) $(if $(PEERS),--peers $(foreach peer,$(PEERS),'$(peer)')) \
+	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FOLDER),--folder $(FOLDER))
+
+# Writes README.md of a report again, after words were added to its reasons.json.
+bench-report: dev
+	@$(BIN)/python -m benchmarks.report $(FOLDER)
 
 # Needs uv, and is run by hand when dependencies change.
 lock:

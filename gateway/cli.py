@@ -93,8 +93,11 @@ def serve(
 
 @app.command("config")
 def show_config(config: ConfigFile = None) -> None:
-    """Print every effective setting and where it comes from."""
+    """Print every effective setting and where it comes from, or what is wrong with one."""
+    from gateway.serve import check  # noqa: PLC0415
+
     loaded = _load({}, config)
+    check(loaded.settings)
     for spec in fields(Settings):
         value = getattr(loaded.settings, spec.name)
         print(f"{spec.name:<28} {_shown(value):<24} {loaded.sources[spec.name]}")

@@ -9,153 +9,19 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from gateway import credential_lists
+from gateway import setting_values as value
 from gateway.errors import ConfigError
+from gateway.setting_values import Parser, Secret
 
 PREFIX: Final = "GATEWAY_"
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
 _OTHER_VARIABLES: Final = (CONFIG_VARIABLE, "GATEWAY_RUN_FOLDER", "GATEWAY_WORKER_ID")
-
-Parser = Callable[[str, object], Any]  # (name shown to the operator, raw value) -> value
-
-
-class Secret:
-    """A value that is never shown. No ``str``: joined, added or made JSON, that would be."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-    def __repr__(self) -> str:
-        return "***" if self._value else ""
-
-
-def _number(kind: type[int] | type[float], low: float, high: float, allowed: str) -> Parser:
-    what = "a whole number" if kind is int else "a number"
-
-    def parse(name: str, raw: object) -> Any:
-        value = _exactly(kind, raw)
-        if value is None:
-            raise ConfigError(f"{_given(name, raw)} is not {what}: {allowed}{_hint(raw)}")
-        if not low <= value <= high:
-            raise ConfigError(f"{_given(name, raw)} is outside {allowed}")
-        return value
-
-    return parse
-
-
-def _exactly(kind: type[int] | type[float], raw: Any) -> int | float | None:
-    """None for what ``kind()`` takes but is none: a switch, or for ``int`` a fraction."""
-    if isinstance(raw, bool) or not isinstance(raw, str | int | kind):
-        return None
-    try:
-        return kind(raw)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _given(name: str, raw: object) -> str:
-    """``name=value`` for an error that is one line."""
-    text = str(raw)
-    return f"{name}={text if text.isprintable() else repr(text)}"
-
-
-def _hint(raw: object) -> str:
-    if str(raw).startswith("tcp://"):
-        return " (Kubernetes sets it for a service of this name: set enableServiceLinks: false)"
-    return ""
-
-
-def _optional(parser: Parser) -> Parser:
-    def parse(name: str, raw: object) -> Any:
-        return None if raw in ("", "off", None) else parser(name, raw)
-
-    return parse
-
-
-def _choice(*choices: str) -> Parser:
-    def parse(name: str, raw: object) -> str:
-        if raw not in choices:
-            raise ConfigError(f"{_given(name, raw)} is not one of {', '.join(choices)}")
-        return str(raw)
-
-    return parse
-
-
-def _switch(name: str, raw: object) -> bool:
-    text = str(raw).lower()
-    if text in ("1", "true", "yes", "on"):
-        return True
-    if text in ("0", "false", "no", "off", ""):
-        return False
-    raise ConfigError(f"{_given(name, raw)} is not one of on, off")
-
-
-def _text(name: str, raw: object) -> str:
-    if not isinstance(raw, str):
-        raise ConfigError(f"{_given(name, raw)} is not a text")
-    return raw
-
-
-def _secret(name: str, raw: object) -> Secret:
-    if not isinstance(raw, str):
-        raise ConfigError(f"{name}=*** is not a text")
-    return Secret(raw)
-
-
-def _secret_list(check: Callable[[str, str], object]) -> Parser:
-    def parse(name: str, raw: object) -> Secret:
-        if isinstance(raw, list) and all(isinstance(part, str) for part in raw):
-            raw = ",".join(raw)  # as in a variable, and as secret as its parts
-        if not isinstance(raw, str):
-            raise ConfigError(f"{name}=*** is not a list of texts")
-        check(name, raw)
-        return Secret(raw)
-
-    return parse
-
-
-def _list(name: str, raw: object) -> tuple[str, ...]:
-    if isinstance(raw, str):
-        return tuple(part.strip() for part in raw.split(",") if part.strip())
-    if isinstance(raw, list) and all(isinstance(part, str) for part in raw):
-        return tuple(raw)
-    raise ConfigError(f"{_given(name, raw)} is not a list of texts")
-
-
-def _prefix(name: str, raw: object) -> str:
-    text = _text(name, raw)
-    if not text or not text.replace("-", "").replace("_", "").isalnum() or not text.isascii():
-        raise ConfigError(f"{_given(name, raw)} is not letters, digits, - and _")
-    return text
-
-
-def _address(name: str, raw: object) -> str:
-    """``host:port``, an IPv6 host in brackets."""
-    text = _text(name, raw)
-    if text:
-        host, _, port = text.rpartition(":")
-        if not host or not (port.isascii() and port.isdecimal() and int(port[:6]) <= 65535):
-            raise ConfigError(f"{_given(name, raw)} is not HOST:PORT{_hint(raw)}")
-    return text
 
 
 def _setting(default: Any, parser: Parser, allowed: str, meaning: str) -> Any:
@@ -166,17 +32,17 @@ def _setting(default: Any, parser: Parser, allowed: str, meaning: str) -> Any:
 
 def _integer(default: int, low: int, high: int, unit: str, meaning: str) -> Any:
     allowed = f"{low} to {high} {unit}"
-    return _setting(default, _number(int, low, high, allowed), allowed, meaning)
+    return _setting(default, value.number(int, low, high, allowed), allowed, meaning)
 
 
 def _seconds(default: float, low: float, high: float, meaning: str) -> Any:
     allowed = f"{low:g} to {high:g} seconds"
-    return _setting(default, _number(float, low, high, allowed), allowed, meaning)
+    return _setting(default, value.number(float, low, high, allowed), allowed, meaning)
 
 
 def _limit(low: int, high: int, unit: str, meaning: str) -> Any:
     allowed = f"off, or {low} to {high} {unit}"
-    return _setting(None, _optional(_number(int, low, high, allowed)), allowed, meaning)
+    return _setting(None, value.optional(value.number(int, low, high, allowed)), allowed, meaning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,46 +50,46 @@ class Settings:
     """Every setting, checked."""
 
     app: str = _setting(
-        "", _text, "MODULE:ATTRIBUTE", "The application; the built-in echo when empty."
+        "", value.text, "MODULE:ATTRIBUTE", "The application; the built-in echo when empty."
     )
-    host: str = _setting("127.0.0.1", _text, "an address", "Where to listen.")
+    host: str = _setting("127.0.0.1", value.text, "an address", "Where to listen.")
     port: int = _integer(8000, 0, 65535, "(0: any free port)", "Where to listen.")
     workers: int = _integer(1, 1, 256, "processes", "Worker processes of this port.")
     role: str = _setting(
         "both",
-        _choice("both", "edge", "handler"),
+        value.choice("both", "edge", "handler"),
         "both, edge, handler",
         "Hold sockets, run handlers, or both.",
     )
     reload: bool = _setting(
-        False, _switch, "on, off", "Start workers anew when code changes. For development."
+        False, value.switch, "on, off", "Start workers anew when code changes. For development."
     )
     redis_url: Secret = _setting(
         Secret(""),
-        _secret,
+        value.secret,
         "redis://, rediss:// or unix://",
         "The broker. Empty: `gateway serve` starts a private one.",
     )
     redis_prefix: str = _setting(
-        "gw", _prefix, "letters, digits, - and _", "Begins every key and channel."
+        "gw", value.prefix, "letters, digits, - and _", "Begins every key and channel."
     )
     redis_bin: str = _setting(
-        "", _text, "a path", "The server to embed; else the one on PATH, else the bundled one."
+        "", value.text, "a path", "The server to embed; else the one on PATH, else the bundled one."
     )
     log_level: str = _setting(
         "info",
-        _choice("debug", "info", "warning", "error"),
+        value.choice("debug", "info", "warning", "error"),
         "debug, info, warning, error",
         "The least level that is logged.",
     )
     log_errors: str = _setting(
         "type",
-        _choice("type", "full"),
+        value.choice("type", "full"),
         "type, full",
         "Of an exception, log its type and where it was raised, or its message as well.",
     )
     trace: bool = _setting(
-        False, _switch, "on, off", "Offer the subprotocol gateway.trace.v1. It shows topology."
+        False, value.switch, "on, off", "Offer the subprotocol gateway.trace.v1. It shows topology."
     )
     message_bytes: int = _integer(
         65536, 1, 1_000_000, "bytes", "The longest message of a client. Past it: close 1009."
@@ -259,12 +125,12 @@ class Settings:
     drain_seconds: float = _seconds(30.0, 0, 3600, "For a worker to leave on purpose.")
     allowed_origins: tuple[str, ...] = _setting(
         (),
-        _list,
+        value.origins,
         "origins, or *",
         "Pages that may connect. Empty: those of the same host.",
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        (), _list, "host names", "What a Host header may say. Empty: anything."
+        (), value.hosts, "host names", "What a Host header may say. Empty: anything."
     )
     api_body_bytes: int = _integer(
         131_072,
@@ -277,26 +143,26 @@ class Settings:
         1, 100_000, "requests/s", "Calls to the connection API of one worker. Past it: 429."
     )
     admin_bind: str = _setting(
-        "", _address, "HOST:PORT", "A port of its own for the connection API and /metrics."
+        "", value.address, "HOST:PORT", "A port of its own for the connection API and /metrics."
     )
     trusted_proxies: tuple[str, ...] = _setting(
         (),
-        _list,
+        value.networks,
         "addresses, networks, or *",
         "Proxies whose X-Forwarded-For and -Proto are believed. Empty: none.",
     )
     api_keys: Secret = _setting(
         Secret(""),
-        _secret_list(credential_lists.api_keys),
+        value.secret_list(credential_lists.api_keys),
         "printable ASCII",
         "Keys of backends that call the connection API.",
     )
     api_keys_file: str = _setting(
-        "", _text, "a path", "More of them, one a line. Lines that begin with # are comments."
+        "", value.text, "a path", "More of them, one a line. Lines that begin with # are comments."
     )
     aws_access_keys: Secret = _setting(
         Secret(""),
-        _secret_list(credential_lists.access_keys),
+        value.secret_list(credential_lists.access_keys),
         "ID:SECRET",
         "Access keys of backends that call the connection API with an AWS SDK.",
     )

@@ -25,10 +25,10 @@ def _remove_run_folder() -> None:
 
 from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.config import current  # noqa: E402
-from gateway.credential_lists import api_keys_of_file  # noqa: E402
 from gateway.errors import ConfigError  # noqa: E402
 from gateway.log import configure  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
+from gateway.serve import check  # noqa: E402
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
@@ -55,11 +55,8 @@ def on_starting(server: Arbiter) -> None:
             f"{server.cfg.workers} workers need a broker in common: set GATEWAY_REDIS_URL, "
             "or use `gateway serve`, which brings one"
         )
-    if _settings.admin_bind.endswith(f":{_settings.port}"):
-        _refuse(f"GATEWAY_ADMIN_BIND={_settings.admin_bind} needs another port than GATEWAY_PORT")
     try:
-        if _settings.api_keys_file:
-            api_keys_of_file("GATEWAY_API_KEYS_FILE", _settings.api_keys_file)
+        check(_settings)
     except ConfigError as error:
         _refuse(str(error))
 

@@ -76,6 +76,8 @@ class Inbox:
         self._heard()
         for _, payload in deliveries:
             self._links.receive(payload)
+        if self._runner.waking:
+            self._links.publish_soon()  # right after them, and with their answers
 
     def on_resync(self, resync: Resync) -> None:  # noqa: ARG002 (the broker logs it)
         """Batches may be missing: peers are asked, and nobody above the links notices."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
 from typing import Final
 
 import structlog
@@ -40,10 +41,13 @@ RETRY_S: Final = 0.1
 class _Lane:
     """One peer's link, and what waits to leave on it."""
 
-    __slots__ = ("bytes_waiting", "hello", "items", "link", "peer", "touched", "was_full")
+    __slots__ = (
+        "bytes_waiting", "channel", "hello", "items", "link", "peer", "touched", "was_full",
+    )  # fmt: skip
 
-    def __init__(self, peer: WorkerId, link: Link) -> None:
+    def __init__(self, peer: WorkerId, channel: str, link: Link) -> None:
         self.peer = peer
+        self.channel = channel
         self.link = link
         self.items: list[bytes] = []
         self.bytes_waiting = 0
@@ -95,7 +99,12 @@ class Links:
         self._ended: dict[WorkerId, _Lane | None] = {}
         self._hints: list[tuple[str, bytes]] = []
         self._local: list[Envelope] = []
-        self._work = asyncio.Event()
+        self._work = False  # something is to be published
+        self._scheduled = False
+        self._under_way = False
+        self._owners: list[_Lane | None] = []  # of what is under way
+        self._running: asyncio.Future[None] | None = None
+        self._context = copy_context()
         self._ticking: asyncio.TimerHandle | None = None
         self._held = False
         self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: (
@@ -138,12 +147,12 @@ class Links:
         """Tell one, worker or not, once, unreliably: a hint."""
         if is_worker_id(peer):
             self._hints.append((self._channel_of(peer), hint(self.me, envelope, VERSION)))
-            self._work.set()
+            self.publish_soon()
 
     def tell_everyone(self, envelope: Envelope) -> None:
         """Tell all workers, this one too, once, unreliably: a hint."""
         self._hints.append((self._everyone, hint(self.me, envelope, OLDEST)))
-        self._work.set()
+        self.publish_soon()
 
     def speaks(self, peer: WorkerId, version: int) -> None:
         """The newest version that ``peer`` reads."""
@@ -165,10 +174,12 @@ class Links:
             return
         if self._held or header.sender in self._ended:
             return
-        if not is_worker_id(header.sender):
-            self._counters.unreadable += 1
-            return
-        lane = self._lane(header.sender)
+        lane = self._lanes.get(header.sender)
+        if lane is None:
+            if not is_worker_id(header.sender):
+                self._counters.unreadable += 1
+                return
+            lane = self._lane(header.sender)
         lane.link.version = min(lane.link.version, header.version)
         if lane.link.lost(header):
             self._restart(lane)
@@ -195,7 +206,7 @@ class Links:
         """Batches may have been lost on the way here: ask every peer."""
         for lane in self._lanes.values():
             lane.link.ask(self._now())
-        self._work.set()
+        self.publish_soon()
 
     @property
     def settled(self) -> bool:
@@ -228,33 +239,71 @@ class Links:
 
     async def run(self) -> None:
         """Publish what has collected, until cancelled."""
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            outgoing, numbered = self._collect()
-            if not outgoing:
-                continue
-            try:
-                reached = await self._broker.publish(outgoing)
-            except BrokerUnavailable:
-                # What is numbered is kept and will be sent again; the rest were hints.
-                await asyncio.sleep(RETRY_S)
-                self._tick_while_needed()
-                continue
-            for lane, receivers in zip(numbered, reached, strict=True):
+        self._context = copy_context()
+        running = self._running = asyncio.get_running_loop().create_future()
+        if self._work:
+            self.publish_soon()
+        try:
+            await running
+        finally:
+            self._running = None
+
+    # Callbacks, and no task that waits: it would be woken twice a batch, and while batches are
+    # small that is a good part of what a message costs. Not in the context of whoever sends.
+
+    def publish_soon(self) -> None:
+        """After this turn of the loop: what else it brings leaves with it.
+
+        Whoever starts something that will send in the next turn may call it before, and what is
+        sent then need not wait for another turn.
+        """
+        self._work = True
+        if not self._scheduled and not self._under_way and self._running is not None:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._publish, context=self._context)
+
+    def _publish(self) -> None:
+        self._scheduled = False
+        running = self._running
+        if running is None or running.done():
+            return
+        self._work = False
+        try:
+            outgoing, self._owners = self._collect()
+            if outgoing:
+                published = self._broker.publish(outgoing)
+                self._under_way = True
+                published.add_done_callback(self._published, context=self._context)
+        except Exception as error:
+            running.set_exception(error)
+
+    def _published(self, published: asyncio.Future[list[int]]) -> None:
+        try:
+            for lane, receivers in zip(self._owners, published.result(), strict=True):
                 if lane is not None and receivers == 0:
                     lane.link.nobody(self._now())
-            self._tick_while_needed()
+            self._go_on()
+        except BrokerUnavailable:
+            # What is numbered is kept and will be sent again; the rest were hints.
+            asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
+        except Exception as error:
+            if self._running is not None and not self._running.done():
+                self._running.set_exception(error)
+
+    def _go_on(self) -> None:
+        self._under_way = False
+        self._tick_while_needed()
+        if self._work:
+            self._publish()
 
     def _collect(self) -> tuple[list[tuple[str, bytes]], list[_Lane | None]]:
         now = self._now()
         outgoing, self._hints = self._hints, []
         owners: list[_Lane | None] = [None] * len(outgoing)
         for lane in self._lanes.values():
-            deadline = lane.link.deadline()
-            if lane.touched or (deadline is not None and deadline <= now):
+            if lane.touched or _due(lane.link, now):
                 for payload in self._payloads(lane, now):
-                    outgoing.append((self._channel_of(lane.peer), payload))
+                    outgoing.append((lane.channel, payload))
                     owners.append(lane)
         return outgoing, owners
 
@@ -278,7 +327,8 @@ class Links:
     def _lane(self, peer: WorkerId) -> _Lane:
         lane = self._lanes.get(peer)
         if lane is None:
-            lane = _Lane(peer, Link(self.me, version=VERSION, now=self._now()))
+            link = Link(self.me, version=VERSION, now=self._now())
+            lane = _Lane(peer, self._channel_of(peer), link)
             self._lanes[peer] = lane
         return lane
 
@@ -291,7 +341,7 @@ class Links:
     def _touch(self, lane: _Lane) -> None:
         if not lane.touched:
             lane.touched = True
-            self._work.set()
+            self.publish_soon()
 
     def _tick_while_needed(self) -> None:
         """One timer for all links, only while something is owed."""
@@ -302,15 +352,19 @@ class Links:
         self._ticking = None
         now = self._now()
         for lane in self._lanes.values():
-            deadline = lane.link.deadline()
-            if deadline is not None and deadline <= now:
-                self._work.set()
+            if _due(lane.link, now):
+                self.publish_soon()
                 break
         self._tick_while_needed()
 
     def _deliver_locally(self) -> None:
         envelopes, self._local = self._local, []
         self.deliver(self.me, envelopes)
+
+
+def _due(link: Link, now: float) -> bool:
+    deadline = link.deadline()
+    return deadline is not None and deadline <= now
 
 
 def _chunks(items: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

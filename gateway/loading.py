@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,23 @@ def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
     if isinstance(found, Gateway):
         return wrap(found)
     if callable(found):
+        if _is_no_asgi(found):
+            raise ConfigError(
+                f"application {name!r}: it does not take scope, receive and send, so it is no ASGI "
+                "application; a handler is served by the Gateway it belongs to: name that"
+            )
         app: ASGIApp = found
         return app
     what = "there is no such attribute" if found is None else "it is no Gateway and not callable"
     raise ConfigError(f"application {name!r}: {what}")
+
+
+def _is_no_asgi(found: Callable[..., object]) -> bool:
+    """Whether this coroutine function cannot be called as ``app(scope, receive, send)``."""
+    if not inspect.iscoroutinefunction(found):
+        return False
+    try:
+        inspect.signature(found).bind(None, None, None)
+    except TypeError:
+        return True
+    return False

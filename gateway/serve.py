@@ -10,12 +10,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Final
 
-from gateway.config import Secret, Settings, choose
+from gateway.config import Settings, choose
 from gateway.credential_lists import api_keys_of_file
 from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, make_run_folder, remove_run_folder, write_run_file
+from gateway.setting_values import Secret
 
 RELOAD_DRAIN_S: Final = 0.5
+
+
+def check(settings: Settings) -> None:
+    """Refuse what can be seen to be wrong without starting anything.
+
+    Raises:
+        ConfigError: What is wrong.
+    """
+    from gateway.redis_support.address import parse  # noqa: PLC0415 (costs tools their start)
+
+    if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
+        api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)
+    if settings.redis_url:
+        parse(settings.redis_url.reveal())
+    address = settings.admin_bind
+    if settings.port and address.endswith(f":{settings.port}"):
+        raise ConfigError(f"GATEWAY_ADMIN_BIND={address} needs another port than GATEWAY_PORT")
 
 
 def serve(settings: Settings) -> None:
@@ -24,8 +42,7 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigError: Something is wrong, and nothing runs.
     """
-    if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
-        api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)
+    check(settings)
     with ExitStack() as stack:
         listeners = [stack.enter_context(listen(settings.host, settings.port))]
         if settings.admin_bind:

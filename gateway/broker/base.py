@@ -14,6 +14,7 @@ Guarantees, proved on every implementation by ``tests/contract/test_broker.py``:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,11 +49,12 @@ class Broker(Protocol):
         """Add a channel. Waits, if need be until the server is back; cancelling leaves it added."""
         ...
 
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
         """Publish ``(channel, payload)`` pairs in order, in one round trip.
 
         Returns:
-            How many subscribers each reached.
+            How many subscribers each reached, to be awaited or called back. Cancelling it changes
+            nothing.
 
         Raises:
             BrokerUnavailable: None, some or all were published.

@@ -46,15 +46,17 @@ class MemoryBroker:
             self._bus.subscribers[channel].append(self)
         await self._running.wait()
 
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
         receivers = []
         for channel, payload in messages:
             subscribers = self._bus.subscribers.get(channel, ())
             for subscriber in subscribers:
                 subscriber._arrive(channel, payload)  # noqa: SLF001 (a broker of the same bus)
             receivers.append(len(subscribers))
-        await asyncio.sleep(0)
-        return receivers
+        loop = asyncio.get_running_loop()
+        published: asyncio.Future[list[int]] = loop.create_future()
+        loop.call_soon(_settle, published, receivers)
+        return published
 
     def resubscribe(self) -> None:
         if self._receiver is not None:
@@ -73,3 +75,8 @@ class MemoryBroker:
             self._receiver.on_deliveries(arrived)
         except Exception:
             log.exception("receiver failed", deliveries=len(arrived))
+
+
+def _settle(published: asyncio.Future[list[int]], receivers: list[int]) -> None:
+    if not published.done():
+        published.set_result(receivers)

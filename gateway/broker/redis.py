@@ -12,7 +12,7 @@ import structlog
 from gateway.broker.base import Receiver, Resync
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.connection import RedisConnection, ReplyError
+from gateway.redis_support.connection import RedisConnection
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -26,6 +26,7 @@ class RedisBroker:
     def __init__(self, address: RedisAddress, *, name: str = "gateway") -> None:
         self._address = address
         self._name = name
+        self._refusal = f"{address.display} refuses to publish"
         self._publisher: RedisConnection | None = None
         self._subscriber: RedisConnection | None = None
         self._channels: dict[bytes, str] = {}
@@ -54,15 +55,16 @@ class RedisBroker:
             self._changed.clear()
             await self._changed.wait()
 
-    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
         publisher = self._publisher
         if publisher is None:
-            raise BrokerUnavailable(f"not connected to {self._address.display}")
-        replies = await publisher.execute([("PUBLISH", *message) for message in messages])
-        error = next((reply for reply in replies if isinstance(reply, ReplyError)), None)
-        if error is not None:
-            raise BrokerUnavailable(f"{self._address.display} refuses to publish: {error}")
-        return replies
+            nowhere: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+            nowhere.set_exception(BrokerUnavailable(f"not connected to {self._address.display}"))
+            return nowhere
+        return publisher.execute(
+            [("PUBLISH", *message) for message in messages],
+            or_fail=self._refusal,
+        )
 
     def resubscribe(self) -> None:
         if self._subscriber is not None:

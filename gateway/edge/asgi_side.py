@@ -21,6 +21,7 @@ from uvicorn.protocols.utils import (
 )
 
 from gateway.edge.upgrade import Headers, Upgrade, response
+from gateway.protocol.frames import BINARY, header, text_frames
 
 Event = MutableMapping[str, Any]
 Application = Callable[
@@ -65,7 +66,7 @@ class Wire(Protocol):
         """Send a response that is not the 101, and close."""
         ...
 
-    def send(self, message: str | bytes) -> None: ...
+    def send(self, frame: bytes) -> None: ...
 
     def close(self, code: int, reason: str) -> None: ...
 
@@ -99,8 +100,13 @@ class AsgiSide:
         self._full = False
         self.gone = False
 
-    async def run(self, application: Application) -> None:
-        """Run the application to its end."""
+    def start(self, application: Application, tasks: set[asyncio.Task[None]]) -> None:
+        """Run the application to its end, in a task that is in ``tasks`` until then."""
+        task = asyncio.get_running_loop().create_task(self._run(application))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _run(self, application: Application) -> None:
         failed = True
         try:
             await application(self._scope, self.receive, self.send)
@@ -207,7 +213,10 @@ class AsgiSide:
         kind = event["type"]
         if kind == "websocket.send":
             payload = event.get("bytes")
-            self._wire.send(event["text"] if payload is None else payload)
+            if payload is None:
+                self._wire.send(text_frames((event["text"].encode(),)))
+            else:
+                self._wire.send(header(BINARY, len(payload)) + payload)
         elif kind == "websocket.close":
             code, reason = event.get("code", 1000), event.get("reason") or ""
             self._send = self._refuse

@@ -29,6 +29,8 @@ log = structlog.stdlib.get_logger(__name__)
 KEPT: Final = 16
 KEPT_BYTES: Final = 1 << 17
 _BUFFER_BYTES: Final = 4096
+# Parsed at once: all of it becomes messages, wanted or not, and 64 KiB are ten thousand of them.
+_SLICE_BYTES: Final = 1 << 14
 # Its state machine begins with a handshake; ours are answered elsewhere.
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
@@ -77,7 +79,6 @@ class Parser(WSListener):
         self._left = 0
         self._max_bytes = max_bytes
         self._assembly: Assembly | None = None
-        self.capacity_bytes = _BUFFER_BYTES
         self._protocol = WSProtocol(
             None, None, False, lambda _request: self, _Log(), True, None, False, 10, 10,
             WSAutoPingStrategy.PING_WHEN_IDLE, False, max_bytes, None, _BUFFER_BYTES,
@@ -87,6 +88,11 @@ class Parser(WSListener):
         self._connect()
         self._protocol.get_buffer(-1)[: len(_HANDSHAKE)] = _HANDSHAKE
         self._protocol.buffer_updated(len(_HANDSHAKE))
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Of its buffer, while it is idle."""
+        return len(self._get_buffer(-1))
 
     @property
     def idle(self) -> bool:
@@ -106,13 +112,12 @@ class Parser(WSListener):
         try:
             while True:
                 buffer = self._get_buffer(-1)
-                room, size = len(buffer), len(data)
+                room, size = min(len(buffer), _SLICE_BYTES), len(data)
                 if size <= room:
                     buffer[:size] = data
                     data = b""
                 else:
-                    self.capacity_bytes = max(self.capacity_bytes, room)
-                    buffer[:] = data[:room]
+                    buffer[:room] = data[:room]
                     data, size = data[room:], room
                 del buffer  # the memory behind it may move
                 self._left = -1  # no frame comes of it: it is incomplete
@@ -156,6 +161,7 @@ class Parser(WSListener):
                     else:
                         event = self._assemble(kind, payload, last=bool(frame.fin))
                 except Violation as violation:
+                    self._assembly = None  # what comes of it by now is of no interest
                     event = violation
                 if event is not None:
                     reader.on_event(event)

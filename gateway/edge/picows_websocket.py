@@ -10,48 +10,43 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum, auto
 from typing import Any, Final, cast
 
+import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.edge.asgi_side import AsgiSide, make_scope
 from gateway.edge.parser import Event, Parser, ends
-from gateway.edge.server_parts import CLOSE_S, parts_of
+from gateway.edge.server_parts import CLOSE_S, State, parts_of
 from gateway.edge.socket import EXTENSION, Listener
 from gateway.edge.upgrade import Refused, read_request, response
 from gateway.edge.wheel import NOWHERE
 from gateway.protocol.frames import (
-    BINARY,
+    CHUNK_BYTES,
     PING,
     PONG,
     Violation,
     close_frame,
     header,
+    text_chunks,
     text_frames,
 )
+
+log = structlog.stdlib.get_logger(__name__)
 
 LOST: Final = 1006
 INTERNAL_ERROR: Final = 1011
 RESTART: Final = (1012, "service restart")
-KEEPALIVE_TIMEOUT: Final = (INTERNAL_ERROR, "keepalive ping timeout")
-
-
-class _State(Enum):
-    DECIDING = auto()  # the application has not answered the handshake
-    OPEN = auto()
-    CLOSING = auto()  # our close frame is under way, the peer's is awaited
-    ENDED = auto()  # nothing is read any more; the transport goes when everything is written
 
 
 class GatewayWebSocket(asyncio.Protocol):
     """``Socket`` and uvicorn protocol in one object, small while nothing happens."""
 
     __slots__ = (
-        "_app_state", "_asgi", "_ending", "_farewell", "_flowing", "_held", "_listener", "_parser",
-        "_parts", "_paused", "_ping", "_server", "_slot", "_state", "_stopped", "_transport",
-        "_unread", "written_bytes",
+        "_app_state", "_asgi", "_clogged", "_ending", "_farewell", "_flowing", "_held", "_listener",
+        "_parser", "_parts", "_paused", "_ping", "_pong", "_server", "_slot", "_state", "_stopped",
+        "_transport", "_unread", "written_bytes",
     )  # fmt: skip
 
     close_timeout_s = CLOSE_S
@@ -66,7 +61,7 @@ class GatewayWebSocket(asyncio.Protocol):
         self._parts = parts_of(server_state, config)
         self._server = server_state
         self._app_state: dict[str, Any] | None = app_state
-        self._state = _State.DECIDING
+        self._state = State.DECIDING
         self._asgi: AsgiSide | None = None
         self._listener: Listener | None = None
         self._farewell: tuple[int, str] | None = None
@@ -78,6 +73,8 @@ class GatewayWebSocket(asyncio.Protocol):
         self._held: deque[Event] | None = None
         self._unread = b""
         self._ping: bytes | None = None  # what the awaited pong must say
+        self._pong: bytes | None = None  # what is to be said once there is room again
+        self._clogged = False  # the transport wants nothing more for now
         self._slot = NOWHERE
         self.written_bytes = 0
 
@@ -89,11 +86,11 @@ class GatewayWebSocket(asyncio.Protocol):
 
     def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:
         asgi, self._asgi = self._asgi, None
-        if asgi is None or self._state is _State.DECIDING:
+        if asgi is None or self._state is State.DECIDING:
             raise RuntimeError("a socket is started once, after the handshake")
         messages = asgi.take()
         self._listener, self._farewell = listener, farewell
-        if self._state is _State.ENDED:
+        if self._state is State.ENDED:
             self._tell(*self._ending)
             return
         # A client must wait for the 101 (RFC 6455 section 4.1). Of one that did not, what was read
@@ -104,19 +101,21 @@ class GatewayWebSocket(asyncio.Protocol):
 
     @property
     def takes_writes(self) -> bool:
-        if self._state is not _State.OPEN or self._transport.is_closing():
+        if self._state is not State.OPEN or self._transport.is_closing():
             return False
         return self._held is None or not self._held or not ends(self._held[-1])
 
     def write(self, payloads: Sequence[bytes]) -> None:
         # Asked for every message: what flows is open, and nothing is held back.
         if not self._transport.is_closing() if self._flowing else self.takes_writes:
-            frames = text_frames(payloads)
-            self.written_bytes += len(frames)
-            self._transport.write(frames)
+            if sum(map(len, payloads)) <= CHUNK_BYTES:
+                self._write(text_frames(payloads))
+            else:
+                for chunk in text_chunks(payloads):
+                    self._write(chunk)
 
     def pause_reading(self) -> None:
-        if self._state is not _State.OPEN:
+        if self._state is not State.OPEN:
             return
         self._paused = True
         self._flowing = False
@@ -128,12 +127,12 @@ class GatewayWebSocket(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._catch_up)
 
     def close(self, code: int, reason: str) -> None:
-        if self._state is not _State.OPEN:
+        if self._state is not State.OPEN:
             return
         if self._held and ends(self._held[-1]):
             self._handle(self._held[-1])  # the peer was first
             return
-        self._state = _State.CLOSING
+        self._state = State.CLOSING
         self._ending = (code, reason)
         self._flowing = self._paused = False
         self._write(close_frame(code, reason))
@@ -146,28 +145,23 @@ class GatewayWebSocket(asyncio.Protocol):
     # For the application's side
 
     def accepted(self, answer: bytes) -> None:
-        if self._state is _State.DECIDING:
-            self._state = _State.OPEN
+        if self._state is State.DECIDING:
+            self._state = State.OPEN
             self._write(answer)
-            if self._parts.ping_interval_s:
-                self._put_deadline(self._parts.ping_interval_s)
+            self._put_deadline(self._parts.ping_interval_s)
             self._catch_up()
 
     def answered(self, answer: bytes) -> None:
-        if self._state is _State.DECIDING:
+        if self._state is State.DECIDING:
             self._write(answer)
             self._leave()
 
-    def send(self, message: str | bytes) -> None:
-        if self._state is not _State.OPEN:
-            return
-        if isinstance(message, str):
-            self._write(text_frames((message.encode(),)))
-        else:
-            self._write(header(BINARY, len(message)) + message)
+    def send(self, frame: bytes) -> None:
+        if self._state is State.OPEN:
+            self._write(frame)
 
     def returned(self, *, failed: bool) -> None:
-        if self._state is _State.DECIDING:
+        if self._state is State.DECIDING:
             self.answered(response(500, [], b"Internal Server Error"))
         elif failed:
             self.close(INTERNAL_ERROR, "internal error")
@@ -186,36 +180,42 @@ class GatewayWebSocket(asyncio.Protocol):
             self._feed(data)
         elif self._app_state is not None:
             self._begin(data)
-        elif self._state is _State.ENDED:
+        elif self._state is State.ENDED:
             return
-        elif self._stopped or self._state is _State.DECIDING:
+        elif self._stopped or self._state is State.DECIDING:
             self._unread += data
             self._stop()
         else:
             self._feed(data)
 
     def pause_writing(self) -> None:
+        self._clogged = True
         if self._asgi is not None:
             self._asgi.pause_writing()
 
     def resume_writing(self) -> None:
+        self._clogged = False
+        pong, self._pong = self._pong, None
+        if pong is not None:
+            self.on_ping(pong)
         if self._asgi is not None:
             self._asgi.resume_writing()
+
+    def eof_received(self) -> None:
+        self._leave()  # a transport alone would wait for ever for one that does not read
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(cast(Any, self))
         self._parts.wheel.take(self, self._slot)
-        self._state = _State.ENDED
-        self._flowing = False
-        self._held = self._parser = None
-        self._unread = b""
+        self._slot = NOWHERE
+        self._rest()
         self._tell(*self._ending)
 
     def shutdown(self) -> None:
         """End at once, with a word about it."""
-        if self._state is _State.DECIDING:
+        if self._state is State.DECIDING:
             self.answered(response(503, [], b"shutting down"))
-        elif self._state is _State.OPEN:
+        elif self._state is State.OPEN:
             self._ending = RESTART
             self._write(close_frame(*RESTART))
         self._leave()
@@ -223,12 +223,13 @@ class GatewayWebSocket(asyncio.Protocol):
     # Deadlines
 
     def due(self, slot: int) -> None:
-        if self._state is not _State.OPEN:
+        if slot != self._slot:
+            return  # another's deadline, due with this one, has put it off
+        if self._state is not State.OPEN:
             self._transport.abort()
             return
         parts = self._parts
         interval_s, timeout_s = parts.ping_interval_s, parts.ping_timeout_s
-        assert interval_s is not None
         if self._stopped:
             self._ping = None  # pongs are not read either, so their absence says nothing
             self._put_deadline(interval_s)
@@ -237,12 +238,12 @@ class GatewayWebSocket(asyncio.Protocol):
             self._write(header(PING, 8) + self._ping)
             self._put_deadline(timeout_s or interval_s)
         else:
-            self._fail(*KEEPALIVE_TIMEOUT)
+            self._fail(INTERNAL_ERROR, "keepalive ping timeout")
 
-    def _put_deadline(self, after_s: float) -> None:
+    def _put_deadline(self, after_s: float | None) -> None:
         wheel = self._parts.wheel
         wheel.take(self, self._slot)
-        self._slot = wheel.put(self, after_s)
+        self._slot = wheel.put(self, after_s) if after_s else NOWHERE
 
     def _begin(self, head: bytes) -> None:
         """The upgrade request, whole, as uvicorn hands it on."""
@@ -256,31 +257,28 @@ class GatewayWebSocket(asyncio.Protocol):
         scope["state"] = dict(app_state or {})
         scope["extensions"][EXTENSION] = self
         self._asgi = AsgiSide(self, scope, upgrade, self._server.default_headers)
-        running = self._asgi.run(self._parts.config.loaded_app)
-        task = asyncio.get_running_loop().create_task(running)
-        self._server.tasks.add(task)
-        task.add_done_callback(self._server.tasks.discard)
+        self._asgi.start(self._parts.config.loaded_app, self._server.tasks)
 
     # Reading
 
     @property
     def wants_more(self) -> bool:
-        return not self._stopped and self._state is not _State.ENDED
+        return not self._stopped and self._state is not State.ENDED
 
     def on_text(self, text: str) -> None:
         if self._flowing and self._listener is not None:
             self._listener.on_text(text)
-        elif self._asgi is not None and self._state is _State.OPEN:
+        elif self._asgi is not None and self._state is State.OPEN:
             self._asgi.put(text)
         else:
             self.on_event(text)
 
     def on_event(self, event: Event) -> None:
         """In its turn: at once, or once what was held back before it is delivered."""
-        if self._state is _State.CLOSING:
+        if self._state is State.CLOSING:
             if ends(event):
                 self._leave()
-        elif self._state is _State.OPEN:
+        elif self._state is State.OPEN:
             if self._listener is not None and (self._paused or self._held):
                 self._held = self._held or deque()
                 if not (self._held and ends(self._held[-1])):
@@ -289,11 +287,13 @@ class GatewayWebSocket(asyncio.Protocol):
                 self._handle(event)
 
     def on_ping(self, payload: bytes) -> None:
-        if self._state is _State.OPEN:
+        if self._clogged:
+            self._pong = payload  # the latest will do (RFC 6455 section 5.5.3), a flood would not
+        elif self._state is State.OPEN:
             self._write(header(PONG, len(payload)) + payload)
 
     def on_pong(self, payload: bytes) -> None:
-        if payload == self._ping and self._parts.ping_interval_s:
+        if payload == self._ping and self._state is State.OPEN:
             self._ping = None
             self._put_deadline(self._parts.ping_interval_s)
 
@@ -307,9 +307,9 @@ class GatewayWebSocket(asyncio.Protocol):
             return
         if parser.idle:
             parsers.give_back(parser)
-        elif self._state is not _State.ENDED:
+        elif self._state is not State.ENDED:
             self._parser = parser
-        if rest:
+        if rest and self._state is not State.ENDED:
             self._unread = rest + self._unread
 
     def _handle(self, event: Event) -> None:
@@ -342,10 +342,7 @@ class GatewayWebSocket(asyncio.Protocol):
                 kernel reset the connection, and our last frames would be lost with it.
         """
         transport = self._transport
-        self._state = _State.ENDED
-        self._flowing = False
-        self._held = self._parser = None
-        self._unread = b""
+        self._rest()
         if linger and transport.can_write_eof() and not transport.is_closing():
             transport.write_eof()
             if self._stopped:
@@ -356,6 +353,12 @@ class GatewayWebSocket(asyncio.Protocol):
         self._put_deadline(self.close_timeout_s)
         self._tell(*self._ending)
 
+    def _rest(self) -> None:
+        self._state = State.ENDED
+        self._flowing = False
+        self._held = self._parser = None
+        self._unread = b""
+
     def _tell(self, code: int, reason: str) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
@@ -365,6 +368,7 @@ class GatewayWebSocket(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         if not self._transport.is_closing():
+            self.written_bytes += len(data)
             self._transport.write(data)
 
     # What is not read yet
@@ -378,16 +382,20 @@ class GatewayWebSocket(asyncio.Protocol):
     def _catch_up(self) -> None:
         """Deliver what was held back, as far as it is wanted; then read again."""
         held, self._held = self._held, None
-        while held and not self._paused and self._state is not _State.ENDED:
+        while held and not self._paused and self._state is not State.ENDED:
             event = held.popleft()
-            if self._state is _State.OPEN:
-                self._handle(event)
-            else:
+            if self._state is not State.OPEN:
                 self.on_event(event)
-        if self._state is _State.ENDED or self._paused:
+                continue
+            try:
+                self._handle(event)
+            except Exception:  # as picows does with what it parses
+                log.exception("listener failed")
+                self._fail(INTERNAL_ERROR, "internal error")
+        if self._state is State.ENDED or self._paused:
             self._held = held or None
             return
-        self._flowing = self._state is _State.OPEN and self._listener is not None
+        self._flowing = self._state is State.OPEN and self._listener is not None
         stopped, self._stopped = self._stopped, False
         if self._unread:
             data, self._unread = self._unread, b""

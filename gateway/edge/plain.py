@@ -41,7 +41,7 @@ class PlainSocket:
 
     @property
     def takes_writes(self) -> bool:
-        return self._closing is None and not self._broken
+        return self._closing is None and not self._broken and not self._aborted.is_set()
 
     def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:  # noqa: ARG002
         self._listener = listener
@@ -121,6 +121,7 @@ class PlainSocket:
             self._buffered = 0
 
     def _end(self, code: int, reason: str) -> None:
+        self._broken = True
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.on_close(code, reason)

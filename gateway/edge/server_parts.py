@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,15 @@ from gateway.edge.wheel import Wheel
 
 CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped
 _TICKS: Final = 20  # in the shortest deadline
+
+
+class State(Enum):
+    """Of one WebSocket."""
+
+    DECIDING = auto()  # the application has not answered the handshake
+    OPEN = auto()
+    CLOSING = auto()  # our close frame is under way, the peer's is awaited
+    ENDED = auto()  # nothing is read any more; the transport goes when everything is written
 
 
 class ServerParts:

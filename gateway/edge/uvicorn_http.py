@@ -7,9 +7,11 @@ body of a request that has its answer: ten thousand of them take every descripto
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES: Final = 65536
@@ -55,6 +57,7 @@ class GatewayHttp(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_tail = b""
+        self._read = b""
 
     @classmethod
     def within(cls, seconds: float) -> type[GatewayHttp]:
@@ -74,7 +77,9 @@ class GatewayHttp(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES and not self._head_ends_in_time(data):
                 self.send_400_response("The request's head is too long.")
                 return
+        self._read = data
         super().data_received(data)
+        self._read = b""
         if self._in_head:
             self._head_tail = data[-3:]
             if self.head_due is None:  # not one entry a request: most come whole
@@ -94,6 +99,16 @@ class GatewayHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_done()
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        ended = sys.exception()  # how the parser says that this was an upgrade, and where it ended
+        super().handle_websocket_upgrade()
+        if isinstance(ended, HttpParserUpgrade):
+            early = self._read[ended.args[0] :]
+            if early:
+                # Sent without waiting for the 101, and dropped by uvicorn. A message must not be
+                # lost, nor the rest of one be taken for a frame.
+                cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
 
     def on_response_complete(self) -> None:
         # Without pipelined requests this is the end of the answer to the request that is read now.

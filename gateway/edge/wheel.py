@@ -6,6 +6,10 @@ import asyncio
 import math
 from typing import Final, Protocol
 
+import structlog
+
+log = structlog.stdlib.get_logger(__name__)
+
 NOWHERE: Final = -1
 
 
@@ -73,6 +77,10 @@ class Wheel:
             if slot > now and slot != self._timer_slot:
                 break
             for thing in self._slots.pop(slot):
-                thing.due(slot)
+                try:
+                    thing.due(slot)
+                except Exception:
+                    # The others would never be due, nor would anybody who is put later.
+                    log.exception("deadline failed")
         if self._slots and self._timer is None:
             self._set_timer(loop, min(self._slots))

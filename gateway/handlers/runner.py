@@ -161,6 +161,11 @@ class Runner:
         return self._now() - self._dispatched_at
 
     @property
+    def waking(self) -> bool:
+        """Whether handlers will run in the next turn of the loop."""
+        return self._waking
+
+    @property
     def busy(self) -> bool:
         """Whether anything is running or waits to be run."""
         return bool(self._running) or any(

@@ -6,7 +6,7 @@ A parser checks opcodes, masks and lengths. Fragments, UTF-8 and closes are chec
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 CONTINUATION: Final = 0x0
@@ -22,6 +22,7 @@ INVALID_TEXT: Final = 1007
 TOO_BIG: Final = 1009
 
 MAX_REASON_BYTES: Final = 123
+CHUNK_BYTES: Final = 64 << 10  # what is worth copying once more, to write once
 _FIN: Final = 0x80
 # Section 7.4.1 and IANA's registry: 1004, 1005, 1006 and 1015 may not be in a frame.
 _CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
@@ -63,6 +64,30 @@ def text_frames(payloads: Sequence[bytes]) -> bytes:
         pieces.append(_SHORT_TEXT[length] if length < 126 else header(TEXT, length))
         pieces.append(payload)
     return b"".join(pieces)
+
+
+def text_chunks(payloads: Sequence[bytes]) -> Iterator[bytes]:
+    """The same in pieces, each of which can be let go once it is sent.
+
+    Long payloads come as they are: joined, megabytes would be there twice.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    for payload in payloads:
+        length = len(payload)
+        if size + length > CHUNK_BYTES and pieces:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+        pieces.append(header(TEXT, length))
+        if length > CHUNK_BYTES:
+            yield b"".join(pieces)
+            yield payload
+            pieces = []
+        else:
+            pieces.append(payload)
+            size += length
+    if pieces:
+        yield b"".join(pieces)
 
 
 def close_frame(code: int, reason: str) -> bytes:

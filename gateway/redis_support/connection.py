@@ -46,7 +46,7 @@ class RedisConnection(asyncio.Protocol):
         self._on_replies = on_replies
         self._pushing = False
         self._transport: asyncio.Transport | None = None
-        self._pending: deque[tuple[asyncio.Future[list[Any]], int, float]] = deque()
+        self._pending: deque[tuple[asyncio.Future[list[Any]], int, float, str | None]] = deque()
         self._replies: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
@@ -93,10 +93,13 @@ class RedisConnection(asyncio.Protocol):
             raise BrokerUnavailable(f"{address.display} refuses: {refused}")
         return connection
 
-    def execute(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+    def execute(
+        self, commands: Sequence[Command], *, or_fail: str | None = None
+    ) -> asyncio.Future[list[Any]]:
         """Send commands in one write. The future has their replies, in order.
 
-        A reply may be a ``ReplyError``. The future fails with ``BrokerUnavailable`` when the
+        A reply may be a ``ReplyError``; with ``or_fail`` the future fails then, with that text. It
+        fails with ``BrokerUnavailable`` when the
         connection is lost or the deadline passes; then any of them may have been carried out.
         Cancelling it changes nothing on the wire.
         """
@@ -104,7 +107,8 @@ class RedisConnection(asyncio.Protocol):
         if self._transport is None or self.lost.done():
             future.set_exception(BrokerUnavailable("the connection to Redis is lost"))
             return future
-        self._pending.append((future, len(commands), self._loop.time() + self._deadline_s))
+        deadline = self._loop.time() + self._deadline_s
+        self._pending.append((future, len(commands), deadline, or_fail))
         if self._timer is None:
             self._timer = self._loop.call_later(self._deadline_s, self._check_deadline)
         self._transport.write(b"".join([_pack(command) for command in commands]))
@@ -150,7 +154,7 @@ class RedisConnection(asyncio.Protocol):
         if not self.lost.done():
             self.lost.set_result(None)
         while self._pending:
-            future, _, _ = self._pending.popleft()
+            future, *_ = self._pending.popleft()
             if not future.done():
                 future.set_exception(BrokerUnavailable(f"the connection to Redis is lost: {exc!r}"))
 
@@ -164,12 +168,12 @@ class RedisConnection(asyncio.Protocol):
     def _answer(self) -> None:
         while self._pending and (reply := self._reader.gets()) is not _INCOMPLETE:
             self._replies.append(reply)
-            future, count, _ = self._pending[0]
+            future, count, _, or_fail = self._pending[0]
             if len(self._replies) == count:
                 self._pending.popleft()
                 replies, self._replies = self._replies, []
                 if not future.done():
-                    future.set_result(replies)
+                    _settle(future, replies, or_fail)
 
     def _check_deadline(self) -> None:
         self._timer = None
@@ -180,6 +184,15 @@ class RedisConnection(asyncio.Protocol):
             self.abort()  # replies can no longer be told apart from those of the past
         else:
             self._timer = self._loop.call_at(deadline, self._check_deadline)
+
+
+def _settle(future: asyncio.Future[list[Any]], replies: list[Any], or_fail: str | None) -> None:
+    if or_fail is not None:
+        for reply in replies:
+            if isinstance(reply, ReplyError):
+                future.set_exception(BrokerUnavailable(f"{or_fail}: {reply}"))
+                return
+    future.set_result(replies)
 
 
 def _pack(command: Command) -> bytes:

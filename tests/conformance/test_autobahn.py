@@ -42,10 +42,18 @@ def plain_uvicorn() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     try:
-        client = autobahn()
+        return run_all(tmp_path_factory.mktemp("autobahn"))
     except Missing as missing:
         pytest.skip(str(missing))
-    folder = tmp_path_factory.mktemp("autobahn")
+
+
+def run_all(folder: Path) -> Results:
+    """Run every case against both servers.
+
+    Raises:
+        Missing: Not on this machine.
+    """
+    client = autobahn()
     served = Served(
         folder / "served", "tests.support.apps.mirror:gateway", "--workers", "1",
         environment={"GATEWAY_MESSAGE_BYTES": str(1 << 19)},

@@ -174,6 +174,28 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert all(word in ended.err for word in words), ended.err
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("GATEWAY_REDIS_URL", "http://redis", "redis_url does not begin with redis://"),
+        ("GATEWAY_API_KEYS_FILE", "/no/such/file", "No such file"),
+        ("GATEWAY_ADMIN_BIND", "127.0.0.1:8000", "needs another port than GATEWAY_PORT"),
+        ("GATEWAY_ALLOWED_ORIGINS", "https://a.example/chat", "is no origin"),
+        ("GATEWAY_ALLOWED_HOSTS", "a.example:8000", "is no host"),
+        ("GATEWAY_TRUSTED_PROXIES", "nginx", "is no address, network"),
+    ],
+)
+def test_what_could_not_be_served_is_no_configuration(
+    monkeypatch: pytest.MonkeyPatch, entry_point: Any, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    ended = entry_point("config")
+
+    assert (ended.code, ended.out) == (2, "")
+    assert words in ended.err
+
+
 def test_a_redis_that_does_not_answer_is_one_line_and_exit_code_1(entry_point: Any) -> None:
     port = free_port()
 

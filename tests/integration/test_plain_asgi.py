@@ -24,7 +24,10 @@ from tests.support.rawclient import (
     close_frame,
     frame,
     handshake,
+    raw_client,
     raw_websocket,
+    request,
+    text_frame,
 )
 from tests.support.waiting import eventually
 
@@ -62,6 +65,18 @@ async def test_a_burst_is_answered_in_order(serve: Serve) -> None:
         client.say(*map(str, range(200)))
 
         assert await client.texts(200) == [f"Received:{number}" for number in range(200)]
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100])
+async def test_what_comes_with_the_handshake_is_answered(settings: MakeSettings, cut: int) -> None:
+    """Red when what is read together with the request is dropped, a message or a part of one."""
+    early = text_frame("a") + text_frame("b")
+    async with in_process(settings()) as served, raw_client(served.port) as client:
+        client.send(request(), early[:cut] if cut else b"")
+        assert (await client.response()).status == 101
+        client.send(early[cut:])
+
+        assert await client.texts(2) == ["Received:a", "Received:b"]
 
 
 async def test_a_handshake_tells_the_connection_its_id(serve: Serve) -> None:

@@ -137,3 +137,21 @@ def test_a_module_that_is_not_there_is_one_line() -> None:
         "application 'no_such_module_at_all:app': "
         "ModuleNotFoundError: No module named 'no_such_module_at_all'"
     )
+
+
+def test_a_handler_is_told_apart_from_an_asgi_application(module: Callable[[str], str]) -> None:
+    name = module("async def echo(connection, message): ...\n")
+
+    assert complaint(f"{name}:echo") == (
+        f"application '{name}:echo': it does not take scope, receive and send, so it is no ASGI "
+        "application; a handler is served by the Gateway it belongs to: name that"
+    )
+
+
+@pytest.mark.parametrize("takes", ["scope, receive, send", "*anything", "a, b, c, d=1"])
+def test_a_function_that_takes_what_asgi_gives_is_served(
+    module: Callable[[str], str], takes: str
+) -> None:
+    name = module(f"async def app({takes}): ...\n")
+
+    assert callable(load_gateway(f"{name}:app", wrapped))

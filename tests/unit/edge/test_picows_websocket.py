@@ -91,12 +91,14 @@ CONFIG = Config(application, ws_max_size=LIMIT, log_config=None)
 class Peer:
     """One connection: its transport, and what its listener was told."""
 
-    def __init__(self, state: ServerState, *, pauses_every: int = 0) -> None:
+    def __init__(
+        self, state: ServerState, config: Config = CONFIG, *, pauses_every: int = 0
+    ) -> None:
         self.transport = MemoryTransport()
         self.told: Told = []
         self._pauses_every = pauses_every
         self._arriving = b""
-        self.protocol = OfPeer(CONFIG, state, {})
+        self.protocol = OfPeer(config, state, {})
         self.protocol.peer = self
         self.protocol.connection_made(self.transport)
 
@@ -339,7 +341,7 @@ def test_a_connection_that_failed_waits_for_its_peer_but_not_for_ever() -> None:
         await peer.arrive(frame(TEXT, b"\xff") + frame(TEXT, b"more"))
         assert peer.told == [("close", 1007)]
         assert (peer.transport.ended, peer.transport.closing) == (True, False)
-        peer.protocol.due(1)
+        peer.protocol.due(peer.protocol._slot)
 
         assert peer.transport.closing
 
@@ -383,13 +385,13 @@ def test_a_reader_that_is_paused_is_not_asked_for_pongs() -> None:
     async def scenario() -> None:
         peer = Peer(ServerState())
         await peer.shake_hands()
-        peer.protocol.due(1)
+        peer.protocol.due(peer.protocol._slot)
         assert peer.frames[:2] == b"\x89\x08"
         peer.protocol.pause_reading()
-        peer.protocol.due(2)
+        peer.protocol.due(peer.protocol._slot)
         peer.protocol.resume_reading()
         await asyncio.sleep(0)
-        peer.protocol.due(3)
+        peer.protocol.due(peer.protocol._slot)
 
         assert len(peer.frames) == 2 * 10
         assert not peer.told

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from gateway.edge.wheel import Wheel
 from tests.support.waiting import eventually
 
@@ -73,3 +75,21 @@ async def test_many_have_one_timer() -> None:
 
     assert len(wheel) == 1000
     assert len(wheel._slots) <= 2
+
+
+async def test_an_error_in_one_deadline_leaves_the_others_due(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Red when nobody else is pinged any more."""
+    wheel, others = Wheel(TICK_S), [Noting() for _ in range(20)]
+
+    class Broken(Noting):
+        def due(self, slot: int) -> None:
+            raise RuntimeError("broken")
+
+    wheel.put(Broken(), 0.02)
+    for other in others:
+        wheel.put(other, 0.02)
+    await eventually(lambda: all(other.at for other in others), "the other deadlines")
+
+    assert "deadline failed" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.protocol.frames import (
     BINARY,
+    CHUNK_BYTES,
     CLOSE,
     NO_CODE,
     TEXT,
@@ -16,6 +17,7 @@ from gateway.protocol.frames import (
     close_frame,
     header,
     read_close,
+    text_chunks,
     text_frames,
 )
 
@@ -41,6 +43,26 @@ def test_text_frames_are_joined() -> None:
 
     assert text_frames([b"a"]) == b"\x81\x01a"
     assert text_frames([b"a", long, b""]) == b"\x81\x01a" + b"\x81\x7e\x00\x7e" + long + b"\x81\x00"
+
+
+@given(st.lists(st.sampled_from([0, 1, 126, 40_000, CHUNK_BYTES, CHUNK_BYTES + 1, 200_000])))
+def test_chunks_are_the_same_frames(lengths: list[int]) -> None:
+    payloads = [bytes([number]) * length for number, length in enumerate(lengths)]
+
+    assert b"".join(text_chunks(payloads)) == text_frames(payloads)
+
+
+def test_short_payloads_share_chunks() -> None:
+    chunks = list(text_chunks([b"x" * 1000] * 1000))
+
+    assert len(chunks) == 1000 // (CHUNK_BYTES // 1000) + 1
+    assert max(map(len, chunks)) < CHUNK_BYTES * 1.1
+
+
+def test_a_long_payload_is_not_copied() -> None:
+    long = b"x" * (CHUNK_BYTES + 1)
+
+    assert any(chunk is long for chunk in text_chunks([b"a", long, b"b"]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,91 @@
+"""The clients of a run, in a process of their own: ``python -m benchmarks.client JOB`` (JSON).
+
+It connects, prints ``ready``, reads ``<begin> <end>`` (monotonic seconds, the same in all
+processes of a machine), does its work, counts what is answered in between, and prints one line of
+JSON: ``took_us`` (microseconds to how often), ``faults`` (what was wrong to how often), and
+``notes`` for people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvloop
+
+from benchmarks import other_loads
+from benchmarks.talking import Window, connected, hear_out, talk
+
+Job = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+async def told(window: Window) -> None:
+    """Say that we are ready, and wait until we are told when to work."""
+    print("ready", flush=True)
+    line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+    if not line:
+        raise SystemExit("whoever measures is gone")
+    window.begin, window.end = map(float, line.split())
+
+
+async def echo(job: dict[str, Any]) -> dict[str, Any]:
+    """Everybody speaks."""
+    window = Window(answered_within_s=job["answered_within_s"])
+    talkers = await connected(job, window)
+    await told(window)
+    await asyncio.sleep(job["quiet_s"])
+    return await talk(talkers, window, job["per_s"])
+
+
+async def idle(job: dict[str, Any]) -> dict[str, Any]:
+    """Nobody speaks; at the end all must still be served."""
+    window = Window()
+    talkers = await connected(job, window)
+    await told(window)
+    await asyncio.sleep(max(0.0, window.end - time.monotonic()))
+    for talker in talkers[:: max(1, len(talkers) // 100)]:
+        talker.say(time.monotonic())
+    return await hear_out(talkers, window)
+
+
+async def push(job: dict[str, Any]) -> dict[str, Any]:
+    """POST to the clients, each of which must get what was written to it, once."""
+    window = Window()
+    crowd = await other_loads.Crowd.connected(job)
+    await told(window)
+    return await crowd.pushed_to(window, job["at_once"])
+
+
+async def connect(job: dict[str, Any]) -> dict[str, Any]:
+    """Open and close: as fast as it goes, or on a schedule."""
+    window = Window()
+    await told(window)
+    return await other_loads.open_and_close(job, window)
+
+
+async def slow(job: dict[str, Any]) -> dict[str, Any]:
+    """Say much, read nothing."""
+    window = Window()
+    await told(window)
+    return await other_loads.read_nothing(job, window)
+
+
+JOBS: dict[str, Job] = {
+    "echo": echo, "idle": idle, "push": push, "connect": connect, "slow": slow,
+}  # fmt: skip
+
+
+async def main() -> None:
+    job = json.loads(sys.argv[1])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    print(json.dumps(await JOBS[job["kind"]](job)), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

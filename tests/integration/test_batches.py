@@ -1,0 +1,172 @@
+"""Batches stay batches, from the turn of the loop in which messages are read to the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import pstats
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+import redis.asyncio
+
+from gateway.edge.picows_websocket import GatewayWebSocket
+from gateway.protocol.envelope import Dispatch, Reply, read
+from gateway.redis_support import keys
+from tests.integration.conftest import MakeSettings
+from tests.support.inprocess import InProcess, in_process
+from tests.support.rawclient import raw_websocket
+from tests.support.redis_server import RedisServer
+from tests.support.rounds import Crowd
+from tests.support.waiting import eventually
+
+MESSAGES: Final = 20
+CLIENTS: Final = 100
+ROUNDS: Final = 10
+
+
+class CountedTransport:
+    """A transport that counts how often it is written to."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.writes = 0
+
+    def write(self, written: bytes) -> None:
+        self.writes += 1
+        self._transport.write(written)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class CountedWebSocket(GatewayWebSocket):
+    """Our protocol on such transports."""
+
+    made: list[CountedTransport]
+
+    def connection_made(self, transport: Any) -> None:
+        counted = CountedTransport(transport)
+        self.made.append(counted)
+        super().connection_made(counted)  # type: ignore[arg-type]  # it is one but for its type
+
+
+@asynccontextmanager
+async def two_roles(
+    settings: MakeSettings, **uvicorn: Any
+) -> AsyncIterator[tuple[InProcess, InProcess]]:
+    """An edge and a handler worker: every message is routed."""
+    async with (
+        in_process(settings(role="handler")) as handler,
+        in_process(settings(role="edge"), **uvicorn) as edge,
+    ):
+        await eventually(lambda: edge.worker.members.handlers, "a handler")
+        yield edge, handler
+
+
+async def test_answers_of_one_inbox_batch_leave_in_one_write(settings: MakeSettings) -> None:
+    class Protocol(CountedWebSocket):
+        made: list[CountedTransport] = []  # noqa: RUF012 (one list a test)
+
+    async with (
+        two_roles(settings, ws=Protocol) as (edge, _),
+        raw_websocket(edge.port) as client,
+    ):
+        client.say("hello")
+        await client.texts(1)
+        [transport] = Protocol.made
+        before = transport.writes
+        client.say(*map(str, range(MESSAGES)))
+
+        assert await client.texts(MESSAGES) == [f"Received:{n}" for n in range(MESSAGES)]
+        assert transport.writes - before == 1
+
+
+async def test_messages_of_one_read_take_one_publish_each_way(
+    settings: MakeSettings, redis_server: RedisServer
+) -> None:
+    async with (
+        two_roles(settings) as (edge, handler),
+        raw_websocket(edge.port) as client,
+        redis.asyncio.Redis(port=redis_server.port) as spy,
+        spy.pubsub() as heard,
+    ):
+        client.say("hello")
+        await client.texts(1)
+        for served in (edge, handler):
+            await heard.subscribe(keys.inbox(settings().redis_prefix, served.worker.me))
+            assert await heard.get_message(timeout=5), "no acknowledgement"
+        client.say(*map(str, range(MESSAGES)))
+        await client.texts(MESSAGES)
+        sizes: dict[type, list[int]] = {Dispatch: [], Reply: []}
+        while sum(map(sum, sizes.values())) < 2 * MESSAGES:
+            message = await heard.get_message(timeout=5)
+            assert message is not None, sizes
+            batch = read(message["data"])
+            assert batch is not None
+            for kind, counts in sizes.items():
+                if found := sum(isinstance(envelope, kind) for envelope in batch.envelopes):
+                    counts.append(found)
+
+        assert sizes == {Dispatch: [MESSAGES], Reply: [MESSAGES]}
+
+
+async def test_a_message_makes_no_task_no_timer_and_no_line_in_the_log(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it take a lock, or touch the registry: what is done once a batch does not count."""
+    loop = asyncio.get_running_loop()
+    made: Counter[str] = Counter()
+    for name in ("create_task", "call_later", "call_at"):
+        monkeypatch.setattr(loop, name, counting(made, name, getattr(loop, name)))
+    async with two_roles(settings) as (edge, _):
+        crowd = await Crowd.connect(edge.port, CLIENTS)
+        await crowd.round(0)
+        made.clear()
+        profile = cProfile.Profile()
+        with profile:
+            for number in range(1, 1 + ROUNDS):
+                await crowd.round(number)
+        crowd.close()
+        calls = calls_by_file(profile)
+
+    assert calls["gateway/dispatch.py"] >= CLIENTS * ROUNDS  # it was the messages that were seen
+    rare = {name: calls[name] for name in RARE} | made
+    # Batches, canaries, leases and the server's own ticks are some; a tenth, on a quiet machine.
+    assert max(rare.values()) < CLIENTS * ROUNDS, rare
+
+
+RARE: Final = (
+    "asyncio/locks.py",
+    "asyncio/timeouts.py",
+    "gateway/canaries.py",
+    "gateway/membership.py",
+    "gateway/registration.py",
+    "gateway/registry/redis.py",
+    "gateway/protocol/vigil.py",
+    "logging/__init__.py",
+    "prometheus_client/metrics.py",
+    "structlog/_base.py",
+    "threading.py",
+)
+
+
+def counting(made: Counter[str], name: str, call: Any) -> Any:
+    def counted(*arguments: Any, **options: Any) -> Any:
+        made[name] += 1
+        return call(*arguments, **options)
+
+    return counted
+
+
+def calls_by_file(profile: cProfile.Profile) -> Counter[str]:
+    """How often functions of each file were called; a file is named from its package on."""
+    calls: Counter[str] = Counter()
+    for (file, _, _), (_, count, *_) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        for name in (*RARE, "gateway/dispatch.py"):
+            if file.endswith("/" + name):
+                calls[name] += count
+    return calls

@@ -1,0 +1,87 @@
+"""Links over a broker in memory: how many batches they make of what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from gateway.broker.memory import MemoryBroker
+from gateway.links import Links
+from gateway.metrics import Counters
+from gateway.protocol.envelope import Reply, read
+from tests.support.ids import new_connection_id, new_worker_id
+from tests.support.waiting import eventually
+
+MESSAGES = 100
+
+
+class NotedBroker(MemoryBroker):
+    """A broker that notes what each call publishes.
+
+    Attributes:
+        calls: Of each call, the number of envelopes in each of its messages, by channel.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[list[tuple[str, int]]] = []
+
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+        batches = [(channel, read(payload)) for channel, payload in messages]
+        self.calls.append([(c, len(batch.envelopes)) for c, batch in batches if batch is not None])
+        return super().publish(messages)
+
+
+@asynccontextmanager
+async def running(broker: NotedBroker) -> AsyncIterator[Links]:
+    links = Links(
+        new_worker_id(),
+        broker,
+        Counters(),
+        channel_of=str,
+        everyone="all",
+        now=asyncio.get_running_loop().time,
+    )
+    task = asyncio.create_task(links.run())
+    await asyncio.sleep(0)  # from here on it publishes
+    try:
+        yield links
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_is_sent_in_one_turn_takes_one_publish_a_peer() -> None:
+    broker, peers = NotedBroker(), [new_worker_id() for _ in range(3)]
+    async with running(broker) as links:
+        for number in range(MESSAGES):
+            for peer in peers:
+                links.send(peer, Reply(new_connection_id(), number, 1, "text"))
+        await eventually(lambda: broker.calls, "the batches")
+
+    assert broker.calls[0] == [(peer, MESSAGES) for peer in peers]
+
+
+async def test_what_is_sent_while_a_publish_is_under_way_leaves_with_the_next() -> None:
+    released, peer = asyncio.Event(), new_worker_id()
+
+    class Slow(NotedBroker):
+        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+            return asyncio.ensure_future(self._publish(super().publish(messages)))
+
+        async def _publish(self, published: asyncio.Future[list[int]]) -> list[int]:
+            await released.wait()
+            return await published
+
+    broker = Slow()
+    async with running(broker) as links:
+        links.send(peer, Reply(new_connection_id(), 0, 1, "first"))
+        await eventually(lambda: broker.calls, "the first batch")
+        for number in range(MESSAGES):
+            links.send(peer, Reply(new_connection_id(), number, 1, "more"))
+            await asyncio.sleep(0)
+        released.set()
+        await eventually(lambda: len(broker.calls) > 1, "the second batch")
+
+    assert broker.calls[:2] == [[(peer, 1)], [(peer, MESSAGES)]]

@@ -22,16 +22,7 @@ from gateway.edge.server_parts import CLOSE_S, State, parts_of
 from gateway.edge.socket import EXTENSION, Listener
 from gateway.edge.upgrade import Refused, read_request, response
 from gateway.edge.wheel import NOWHERE
-from gateway.protocol.frames import (
-    CHUNK_BYTES,
-    PING,
-    PONG,
-    Violation,
-    close_frame,
-    header,
-    text_chunks,
-    text_frames,
-)
+from gateway.protocol import frames
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -108,10 +99,10 @@ class GatewayWebSocket(asyncio.Protocol):
     def write(self, payloads: Sequence[bytes]) -> None:
         # Asked for every message: what flows is open, and nothing is held back.
         if not self._transport.is_closing() if self._flowing else self.takes_writes:
-            if sum(map(len, payloads)) <= CHUNK_BYTES:
-                self._write(text_frames(payloads))
+            if sum(map(len, payloads)) <= frames.CHUNK_BYTES:
+                self._write(frames.text_frames(payloads))
             else:
-                for chunk in text_chunks(payloads):
+                for chunk in frames.text_chunks(payloads):
                     self._write(chunk)
 
     def pause_reading(self) -> None:
@@ -135,7 +126,7 @@ class GatewayWebSocket(asyncio.Protocol):
         self._state = State.CLOSING
         self._ending = (code, reason)
         self._flowing = self._paused = False
-        self._write(close_frame(code, reason))
+        self._write(frames.close_frame(code, reason))
         self._put_deadline(self.close_timeout_s)
         self._catch_up()  # the peer's close may be among what was held back
 
@@ -217,7 +208,7 @@ class GatewayWebSocket(asyncio.Protocol):
             self.answered(response(503, [], b"shutting down"))
         elif self._state is State.OPEN:
             self._ending = RESTART
-            self._write(close_frame(*RESTART))
+            self._write(frames.close_frame(*RESTART))
         self._leave()
 
     # Deadlines
@@ -235,7 +226,7 @@ class GatewayWebSocket(asyncio.Protocol):
             self._put_deadline(interval_s)
         elif self._ping is None or not timeout_s:
             self._ping = slot.to_bytes(8, "big")
-            self._write(header(PING, 8) + self._ping)
+            self._write(frames.header(frames.PING, 8) + self._ping)
             self._put_deadline(timeout_s or interval_s)
         else:
             self._fail(INTERNAL_ERROR, "keepalive ping timeout")
@@ -290,7 +281,7 @@ class GatewayWebSocket(asyncio.Protocol):
         if self._clogged:
             self._pong = payload  # the latest will do (RFC 6455 section 5.5.3), a flood would not
         elif self._state is State.OPEN:
-            self._write(header(PONG, len(payload)) + payload)
+            self._write(frames.header(frames.PONG, len(payload)) + payload)
 
     def on_pong(self, payload: bytes) -> None:
         if payload == self._ping and self._state is State.OPEN:
@@ -302,7 +293,7 @@ class GatewayWebSocket(asyncio.Protocol):
         parser, self._parser = self._parser or parsers.borrow(), None
         try:
             rest = parser.feed(self, data)
-        except Violation as violation:
+        except frames.Violation as violation:
             self.on_event(violation)
             return
         if parser.idle:
@@ -314,11 +305,11 @@ class GatewayWebSocket(asyncio.Protocol):
 
     def _handle(self, event: Event) -> None:
         match event:
-            case Violation():
+            case frames.Violation():
                 self._fail(event.code, event.reason)
             case (code, reason):
                 self._ending = (code, reason)
-                self._write(close_frame(*(self._farewell or event)))
+                self._write(frames.close_frame(*(self._farewell or event)))
                 self._leave()
             case str() if self._listener is not None:
                 self._listener.on_text(event)
@@ -331,7 +322,7 @@ class GatewayWebSocket(asyncio.Protocol):
 
     def _fail(self, code: int, reason: str) -> None:
         self._ending = (code, reason)
-        self._write(close_frame(code, reason))
+        self._write(frames.close_frame(code, reason))
         self._leave(linger=True)
 
     def _leave(self, *, linger: bool = False) -> None:

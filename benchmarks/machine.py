@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 
 import psutil
@@ -27,7 +28,7 @@ def machine() -> dict[str, str | int]:
 def versions() -> dict[str, str]:
     """Of what all peers share. Each peer tells its own."""
     return {
-        "python": platform.python_version(),
+        "python": " ".join(sys.version.split()),
         "redis": _asked([redis_binary(), "--version"], r"v=(\S+)"),
         "nginx": _asked(["sh", "-c", "PATH=$PATH:/usr/sbin nginx -v 2>&1"], r"nginx/(\S+)"),
     }

@@ -77,6 +77,7 @@ class Parser(WSListener):
     def __init__(self, max_bytes: int) -> None:
         self._reader: Reader | None = None
         self._left = 0
+        self.may_have_grown = False  # its buffer: only a frame that does not fit makes it
         self._max_bytes = max_bytes
         self._assembly: Assembly | None = None
         self._protocol = WSProtocol(
@@ -109,6 +110,8 @@ class Parser(WSListener):
             Violation: Nothing can be parsed any more. What came before it has been delivered.
         """
         self._reader = reader
+        if self._left or len(data) > _BUFFER_BYTES:
+            self.may_have_grown = True
         try:
             while True:
                 buffer = self._get_buffer(-1)
@@ -206,7 +209,11 @@ class Parsers:
 
     def give_back(self, parser: Parser) -> None:
         """Only an idle one."""
-        if len(self._free) < KEPT and parser.capacity_bytes <= KEPT_BYTES:
+        if parser.may_have_grown:
+            if parser.capacity_bytes > KEPT_BYTES:
+                return
+            parser.may_have_grown = False
+        if len(self._free) < KEPT:
             self._free.append(parser)
 
 

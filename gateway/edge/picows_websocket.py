@@ -94,16 +94,18 @@ class GatewayWebSocket(asyncio.Protocol):
     def takes_writes(self) -> bool:
         if self._state is not State.OPEN or self._transport.is_closing():
             return False
-        return self._held is None or not self._held or not ends(self._held[-1])
+        return self._flowing or not self._held or not ends(self._held[-1])
 
     def write(self, payloads: Sequence[bytes]) -> None:
-        # Asked for every message: what flows is open, and nothing is held back.
-        if not self._transport.is_closing() if self._flowing else self.takes_writes:
-            if sum(map(len, payloads)) <= frames.CHUNK_BYTES:
-                self._write(frames.text_frames(payloads))
-            else:
-                for chunk in frames.text_chunks(payloads):
-                    self._write(chunk)
+        if self._transport.is_closing() if self._flowing else not self.takes_writes:
+            return
+        if sum(map(len, payloads)) <= frames.CHUNK_BYTES:
+            written = frames.text_frames(payloads)  # not by ``_write``: this is for every message
+            self.written_bytes += len(written)
+            self._transport.write(written)
+        else:
+            for chunk in frames.text_chunks(payloads):
+                self._write(chunk)
 
     def pause_reading(self) -> None:
         if self._state is not State.OPEN:

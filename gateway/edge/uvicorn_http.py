@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import deque
 from typing import Any, Final, cast
 
 from httptools import HttpParserUpgrade
@@ -18,32 +17,43 @@ MAX_HEAD_BYTES: Final = 65536
 
 
 class _Deadlines:
-    """Heads in the order in which they are due, and one timer for all of them."""
+    """Heads in the order in which they are due, and one timer for all of them.
+
+    One that is in time is let go at once: kept until it would have been due, two thousand
+    handshakes a second are garbage that full collections look at, for 0.1 s each time.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._waiting: deque[tuple[float, GatewayHttp]] = deque()
+        self._waiting: dict[GatewayHttp, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, protocol: GatewayHttp) -> float:
-        """What ``protocol`` waits for is due at the time that is returned."""
-        due = protocol.loop.time() + self._seconds
-        self._waiting.append((due, protocol))
+    def __contains__(self, protocol: GatewayHttp) -> bool:
+        return protocol in self._waiting
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, protocol: GatewayHttp) -> None:
+        """Abort what ``protocol`` waits for when its time is over; it begins now."""
+        self._waiting.pop(protocol, None)  # it goes to the end
+        self._waiting[protocol] = protocol.loop.time() + self._seconds
         if self._timer is None:
             self._timer = protocol.loop.call_later(self._seconds, self._check)
-        return due
+
+    def take(self, protocol: GatewayHttp) -> None:
+        """Forget it, if it is there."""
+        self._waiting.pop(protocol, None)
 
     def _check(self) -> None:
         self._timer = None
-        while self._waiting:
-            due, protocol = self._waiting[0]
+        for protocol, due in list(self._waiting.items()):
             now = protocol.loop.time()
             if due > now:
                 self._timer = protocol.loop.call_later(due - now, self._check)
                 return
-            self._waiting.popleft()
-            if protocol.head_due == due:
-                protocol.transport.abort()
+            del self._waiting[protocol]
+            protocol.transport.abort()
 
 
 class GatewayHttp(HttpToolsProtocol):
@@ -53,7 +63,6 @@ class GatewayHttp(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.head_due: float | None = None
         self._in_head = True
         self._head_bytes = 0
         self._head_tail = b""
@@ -69,7 +78,7 @@ class GatewayHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.head_due = self.deadlines.add(self)
+        self.deadlines.put(self)
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -82,8 +91,8 @@ class GatewayHttp(HttpToolsProtocol):
         self._read = b""
         if self._in_head:
             self._head_tail = data[-3:]
-            if self.head_due is None:  # not one entry a request: most come whole
-                self.head_due = self.deadlines.add(self)
+            if self not in self.deadlines:  # not one entry a request: most come whole
+                self.deadlines.put(self)
 
     def _head_ends_in_time(self, data: bytes) -> bool:
         """Whether the rest of the head is within the bound: a body may have come with it."""
@@ -117,7 +126,7 @@ class GatewayHttp(HttpToolsProtocol):
         if unread:
             # The rest of a body that nobody wants, and the next head, in the time of a head: each
             # byte of it ends uvicorn's keep-alive timer, and nothing would start it again.
-            self.head_due = self.deadlines.add(self)
+            self.deadlines.put(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_done()
@@ -126,4 +135,4 @@ class GatewayHttp(HttpToolsProtocol):
     def _head_is_done(self) -> None:
         self._in_head = False
         self._head_tail = b""
-        self.head_due = None
+        self.deadlines.take(self)

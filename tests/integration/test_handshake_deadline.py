@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
 from gateway import Connection, Gateway
+from gateway.edge.uvicorn_http import GatewayHttp
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import in_process
 from tests.support.rawclient import handshake, raw_client, raw_websocket, request
+from tests.support.waiting import eventually
 
 PLAIN = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -128,3 +131,16 @@ async def test_a_head_that_is_too_long_is_refused(settings: MakeSettings) -> Non
         response = await handshake(served.port, X_Long="x" * 70_000)
 
         assert response.status == 400
+
+
+async def test_a_handshake_in_time_leaves_nothing_for_its_deadline(settings: MakeSettings) -> None:
+    """Red when what was in time is kept until it would have been due."""
+    async with in_process(settings(handshake_seconds=300)) as served:
+        before = http_protocols()
+        async with raw_websocket(served.port):
+            await eventually(lambda: http_protocols() == before, "the request's end")
+
+
+def http_protocols() -> int:
+    gc.collect()
+    return sum(isinstance(found, GatewayHttp) for found in gc.get_objects())

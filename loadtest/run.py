@@ -186,8 +186,13 @@ class Run:
                 return
             read = grown(before, after, "gateway_messages_received_total")
             written = grown(before, after, "gateway_messages_sent_total")
+            opened = grown(before, after, "gateway_connections_opened_total")
             tally = self.record.tally
-            if read >= tally.total("sent") and written >= tally.total("received"):
+            if (
+                read >= tally.total("sent")
+                and written >= tally.total("received")
+                and opened >= tally.total("opened")  # those that came last may have said nothing
+            ):
                 return
             gevent.sleep(0.3)
 

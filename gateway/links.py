@@ -7,7 +7,7 @@ returns, one more carries them all. At low load a batch is one envelope and wait
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Final
 
@@ -15,55 +15,17 @@ import structlog
 
 from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
+from gateway.lane import Lane
 from gateway.metrics import Counters
-from gateway.protocol.envelope import (
-    MAX_BATCH_BYTES,
-    OLDEST,
-    VERSION,
-    Envelope,
-    encode,
-    hint,
-    join,
-    read,
-    stamp,
-)
+from gateway.protocol.envelope import OLDEST, VERSION, Envelope, encode, hint, read
 from gateway.protocol.ids import WorkerId, is_worker_id
-from gateway.protocol.link import NO_BODY, Link, Verdict
+from gateway.protocol.link import Link, Verdict
 
 log = structlog.stdlib.get_logger(__name__)
 
-MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20  # a link; includes what has not left yet
 MAX_ENDED: Final = 10_000
 TICK_S: Final = 0.025
 RETRY_S: Final = 0.1
-
-
-class _Lane:
-    """One peer's link, and what waits to leave on it."""
-
-    __slots__ = (
-        "bytes_waiting", "channel", "hello", "items", "link", "peer", "touched", "was_full",
-    )  # fmt: skip
-
-    def __init__(self, peer: WorkerId, channel: str, link: Link) -> None:
-        self.peer = peer
-        self.channel = channel
-        self.link = link
-        self.items: list[bytes] = []
-        self.bytes_waiting = 0
-        self.touched = False
-        self.hello = False  # the peer must be told of a new epoch before anything else
-        self.was_full = False
-
-    @property
-    def full(self) -> bool:
-        return self.bytes_waiting + self.link.unacknowledged_bytes >= MAX_UNACKNOWLEDGED_BYTES
-
-    def clear(self, now: float) -> None:
-        self.items.clear()
-        self.bytes_waiting = 0
-        self.touched = self.hello = self.was_full = False
-        self.link.restart(now)
 
 
 class Links:
@@ -94,15 +56,16 @@ class Links:
         self._channel_of = channel_of
         self._everyone = everyone
         self._now = now
-        self._lanes: dict[WorkerId, _Lane] = {}
+        self._lanes: dict[WorkerId, Lane] = {}
         # The links that we have given up: their epochs are remembered, and nothing else.
-        self._ended: dict[WorkerId, _Lane | None] = {}
+        self._ended: dict[WorkerId, Lane | None] = {}
         self._hints: list[tuple[str, bytes]] = []
         self._local: list[Envelope] = []
         self._work = False  # something is to be published
         self._scheduled = False
         self._under_way = False
-        self._owners: list[_Lane | None] = []  # of what is under way
+        self._interrupted = False  # by the loss of what publishes: what left last may not have
+        self._owners: list[Lane | None] = []  # of what is under way
         self._running: asyncio.Future[None] | None = None
         self._context = copy_context()
         self._ticking: asyncio.TimerHandle | None = None
@@ -130,9 +93,7 @@ class Links:
         if peer in self._ended:
             return
         lane = self._lane(peer)
-        item = encode(envelope, lane.link.version)
-        lane.items.append(item)
-        lane.bytes_waiting += len(item)
+        lane.add(encode(envelope, lane.link.version))
         self._touch(lane)
 
     def full(self, peer: WorkerId) -> bool:
@@ -211,9 +172,7 @@ class Links:
     @property
     def settled(self) -> bool:
         """Everything sent has arrived, and everything that arrived is acknowledged."""
-        return not self._hints and all(
-            not lane.items and lane.link.idle for lane in self._lanes.values()
-        )
+        return not self._hints and all(lane.settled for lane in self._lanes.values())
 
     # Peers
 
@@ -267,8 +226,11 @@ class Links:
         running = self._running
         if running is None or running.done():
             return
-        self._work = False
         try:
+            if not self._broker.connected:
+                self._keep()
+                return
+            self._work = False
             outgoing, self._owners = self._collect()
             if outgoing:
                 published = self._broker.publish(outgoing)
@@ -285,6 +247,8 @@ class Links:
             self._go_on()
         except BrokerUnavailable:
             # What is numbered is kept and will be sent again; the rest were hints.
+            if not self._broker.connected:
+                self._interrupted = self._work = True
             asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
         except Exception as error:
             if self._running is not None and not self._running.done():
@@ -296,49 +260,46 @@ class Links:
         if self._work:
             self._publish()
 
-    def _collect(self) -> tuple[list[tuple[str, bytes]], list[_Lane | None]]:
+    def _keep(self) -> None:
+        """Nothing can leave: number it, and look again soon. Hints that are late are none."""
+        self._interrupted = self._under_way = True
+        self._hints.clear()
         now = self._now()
-        outgoing, self._hints = self._hints, []
-        owners: list[_Lane | None] = [None] * len(outgoing)
         for lane in self._lanes.values():
-            if lane.touched or _due(lane.link, now):
-                for payload in self._payloads(lane, now):
+            if lane.touched:
+                lane.number(now, self._counters)
+        asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
+
+    def _collect(self) -> tuple[list[tuple[str, bytes]], list[Lane | None]]:
+        now = self._now()
+        if self._interrupted:
+            self._interrupted = False
+            for lane in self._lanes.values():
+                lane.link.interrupted(now)
+        outgoing, self._hints = self._hints, []
+        owners: list[Lane | None] = [None] * len(outgoing)
+        for lane in self._lanes.values():
+            if lane.touched or lane.due(now):
+                for payload in lane.payloads(now, self._counters):
                     outgoing.append((lane.channel, payload))
                     owners.append(lane)
         return outgoing, owners
 
-    def _payloads(self, lane: _Lane, now: float) -> list[bytes]:
-        link, counters = lane.link, self._counters
-        lane.touched = False
-        repeats = link.repeats(now)
-        counters.link_resends += len(repeats)
-        items, lane.items, lane.bytes_waiting = lane.items, [], 0
-        bodies = [join(chunk) for chunk in _chunks(items)]
-        if lane.hello:
-            lane.hello = False
-            bodies.insert(0, NO_BODY)
-        counters.link_envelopes += len(items)
-        numbered = repeats + [(link.append(body, now), body) for body in bodies]
-        counters.link_batches += len(numbered)
-        if numbered:
-            return [stamp(link.header(number), body) for number, body in numbered]
-        return [stamp(link.header(0), NO_BODY)] if link.owes(now) else []
-
-    def _lane(self, peer: WorkerId) -> _Lane:
+    def _lane(self, peer: WorkerId) -> Lane:
         lane = self._lanes.get(peer)
         if lane is None:
             link = Link(self.me, version=VERSION, now=self._now())
-            lane = _Lane(peer, self._channel_of(peer), link)
+            lane = Lane(peer, self._channel_of(peer), link)
             self._lanes[peer] = lane
         return lane
 
-    def _restart(self, lane: _Lane) -> None:
+    def _restart(self, lane: Lane) -> None:
         lane.clear(self._now())
         lane.hello = True
         self._touch(lane)
         self.lost(lane.peer)
 
-    def _touch(self, lane: _Lane) -> None:
+    def _touch(self, lane: Lane) -> None:
         if not lane.touched:
             lane.touched = True
             self.publish_soon()
@@ -352,7 +313,7 @@ class Links:
         self._ticking = None
         now = self._now()
         for lane in self._lanes.values():
-            if _due(lane.link, now):
+            if lane.due(now):
                 self.publish_soon()
                 break
         self._tick_while_needed()
@@ -360,23 +321,3 @@ class Links:
     def _deliver_locally(self) -> None:
         envelopes, self._local = self._local, []
         self.deliver(self.me, envelopes)
-
-
-def _due(link: Link, now: float) -> bool:
-    deadline = link.deadline()
-    return deadline is not None and deadline <= now
-
-
-def _chunks(items: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
-    """Cut a run of envelopes where it would pass ``MAX_BATCH_BYTES``. A larger one goes alone."""
-    if sum(map(len, items)) <= MAX_BATCH_BYTES:
-        return (items,) if items else ()
-    chunks: list[list[bytes]] = []
-    size = MAX_BATCH_BYTES + 1
-    for item in items:
-        if size + len(item) > MAX_BATCH_BYTES:
-            chunks.append([])
-            size = 0
-        chunks[-1].append(item)
-        size += len(item)
-    return chunks

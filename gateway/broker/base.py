@@ -10,6 +10,8 @@ Guarantees, proved on every implementation by ``tests/contract/test_broker.py``:
    the receiver is told with a ``Resync``: a gap is data, never silence.
 5. ``run`` returns only by cancellation. It outlives every failure of the server.
 6. A receiver that raises harms nobody: the delivery is counted as done.
+7. ``connected`` is False as soon as a ``publish`` has failed for the loss of its connection, and
+   True again once one may succeed.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ class Broker(Protocol):
 
     async def run(self, receiver: Receiver) -> None:
         """Keep the connections up and feed ``receiver``, until cancelled."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """False while ``publish`` would fail at once."""
         ...
 
     async def subscribe(self, channel: str) -> None:

@@ -40,6 +40,10 @@ class MemoryBroker:
             for channel in self._channels:
                 self._bus.subscribers[channel].remove(self)
 
+    @property
+    def connected(self) -> bool:
+        return True
+
     async def subscribe(self, channel: str) -> None:
         if channel not in self._channels:
             self._channels.append(channel)

@@ -18,6 +18,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 DEADLINE_S = 3.0
 PING_INTERVAL_S = 2.0
+LONGEST_RECONNECT_DELAY_S = 0.5
 
 
 class RedisBroker:
@@ -44,6 +45,10 @@ class RedisBroker:
                 tasks.create_task(self._keep_subscribed(), name="broker subscriber")
         finally:
             self._receiver = None
+
+    @property
+    def connected(self) -> bool:
+        return self._publisher is not None and not self._publisher.lost.done()
 
     async def subscribe(self, channel: str) -> None:
         key = channel.encode()
@@ -199,8 +204,8 @@ async def _either(coroutine: Any, future: asyncio.Future[None]) -> None:
 
 def _reconnect_delay_s(attempt: int) -> float:
     # Full jitter: after an outage all workers get here at once, and a fixed delay would only move
-    # the stampede. At most a second, because sockets wait for us.
-    return random.uniform(0.0, min(1.0, 0.05 * 2.0 ** min(attempt, 10)))  # noqa: S311
+    # the stampede. At most half a second, because sockets wait for us.
+    return random.uniform(0.0, min(LONGEST_RECONNECT_DELAY_S, 0.05 * 2.0 ** min(attempt, 10)))  # noqa: S311
 
 
 def _log_attempt(event: str, attempt: int, error: Exception) -> None:

@@ -141,6 +141,16 @@ class Link:
             self._resend_at = min(self._resend_at, now + self._nobody_s)
             self._nobody_s = min(2 * self._nobody_s, LONGEST_SILENCE_S)
 
+    def interrupted(self, now: float) -> None:
+        """The way out was gone and is back: what left last may not have left at all.
+
+        Batches, an acknowledgement, a question: all of it goes again, at once.
+        """
+        if self._unacknowledged:
+            self._silence_s, self._nobody_s = SILENCE_S, NOBODY_S
+            self._resend_at = now
+        self.ask(now)
+
     # Receiving
 
     def lost(self, header: Header) -> bool:

@@ -130,6 +130,7 @@ async def test_binary_payloads_arrive_as_they_are(brokers: Running) -> None:
     payload = bytes(range(256)) * 1024
 
     await publish(broker, (name, payload))
+    assert broker.connected
 
     await eventually(lambda: inbox.got, "the delivery")
     assert inbox.got == [(name, payload)]
@@ -193,6 +194,7 @@ class TestRedisOnABadDay:
             proxy.freeze()
             with pytest.raises(BrokerUnavailable):
                 await broker.publish([(name, b"lost or not")])
+            assert not broker.connected
             await eventually(lambda: proxy.accepted >= 4, "new connections", 10)
             proxy.thaw()
             await eventually(lambda: inbox.resyncs, "a resync", 10)
@@ -207,8 +209,10 @@ class TestRedisOnABadDay:
             own_redis.kill()
             with pytest.raises(BrokerUnavailable):
                 await broker.publish([(name, b"nobody")])
+            assert not broker.connected
             own_redis.start()
             await publish(broker, (name, b"back"))
+            assert broker.connected
             await eventually(lambda: (name, b"back") in inbox.got or inbox.resyncs, "news")
 
     async def test_a_server_that_refuses_to_publish_is_an_error(
@@ -223,6 +227,7 @@ class TestRedisOnABadDay:
             await broker.subscribe(channel())
             with pytest.raises(BrokerUnavailable, match="publish"):
                 await publish_once_connected(broker)
+            assert broker.connected
 
 
 async def publish_once_connected(broker: Broker) -> None:

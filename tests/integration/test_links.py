@@ -89,7 +89,7 @@ async def test_at_the_bound_of_a_link_its_edge_reads_no_more(
 ) -> None:
     """What waits for a peer is bounded also when nothing reaches it; then all goes on."""
     bound, text = 300_000, "x" * 50_000
-    monkeypatch.setattr("gateway.links.MAX_UNACKNOWLEDGED_BYTES", bound)
+    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", bound)
     async with (
         Proxy(redis_server.port) as proxy,
         apart(proxy.url, redis_server.url, "full") as (edge, handler),
@@ -103,8 +103,7 @@ async def test_at_the_bound_of_a_link_its_edge_reads_no_more(
         for client in (one, two):
             client.say(*[text] * 10)
         await eventually(lambda: edge.worker.dispatcher.unanswered == 20, "the messages")
-        lane = edge.worker.links._lanes[handler.worker.me]
-        kept = lane.bytes_waiting + lane.link.unacknowledged_bytes
+        kept = edge.worker.links._lanes[handler.worker.me].bytes_kept
         proxy.thaw()
 
         for client in (one, two):
@@ -116,7 +115,7 @@ async def test_at_the_bound_of_a_link_its_handlers_wait(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers that cannot leave pile up only so far; then nothing more is begun for that edge."""
-    monkeypatch.setattr("gateway.links.MAX_UNACKNOWLEDGED_BYTES", 300_000)
+    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", 300_000)
     app = Gated(answer="x" * 50_000)
     async with (
         Proxy(redis_server.port) as proxy,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.broker.memory import MemoryBroker
+from gateway.errors import BrokerUnavailable
 from gateway.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.envelope import Reply, read
@@ -21,27 +22,41 @@ class NotedBroker(MemoryBroker):
 
     Attributes:
         calls: Of each call, the number of envelopes in each of its messages, by channel.
+        up: Whether it is connected. If not, publishing fails.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, up: bool = True) -> None:
         super().__init__()
         self.calls: list[list[tuple[str, int]]] = []
+        self.up = up
+
+    @property
+    def connected(self) -> bool:
+        return self.up
 
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
         batches = [(channel, read(payload)) for channel, payload in messages]
         self.calls.append([(c, len(batch.envelopes)) for c, batch in batches if batch is not None])
+        if not self.up:
+            nowhere: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+            nowhere.set_exception(BrokerUnavailable("cut"))
+            return nowhere
         return super().publish(messages)
 
 
 @asynccontextmanager
-async def running(broker: NotedBroker) -> AsyncIterator[Links]:
+async def running(
+    broker: NotedBroker,
+    now: Callable[[], float] | None = None,
+    counters: Counters | None = None,
+) -> AsyncIterator[Links]:
     links = Links(
         new_worker_id(),
         broker,
-        Counters(),
+        counters or Counters(),
         channel_of=str,
         everyone="all",
-        now=asyncio.get_running_loop().time,
+        now=now or asyncio.get_running_loop().time,
     )
     task = asyncio.create_task(links.run())
     await asyncio.sleep(0)  # from here on it publishes
@@ -85,3 +100,40 @@ async def test_what_is_sent_while_a_publish_is_under_way_leaves_with_the_next() 
         await eventually(lambda: len(broker.calls) > 1, "the second batch")
 
     assert broker.calls[:2] == [[(peer, 1)], [(peer, MESSAGES)]]
+
+
+async def test_what_was_sent_while_nothing_could_leave_leaves_with_the_connection() -> None:
+    """No silence of the link is waited for: its clock stands still. Hints are dropped meanwhile."""
+    broker, peer = NotedBroker(up=False), new_worker_id()
+    counters = Counters()
+    async with running(broker, now=lambda: 1000.0, counters=counters) as links:
+        links.tell(peer, Reply(new_connection_id(), 0, 1, "hint"))
+        await eventually(lambda: links.settled, "the hint is dropped")
+        for number in range(MESSAGES):
+            links.send(peer, Reply(new_connection_id(), number, 1, "text"))
+        await eventually(lambda: counters.link_envelopes == MESSAGES, "they are numbered")
+        assert not broker.calls
+
+        broker.up = True
+        await eventually(lambda: broker.calls, "the batches")
+
+    assert sum(count for _, count in broker.calls[0]) == MESSAGES
+
+
+async def test_what_was_lost_with_the_connection_leaves_with_the_next() -> None:
+    peer = new_worker_id()
+
+    class Cut(NotedBroker):
+        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+            if len(self.calls) == 0:
+                self.up = False
+            return super().publish(messages)
+
+    broker = Cut()
+    async with running(broker, now=lambda: 1000.0) as links:  # no silence ever ends
+        links.send(peer, Reply(new_connection_id(), 1, 1, "text"))
+        await eventually(lambda: not broker.up, "the loss")
+        broker.up = True
+        await eventually(lambda: len(broker.calls) > 1, "the repeat")
+
+    assert broker.calls[:2] == [[(peer, 1)], [(peer, 1)]]

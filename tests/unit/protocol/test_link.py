@@ -298,6 +298,7 @@ STEP = st.one_of(
     st.tuples(st.just("lose"), st.integers(0, 30)),
     st.tuples(st.just("tick"), st.floats(0.0, 3.0)),
     st.tuples(st.just("resync"), st.sampled_from([A, B])),
+    st.tuples(st.just("interrupted"), st.sampled_from([A, B])),
 )
 
 
@@ -315,6 +316,8 @@ def play(channel: Channel, step: tuple[str, object]) -> None:
             channel.tick(seconds)
         case ("resync", str(me)):
             channel.links[WorkerId(me)].ask(channel.now)
+        case ("interrupted", str(me)):
+            channel.links[WorkerId(me)].interrupted(channel.now)
         case ("restart", str(me)):
             channel.restart(WorkerId(me))
 

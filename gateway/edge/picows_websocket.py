@@ -249,8 +249,9 @@ class GatewayWebSocket(asyncio.Protocol):
         scope = make_scope(upgrade, self._transport, self._parts.config)
         scope["state"] = dict(app_state or {})
         scope["extensions"][EXTENSION] = self
-        self._asgi = AsgiSide(self, scope, upgrade, self._server.default_headers)
-        self._asgi.start(self._parts.config.loaded_app, self._server.tasks)
+        asgi = self._asgi = AsgiSide(self, scope, upgrade, self._server.default_headers)
+        application, tasks = self._parts.config.loaded_app, self._server.tasks
+        self._parts.turnstile.enter(lambda: asgi.start(application, tasks))
 
     # Reading
 

@@ -10,6 +10,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.edge.parser import Parsers
+from gateway.edge.turnstile import Turnstile
 from gateway.edge.wheel import Wheel
 
 CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped
@@ -26,7 +27,7 @@ class State(Enum):
 
 
 class ServerParts:
-    """Parsers and timers, and the settings that are looked at for every connection."""
+    """Parsers, timers, a turnstile, and the settings that are looked at for every connection."""
 
     def __init__(self, config: Config) -> None:
         if not config.loaded:
@@ -35,6 +36,7 @@ class ServerParts:
         self.ping_interval_s = config.ws_ping_interval
         self.ping_timeout_s = config.ws_ping_timeout
         shortest_s = min(filter(None, (self.ping_interval_s, self.ping_timeout_s, CLOSE_S)))
+        self.turnstile = Turnstile()
         self.parsers = Parsers(config.ws_max_size)
         self.wheel = Wheel(shortest_s / _TICKS)
 

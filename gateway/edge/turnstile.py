@@ -36,9 +36,9 @@ class Turnstile:
 
     def _turn(self) -> None:
         self._free = self._per_turn
+        self._turning = bool(self._waiting)
+        if self._turning:
+            asyncio.get_running_loop().call_soon(self._turn)
         while self._free and self._waiting:
             self._free -= 1
             self._waiting.popleft()()
-        self._turning = self._free < self._per_turn
-        if self._turning:
-            asyncio.get_running_loop().call_soon(self._turn)

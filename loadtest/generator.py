@@ -165,10 +165,10 @@ class Generator:
                 self.fault(lie, by=count)
         for receipt, count in self.book.receipts().items():
             self.count(f"receipt {receipt}", count)
+        self._standing = sum(member.connected for member in self.members)
         for member in list(self.members):
             member.end(in_time=in_time)
         self.ended = True
-        self._standing = len(standing)
         self._send()
 
     def left(self, missing: int, in_doubt: int, detail: str) -> None:

@@ -33,7 +33,8 @@ def read(text: str) -> dict[str, float]:
 def scrape(api: str) -> dict[str, float] | None:
     """The metrics of every gateway that this address stands for, added up; None without any.
 
-    One name may stand for many containers, each with counters of its own.
+    One name may stand for many containers, each with counters of its own. Its addresses of one
+    family only: a gateway that has both would be counted twice.
     """
     parts = urlsplit(api)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -45,7 +46,7 @@ def scrape(api: str) -> dict[str, float] | None:
         except OSError:
             return None
         addresses = {f"[{a[0]}]:{port}" if ":" in str(a[0]) else f"{a[0]}:{port}"
-                     for *_, a in resolved}  # fmt: skip
+                     for family, *_, a in resolved if family == resolved[0][0]}  # fmt: skip
     together: dict[str, float] = {}
     answered = False
     for address in sorted(addresses):

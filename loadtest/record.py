@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Final
 
 from loadtest.arguments import Arguments
 from loadtest.tally import Tally
+
+SETTLE_S: Final = 45  # from the end of the load to the end of the books, at most
 
 
 @dataclass(slots=True)
@@ -60,3 +63,11 @@ class Record:
     def seconds(self) -> range:
         """Of the load, without those that were cut off."""
         return range(int(self.load_from_unix_s) + 1, int(self.load_to_unix_s))
+
+    def answering(self) -> range:
+        """The seconds of the load, and those in which the last of it was answered.
+
+        A latency is kept with the second in which it ended: a gateway that stalls at the end of
+        the load shows it only afterwards.
+        """
+        return range(int(self.load_from_unix_s) + 1, int(self.load_to_unix_s) + SETTLE_S)

@@ -19,7 +19,7 @@ from loadtest.generator import ORDER, TALLY
 from loadtest.limits import check_room, ports, raise_files
 from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
-from loadtest.record import Record
+from loadtest.record import SETTLE_S, Record
 from loadtest.report import write_report
 from loadtest.stand import Stand, find_stand
 from loadtest.tally import percentile
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from loadtest.scenarios.base import Phases
 
 REPEAT_S: Final = 2.0
-SETTLE_S: Final = 45.0
 HARM_S: Final = 300.0
 CONNECT_S: Final = 30.0  # and more for many users
 METRICS_LAG_S: Final = 2.5
@@ -173,6 +172,9 @@ class Run:
             self.record.reasons.append("a generator did not come to an end")
         self.record.generators = len(self.nodes)
         self._compare()
+        missing = self.arguments.users - self.standing
+        if missing > 0:
+            self.record.reasons.append(f"{missing} users were not connected at the end")
         shape.judge()
         self.phase = "settled"
 
@@ -182,8 +184,11 @@ class Run:
         end = time.monotonic() + METRICS_LAG_S
         while before is not None:
             self.record.after = after = scrape(self.stand.api)
-            if after is None or time.monotonic() > end:
+            if time.monotonic() > end:
                 return
+            if after is None:
+                gevent.sleep(0.3)
+                continue
             read = grown(before, after, "gateway_messages_received_total")
             written = grown(before, after, "gateway_messages_sent_total")
             opened = grown(before, after, "gateway_connections_opened_total")

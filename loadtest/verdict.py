@@ -18,6 +18,8 @@ LATE_S: Final = 0.25
 SHARE: Final = 0.2
 SECONDS: Final = 3
 
+KEPT: Final = 0.95  # of a rate: less, and it was not reached
+
 # Counts reach /metrics within a second, so a worker that is killed takes so much with it.
 UNREPORTED_S: Final = 2.0
 
@@ -63,6 +65,11 @@ def overloaded(record: Record) -> bool:
     return bad >= SECONDS and bad > SHARE * len(seconds)
 
 
+def unanswered(sent: float, answered: float) -> str:
+    """Why a rate does not hold, however short its latencies: what is not answered has none."""
+    return f"only {answered:.0f}/s were answered" if answered < KEPT * sent else ""
+
+
 def disagreements(record: Record, expected: Expected) -> list[str]:
     """Where the server's counters contradict the client's.
 
@@ -70,8 +77,10 @@ def disagreements(record: Record, expected: Expected) -> list[str]:
     had not reported yet is allowed for.
     """
     before, after = record.before, record.after
-    if before is None or after is None:
+    if before is None:
         return []
+    if after is None:
+        return ["counters are unknown: /metrics answered at first, and not at the end"]
     tally = record.tally
     read = grown(before, after, "gateway_messages_received_total")
     written = grown(before, after, "gateway_messages_sent_total")

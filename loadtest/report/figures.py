@@ -30,7 +30,7 @@ def figures_of(record: Record) -> dict[str, str]:
         "handshakes": "ws connect", "away": "away",
     }  # fmt: skip
     for label, name in names.items():
-        steps = tally.all_times(name, seconds if name == "echo" else None)
+        steps = tally.all_times(name, record.answering() if name == "echo" else None)
         if steps:
             found[label] = ", ".join(
                 f"{share_name} {_duration(percentile(steps, share))}"
@@ -52,14 +52,15 @@ def _results(record: Record) -> dict[str, float]:
     """For other programs."""
     found: dict[str, float] = {
         "answered": record.tally.total("answered"),
-        "p99_ms": percentile(record.tally.all_times("echo", record.seconds()), 0.99) * 1e3,
+        "p99_ms": percentile(record.tally.all_times("echo", record.answering()), 0.99) * 1e3,
     }
     sized = [sample for sample in record.samples if sample.gateway_bytes]
     loaded = [s for s in sized if s.at_unix_s >= record.load_from_unix_s + 1]
     users = record.arguments.users
     if loaded and users >= ENOUGH_CONNECTIONS:
-        # The first sample is from before anybody came, this one from when all had.
-        grown = (loaded[0].gateway_bytes or 0) - (sized[0].gateway_bytes or 0)
+        # The first sample is from before anybody came, the last ones from when all had talked.
+        last = [s.gateway_bytes or 0 for s in loaded[-max(1, len(loaded) // 10) :]]
+        grown = sum(last) / len(last) - (sized[0].gateway_bytes or 0)
         found["bytes_a_connection"] = grown / users
     return found
 

@@ -35,9 +35,8 @@ class Timed(Phases):
     def judge(self) -> None:
         if self.struck < len(self.at):
             self.record.reasons.append(f"struck {self.struck} times of {len(self.at)}")
-        missing = self.run.arguments.users - self.run.standing
-        if missing > 0:
-            self.record.reasons.append(f"{missing} users did not come back")
+        if self.run.stand.busy():
+            self.record.reasons.append("what was done to the gateway did not come to its end")
 
     def figures(self) -> dict[str, str]:
         away = self.record.tally.all_times("away")

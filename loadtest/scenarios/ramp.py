@@ -9,14 +9,13 @@ from typing import Any, Final
 from loadtest.scenarios.base import Phases
 from loadtest.tally import percentile
 from loadtest.users.gateway import GatewayUser
-from loadtest.verdict import FULL_CPU, LATE_S, Expected
+from loadtest.verdict import FULL_CPU, KEPT, LATE_S, Expected, unanswered
 
 GROWTH: Final = 1.25
 STEP_S: Final = 4
 TRIES: Final = 2  # a machine has other things to do now and then
 JUDGE_S: Final = 2  # tallies of a second are complete this much later
 ERROR_BUDGET: Final = 0.001
-KEPT: Final = 0.95  # of what was due: less, and the rate was not reached
 
 
 class RampUser(GatewayUser):
@@ -90,7 +89,7 @@ class Ramp(Phases):
         )
         p99_ms = percentile(tally.all_times("echo", seconds), 0.99) * 1e3
         samples = [s for s in self.record.samples if int(s.at_unix_s) in seconds]
-        why, generator = self._why(seconds, sent, p99_ms, self._rate)
+        why, generator = self._why(seconds, sent, answered, p99_ms, self._rate)
         return Step(
             rate=self._rate,
             answered=answered,
@@ -102,7 +101,9 @@ class Ramp(Phases):
             generator=generator,
         )
 
-    def _why(self, seconds: range, sent: float, p99_ms: float, rate: float) -> tuple[str, bool]:
+    def _why(
+        self, seconds: range, sent: float, answered: float, p99_ms: float, rate: float
+    ) -> tuple[str, bool]:
         tally = self.record.tally
         load = [self.record.load[second] for second in seconds if second in self.record.load]
         busy = sum(cpu >= FULL_CPU or late_s >= LATE_S for cpu, late_s in load)
@@ -119,7 +120,7 @@ class Ramp(Phases):
             return f"{bad} errors", False
         if p99_ms > self.run.arguments.p99_ms:
             return f"p99 over {self.run.arguments.p99_ms:g} ms", False
-        return "", False
+        return unanswered(sent, answered), False
 
     def judge(self) -> None:
         if self.steps and self.steps[-1].generator:

@@ -6,7 +6,8 @@ import pytest
 
 from loadtest.arguments import check
 from loadtest.record import Record
-from loadtest.verdict import Expected, headline, reasons
+from loadtest.tally import percentile
+from loadtest.verdict import Expected, headline, reasons, unanswered
 
 SENT = "gateway_messages_received_total"
 WRITTEN = "gateway_messages_sent_total"
@@ -89,9 +90,18 @@ def test_a_killed_worker_may_take_its_latest_counts_along() -> None:
 
 def test_a_server_without_metrics_is_not_compared() -> None:
     record = good()
-    record.after = None
+    record.before = record.after = None
 
     assert reasons(record, Expected()) == []
+
+
+def test_metrics_that_no_longer_answer_are_no_agreement() -> None:
+    record = good()
+    record.after = None
+
+    assert reasons(record, Expected()) == [
+        "counters are unknown: /metrics answered at first, and not at the end"
+    ]
 
 
 def test_closes_count_unless_they_were_meant() -> None:
@@ -107,3 +117,18 @@ def test_silence_is_not_clean() -> None:
     record.tally.counts["answered"].clear()
 
     assert "nothing was answered" in reasons(record, Expected())
+
+
+def test_what_is_answered_after_a_stall_at_the_end_counts_among_latencies() -> None:
+    """The last lines are due within the load, and answered when it is over."""
+    record = good()
+    record.tally.time("echo", 1005.0, 0.002)
+    record.tally.time("echo", 1013.0, 9.0)
+
+    assert percentile(record.tally.all_times("echo", record.answering()), 1.0) > 8.5
+
+
+@pytest.mark.parametrize("answered", [0.0, 90.0])
+def test_a_rate_holds_only_if_it_is_answered(answered: float) -> None:
+    assert unanswered(100.0, answered) == f"only {answered:.0f}/s were answered"
+    assert not unanswered(100.0, 96.0)

@@ -28,7 +28,11 @@ SMALL: Final[Mapping[str, str]] = {
     "steady": "--users 30 --rate 100 --seconds 5",
 }
 PLAIN: Final = {"soak": {"GATEWAY_TRACE": "off"}}
-BROKEN: Final = ("dropping", "misrouting")  # applications of tests/loadtest/broken.py
+BROKEN: Final = {  # applications of tests/loadtest/broken.py
+    "dropping": "steady --users 20 --rate 150 --seconds 5",
+    "misrouting": "steady --users 20 --rate 150 --seconds 5",
+    "shutting": "connect_storm --users 20 --rate 40 --seconds 9",
+}
 
 
 def _scenario(folder: Path, name: str) -> Outcome:
@@ -37,14 +41,14 @@ def _scenario(folder: Path, name: str) -> Outcome:
 
 
 def _broken(folder: Path, application: str) -> Outcome:
-    """A steady load on two workers that are there already."""
+    """On two workers that are there already."""
     served = Served(
         folder, f"tests.loadtest.broken:{application}", "--workers", "2",
         environment={"GATEWAY_TRACE": "on"},
     )  # fmt: skip
     with served:
-        options = ["--users", "20", "--rate", "150", "--seconds", "5"]
-        return run(folder, "steady", *options, "--host", served.url)
+        scenario, *options = BROKEN[application].split()
+        return run(folder, scenario, *options, "--host", served.url)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,8 +72,8 @@ def outcome_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
     folder = tmp_path_factory.mktemp("runs")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running: dict[str, Future[Outcome]] = {
-            **{name: pool.submit(_scenario, folder / name, name) for name in SMALL},
             **{name: pool.submit(_broken, folder / name, name) for name in BROKEN},
+            **{name: pool.submit(_scenario, folder / name, name) for name in SMALL},
         }
         yield lambda name: running[name].result()
         pool.shutdown(cancel_futures=True)

@@ -21,3 +21,12 @@ def test_the_fault_of_a_broken_gateway_is_named(
     assert outcome.headline.startswith("not clean: ")
     assert f" {fault}" in outcome.headline
     assert f"{fault}:" in (outcome.folder / "summary.md").read_text()
+
+
+def test_a_gateway_that_lets_nobody_back_in_is_not_clean(
+    outcome_of: Callable[[str], Outcome],
+) -> None:
+    outcome = outcome_of("shutting")
+
+    assert outcome.code == 1, outcome.output
+    assert " users were not connected at the end" in outcome.headline

@@ -98,13 +98,12 @@ class Canaries:
                     await self._send_now.wait()
 
     async def _send(self) -> None:
-        self._token += 1
-        self._sent_at[self._token] = self._now()
+        self._token = token = self._token + 1
+        self._sent_at[token] = self._now()
         try:
-            await self._broker.publish(
-                [(self._channel, hint(self._me, Canary(self._token), VERSION))]
-            )
+            await self._broker.publish([(self._channel, hint(self._me, Canary(token), VERSION))])
         except BrokerUnavailable:
+            self._sent_at.pop(token, None)  # or an outage of a day would leave a million
             self._vigil.published(answered=False)
         else:
             self._vigil.published(answered=True)

@@ -104,6 +104,7 @@ class Dispatcher:
         """The party wants nothing more; what it is still owed is dropped when it comes."""
         self._desks.pop(desk.party.id, None)
         self._blocked.pop(desk.party.id, None)
+        desk.conversation.abandon()  # or whoever settles for it now would dispatch what waits
         if desk.introduced_to is not None:
             self._links.send(desk.introduced_to, Forget(desk.party.id))
 

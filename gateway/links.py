@@ -202,10 +202,14 @@ class Links:
         running = self._running = asyncio.get_running_loop().create_future()
         if self._work:
             self.publish_soon()
+        self._tick_while_needed()
         try:
             await running
         finally:
             self._running = None
+            if self._ticking is not None:
+                self._ticking.cancel()
+                self._ticking = None
 
     # Callbacks, and no task that waits: it would be woken twice a batch, and while batches are
     # small that is a good part of what a message costs. Not in the context of whoever sends.
@@ -241,9 +245,11 @@ class Links:
 
     def _published(self, published: asyncio.Future[list[int]]) -> None:
         try:
+            told = None
             for lane, receivers in zip(self._owners, published.result(), strict=True):
-                if lane is not None and receivers == 0:
+                if receivers == 0 and lane is not None and lane is not told:
                     lane.link.nobody(self._now())
+                    told = lane  # once, however many batches it had
             self._go_on()
         except BrokerUnavailable:
             # What is numbered is kept and will be sent again; the rest were hints.
@@ -294,10 +300,13 @@ class Links:
         return lane
 
     def _restart(self, lane: Lane) -> None:
+        was_full = lane.was_full
         lane.clear(self._now())
         lane.hello = True
         self._touch(lane)
         self.lost(lane.peer)
+        if was_full:
+            self.relieved(lane.peer)
 
     def _touch(self, lane: Lane) -> None:
         if not lane.touched:
@@ -306,7 +315,9 @@ class Links:
 
     def _tick_while_needed(self) -> None:
         """One timer for all links, only while something is owed."""
-        if self._ticking is None and any(not lane.link.idle for lane in self._lanes.values()):
+        if self._running is None or self._ticking is not None:
+            return
+        if any(not lane.link.idle for lane in self._lanes.values()):
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:

@@ -95,6 +95,7 @@ class RedisBroker:
             finally:
                 self._publisher = None
                 connection.abort()
+            await asyncio.sleep(_reconnect_delay_s(1))  # all of us have lost it, perhaps
 
     async def _keep_subscribed(self) -> None:
         attempt = 0

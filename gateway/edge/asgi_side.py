@@ -101,7 +101,12 @@ class AsgiSide:
         self.gone = False
 
     def start(self, application: Application, tasks: set[asyncio.Task[None]]) -> None:
-        """Run the application to its end, in a task that is in ``tasks`` until then."""
+        """Run the application to its end, in a task that is in ``tasks`` until then.
+
+        Not for a client that has gone meanwhile.
+        """
+        if self.gone:
+            return
         task = asyncio.get_running_loop().create_task(self._run(application))
         tasks.add(task)
         task.add_done_callback(tasks.discard)

@@ -140,6 +140,8 @@ class ClientConnection:
             self._say_goodbye(LOST, "left during the handshake")
         else:
             self._leave()
+        if not self.ended.done():  # a drain may wait for it
+            self.ended.set_result(None)
 
     def begin(self, socket: Socket, turned: Turned | None) -> None:
         """The handshake is accepted. ``turned``: only to say that the application refuses."""

@@ -144,12 +144,14 @@ class Link:
     def interrupted(self, now: float) -> None:
         """The way out was gone and is back: what left last may not have left at all.
 
-        Batches, an acknowledgement, a question: all of it goes again, at once.
+        Batches and an acknowledgement go again, at once. A question need not: the peer repeats
+        what it has kept when its own way is back, and we ask when ours in is.
         """
         if self._unacknowledged:
             self._silence_s, self._nobody_s = SILENCE_S, NOBODY_S
             self._resend_at = now
-        self.ask(now)
+        if self._in_epoch is not None:
+            self._ack_at = now
 
     # Receiving
 

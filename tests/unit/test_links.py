@@ -6,11 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
+from msgspec import structs
+
 from gateway.broker.memory import MemoryBroker
 from gateway.errors import BrokerUnavailable
 from gateway.links import Links
 from gateway.metrics import Counters
-from gateway.protocol.envelope import Reply, read
+from gateway.protocol.envelope import VERSION, Reply, read, stamp
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.link import NO_BODY, Link
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.waiting import eventually
 
@@ -137,3 +142,29 @@ async def test_what_was_lost_with_the_connection_leaves_with_the_next() -> None:
         await eventually(lambda: len(broker.calls) > 1, "the repeat")
 
     assert broker.calls[:2] == [[(peer, 1)], [(peer, 1)]]
+
+
+async def test_a_full_link_that_its_peer_restarts_is_told_to_be_free_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or whoever waits for room on it would wait for ever."""
+    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", 10)
+    peer, relieved = new_worker_id(), list[WorkerId]()
+    async with running(NotedBroker()) as links:
+        links.relieved = relieved.append
+        links.send(peer, Reply(new_connection_id(), 1, 1, "text"))
+        assert links.full(peer)
+        new = Link(peer, version=VERSION, now=2_000_000.0)
+        header = structs.replace(new.header(new.append(NO_BODY, 0.0)), ack_epoch=-(1 << 60))
+        links.receive(stamp(header, NO_BODY))
+
+    assert relieved == [peer]
+
+
+async def test_nothing_ticks_once_links_do_not_run() -> None:
+    broker = NotedBroker(up=False)
+    async with running(broker) as links:
+        links.send(new_worker_id(), Reply(new_connection_id(), 1, 1, "text"))
+        await eventually(lambda: not links.settled and links._ticking, "a tick")
+
+    assert links._ticking is None

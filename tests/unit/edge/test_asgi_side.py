@@ -1,0 +1,25 @@
+"""What an application sees of a client that does not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from gateway.edge.asgi_side import AsgiSide, Wire
+
+
+async def test_no_application_is_begun_for_a_client_that_has_gone() -> None:
+    begun = list[Any]()
+
+    async def application(scope: Any, _receive: Any, _send: Any) -> None:
+        begun.append(scope)
+
+    tasks = set[asyncio.Task[None]]()
+    side = AsgiSide(cast(Wire, None), {}, cast(Any, None), [])
+    side.disconnected(1006, "")
+
+    side.start(application, tasks)
+    await asyncio.sleep(0)
+
+    assert not tasks
+    assert not begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,9 @@ from gateway.errors import ConfigError
 from gateway.health import FOLDER_VARIABLE
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_PREFIX: Final = "gateway-"
+_LOCK: Final = "lock"
+_locks: Final[dict[Path, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,13 @@ class RunFile:
 def make_run_folder() -> Path:
     """Make the private folder of one supervisor, and point its workers to it.
 
+    Folders of supervisors that were killed go: those whose lock nobody holds any more. Forked
+    workers hold it together with their supervisor.
+
     Must come before ``prometheus_client`` is imported: that is when it looks.
     """
-    # Below /tmp and short: a unix socket's path may have 104 characters on macOS.
-    folder = Path(tempfile.mkdtemp(prefix="gateway-"))
+    _remove_abandoned_folders()
+    folder = _make_locked_folder()
     (folder / "metrics").mkdir()
     os.environ[FOLDER_VARIABLE] = str(folder)
     os.environ[METRICS_VARIABLE] = str(folder / "metrics")
@@ -43,7 +50,11 @@ def make_run_folder() -> Path:
 
 
 def remove_run_folder(folder: Path) -> None:
+    """Remove it with all that is in it. A second time is no error."""
     shutil.rmtree(folder, ignore_errors=True)
+    lock = _locks.pop(folder, None)
+    if lock is not None:
+        os.close(lock)
 
 
 def worker_died(folder: Path, pid: int) -> None:
@@ -88,6 +99,36 @@ def running_gateways() -> Iterator[RunFile]:
             continue
         else:
             yield run
+
+
+def _make_locked_folder() -> Path:
+    while True:
+        # Below /tmp and short: a unix socket's path may have 104 characters on macOS.
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            _locks[folder] = lock
+            return folder
+        os.close(lock)  # somebody who cleaned up had it before us, and took it for abandoned
+
+
+def _remove_abandoned_folders() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if not _is_ours(folder):
+            continue
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:  # not a run folder, or one whose lock is yet to be made
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def _run_files_folder() -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -50,6 +52,18 @@ def dead_pid() -> int:
     return process.pid
 
 
+def folder_of_a_killed_supervisor() -> Path:
+    program = "from gateway.runfolder import make_run_folder; print(make_run_folder())"
+    environment = {**os.environ, "TMPDIR": tempfile.gettempdir()}
+    made = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment, capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    folder = Path(made.stdout.strip())
+    assert folder.is_dir()
+    return folder
+
+
 # The folder of one supervisor
 
 
@@ -78,7 +92,7 @@ def test_a_run_folder_goes_with_all_that_is_in_it() -> None:
 
 def test_of_a_dead_worker_only_its_counts_stay() -> None:
     folder = make_run_folder()
-    kept = ["ready-12", "metrics/counter_1.db", "metrics/histogram_1.db"]
+    kept = ["lock", "ready-12", "metrics/counter_1.db", "metrics/histogram_1.db"]
     kept += ["metrics/gauge_livesum_12.db", "metrics/gauge_livesum_21.db"]
     gone = ["ready-1", "metrics/gauge_livesum_1.db", "metrics/gauge_livemax_1.db"]
     for name in (*kept, *gone):
@@ -89,6 +103,73 @@ def test_of_a_dead_worker_only_its_counts_stay() -> None:
 
     found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
     assert sorted(found) == sorted(kept)
+
+
+def test_the_folder_of_a_killed_supervisor_goes_when_the_next_one_starts() -> None:
+    alive, killed = make_run_folder(), folder_of_a_killed_supervisor()
+    (killed / "ready-1").touch()
+
+    make_run_folder()
+
+    assert not killed.exists()
+    assert alive.is_dir()
+
+
+def test_a_folder_stays_while_a_worker_of_its_killed_supervisor_lives() -> None:
+    program = """if True:
+        import os, sys
+        from gateway.runfolder import make_run_folder
+        folder = make_run_folder()
+        if os.fork():
+            os._exit(0)
+        print(folder, flush=True)
+        sys.stdin.read()
+    """
+    environment = {**os.environ, "TMPDIR": tempfile.gettempdir()}
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with supervisor:  # at its end the worker's input is closed, and it goes
+        assert supervisor.stdout is not None
+        folder = Path(supervisor.stdout.readline().strip())
+        supervisor.wait(timeout=30)
+
+        make_run_folder()
+
+        assert folder.is_dir()
+
+
+def test_what_only_looks_like_a_run_folder_is_left_alone(tmp_path: Path) -> None:
+    being_made, file = tmp_path / "gateway-being-made", tmp_path / "gateway-notes.txt"
+    being_made.mkdir(mode=0o700)
+    file.touch()
+
+    make_run_folder()
+
+    assert being_made.is_dir()
+    assert file.exists()
+
+
+def test_a_folder_taken_for_abandoned_while_it_was_made_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    locks = []
+
+    def lock(descriptor: int, operation: int) -> None:
+        locks.append(descriptor)
+        if len(locks) == 1:  # somebody else cleaned up between the making and the locking
+            (folder,) = Path(tempfile.gettempdir()).glob("gateway-*")
+            shutil.rmtree(folder)
+        flock(descriptor, operation)
+
+    flock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", lock)
+
+    folder = make_run_folder()
+
+    assert len(locks) == 2
+    assert (folder / "metrics").is_dir()
 
 
 # Run files

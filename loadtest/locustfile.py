@@ -87,7 +87,7 @@ def _begin(environment: Environment, **_: Any) -> None:
     if environment.parsed_options.headless:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
         # Locust's own handler comes too late: a headless test is over by then.
-        gevent.signal_handler(signal.SIGTERM, os.kill, os.getpid(), signal.SIGINT)
+        gevent.signal_handler(signal.SIGTERM, _stop)
 
     def close(**_: Any) -> None:
         environment.process_exit_code = 1 if run.last_reasons else 0
@@ -95,3 +95,9 @@ def _begin(environment: Environment, **_: Any) -> None:
 
     events.quitting.add_listener(close)
     events.quit.add_listener(lambda **_: print(run.verdict(), flush=True))
+
+
+def _stop() -> None:
+    """End as on Ctrl-C, also in the background of a shell, where SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.kill(os.getpid(), signal.SIGINT)

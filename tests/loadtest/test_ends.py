@@ -17,9 +17,16 @@ from tests.support.waiting import blocking_eventually
 ENDED_S = 40.0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "interrupts"),
+    [
+        (signal.SIGINT, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGTERM, signal.SIG_IGN),  # begun in the background of a shell
+    ],
+)
 def test_a_run_that_is_stopped_says_so_and_leaves_nothing_behind(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, interrupts: signal.Handlers
 ) -> None:
     command = [
         locust(), "-f", "loadtest/locustfile.py", "--headless", "--only-summary",
@@ -31,6 +38,7 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing_behind(
         process = subprocess.Popen(
             mortal(command), env=environment(tmp_path), cwd=ROOT, stdout=written, stderr=written,
             stdin=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),  # noqa: PLW1509 (no threads)
         )  # fmt: skip
     try:
         blocking_eventually(lambda: " load " in log.read_text(), "load", ENDED_S)

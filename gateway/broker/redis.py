@@ -18,7 +18,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 DEADLINE_S = 3.0
 PING_INTERVAL_S = 2.0
-LONGEST_RECONNECT_DELAY_S = 0.5
+LONGEST_RECONNECT_DELAY_S = 0.25
 
 
 class RedisBroker:
@@ -205,7 +205,7 @@ async def _either(coroutine: Any, future: asyncio.Future[None]) -> None:
 
 def _reconnect_delay_s(attempt: int) -> float:
     # Full jitter: after an outage all workers get here at once, and a fixed delay would only move
-    # the stampede. At most half a second, because sockets wait for us.
+    # the stampede. At most a quarter of a second, because sockets wait for us.
     return random.uniform(0.0, min(LONGEST_RECONNECT_DELAY_S, 0.05 * 2.0 ** min(attempt, 10)))  # noqa: S311
 
 

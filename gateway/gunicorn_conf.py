@@ -11,9 +11,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from gateway.errors import ConfigError
 from gateway.runfolder import make_run_folder, remove_run_folder, worker_died
 
-_run_folder = make_run_folder()
+try:
+    _run_folder = make_run_folder()
+except ConfigError as _error:
+    print(f"gateway: {_error}", file=sys.stderr)  # noqa: T201
+    sys.exit(2)
 _supervisor_pid = os.getpid()
 
 
@@ -25,7 +30,6 @@ def _remove_run_folder() -> None:
 
 from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.config import current  # noqa: E402
-from gateway.errors import ConfigError  # noqa: E402
 from gateway.log import configure  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
 from gateway.serve import check  # noqa: E402

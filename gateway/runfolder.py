@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -40,10 +42,16 @@ def make_run_folder() -> Path:
     workers hold it together with their supervisor.
 
     Must come before ``prometheus_client`` is imported: that is when it looks.
+
+    Raises:
+        ConfigError: There is no folder for temporary files, or it takes none.
     """
-    _remove_abandoned_folders()
-    folder = _make_locked_folder()
-    (folder / "metrics").mkdir()
+    try:
+        _remove_abandoned_folders()
+        folder = _make_locked_folder()
+        (folder / "metrics").mkdir()
+    except OSError as error:
+        raise ConfigError(_no_temporary_files(error)) from None
     os.environ[FOLDER_VARIABLE] = str(folder)
     os.environ[METRICS_VARIABLE] = str(folder / "metrics")
     return folder
@@ -73,20 +81,25 @@ def write_run_file(run: RunFile) -> Path:
     folder = _run_files_folder()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        if not _is_ours(folder):
+            raise ConfigError(
+                f"{folder} is not a folder that only this user can write to: remove it"
+            )
+        file = folder / f"{run.pid}.json"
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            json.dump(asdict(run), out)
     except OSError as error:
         raise ConfigError(f"cannot write to {folder}: {error.strerror}") from None
-    if not _is_ours(folder):
-        raise ConfigError(f"{folder} is not a folder that only this user can write to: remove it")
-    file = folder / f"{run.pid}.json"
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        json.dump(asdict(run), out)
     return file
 
 
 def running_gateways() -> Iterator[RunFile]:
     """Those of this user that are alive. Files of dead ones are removed."""
-    folder = _run_files_folder()
+    try:
+        folder = _run_files_folder()
+    except FileNotFoundError:  # there is no temporary folder, so nothing lies in it
+        return
     if not _is_ours(folder):
         return
     for file in sorted(folder.glob("*.json")):
@@ -94,11 +107,24 @@ def running_gateways() -> Iterator[RunFile]:
             run = RunFile(**json.loads(file.read_text()))
             os.kill(run.pid, 0)
         except ProcessLookupError:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # it may lie on what is read-only by now
+                file.unlink(missing_ok=True)
         except (OSError, ValueError, TypeError, OverflowError):
             continue
         else:
             yield run
+
+
+def _no_temporary_files(error: OSError) -> str:
+    """One line: where there must be room, why there is none, and what gives it."""
+    given = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108
+    # Python says it at length when it has tried all the usual places.
+    why = "not there, or read-only" if error.errno == errno.ENOENT else error.strerror
+    return (
+        f"cannot write temporary files to {given} ({why}): the run folder needs a place, and so do"
+        " the files by which gunicorn knows that workers live. Mount one there"
+        " (docker run --read-only --tmpfs /tmp), or name a folder in TMPDIR"
+    )
 
 
 def _make_locked_folder() -> Path:

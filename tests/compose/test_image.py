@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 
 from tests.compose.conftest import probe
@@ -61,3 +62,14 @@ def test_containers_may_drain_for_twenty_seconds_longer_than_workers(image: str)
 
     drain_s = int(gateway["environment"]["GATEWAY_DRAIN_SECONDS"])
     assert gateway["stop_grace_period"] == f"{drain_s + 20}s"
+
+
+def test_read_only_without_a_place_for_temporary_files_it_says_what_it_needs(image: str) -> None:
+    """A traceback of ``tempfile`` before."""
+    command = ["docker", "run", "--rm", "--read-only", image]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("gateway: cannot write temporary files to /tmp (")
+    assert "--tmpfs /tmp" in line

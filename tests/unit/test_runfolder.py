@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -258,3 +259,51 @@ def test_a_folder_that_cannot_be_made_is_one_line(runtime: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"^cannot write to .*/gateway: File exists$"):
         write_run_file(OURS)
+
+
+# A read-only file system
+
+# /proc takes no file from anybody, root included: as --read-only without a /tmp of its own.
+WITHOUT_TMP = """
+import sys, tempfile
+tempfile._candidate_tempdir_list = lambda: ["/proc"]
+"""
+COMMAND = "sys.argv[0] = 'gateway'; from gateway.cli import main; main()"
+UNDER_GUNICORN = "import gateway.gunicorn_conf"
+
+
+def without_tmp(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    left_out = ("TMPDIR", "XDG_RUNTIME_DIR", "GATEWAY_", "PROMETHEUS_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TMP + program, *arguments],
+        env=environment, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("program", [COMMAND, UNDER_GUNICORN])
+def test_without_a_place_for_temporary_files_a_start_is_refused_in_one_line(program: str) -> None:
+    """A traceback of ``tempfile`` before."""
+    done = without_tmp(program, "serve", "--port", "0")
+
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("gateway: cannot write temporary files to /tmp (")
+    assert "--tmpfs /tmp" in line
+
+
+def test_without_a_place_for_temporary_files_no_gateway_runs_here() -> None:
+    done = without_tmp(COMMAND, "workers")
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no gateway of this user runs here" in done.stderr
+
+
+def test_a_full_place_for_temporary_files_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+
+    with pytest.raises(ConfigError, match="No space left on device"):
+        make_run_folder()

@@ -4,6 +4,9 @@ It runs under a keeper, in a session of its own, so that a Ctrl-C for ``serve`` 
 while workers drain. The keeper holds the reading end of a pipe whose only writing end ``serve``
 has: at end-of-file, also after a SIGKILL, it ends the server and goes. If the server dies, the
 keeper starts it again.
+
+A service manager may signal every process of a service, whatever its session: systemd does so by
+default. So both run with the signals of a stop blocked, and end by the pipe alone.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +28,8 @@ from gateway.errors import ConfigError
 SOCKET: Final = "broker.sock"
 START_S: Final = 5.0
 RESTART_PAUSE_S: Final = 0.1
-STOP_S: Final = 2.0
+STOP_S: Final = 4.0
+STOPS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def find_server(wanted: str) -> str:
@@ -72,12 +79,13 @@ class EmbeddedBroker:
             ConfigError: The server does not start.
         """
         reading, self._pipe = os.pipe()
-        self._keeper = subprocess.Popen(  # noqa: S603 (our own module, no shell)
-            [sys.executable, "-m", __name__, str(reading), self._server, str(self._folder)],
-            pass_fds=[reading],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-        )
+        with _stops_blocked():
+            self._keeper = subprocess.Popen(  # noqa: S603 (our own module, no shell)
+                [sys.executable, "-m", __name__, str(reading), self._server, str(self._folder)],
+                pass_fds=[reading],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+            )
         os.close(reading)
         deadline = time.monotonic() + START_S
         while not self.socket.exists():
@@ -94,7 +102,7 @@ class EmbeddedBroker:
             self._pipe = None
         if self._keeper is not None:
             try:
-                self._keeper.wait(2 * STOP_S)
+                self._keeper.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 self._keeper.kill()
 
@@ -118,18 +126,23 @@ def keep(reading: int, server: str, folder: Path) -> None:
             process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
             while process.poll() is None:
                 if select.select([reading], [], [], 0.1)[0]:
-                    _end(process)
+                    process.kill()  # it takes no other signal, and has nothing to save
+                    process.wait()
                     return
             time.sleep(RESTART_PAUSE_S)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+@contextmanager
+def _stops_blocked() -> Iterator[None]:
+    """What is started inside never hears of these signals, nor does what that starts.
+
+    Ignoring them would not do: a server sets handlers of its own, but unblocks nothing.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 if __name__ == "__main__":

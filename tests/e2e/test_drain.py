@@ -38,26 +38,35 @@ def assert_drained(ledger: Ledger, closed: int) -> None:
     assert most_in_a_second(ledger.closed_at) <= 2 * closed / DRAIN_S
 
 
-@pytest.mark.parametrize("whom", ["serve", "process group"])
+@pytest.mark.parametrize("whom", ["serve", "process group", "every process"])
 async def test_stopping_closes_every_socket_evenly_within_the_window(
     tmp_path: Path, whom: str
 ) -> None:
-    """Ctrl-C reaches the group and the supervisor sends its own signal: workers take it as one."""
+    """Ctrl-C reaches the group and the supervisor sends its own signal: workers take it as one.
+
+    A service manager (systemd's KillMode=control-group) signals every process, the broker and its
+    keeper too: red when these end before the workers have drained.
+    """
     with serving(tmp_path) as served:
         async with Crowd([served.ws_url], CONNECTIONS, per_second=1) as crowd:
             crowd.start_sending()
             await crowd.send_for(1)
             for visitor in crowd.visitors:
                 visitor.closed_for_good = True
+            family = served.family()
             if whom == "serve":
                 served.signal(signal.SIGTERM)
-            else:
+            elif whom == "process group":
                 os.killpg(served.pid, signal.SIGINT)
+            else:
+                for pid in [served.pid, *(process.pid for process in family)]:
+                    os.kill(pid, signal.SIGTERM)
             code = await asyncio.to_thread(served.wait, DRAIN_S + 5)
             ledger = await crowd.stop_sending(within_s=1)
 
             assert code == 0
             assert_drained(ledger, CONNECTIONS)
+            assert not [process for process in family if process.is_running()]
 
 
 async def test_stopping_one_worker_drains_it_and_another_takes_its_place(tmp_path: Path) -> None:

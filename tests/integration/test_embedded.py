@@ -45,14 +45,6 @@ else:
 sys.stdin.read()
 """
 
-STUBBORN = f"""#!{sys.executable}
-import pathlib, signal
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-pathlib.Path(__file__).with_name("broker.sock").touch()
-while True:
-    signal.pause()
-"""
-
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -206,15 +198,18 @@ def test_a_kept_server_ends_with_the_pipe(folder: Path) -> None:
     assert servers(folder) == []
 
 
-def test_a_server_that_will_not_end_is_killed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedded, "STOP_S", 0.1)
-    with kept(executable(folder / "stubborn", STUBBORN), folder):
-        blocking_eventually((folder / "broker.sock").exists, "the start")
-        assert servers(folder)
+def test_a_signal_to_every_process_does_not_end_it(broker: EmbeddedBroker) -> None:
+    """As a service manager does: a server that took it would leave before those that drain."""
+    folder = broker.socket.parent
+    blocking_eventually(lambda: len(servers(folder)) == len(keepers(folder)) == 1, "the start")
+    family = [*keepers(folder), *servers(folder)]
+    blocking_eventually(lambda: answers(broker.socket), "an answer")
+    for process in family:
+        for stop in embedded.STOPS:
+            process.send_signal(stop)
 
-    assert servers(folder) == []
+    assert answers(broker.socket)
+    assert [*keepers(folder), *servers(folder)] == family
 
 
 def test_a_server_that_does_not_start_is_named_with_its_last_words(

@@ -9,13 +9,15 @@
 FROM python:3.13-slim AS build
 # Init: as process 1, serve would also have to reap what an application leaves behind.
 RUN apt-get update && apt-get install --yes --no-install-recommends tini
-RUN python -m venv /opt/gateway
-ENV PATH=/opt/gateway/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/gateway && python -m venv /opt/build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY requirements.lock .
-RUN pip install --require-hashes -r requirements.lock
+COPY scripts/install-locked scripts/
+COPY requirements.lock requirements-build.lock ./
+RUN scripts/install-locked /opt/gateway requirements.lock && scripts/install-locked /opt/build requirements-build.lock
 COPY . .
-RUN pip install --no-deps .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && /opt/gateway/bin/pip install --no-deps /wheels/*.whl
 
 FROM python:3.13-slim
 COPY --from=build /usr/bin/tini /usr/bin/

@@ -37,15 +37,15 @@ dev: $(VENV)/.dev
 $(VENV)/bin/python:
 	@scripts/make-venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python requirements.lock pyproject.toml
+$(VENV)/.installed: $(VENV)/bin/python requirements.lock requirements-build.lock pyproject.toml
 	@echo "installing into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@scripts/install-locked $(VENV) requirements.lock requirements-build.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed requirements-dev.lock
 	@echo "installing the tools of the checks into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@scripts/install-locked $(VENV) requirements-dev.lock
 	@touch $@
 
 test: dev
@@ -73,7 +73,7 @@ loadtest-install: $(LOADTEST)/.installed
 $(LOADTEST)/.installed: requirements-loadtest.lock
 	@echo "installing the load test into $(LOADTEST)"
 	@test -x $(LOADTEST)/bin/python || scripts/make-venv $(LOADTEST)
-	@$(LOADTEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-loadtest.lock
+	@scripts/install-locked $(LOADTEST) requirements-loadtest.lock
 	@touch $@
 
 # Writes tests/conformance/index.md anew, to be committed when the socket layer has changed.
@@ -93,5 +93,7 @@ bench-report: dev
 lock:
 	uv export --quiet --no-dev --no-emit-project --format requirements-txt --no-header > requirements.lock
 	uv export --quiet --no-emit-project --format requirements-txt --no-header > requirements-dev.lock
+	uv export --quiet --only-group build --no-emit-project --format requirements-txt --no-header > requirements-build.lock
 	uv export --quiet --no-dev --group loadtest --no-emit-project --format requirements-txt --no-header > requirements-loadtest.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements-bench.in -o requirements-bench.lock
 	rm -f uv.lock

@@ -47,8 +47,7 @@ def install_python() -> None:
 
     def fill() -> None:
         run([sys.executable, "-m", "venv", str(INSTALLED / "python")])
-        pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run([*pip, "--require-hashes", "-r", str(LOCK)])
+        run([str(ROOT / "scripts" / "install-locked"), str(INSTALLED / "python"), str(LOCK)])
 
     install_once(LOCK, INSTALLED / "python", fill)
 

@@ -90,7 +90,12 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     commands = folder / "venv" / "bin"
     install = (commands / "python", "-m", "pip", "install", "--quiet", "--no-compile")
-    run(*install, "--require-hashes", "-r", built.tree / "requirements.lock", cwd=folder)
+    run(
+        ROOT / "scripts" / "install-locked",
+        folder / "venv",
+        built.tree / "requirements.lock",
+        cwd=folder,
+    )
     run(*install, "--no-deps", built.wheel, cwd=folder)
     yield commands
     shutil.rmtree(folder)  # pytest would keep it for three more runs

@@ -48,8 +48,9 @@ class WorkerInfo:
 class Leases:
     """All leases at one moment of Redis' time.
 
-    ``born_ms`` is when the first of them was written: another time means that Redis has lost what
-    it knew, and that absence says nothing.
+    ``born_ms`` is when this server began to know them: when the first was written, or when it took
+    over from another, or from itself before a restart. Another time means that Redis may have lost
+    what it knew, and that absence says nothing.
     """
 
     now_ms: int

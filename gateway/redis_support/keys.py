@@ -5,7 +5,9 @@
 | ``<p>:{workers}`` | zset, worker -> end of its lease in ms of Redis' time | a worker's lease |
 | ``<p>:{workers}:info`` | hash, worker -> what it says of itself | removed with the lease |
 | ``<p>:{workers}:dead`` | zset of tombstones, worker -> time of death in ms | 24 h |
+| ``<p>:{workers}:left`` | zset, worker that ended on purpose -> when, in ms | 1 h |
 | ``<p>:{workers}:born`` | string, time in ms at which the first worker came | one value |
+| ``<p>:{workers}:server`` | string, run id of the server that ``born`` is true of | one value |
 | ``<p>:conns:<worker>`` | hash, connection -> facts, and ``revision`` | 1 h, renewed; swept |
 | ``<p>:users:<worker>`` | hash, user -> its connections there | as conns |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
@@ -33,6 +35,14 @@ def dead(prefix: str) -> str:
 
 def born(prefix: str) -> str:
     return f"{prefix}:{{workers}}:born"
+
+
+def left(prefix: str) -> str:
+    return f"{prefix}:{{workers}}:left"
+
+
+def server(prefix: str) -> str:
+    return f"{prefix}:{{workers}}:server"
 
 
 def connections(prefix: str, worker: WorkerId) -> str:

@@ -7,7 +7,7 @@ sweep after a death; a question about one connection goes to its owner instead.
 Guarantees, proved on every implementation by ``tests/contract/test_registry.py``:
 
 1. Time is the server's. The clocks of hosts never matter.
-2. ``renew`` never brings a buried worker back.
+2. ``renew`` never brings back a worker that is buried or has left, however late it comes.
 3. ``claim`` buries a worker only if its lease has ended, and gives the sweep to one worker at a
    time. A claim ends after ``CLAIM_S``, so a sweeper that dies is replaced.
 4. A worker that is buried or has left is known to nobody who looks afterwards, once ``finish`` or
@@ -49,7 +49,10 @@ class Registry(Protocol):
     """
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
-        """Extend the lease of ``worker``, unless it is buried, and look at all leases."""
+        """Extend the lease of ``worker`` and look at all leases.
+
+        No lease is written for a worker that is buried or has left.
+        """
         ...
 
     async def look(self) -> Leases:

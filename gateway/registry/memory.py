@@ -26,12 +26,13 @@ class MemoryRegistry:
         self._now = now
         self._leases: dict[WorkerId, tuple[int, WorkerInfo]] = {}
         self._dead: dict[WorkerId, int] = {}
+        self._left: set[WorkerId] = set()
         self._entries: dict[WorkerId, dict[ConnectionId, Entry]] = {}
         self._users: dict[WorkerId, Users] = {}
         self._revisions: dict[WorkerId, int] = {}
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
-        if worker not in self._dead:
+        if worker not in self._dead and worker not in self._left:
             self._leases[worker] = (self._now_ms() + int(lease_s * 1000), info)
         return await self.look()
 
@@ -54,6 +55,7 @@ class MemoryRegistry:
 
     async def leave(self, worker: WorkerId) -> None:
         self._forget(worker)
+        self._left.add(worker)
 
     async def write(
         self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]

@@ -23,6 +23,7 @@ from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, living
 from gateway.registry.users import Users
 
 CHUNK: Final = 500
+_BURIED: Final = 0  # what the script ``renew`` returns
 _CURSOR: Final = re.compile(r"([a-z0-9]{16})\.([0-9]{1,20})", re.ASCII)  # worker, HSCAN's own
 
 _P = ParamSpec("_P")
@@ -72,20 +73,24 @@ class RedisRegistry:
         self._info = keys.info(prefix)
         self._dead = keys.dead(prefix)
         self._born = keys.born(prefix)
+        self._server = keys.server(prefix)
+        self._left = keys.left(prefix)
         self._users: dict[WorkerId, Users] = {}  # of the workers that write through this registry
         self._scripts = {
             name: self._redis.register_script(script(name))
-            for name in ("look", "renew", "claim", "finish")
+            for name in ("look", "renew", "claim", "finish", "leave")
         }
 
     @_to_its_end
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         renewed = await self._scripts["renew"](
-            keys=[self._workers, self._info, self._dead, self._born],
+            keys=[
+                self._workers, self._info, self._dead, self._born, self._server, self._left,
+            ],
             args=[worker, int(lease_s * 1000), _info_out(info)],
-        )
+        )  # fmt: skip
         leases = await self.look()
-        if renewed:
+        if renewed != _BURIED:
             return leases
         # ``look`` leaves out the old tombstones of the swept; whoever was frozen must see its own.
         return replace(leases, tombstones={*leases.tombstones, worker})
@@ -93,7 +98,7 @@ class RedisRegistry:
     @_to_its_end
     async def look(self) -> Leases:
         now_ms, born_ms, leases, dead = await self._scripts["look"](
-            keys=[self._workers, self._info, self._dead, self._born]
+            keys=[self._workers, self._info, self._dead, self._born, self._server]
         )
         tombstones = {WorkerId(worker.decode(errors="replace")) for worker in dead}
         return Leases(int(now_ms), _leases(leases), tombstones, int(born_ms))
@@ -111,8 +116,10 @@ class RedisRegistry:
         await self._clear(worker)
         await self._scripts["finish"](keys=[self._workers, self._info], args=[worker])
 
+    @_to_its_end
     async def leave(self, worker: WorkerId) -> None:
-        await self.finish(worker)
+        await self._clear(worker)
+        await self._scripts["leave"](keys=[self._workers, self._info, self._left], args=[worker])
 
     @_to_its_end
     async def write(

@@ -104,6 +104,19 @@ async def test_leaving_on_purpose_leaves_no_tombstone(registry: Registry) -> Non
     assert await entries(registry, me) == {}
 
 
+async def test_a_renewal_that_comes_after_the_end_puts_back_no_lease(registry: Registry) -> None:
+    """It may have been under way. Red: others handed messages to a worker that is no more."""
+    me, other = new_worker_id(), new_worker_id()
+    await registry.renew(me, INFO, 10.0)
+    await registry.leave(me)
+
+    late = await registry.renew(me, INFO, 10.0)
+
+    assert me not in late.workers
+    assert me not in late.tombstones
+    assert me not in (await registry.renew(other, INFO, 10.0)).workers
+
+
 async def test_entries_are_written_changed_and_removed(registry: Registry) -> None:
     me = new_worker_id()
     one, two, three = (new_connection_id(me) for _ in range(3))
@@ -152,6 +165,7 @@ class TestRedisRegistry:
                 keys.workers(prefix),
                 keys.info(prefix),
                 keys.born(prefix),
+                keys.server(prefix),
                 keys.connections(prefix, me),
                 keys.users(prefix, me),
             }
@@ -160,7 +174,12 @@ class TestRedisRegistry:
 
             await registry.leave(me)
 
-            assert {key.decode() for key in admin.keys(f"{prefix}:*")} == {keys.born(prefix)}
+            stays = {keys.born(prefix), keys.server(prefix), keys.left(prefix)}
+            assert {key.decode() for key in admin.keys(f"{prefix}:*")} == stays
+            hour_ago_ms = now_ms(admin) - 3_600_000
+            admin.zadd(keys.left(prefix), {me: hour_ago_ms})
+            await registry.renew(new_worker_id(), INFO, 10.0)
+            assert not admin.exists(keys.left(prefix))
 
     async def test_leases_tell_when_redis_has_lost_what_it_knew(
         self, connect: Connect, redis_server: RedisServer
@@ -177,6 +196,32 @@ class TestRedisRegistry:
 
         assert again.born_ms == before.born_ms
         assert after.born_ms > before.born_ms
+
+    async def test_a_replica_that_takes_over_knows_since_then(
+        self, connect: Connect, redis_server: RedisServer, own_redis: RedisServer
+    ) -> None:
+        """It may lack the last leases: their workers would be gone to whoever looks.
+
+        Red when it goes by the birth that it copied.
+        """
+        prefix, early, late = f"over{next(_prefixes)}", new_worker_id(), new_worker_id()
+        primary, replica = connect(redis_server, prefix), connect(own_redis, prefix)
+        before = await primary.renew(early, INFO, 10.0)
+        with redis_server.client() as admin:
+            admin.config_set("repl-diskless-sync-delay", 0)
+        with own_redis.client() as admin:
+            admin.replicaof("127.0.0.1", str(redis_server.port))
+            await eventually(lambda: admin.exists(keys.born(prefix)), "the copy")
+            admin.replicaof("NO", "ONE")
+            await eventually(lambda: now_ms(admin) > before.now_ms, "another millisecond")
+        await primary.renew(late, INFO, 10.0)
+
+        looked = await replica.look()
+        renewed = await replica.renew(early, INFO, 10.0)
+        again = await replica.renew(early, INFO, 10.0)
+
+        assert late not in looked.workers
+        assert before.born_ms < looked.born_ms <= renewed.born_ms == again.born_ms
 
     async def test_a_supervisor_buries_its_child_and_anyone_may_sweep_it(
         self, connect: Connect, redis_server: RedisServer

@@ -1,5 +1,5 @@
 -- All leases at one moment of this server's time.
--- KEYS: workers, info, dead, born
+-- KEYS: workers, info, dead, born, server
 -- Returns: {now_ms, born_ms, {worker, end_ms, info, ...}, {tombstone, ...}}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -13,4 +13,7 @@ for i = 1, #workers, 2 do
   local died = redis.call('ZSCORE', KEYS[3], workers[i])
   if died and tonumber(died) < now - 60000 then dead[#dead + 1] = workers[i] end
 end
-return {now, redis.call('GET', KEYS[4]) or 0, leases, dead}
+local born = redis.call('GET', KEYS[4]) or 0
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+if born ~= 0 and redis.call('GET', KEYS[5]) ~= run then born = string.format('%.0f', now) end
+return {now, born, leases, dead}

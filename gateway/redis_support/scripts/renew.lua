@@ -1,11 +1,20 @@
--- Extend a lease, unless its worker is buried.
--- KEYS: workers, info, dead, born    ARGV: worker, lease_ms, info
--- Returns: 1 renewed, 0 buried
+-- Extend a lease, unless its worker is buried or has left.
+-- KEYS: workers, info, dead, born, server, left    ARGV: worker, lease_ms, info
+-- Returns: 1 renewed, 0 buried, 2 it has left
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 86400000)
 if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now - 3600000)
+if redis.call('ZSCORE', KEYS[6], ARGV[1]) then return 2 end
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
-redis.call('SET', KEYS[4], string.format('%.0f', now), 'NX')
+-- Another server may lack what its predecessor knew: all that it has was born when it took over.
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+if redis.call('GET', KEYS[5]) ~= run then
+  redis.call('SET', KEYS[5], run)
+  redis.call('SET', KEYS[4], string.format('%.0f', now))
+else
+  redis.call('SET', KEYS[4], string.format('%.0f', now), 'NX')
+end
 return 1

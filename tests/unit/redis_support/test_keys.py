@@ -14,6 +14,8 @@ BUILT = {
     keys.info("p"),
     keys.dead("p"),
     keys.born("p"),
+    keys.server("p"),
+    keys.left("p"),
     keys.connections("p", W),
     keys.users("p", W),
     keys.inbox("p", W),
@@ -30,7 +32,14 @@ def test_every_key_is_in_the_table_with_its_type_and_life() -> None:
 def test_keys_that_one_script_touches_share_a_slot_of_a_cluster() -> None:
     tags = {
         re.findall(r"\{(.*?)\}", key)[0]
-        for key in (keys.workers("p"), keys.info("p"), keys.dead("p"), keys.born("p"))
+        for key in (
+            keys.workers("p"),
+            keys.info("p"),
+            keys.dead("p"),
+            keys.born("p"),
+            keys.server("p"),
+            keys.left("p"),
+        )
     }
 
     assert tags == {"workers"}

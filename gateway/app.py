@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -32,6 +31,7 @@ from gateway.handlers.table import Handlers, OnConnect, OnDisconnect, OnMessage
 from gateway.health import FOLDER_VARIABLE, PortHealth
 from gateway.http_api.ports import OnPort
 from gateway.http_api.routes import Api, api_routes
+from gateway.log import get_logger, show_errors
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import TRACE_SUBPROTOCOL
@@ -41,7 +41,7 @@ from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
 from gateway.worker import Worker, new_worker_id
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 WORKER_ID_VARIABLE: Final = "GATEWAY_WORKER_ID"
 running: list[Worker] = []
@@ -178,6 +178,7 @@ class Gateway:
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
         """Run this process's worker. A lifespan for Starlette, FastAPI and the like."""
         settings = self.settings or current()
+        show_errors(settings.log_errors)
         me = _given_worker_id() or new_worker_id()
         broker, registry = broker_and_registry(settings, name=f"gateway.{me}")
         folder = os.environ.get(FOLDER_VARIABLE)

@@ -12,15 +12,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-import structlog
-
 from gateway.errors import BrokerUnavailable
+from gateway.log import get_logger
 from gateway.protocol.envelope import Disconnect, Inquire, Question, Receipted, Send
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases
 from gateway.protocol.receipt import Receipt
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 PATIENCE_S: Final = 2.0
 MAX_UNANSWERED: Final = 20_000

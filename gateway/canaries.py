@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-import structlog
-
 from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
+from gateway.log import get_logger
 from gateway.metrics import Counters
 from gateway.protocol.envelope import VERSION, Canary, hint
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.vigil import Action, Vigil
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Canaries:

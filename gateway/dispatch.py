@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import structlog
-
 from gateway.links import Links
+from gateway.log import get_logger
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Conversation, Event, Pending
 from gateway.protocol.envelope import (
@@ -29,7 +28,7 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Members
 from gateway.protocol.rendezvous import pick
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Party(Protocol):

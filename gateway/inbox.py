@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-import structlog
-
 from gateway.asker import Asker
 from gateway.broker.base import Resync
 from gateway.handlers.runner import Runner
 from gateway.hub import Hub
 from gateway.links import Links
+from gateway.log import get_logger
 from gateway.metrics import Counters
 from gateway.owner import Owner
 from gateway.protocol.envelope import (
@@ -36,7 +35,7 @@ from gateway.protocol.envelope import (
 )
 from gateway.protocol.ids import WorkerId
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class News(Protocol):

@@ -11,17 +11,16 @@ from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from typing import Final
 
-import structlog
-
 from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
 from gateway.lane import Lane
+from gateway.log import get_logger
 from gateway.metrics import Counters
 from gateway.protocol.envelope import OLDEST, VERSION, Envelope, encode, hint, read
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.link import Link, Verdict
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 MAX_ENDED: Final = 10_000
 TICK_S: Final = 0.025

@@ -1,54 +1,132 @@
 """Logs: events with fields, JSON when nobody looks at a terminal.
 
-Never a payload, a header's value or a key. Of an exception, its type and where it was raised; its
-message only with ``GATEWAY_LOG_ERRORS=full``, because messages carry what applications put there.
+Never a payload, a header's value or a key. Of an exception, what ``gateway.traces`` shows.
+
+Our own records are those of the standard library, safe before anybody else sees them: they carry
+no ``exc_info``, from which whatever the surrounding application has set up (structlog, a JSON
+formatter, an error tracker) would show variables and messages. In a process that is not ours
+nothing is configured: its levels and handlers decide.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-import traceback
+from contextvars import Context
 from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-FRAMES: Final = 20
-DEPTH: Final = 4  # of causes, and of groups in groups
-MOST_OF_A_GROUP: Final = 8
+from gateway import traces
 
 _of_process: dict[str, str] = {}
+_RESERVED: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def use_standard_logging() -> None:
-    """In a process that is not ours and has not set structlog up: ``logging``, not stdout."""
-    if not structlog.is_configured():
-        structlog.configure(
-            processors=[
-                structlog.stdlib.filter_by_level,
-                structlog.processors.KeyValueRenderer(key_order=["event"]),
-            ],
-            wrapper_class=structlog.stdlib.BoundLogger,
-            logger_factory=structlog.stdlib.LoggerFactory(),
-            cache_logger_on_first_use=False,
-        )
+class _Showing:
+    """How this process shows exceptions."""
+
+    full = False
+    as_text = True  # beside the fields; not where only fields are written
+
+
+class _Event(str):
+    """A record's message, with what it was made of, for our own formatter.
+
+    Not in attributes of the record: other formatters list those.
+    """
+
+    name: str
+    fields: dict[str, Any]
+
+    def __new__(cls, name: str, fields: dict[str, Any], error: BaseException | None) -> _Event:
+        parts = [name, *(f"{key}={value}" for key, value in fields.items())]
+        if error is not None:
+            parts.append(f"exception={traces.brief(error)}")
+            fields = fields | traces.facts(error, full=_Showing.full)
+        event = super().__new__(cls, " ".join(parts))
+        event.name = name
+        event.fields = fields
+        return event
+
+
+class Logger:
+    """Logs events with fields under one name.
+
+    Every method takes the event, a constant, and what it is about. ``exc_info`` is as in logging.
+    """
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: Any) -> None:
+        self._log(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._log(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._log(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self._log(logging.ERROR, event, fields)
+
+    def critical(self, event: str, **fields: Any) -> None:
+        self._log(logging.CRITICAL, event, fields)
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """An error, with the exception that is being handled."""
+        self._log(logging.ERROR, event, {"exc_info": True} | fields)
+
+    def _log(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        logger = self._logger
+        if not logger.isEnabledFor(level):
+            return
+        error = traces.given(fields.pop("exc_info", None))
+        message = _Event(event, fields, error)
+        file, line, function, _ = logger.findCaller(stacklevel=3)
+        record = logger.makeRecord(logger.name, level, file, line, message, (), None, function)
+        # For formatters that list what else a record has.
+        for key, value in (_of_process | message.fields).items():
+            setattr(record, f"{key}_" if key in _RESERVED else key, value)
+        if error is not None and _Showing.as_text:
+            # Where formatters look for a traceback that is made already.
+            record.exc_text = traces.text(error, full=_Showing.full)
+        logger.handle(record)
+
+
+def get_logger(name: str) -> Logger:
+    """The logger of one module. What it says is safe to show, whoever shows it."""
+    return Logger(name)
+
+
+def show_errors(errors: str) -> None:
+    """How much of an exception is shown: ``type`` or ``full``."""
+    _Showing.full = errors == "full"
 
 
 def configure(level: str, errors: str, *, stream: TextIO = sys.stderr) -> None:
     """Send structlog's and the standard library's records to ``stream``, in one form.
 
+    For processes that are ours alone.
+
     Args:
         level: debug, info, warning or error.
         errors: ``type`` or ``full``: how much of an exception is shown.
     """
+    show_errors(errors)
+    _Showing.as_text = False
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_process_fields,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *((_without_reprs, _describe_exception) if errors == "type" else (_describe_fully,)),
+        *(() if errors == "full" else (_without_reprs,)),
+        _describe_exception,
     ]
     structlog.configure(
         processors=[
@@ -68,7 +146,7 @@ def configure(level: str, errors: str, *, stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[_take_apart, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -88,6 +166,20 @@ def bind_worker(worker_id: str) -> None:
     _of_process["worker_id"] = worker_id
 
 
+def bind_connection(context: Context, connection: str) -> None:
+    """What an application logs with structlog in ``context`` names the connection."""
+    context.run(structlog.contextvars.bind_contextvars, connection_id=connection)
+
+
+def _take_apart(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Of a record of ours, the event and its fields."""
+    message = event["_record"].msg
+    if isinstance(message, _Event):
+        event.update(message.fields)
+        event["event"] = message.name
+    return event
+
+
 def _add_process_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     for name, value in _of_process.items():
         event.setdefault(name, value)
@@ -103,47 +195,7 @@ def _without_reprs(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return _describe(event, full=False)
-
-
-def _describe_fully(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return _describe(event, full=True)
-
-
-def _describe(event: EventDict, *, full: bool) -> EventDict:
-    error = _exception(event.pop("exc_info", None))
+    error = traces.given(event.pop("exc_info", None))
     if error is not None:
-        event.update(_facts(error, full=full, depth=DEPTH))
+        event.update(traces.facts(error, full=_Showing.full))
     return event
-
-
-def _facts(error: BaseException, *, full: bool, depth: int) -> dict[str, Any]:
-    """What is shown of an exception, of what it came from, and of what is in it if it is a group.
-
-    Without the latter, all that a failed worker would say is that its tasks failed.
-    """
-    facts: dict[str, Any] = {"exception": type(error).__qualname__}
-    if full:
-        facts["exception_message"] = str(error)
-    facts["trace"] = [
-        f"{frame.filename}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__, limit=-FRAMES)
-    ]
-    if depth == 0:
-        return facts
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        facts["cause"] = _facts(cause, full=full, depth=depth - 1)
-    if isinstance(error, BaseExceptionGroup):
-        some = error.exceptions[:MOST_OF_A_GROUP]
-        facts["exceptions"] = [_facts(each, full=full, depth=depth - 1) for each in some]
-    return facts
-
-
-def _exception(given: Any) -> BaseException | None:
-    """What logging calls ``exc_info``: an exception, a tuple with one, or true for the current."""
-    if isinstance(given, tuple):
-        given = given[1]
-    if isinstance(given, BaseException):
-        return given
-    return sys.exc_info()[1] if given else None

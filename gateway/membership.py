@@ -11,15 +11,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
-import structlog
-
 from gateway.errors import BrokerUnavailable
+from gateway.log import get_logger
 from gateway.protocol.envelope import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import RENEWALS_PER_LEASE, Changes, Members, WorkerInfo
 from gateway.registry.base import Registry
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 AFTER_END_S: Final = 0.05
 RETRY_S: Final = 0.5

@@ -19,7 +19,6 @@ from gateway.asker import Asker
 from gateway.broker.base import Resync
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable, Disconnected, NotRunning, check_close
-from gateway.log import use_standard_logging
 from gateway.protocol.envelope import VERSION, Question, Receipted, encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.receipt import Receipt
@@ -112,7 +111,6 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
     """
 
     def __init__(self, redis_url: str, *, prefix: str = "gw", lease_s: float = LEASE_S) -> None:
-        use_standard_logging()
         self._address = parse(redis_url)
         self._prefix = prefix
         self._lease_s = lease_s

@@ -12,14 +12,13 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
-import structlog
-
 from gateway.hub import Hub
+from gateway.log import get_logger
 from gateway.protocol.envelope import Disconnect, Inquire, Question, Receipted, Send
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 REMEMBERED_S: Final = 60.0
 MAX_REMEMBERED: Final = 500_000  # about 100 MB; past it the oldest are forgotten early

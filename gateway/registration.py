@@ -11,13 +11,12 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
-import structlog
-
 from gateway.errors import BrokerUnavailable
+from gateway.log import get_logger
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.registry.base import Entry, Registry
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 _NOTHING: Final = object()
 RETRY_S: Final = 0.25

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import structlog
-
 from gateway.errors import EnvelopeTooLarge, HandlerFailed
 from gateway.links import Links
+from gateway.log import get_logger
 from gateway.protocol.envelope import Answer, Failed, Question, Receipted
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Router:

@@ -14,7 +14,6 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
-import structlog
 from gunicorn.arbiter import Arbiter
 from gunicorn.reloader import Reloader
 from uvicorn.config import Config
@@ -25,10 +24,10 @@ from gateway import app
 from gateway.config import Settings, current
 from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.edge.uvicorn_http import GatewayHttp
-from gateway.log import configure
+from gateway.log import configure, get_logger
 from gateway.worker import Worker, new_worker_id
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 PING_INTERVAL_S: Final = 25.0
 PING_TIMEOUT_S: Final = 10.0

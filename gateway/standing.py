@@ -11,21 +11,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-import structlog
-
 from gateway.asker import Asker
 from gateway.canaries import Canaries
 from gateway.dispatch import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.hub import Hub
 from gateway.links import Links
+from gateway.log import get_logger
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.registration import Registration
 from gateway.registry.base import Registry
 from gateway.sweep import say_goodbye_for
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 DECISION_PATIENCE_S: Final = 10.0
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-import structlog
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -22,12 +21,13 @@ from gateway.app import create_app
 from gateway.config import Settings
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.loading import load_gateway
+from gateway.log import get_logger
 from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.client import bury, ping
 from gateway.runfolder import worker_died
 from gateway.server import GatewayWorker
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 AFTER_DRAIN_S: Final = 10
 SILENT_WORKER_S: Final = 30

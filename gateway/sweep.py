@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-import structlog
-
 from gateway.dispatch import Desk, Dispatcher
 from gateway.hub import Hub
+from gateway.log import get_logger
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import Answer, Facts, Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry, Registry
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 AT_ONCE: Final = 200
 LOST_CODE: Final = 1006

@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-import structlog
-
 from gateway import log as logs
 from gateway import metrics
 from gateway.asker import Asker
@@ -38,6 +36,7 @@ from gateway.http_api.routes import Api
 from gateway.hub import Hub
 from gateway.inbox import Inbox
 from gateway.links import Links
+from gateway.log import get_logger
 from gateway.membership import Membership
 from gateway.metrics import Counters
 from gateway.owner import Owner
@@ -51,7 +50,7 @@ from gateway.registry.base import Registry
 from gateway.router import Router
 from gateway.standing import Standing
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 HOUSEKEEPING_S: Final = 0.5
 QUIET_S: Final = 0.5

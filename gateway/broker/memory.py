@@ -6,11 +6,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-import structlog
-
 from gateway.broker.base import Receiver, Resync
+from gateway.log import get_logger
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class MemoryBus:

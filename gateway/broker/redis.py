@@ -7,14 +7,13 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
-
 from gateway.broker.base import Receiver, Resync
 from gateway.errors import BrokerUnavailable
+from gateway.log import get_logger
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import RedisConnection
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 DEADLINE_S = 3.0
 PING_INTERVAL_S = 2.0

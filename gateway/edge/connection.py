@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import structlog
 from starlette.datastructures import Headers
 
 from gateway.dispatch import Desk
@@ -23,6 +22,7 @@ from gateway.errors import (
     RateExceeded,
     SlowConsumer,
 )
+from gateway.log import get_logger
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import (
     Admitted,
@@ -39,7 +39,7 @@ from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE, Codec
 from gateway.registry.base import Entry
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 NORMAL: Final = 1000
 LOST: Final = 1006

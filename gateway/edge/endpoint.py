@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-import structlog
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -24,6 +23,7 @@ from gateway.edge.connection import ClientConnection
 from gateway.edge.plain import PlainSocket
 from gateway.edge.shared import Edge
 from gateway.edge.socket import EXTENSION, Socket
+from gateway.log import get_logger
 from gateway.protocol.envelope import Failed, Turned
 from gateway.protocol.ids import (
     RANDOM_BYTES_PER_CONNECTION_ID,
@@ -32,7 +32,7 @@ from gateway.protocol.ids import (
 )
 from gateway.protocol.text import TRACE_SUBPROTOCOL, Codec, PlainText, Trace
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 CONNECTION_ID_HEADER: Final = b"gateway-connection-id"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-import structlog
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # left out of its stubs
 
+from gateway.log import get_logger
 from gateway.protocol.frames import (
     BINARY,
     INVALID_TEXT,
@@ -23,7 +23,7 @@ from gateway.protocol.frames import (
     read_close,
 )
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 # A parser's buffer grows with the longest frame and never shrinks.
 KEPT: Final = 16

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -22,9 +21,10 @@ from gateway.edge.server_parts import CLOSE_S, State, parts_of
 from gateway.edge.socket import EXTENSION, Listener
 from gateway.edge.upgrade import Refused, read_request, response
 from gateway.edge.wheel import NOWHERE
+from gateway.log import get_logger
 from gateway.protocol import frames
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 LOST: Final = 1006
 INTERNAL_ERROR: Final = 1011

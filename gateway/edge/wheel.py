@@ -6,9 +6,9 @@ import asyncio
 import math
 from typing import Final, Protocol
 
-import structlog
+from gateway.log import get_logger
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 NOWHERE: Final = -1
 

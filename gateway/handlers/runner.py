@@ -14,11 +14,10 @@ from contextvars import Context, copy_context
 from dataclasses import replace
 from typing import Final, Protocol
 
-import structlog
-
 from gateway.errors import HandlerFailed, Refused
 from gateway.handlers.isolation import isolated
 from gateway.handlers.table import Admit, Connection, Handlers, Message, WrongAnswer, decision
+from gateway.log import bind_connection, get_logger
 from gateway.metrics import Counters
 from gateway.protocol.envelope import (
     Admitted,
@@ -35,7 +34,7 @@ from gateway.protocol.envelope import (
 )
 from gateway.protocol.ids import ConnectionId, WorkerId
 
-log = structlog.stdlib.get_logger(__name__)
+log = get_logger(__name__)
 
 AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
 CHECKS_PER_LIMIT: Final = 10
@@ -274,7 +273,7 @@ class Runner:
         connection, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
         if queue.context is None:
             queue.context = self._context.copy()
-            queue.context.run(structlog.contextvars.bind_contextvars, connection_id=connection)
+            bind_connection(queue.context, connection)
         failed = Failed(connection, number, attempt, HandlerFailed.code)
         answer: Answer = failed
         try:

@@ -18,7 +18,6 @@ import pytest
 import structlog
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
-from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
 from gateway import config
@@ -34,6 +33,7 @@ from gateway.supervisor import Logger, bury_child, check_redis
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers, listed_workers
 from tests.support.inprocess import in_process
+from tests.support.logs import capture_logs
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -19,6 +18,7 @@ from gateway.errors import NotRunning
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import all_keys, listed_workers
 from tests.support.inprocess import in_process
+from tests.support.logs import capture_logs
 from tests.support.rawclient import handshake, raw_client, raw_websocket
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -103,7 +103,7 @@ async def test_without_the_lifespan_clients_are_refused_and_one_line_says_why(
     gateway = echoing(settings)
     bare = Starlette(routes=[Mount("/ws", gateway.asgi())])
     async with stock_server(bare) as (port, _):
-        with structlog.testing.capture_logs() as logs:
+        with capture_logs() as logs:
             answers = [await handshake(port, "/ws/communicate") for _ in range(3)]
 
         assert [answer.status for answer in answers] == [503] * 3

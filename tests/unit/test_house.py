@@ -40,3 +40,14 @@ def test_every_environment_has_the_gateways_own_packages(lock: str) -> None:
 
 def pins(lock: str) -> set[str]:
     return set(re.findall(r"^[\w.\[\]-]+==\S+", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def test_only_one_module_knows_structlog() -> None:
+    """A logger of structlog's shows what the surrounding application has set it up to show."""
+    knows = {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "gateway").rglob("*.py")
+        if re.search(r"^\s*(import|from) structlog", file.read_text(), re.MULTILINE)
+    }
+
+    assert knows == {"gateway/log.py"}

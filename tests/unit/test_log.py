@@ -32,6 +32,8 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
     monkeypatch.setattr(logs, "_of_process", {})
+    monkeypatch.setattr(logs._Showing, "full", False)
+    monkeypatch.setattr(logs._Showing, "as_text", True)
     yield
     for logger, handlers, level, propagate in before:
         logger.handlers, logger.propagate = handlers, propagate
@@ -42,7 +44,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def to(stream: io.StringIO, level: str = "info", errors: str = "type") -> Any:
     logs.configure(level, errors, stream=stream)
-    return structlog.stdlib.get_logger("gateway.some")
+    return logs.get_logger("gateway.some")
 
 
 def records(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from gunicorn.arbiter import Arbiter
 from starlette.applications import Starlette
-from structlog.testing import capture_logs
 
 from gateway.config import Settings
 from gateway.errors import ConfigError
@@ -26,6 +25,7 @@ from gateway.supervisor import (
     Supervisor,
     check_loadable,
 )
+from tests.support.logs import capture_logs
 
 # pytest-timeout has a thread; from 3.12 on Python warns of any fork beside one. The child here only
 # imports, says how it went, and ends.

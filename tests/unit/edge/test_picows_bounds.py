@@ -171,7 +171,7 @@ def test_a_pong_does_not_put_off_the_end_of_a_close() -> None:
 
 
 def test_what_follows_a_violation_is_not_worth_a_line_in_the_log(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Red when fragments are added to what is invalid: that fails, as an error of ours."""
     fragments = [frame(TEXT, b"\xf4", fin=False), frame(CONTINUATION, b"\x90\x80", fin=False)]
@@ -183,4 +183,4 @@ def test_what_follows_a_violation_is_not_worth_a_line_in_the_log(
 
     run(scenario)
 
-    assert capsys.readouterr().out == ""
+    assert caplog.text == ""

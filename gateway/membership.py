@@ -48,7 +48,8 @@ class Membership:
     """Keeps the lease of one worker and watches those of the others.
 
     Args:
-        after_renewal: Awaited after every renewal that succeeded.
+        after_renewal: Run after every renewal that succeeded, unless it still runs; the next one
+            does not wait for it.
         tell_everyone: Publishes a hint to all workers.
     """
 
@@ -70,6 +71,7 @@ class Membership:
         self._now = now
         self._look_now = asyncio.Event()
         self._sweeping: set[WorkerId] = set()
+        self._following: asyncio.Task[None] | None = None
         self._ended = False
         self._registered = False
         self._missed = 0  # renewals in a row
@@ -133,9 +135,7 @@ class Membership:
                 members.me, members.known[members.me], members.lease_s
             )
             changes = members.renewed(leases, asked_at=asked_at, now=self._now())
-            self._act(changes, tasks)  # before anything else can fail: it is told only once
-            if not changes.buried:
-                await self._after_renewal()
+            self._act(changes, tasks)
         except BrokerUnavailable as error:
             members.missed()
             self._missed += 1
@@ -144,10 +144,18 @@ class Membership:
             # Full jitter: after an outage all workers get here at once.
             return random.uniform(0.0, 2 * RETRY_S)  # noqa: S311
         self._missed = 0
+        if not changes.buried and (self._following is None or self._following.done()):
+            self._following = tasks.create_task(self._follow(), name="after renewal")
         if members.next_end_ms is None:
             return self._renewal_s
         soonest_s = (members.next_end_ms - leases.now_ms) / 1000 + AFTER_END_S
         return min(self._renewal_s, max(soonest_s, RETRY_S))
+
+    async def _follow(self) -> None:
+        try:
+            await self._after_renewal()
+        except BrokerUnavailable as error:
+            log.debug("renewal not followed up", error=str(error))
 
     def _act(self, changes: Changes, tasks: asyncio.TaskGroup) -> None:
         if changes.buried:

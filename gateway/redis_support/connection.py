@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import hiredis
 
@@ -19,6 +19,8 @@ from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 
 Command = tuple[str | bytes | int, ...]
+
+SECOND_LOOK_S: Final = 0.01
 
 _INCOMPLETE = object()
 
@@ -49,6 +51,7 @@ class RedisConnection(asyncio.Protocol):
         self._pending: deque[tuple[asyncio.Future[list[Any]], int, float, str | None]] = deque()
         self._replies: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._overdue = False
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     @classmethod
@@ -83,10 +86,13 @@ class RedisConnection(asyncio.Protocol):
                         make, address.host, address.port, ssl=address.tls
                     )
                 replies = await connection.execute(_greeting(address, name))
-        except (OSError, TimeoutError, BrokerUnavailable) as error:
+        except BaseException as error:
             if connection is not None:
                 connection.abort()
-            raise BrokerUnavailable(f"no connection to {address.display}: {error!r}") from error
+            if isinstance(error, OSError | TimeoutError | BrokerUnavailable):
+                why = f"no connection to {address.display}: {error!r}"
+                raise BrokerUnavailable(why) from error
+            raise
         refused = next((r for r in replies if isinstance(r, ReplyError)), None)
         if refused is not None:
             connection.abort()
@@ -178,12 +184,19 @@ class RedisConnection(asyncio.Protocol):
     def _check_deadline(self) -> None:
         self._timer = None
         if not self._pending:
+            self._overdue = False
             return
-        deadline = self._pending[0][2]
-        if self._loop.time() >= deadline:
-            self.abort()  # replies can no longer be told apart from those of the past
-        else:
+        now, deadline = self._loop.time(), self._pending[0][2]
+        if now < deadline:
+            self._overdue = False
             self._timer = self._loop.call_at(deadline, self._check_deadline)
+        elif not self._overdue:
+            # After somebody has held the loop, timers run before what has come in is read: the
+            # reply may lie there. Not to read it would cost a worker its lease for one handler.
+            self._overdue = True
+            self._timer = self._loop.call_later(SECOND_LOOK_S, self._check_deadline)
+        else:
+            self.abort()  # replies can no longer be told apart from those of the past
 
 
 def _settle(future: asyncio.Future[list[Any]], replies: list[Any], or_fail: str | None) -> None:

@@ -20,6 +20,7 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
 from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, living
+from gateway.registry.lease_connection import Call, LeaseConnection
 from gateway.registry.users import Users
 
 CHUNK: Final = 500
@@ -76,20 +77,24 @@ class RedisRegistry:
         self._server = keys.server(prefix)
         self._left = keys.left(prefix)
         self._users: dict[WorkerId, Users] = {}  # of the workers that write through this registry
+        self._lease = LeaseConnection(address, name=f"{name}.lease")
+        self._renewal, self._sight = script("renew"), script("look")
         self._scripts = {
             name: self._redis.register_script(script(name))
-            for name in ("look", "renew", "claim", "finish", "leave")
+            for name in ("look", "claim", "finish", "leave")
         }
 
-    @_to_its_end
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
-        renewed = await self._scripts["renew"](
-            keys=[
-                self._workers, self._info, self._dead, self._born, self._server, self._left,
-            ],
-            args=[worker, int(lease_s * 1000), _info_out(info)],
-        )  # fmt: skip
-        leases = await self.look()
+        names = [self._workers, self._info, self._dead, self._born, self._server]
+        renewed, seen = await self._lease.run(
+            Call(
+                self._renewal,
+                [*names, self._left],
+                [worker, int(lease_s * 1000), _info_out(info)],
+            ),
+            Call(self._sight, names),
+        )
+        leases = _seen(seen)
         if renewed != _BURIED:
             return leases
         # ``look`` leaves out the old tombstones of the swept; whoever was frozen must see its own.
@@ -97,11 +102,8 @@ class RedisRegistry:
 
     @_to_its_end
     async def look(self) -> Leases:
-        now_ms, born_ms, leases, dead = await self._scripts["look"](
-            keys=[self._workers, self._info, self._dead, self._born, self._server]
-        )
-        tombstones = {WorkerId(worker.decode(errors="replace")) for worker in dead}
-        return Leases(int(now_ms), _leases(leases), tombstones, int(born_ms))
+        names = [self._workers, self._info, self._dead, self._born, self._server]
+        return _seen(await self._scripts["look"](keys=names))
 
     @_to_its_end
     async def claim(self, worker: WorkerId) -> bool:
@@ -217,6 +219,7 @@ class RedisRegistry:
     async def aclose(self) -> None:
         if self.asking:
             await asyncio.wait(self.asking, timeout=DEADLINE_S)
+        self._lease.close()
         await self._redis.aclose()
 
     @_to_its_end
@@ -279,6 +282,13 @@ def _place(cursor: str) -> tuple[WorkerId, int]:
     if match is None or int(match[2]) >= 1 << 64:
         raise ValueError(f"cursor {cursor!r} is not one of a list of connections")
     return WorkerId(match[1]), int(match[2])
+
+
+def _seen(reply: Sequence[Any]) -> Leases:
+    """What the script ``look`` returned."""
+    now_ms, born_ms, leases, dead = reply
+    tombstones = {WorkerId(worker.decode(errors="replace")) for worker in dead}
+    return Leases(int(now_ms), _leases(leases), tombstones, int(born_ms))
 
 
 def _leases(flat: Sequence[bytes]) -> dict[WorkerId, tuple[int, WorkerInfo]]:

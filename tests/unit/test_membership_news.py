@@ -102,6 +102,27 @@ async def test_a_worker_that_arrives_during_a_renewal_is_looked_for_at_once() ->
         running.cancel()
 
 
+async def test_no_renewal_waits_for_what_follows_the_one_before() -> None:
+    """Red where it was awaited: a registry that is slow to answer cost a worker its lease."""
+    registry, followed = SlowRegistry(), 0
+
+    async def hang() -> None:
+        nonlocal followed
+        followed += 1
+        await asyncio.get_running_loop().create_future()
+
+    it = membership(registry, after_renewal=hang)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(it.run())
+        for renewal in (1, 2, 3):
+            await eventually(lambda: len(registry.asked) == renewal, "a renewal")  # noqa: B023
+            registry.answers.release()
+            it.news(Arrived(OTHER))  # look again at once
+        running.cancel()
+
+    assert followed == 1
+
+
 async def test_what_a_renewal_has_told_is_acted_on_even_if_what_follows_it_fails() -> None:
     registry, watcher, failures = MemoryRegistry(), Watcher(), 0
     await registry.renew(OTHER, INFO, LEASE_S)

@@ -1,0 +1,82 @@
+"""Nobody's renewal waits behind anything else, nor is it lost because a handler held the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import time
+from typing import Any
+
+from gateway.redis_support.address import parse
+from gateway.redis_support.connection import RedisConnection
+from tests.contract.conftest import INFO, Connect
+from tests.support.ids import new_worker_id
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
+
+_prefixes = itertools.count()
+SHARED_CONNECTIONS = 4
+
+
+async def test_a_renewal_does_not_wait_behind_listings_and_writes(
+    redis_server: RedisServer, connect: Connect
+) -> None:
+    """Red where leases share the connections of the registry."""
+    registry, me = connect(redis_server, f"lease{next(_prefixes)}"), new_worker_id()
+    others = [
+        asyncio.create_task(registry._redis.blpop(["nothing"], 1))
+        for _ in range(SHARED_CONNECTIONS)
+    ]
+    await asyncio.sleep(0)
+    asked_at = time.monotonic()
+
+    leases = await registry.renew(me, INFO, 10.0)
+
+    assert time.monotonic() - asked_at < 0.5
+    assert not any(other.done() for other in others)
+    assert me in leases.workers
+    await asyncio.gather(*others)
+
+
+async def test_a_renewal_connects_anew_after_its_connection_was_cut(
+    redis_server: RedisServer, connect: Connect
+) -> None:
+    registry, me = connect(redis_server, f"lease{next(_prefixes)}"), new_worker_id()
+    await registry.renew(me, INFO, 10.0)
+    connection = registry._lease._connection
+    assert connection is not None
+    connection.abort()
+    await connection.lost
+
+    assert me in (await registry.renew(me, INFO, 10.0)).workers
+
+
+async def test_a_reply_that_came_while_the_loop_was_held_is_read_before_its_deadline_counts(
+    redis_server: RedisServer,
+) -> None:
+    """Red without the second look: timers may run before what has come in is read."""
+    loop = asyncio.get_running_loop()
+    connection = await RedisConnection.connect(
+        parse(redis_server.url), deadline_s=0.2, name="gateway.test"
+    )
+    replies: list[asyncio.Future[list[Any]]] = []
+    here, there = socket.socketpair()
+
+    def hold() -> None:
+        here.recv(1)
+        replies.append(connection.execute([("PING",)]))
+        time.sleep(0.3)
+
+    loop.add_reader(here, hold)
+    try:
+        there.send(b"!")
+        await eventually(lambda: replies, "the held loop")
+
+        assert await replies[0] == [b"PONG"]
+        assert not connection.lost.done()
+    finally:
+        loop.remove_reader(here)
+        here.close()
+        there.close()
+        connection.abort()

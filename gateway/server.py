@@ -38,7 +38,7 @@ RESPAWN_PAUSE_S: Final = 1.0
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn must be set up so that every limit of the settings holds."""
     return {
-        "http": GatewayHttp.within(settings.handshake_seconds),
+        "http": GatewayHttp.within(settings.handshake_seconds, settings.stall_seconds),
         "ws": GatewayWebSocket,
         "ws_max_size": settings.message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,

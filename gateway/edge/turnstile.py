@@ -25,14 +25,22 @@ class Turnstile:
 
     def enter(self, begin: Callable[[], None]) -> None:
         """Call ``begin``: now, if nobody waits, or when it is its turn. It must not raise."""
-        if not self._turning:
-            self._turning = True
-            asyncio.get_running_loop().call_soon(self._turn)
+        self._start_turning()
         if self._free:
             self._free -= 1
             begin()
         else:
             self._waiting.append(begin)
+
+    def later(self, begin: Callable[[], None]) -> None:
+        """As ``enter``, but never now: what ``begin`` goes on with has had its turn."""
+        self._start_turning()
+        self._waiting.append(begin)
+
+    def _start_turning(self) -> None:
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
         self._free = self._per_turn

@@ -1,138 +1,380 @@
-"""uvicorn's HTTP protocol, with a deadline and a bound for the head of every request.
+"""uvicorn's HTTP protocol, with bounds for what one connection may ask for.
 
-uvicorn alone waits for ever for a client that connects and says nothing, or that never ends the
-body of a request that has its answer: ten thousand of them take every descriptor of a worker.
+uvicorn alone waits for ever for a client that connects and says nothing, that never ends the body
+of a request that has its answer, or that does not read its answers: ten thousand of them take every
+descriptor of a worker. And it takes whatever it is given: headers, trailers, requests behind each
+other. Also for plain uvicorn: ``--http gateway.edge.uvicorn_http:GatewayHttp``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
+from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, Final, cast
+from weakref import WeakKeyDictionary
 
 from httptools import HttpParserUpgrade
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-MAX_HEAD_BYTES: Final = 65536
+from gateway.edge.turnstile import Turnstile
+from gateway.edge.wheel import NOWHERE, Wheel
+
+MAX_HEAD_BYTES: Final = 65536  # all of a request but its body: head, chunk extensions, trailers
+MAX_HEADERS: Final = 128  # trailers among them; 4 bytes of a client's are 100 here
+BODY_S: Final = 60.0  # without a byte of a body that is waited for
+TURN_S: Final = 0.0005  # of parsing; then it is somebody else's turn
+_TICKS: Final = 20  # in the shortest deadline
+_END: Final = b"\r\n\r\n"
+_LINE_BREAKS: Final = b"\r\n"
+_CHUNK_LINES_BYTES: Final = 20  # of each chunk without extensions, at most
+
+# The parser is given pieces that end where a request may end: it cannot be stopped in one.
+_HEAD_PIECE_BYTES: Final = 4096
+_CHUNKED_PIECE_BYTES: Final = 1024
+_BODY_PIECE_BYTES: Final = 65536
 
 
-class _Deadlines:
-    """Heads in the order in which they are due, and one timer for all of them.
+class _Stage(Enum):
+    """What is read."""
 
-    One that is in time is let go at once: kept until it would have been due, two thousand
-    handshakes a second are garbage that full collections look at, for 0.1 s each time.
-    """
+    BETWEEN = auto()
+    HEAD = auto()
+    BODY = auto()  # and its trailers
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._waiting: dict[GatewayHttp, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
 
-    def __contains__(self, protocol: GatewayHttp) -> bool:
-        return protocol in self._waiting
+class _Awaited(Enum):
+    """What has a deadline."""
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    NOTHING = auto()
+    HEAD = auto()
+    END = auto()  # of a body that nobody wants
+    BODY = auto()
+    READER = auto()  # of what was written
 
-    def put(self, protocol: GatewayHttp) -> None:
-        """Abort what ``protocol`` waits for when its time is over; it begins now."""
-        self._waiting.pop(protocol, None)  # it goes to the end
-        self._waiting[protocol] = protocol.loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = protocol.loop.call_later(self._seconds, self._check)
 
-    def take(self, protocol: GatewayHttp) -> None:
-        """Forget it, if it is there."""
-        self._waiting.pop(protocol, None)
+class _Flow(FlowControl):
+    """Keeps apart whether anybody wants to read and whether the transport is read."""
 
-    def _check(self) -> None:
-        self._timer = None
-        for protocol, due in list(self._waiting.items()):
-            now = protocol.loop.time()
-            if due > now:
-                self._timer = protocol.loop.call_later(due - now, self._check)
-                return
-            del self._waiting[protocol]
-            protocol.transport.abort()
+    def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._stopped = False
+        self._resumed = resumed
+
+    def pause_reading(self) -> None:
+        self.read_paused = True
+        self.stop()
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self._resumed()
+
+    def stop(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._stopped and not self.read_paused:
+            self._stopped = False
+            self._transport.resume_reading()
+
+
+class _Shared:
+    """What the connections of one server have in common."""
+
+    def __init__(self, shortest_s: float) -> None:
+        self.wheel = Wheel(shortest_s / _TICKS)
+        self.turns = Turnstile(1)
+
+
+_by_server: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
 
 
 class GatewayHttp(HttpToolsProtocol):
-    """The class for a worker is made with ``within``."""
+    """One request of a connection at a time; what comes behind it is not read until it is answered.
 
-    deadlines: _Deadlines
+    Attributes:
+        head_s: The first head must be complete so long after connecting, any other so long after it
+            began, and so must the rest of a body whose request has its answer.
+        stall_s: For a client to take anything of what was written.
+        body_s: For a client to send anything of a body.
+    """
+
+    head_s = 10.0
+    stall_s = 10.0
+    body_s = BODY_S
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._in_head = True
-        self._head_bytes = 0
-        self._head_tail = b""
+        shared = _by_server.get(self.server_state)
+        if shared is None:
+            shortest_s = min(self.head_s, self.stall_s, self.body_s)
+            shared = _by_server[self.server_state] = _Shared(shortest_s)
+        self._shared = shared
+        self._stage = _Stage.BETWEEN
+        self._overhead_bytes = 0  # of the request that is read now
+        self._left_bytes: int | None = 0  # of its body; None is unknown
+        self._body_bytes = 0  # in the piece that is parsed now, with the lines of its chunks
+        self._held = b""  # read, and not for the parser yet
+        self._turning = False  # it will be, in a turn to come
+        self._deaf = False  # nothing more is read
+        self._refusal = ""
         self._read = b""
+        self._piece_at = 0
+        self._awaited = _Awaited.NOTHING
+        self._unsent_bytes = 0
+        self._slot = NOWHERE
 
     @classmethod
-    def within(cls, seconds: float) -> type[GatewayHttp]:
-        """The same class with a deadline for heads.
+    def within(cls, head_s: float, stall_s: float = stall_s) -> type[GatewayHttp]:
+        """The same class with these deadlines."""
+        return type(cls.__name__, (cls,), {"head_s": head_s, "stall_s": stall_s})
 
-        The first must be complete ``seconds`` after connecting, any other so long after it began.
-        """
-        return type(cls.__name__, (cls,), {"deadlines": _Deadlines(seconds)})
+    # asyncio's protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.deadlines.put(self)
+        self.flow = _Flow(transport, self._wanted)
+        self._put(_Awaited.HEAD, self.head_s)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES and not self._head_ends_in_time(data):
-                self.send_400_response("The request's head is too long.")
-                return
-        self._read = data
-        super().data_received(data)
-        self._read = b""
-        if self._in_head:
-            self._head_tail = data[-3:]
-            if self not in self.deadlines:  # not one entry a request: most come whole
-                self.deadlines.put(self)
+        if self._deaf:
+            return
+        if self._held or self._turning or self.flow.read_paused:
+            self._held += data
+            self._flow.stop()
+            return
+        self._feed(data)
+        if len(data) >= _BODY_PIECE_BYTES and not self._deaf:
+            # uvloop would go on reading, up to 8 MB in one turn.
+            self._flow.stop()
+            self._take_turn()
 
-    def _head_ends_in_time(self, data: bytes) -> bool:
-        """Whether the rest of the head is within the bound: a body may have come with it."""
-        allowed = MAX_HEAD_BYTES - (self._head_bytes - len(data))
-        return b"\r\n\r\n" in self._head_tail + data[: max(0, allowed)]
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deaf = True
+        self._held = b""
+        self._put(_Awaited.NOTHING, None)
+        super().connection_lost(exc)
+
+    # Reading
+
+    @property
+    def _flow(self) -> _Flow:
+        return cast(_Flow, self.flow)
+
+    @property
+    def _answering(self) -> bool:
+        """Whether a request is complete and has no whole answer yet."""
+        cycle = self.cycle
+        return self._stage is _Stage.BETWEEN and cycle is not None and not cycle.response_complete
+
+    def _feed(self, data: bytes) -> None:
+        place, size, until = 0, len(data), 0.0
+        while place < size:
+            if self._answering or self.flow.read_paused:
+                break
+            if until and time.monotonic() > until:
+                self._take_turn()
+                break
+            until = until or time.monotonic() + TURN_S
+            if self._stage is _Stage.BETWEEN and data[place] in _LINE_BREAKS:
+                skipped = size - place - len(data[place:].lstrip(_LINE_BREAKS))
+                place += skipped
+                self._count(skipped)
+            else:
+                place = self._feed_piece(data, place)
+            if self._deaf or self.transport.is_closing():
+                return
+        self._held = data[place:]
+        if self._held:
+            self._flow.stop()
+        else:
+            self._flow.go_on()
+        self._wait()
+
+    def _feed_piece(self, data: bytes, place: int) -> int:
+        end = self._end_of_piece(data, place)
+        piece = data[place:end]
+        self._read, self._piece_at, self._body_bytes = data, place, 0
+        super().data_received(piece)
+        self._read = b""
+        if not self._deaf and self._stage is not _Stage.BETWEEN:
+            if self._left_bytes is not None:
+                self._left_bytes -= self._body_bytes
+            self._count(max(0, len(piece) - self._body_bytes))
+        return end
+
+    def _end_of_piece(self, data: bytes, place: int) -> int:
+        if self._stage is _Stage.BODY:
+            if self._left_bytes is None:
+                return place + _CHUNKED_PIECE_BYTES
+            return place + min(max(1, self._left_bytes), _BODY_PIECE_BYTES)
+        found = data.find(_END, place, place + _HEAD_PIECE_BYTES)
+        return found + len(_END) if found >= 0 else place + _HEAD_PIECE_BYTES
+
+    def _count(self, overhead_bytes: int) -> None:
+        self._overhead_bytes += overhead_bytes
+        if self._overhead_bytes > MAX_HEAD_BYTES:
+            self._refuse("The request's head is too long.")
+        elif self._stage is not _Stage.BETWEEN and len(self.headers) > MAX_HEADERS:
+            self._refuse("The request has too many headers.")
+
+    def _take_turn(self) -> None:
+        if not self._turning:
+            self._turning = True
+            self._shared.turns.later(self._go_on)
+
+    def _go_on(self) -> None:
+        self._turning = False
+        held, self._held = self._held, b""
+        if not self._deaf and not self.transport.is_closing():
+            self._feed(held)
+
+    def _wanted(self) -> None:
+        """What was paused may go on."""
+        if self._held:
+            self._take_turn()
+        elif not self._turning:
+            self._flow.go_on()
+        self._wait()
+
+    # The parser's callbacks
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if not self._in_head:
-            self._in_head = True
-            self._head_bytes = 0
+        self._stage = _Stage.HEAD
 
     def on_headers_complete(self) -> None:
-        self._head_is_done()
+        if len(self.headers) > MAX_HEADERS:
+            self._refusal = "The request has too many headers."
+            raise ValueError(self._refusal)  # before it is anybody's; the parser ends with it
+        self._stage = _Stage.BODY
+        self._left_bytes = 0
+        for name, value in self.headers:
+            if name == b"content-length":
+                self._left_bytes = int(value)
+            elif name == b"transfer-encoding":
+                self._left_bytes = None
+                break
         super().on_headers_complete()
+
+    def on_chunk_header(self) -> None:
+        self._body_bytes += _CHUNK_LINES_BYTES
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stage = _Stage.BETWEEN
+        self._overhead_bytes = 0
+        super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         ended = sys.exception()  # how the parser says that this was an upgrade, and where it ended
+        self._deaf = True
+        self._put(_Awaited.NOTHING, None)
+        self.flow.resume_reading()
+        self._flow.go_on()
         super().handle_websocket_upgrade()
         if isinstance(ended, HttpParserUpgrade):
-            early = self._read[ended.args[0] :]
+            early = self._read[self._piece_at + ended.args[0] :]
             if early:
                 # Sent without waiting for the 101, and dropped by uvicorn. A message must not be
                 # lost, nor the rest of one be taken for a frame.
                 cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        # The parser takes what follows for the other protocol: this one ends with its answer.
+        super()._unsupported_upgrade_warning()
+        self._deaf = True
+        self.cycle.keep_alive = False
+
+    # The end
+
     def on_response_complete(self) -> None:
-        # Without pipelined requests this is the end of the answer to the request that is read now.
-        unread = not self.pipeline and self.cycle.more_body
         super().on_response_complete()
-        if unread:
-            # The rest of a body that nobody wants, and the next head, in the time of a head: each
-            # byte of it ends uvicorn's keep-alive timer, and nothing would start it again.
-            self.deadlines.put(self)
+        if self._held:
+            self._take_turn()
+        self._wait()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_is_done()
-        super().connection_lost(exc)
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._wait()
 
-    def _head_is_done(self) -> None:
-        self._in_head = False
-        self._head_tail = b""
-        self.deadlines.take(self)
+    def send_400_response(self, msg: str) -> None:
+        self._deaf = True
+        self._held = b""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started or self._stage is not _Stage.BODY:
+                self.transport.abort()  # it would be taken for a part of another answer
+                return
+            cycle.disconnected = True  # it is answered here
+            cycle.message_event.set()
+        if self._stage is _Stage.BODY and (cycle is None or cycle.response_complete):
+            self.transport.close()  # it had its answer
+        else:
+            super().send_400_response(self._refusal or msg)
+        self._wait()
+
+    def _refuse(self, text: str) -> None:
+        self._refusal = text
+        self.send_400_response(text)
+
+    # Deadlines
+
+    def due(self, slot: int) -> None:
+        if slot != self._slot:
+            return
+        self._slot = NOWHERE
+        if self._awaited is _Awaited.READER:
+            self._awaited = _Awaited.NOTHING
+            unsent = self.transport.get_write_buffer_size()
+            if unsent < self._unsent_bytes:
+                self._wait()
+                return
+        self.transport.abort()
+
+    def _wait(self) -> None:
+        """Put the deadline for what is awaited now."""
+        closing = self.transport.is_closing()
+        if self.flow.write_paused or (closing and self.transport.get_write_buffer_size()):
+            if self._awaited is not _Awaited.READER:
+                self._unsent_bytes = self.transport.get_write_buffer_size()
+                self._put(_Awaited.READER, self.stall_s)
+        elif closing or self._deaf:
+            self._put(_Awaited.NOTHING, None)
+        elif self._stage is _Stage.HEAD:
+            if self._awaited is not _Awaited.HEAD:
+                self._put(_Awaited.HEAD, self.head_s)
+        elif self._stage is _Stage.BODY and self.cycle and self.cycle.response_complete:
+            # The rest of a body that nobody wants, in the time of a head: each byte of it ends
+            # uvicorn's keep-alive timer, and nothing would start it again.
+            if self._awaited is not _Awaited.END:
+                self._put(_Awaited.END, self.head_s)
+        elif self._stage is _Stage.BODY and not self.flow.read_paused:
+            self._put(_Awaited.BODY, self.body_s)
+        elif self._awaited is not _Awaited.HEAD or self.cycle is not None:
+            self._put(_Awaited.NOTHING, None)
+
+    def _put(self, awaited: _Awaited, after_s: float | None) -> None:
+        wheel = self._shared.wheel
+        if self._slot != NOWHERE:
+            wheel.take(self, self._slot)
+        self._awaited = awaited
+        self._slot = wheel.put(self, after_s) if after_s is not None else NOWHERE

@@ -80,8 +80,9 @@ async def test_a_body_may_come_in_one_piece_with_the_end_of_its_head(
     async with in_process(open_to_backends(settings)) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(head[:-cut])
+        connections = served.server_state.connections
         await eventually(
-            lambda: [c._head_bytes for c in served.server_state.connections] == [len(head) - cut],  # type: ignore[union-attr]
+            lambda: [c._overhead_bytes for c in connections] == [len(head) - cut],  # type: ignore[union-attr]
             "the first piece",
         )
         writer.write(head[-cut:] + b"x" * 131_072)

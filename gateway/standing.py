@@ -74,6 +74,7 @@ class Standing:
         self.wants_disconnects = False
         links.lost = self._link_lost
         links.relieved = self._relieved
+        runner.before_stint = self.check_lease
 
     async def must_decide(self) -> bool | None:
         """Whether ``on_connect`` must be asked; None when no handler worker has been seen yet.

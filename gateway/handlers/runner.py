@@ -1,8 +1,9 @@
 """How handlers are run: one at a time for a connection, in order, a bounded number at once.
 
 A pool of tasks works off the connections that have something to handle. A handler that does not
-wait costs no task and no turn of the loop: whoever is awake goes on with the next. When one waits,
-another task has been woken to take over.
+wait costs no task and no turn of the loop: whoever is awake goes on with the next, for ``STINT_S``.
+When one waits, another task has been woken to take over. After a stint the loop turns: renewals,
+canaries and sockets have theirs, and whether this worker may still start handlers is asked anew.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ log = get_logger(__name__)
 AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
 CHECKS_PER_LIMIT: Final = 10
 LONGEST_CHECK_S: Final = 1.0
+STINT_S: Final = 0.01
 
 
 class Answers(Protocol):
@@ -76,6 +78,9 @@ class Runner:
     Args:
         seconds: A handler is cancelled after this long.
         concurrency: So many run at once; others wait in the order in which they came.
+
+    Attributes:
+        before_stint: Called before handlers are started in a turn of the loop; it may ``hold``.
     """
 
     def __init__(
@@ -105,6 +110,9 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._held = False
         self._dispatched_at = now()
+        self._ended_at = 0.0  # when the last handler had ended
+        self._stint_until = 0.0  # no handler is started in this turn once it is later than that
+        self.before_stint: Callable[[], None] = lambda: None
         # Not that of whoever happens to bring the first message: handlers would see what a
         # middleware of the surrounding application has set for one handshake.
         self._context = copy_context()
@@ -234,15 +242,23 @@ class Runner:
         task = asyncio.current_task()
         assert task is not None
         while True:
+            # Whoever is woken is in a turn of its own: one is woken at a time. A task that goes on
+            # after its handler has waited is not, and finds the end of somebody else's stint.
             self._waking = False
+            self.before_stint()
+            self._stint_until = self._now() + STINT_S
             while self._ready and not self._held:
                 queue = self._ready.popleft()
                 queue.queued = False
                 if self._ready:
                     self._wake()  # should this handler wait, somebody goes on
                 await self._take(queue, task)
+                if self._ended_at >= self._stint_until:
+                    break
             waiter = loop.create_future()
             self._idle.append(waiter)
+            if self._ready:
+                self._wake()
             await waiter
 
     async def _take(self, queue: _Queue, task: asyncio.Task[None]) -> None:
@@ -263,7 +279,8 @@ class Runner:
         finally:
             queue.task = None
             self._running.discard(queue)
-        self._counters.handler_seconds.observe(self._now() - queue.started_at)
+        self._ended_at = self._now()
+        self._counters.handler_seconds.observe(self._ended_at - queue.started_at)
         if self._queues.get(queue.edge, {}).get(dispatch.connection) is queue:
             self._answers.answer(queue.edge, answer)
         self._drop_if_done(queue)

@@ -184,3 +184,25 @@ async def test_a_message_that_kills_its_worker_takes_down_three_at_most(
 
 def starts(handlers: list[Served]) -> int:
     return sum(len(served.events("worker starts")) for served in handlers)
+
+
+async def test_short_handlers_without_a_pause_cost_no_worker_its_lease(
+    stand: Stand, report: Report
+) -> None:
+    """Five seconds of work for each handler worker are waiting, none of it longer than 5 ms.
+
+    Red without ``STINT_S``: no renewal gets a turn, and a worker that works is buried.
+    """
+    edge, handlers = await split(stand, LEASE_SECONDS="2")
+    async with Crowd([edge.ws_url], 60) as crowd:
+        for visitor in crowd.visitors:
+            for serial in range(32):
+                visitor.say(f"work {visitor.number}:{serial}")
+        ledger = await crowd.stop_sending(60)
+
+        report(ledger)
+        assert not ledger.broken
+        assert ledger.answered == ledger.sent
+        assert set(ledger.attempts) == {1}
+        assert not ledger.closes
+        assert not [e for served in (edge, *handlers) for e in served.events("worker died")]

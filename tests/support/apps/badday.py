@@ -9,7 +9,15 @@ import time
 
 from gateway import Gateway, Message
 
+WORK_S = 0.005
+
 gateway = Gateway()
+
+
+def work() -> None:
+    until = time.monotonic() + WORK_S
+    while time.monotonic() < until:
+        pass
 
 
 @gateway.on_message
@@ -22,10 +30,10 @@ async def handle(message: Message) -> str | None:
             await asyncio.sleep(3600)
         case "wait":
             await asyncio.sleep(float(argument))
-        case "block":
+        case "block" | "block-once" if word == "block" or message.attempt == 1:
             time.sleep(float(argument))  # noqa: ASYNC251 (that is the point)
-        case "block-once" if message.attempt == 1:
-            time.sleep(float(argument))  # noqa: ASYNC251 (as above)
+        case "work":
+            work()
         case "huge":
             return "x" * int(argument)
         case "exit":

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from gateway import Admit, Connection, Message
-from gateway.handlers.runner import Runner
+from gateway.handlers.runner import STINT_S, Runner
 from gateway.handlers.table import Handlers
 from gateway.metrics import Counters
 from gateway.protocol.envelope import (
@@ -97,3 +97,79 @@ async def test_a_worker_that_did_not_decide_learns_the_end_with_the_introduction
         await eventually(lambda: heard.answers, "the answer")
 
     assert heard.answers == [Reply(NAME, 2, 1, f"ann until {UNTIL}")]
+
+
+# Turns of the loop
+
+
+HANDLER_S = 0.004
+CONNECTIONS = 100
+
+
+class Clock:
+    """Time that passes only while a handler works."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@asynccontextmanager
+async def working(clock: Clock, heard: Heard, started_in: list[int]) -> AsyncIterator[Runner]:
+    """A runner whose handlers work and never wait; ``started_in`` gets the turn of each."""
+    handlers, turn = Handlers(), 0
+
+    async def work(message: Message) -> str:
+        started_in.append(turn)
+        clock.now_s += HANDLER_S
+        return message.text
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    handlers.set("on_message", work)
+    runner = Runner(handlers, heard, Counters(), seconds=5.0, concurrency=2, now=clock)
+    tasks = [asyncio.create_task(runner.run()), asyncio.create_task(count_turns())]
+    for place in range(CONNECTIONS):
+        name = ConnectionId(f"{EDGE}.{place:022}")
+        runner.introduce(EDGE, Introduce(name, Facts(None, "", "", (), ())))
+        runner.dispatch(EDGE, Dispatch(name, 1, 1, "work"))
+    try:
+        yield runner
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_the_loop_turns_after_a_stint_of_handlers_that_do_not_wait() -> None:
+    """Red without the end of a stint: all of them run in one turn, and no renewal among them."""
+    heard, started_in = Heard(), list[int]()
+    async with working(Clock(), heard, started_in):
+        await eventually(lambda: len(heard.answers) == CONNECTIONS, "all answers")
+
+    at_once = max(started_in.count(turn) for turn in started_in)
+    assert 1 < at_once <= STINT_S / HANDLER_S + 1
+
+
+async def test_no_handler_is_started_once_its_worker_may_not() -> None:
+    """Red where only the inbox looks: what had come in before was all handled."""
+    clock, heard, started_in = Clock(), Heard(), list[int]()
+    lapsed_at = clock() + 0.1
+    async with working(clock, heard, started_in) as runner:
+        runner.before_stint = lambda: runner.hold() if clock() >= lapsed_at else None
+        await eventually(lambda: runner._held, "the hold")
+        clock.now_s += 1.0
+        for _ in range(10):
+            await asyncio.sleep(0)
+        held_with = len(started_in)
+        assert held_with * HANDLER_S <= 0.1 + STINT_S + HANDLER_S
+
+        runner.before_stint = lambda: None
+        runner.release()
+        await eventually(lambda: len(heard.answers) == CONNECTIONS, "the rest")

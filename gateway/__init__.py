@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.errors import GatewayError, NotRunning, Refused
+    from gateway.errors import BrokerUnavailable, GatewayError, NotRunning, Refused
     from gateway.handlers.table import Admit, Connection, Message
     from gateway.outside import client
-    from gateway.protocol.receipt import Receipt
+    from gateway.protocol.receipt import Receipt, Sent
 
 __version__ = "0.1.0"
 __all__ = [
     "Admit",
+    "BrokerUnavailable",
     "Connection",
     "Gateway",
     "GatewayError",
@@ -26,11 +27,13 @@ __all__ = [
     "NotRunning",
     "Receipt",
     "Refused",
+    "Sent",
     "client",
 ]
 
 _HOMES = {
     "Admit": "gateway.handlers.table",
+    "BrokerUnavailable": "gateway.errors",
     "Connection": "gateway.handlers.table",
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",
@@ -38,6 +41,7 @@ _HOMES = {
     "NotRunning": "gateway.errors",
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
+    "Sent": "gateway.protocol.receipt",
     "client": "gateway.outside",
 }
 

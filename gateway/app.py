@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway import __version__, metrics
+from gateway.audience import Audience
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
@@ -27,13 +28,20 @@ from gateway.edge.admission import NOT_RUNNING, WRONG_HOST
 from gateway.edge.endpoint import deny
 from gateway.errors import Disconnected, NotRunning, check_close
 from gateway.handlers.echo import echo
-from gateway.handlers.table import Handlers, OnConnect, OnDisconnect, OnMessage
+from gateway.handlers.table import (
+    Connection,
+    Handlers,
+    OnConnect,
+    OnDisconnect,
+    OnMessage,
+    of_entries,
+)
 from gateway.health import FOLDER_VARIABLE, PortHealth
 from gateway.http_api.ports import OnPort
 from gateway.http_api.routes import Api, api_routes
 from gateway.log import get_logger, show_errors
 from gateway.protocol.ids import WorkerId, is_worker_id
-from gateway.protocol.receipt import Receipt
+from gateway.protocol.receipt import Receipt, Sent
 from gateway.protocol.text import TRACE_SUBPROTOCOL
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
@@ -58,14 +66,6 @@ _PAGE_TYPES: Final = {
 }
 
 
-class Sender(Protocol):
-    """What sends to any connection."""
-
-    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt: ...
-
-    async def disconnect(self, connection: str, code: int, reason: str) -> Receipt: ...
-
-
 class Gateway:
     """An application's handlers, and the gateway that runs them.
 
@@ -81,7 +81,7 @@ class Gateway:
         self.handlers = Handlers()
         self.settings = settings
         self._worker: Worker | None = None
-        self._sender: Sender | None = None  # the worker's, or that of a test
+        self._audience: Audience | None = None  # the worker's, or that of a test
         self._told_not_running = False
 
     @property
@@ -96,10 +96,10 @@ class Gateway:
         return self._worker
 
     @property
-    def _running_sender(self) -> Sender:
-        if self._sender is None:
+    def _running(self) -> Audience:
+        if self._audience is None:
             raise NotRunning
-        return self._sender
+        return self._audience
 
     def on_message(self, handler: OnMessage) -> OnMessage:
         """Call ``handler`` with every message; what it returns is sent back, None sends nothing.
@@ -148,7 +148,7 @@ class Gateway:
             EnvelopeTooLarge: The text is over the bound.
             UnicodeEncodeError: The text has a lone surrogate.
         """
-        return await self._running_sender.send(connection, text, key=key)
+        return await self._running.sender.send(connection, text, key=key)
 
     async def disconnect(
         self,
@@ -172,7 +172,57 @@ class Gateway:
             ValueError: The code or the reason cannot be sent.
         """
         check_close(code, reason)
-        return await self._running_sender.disconnect(connection, code, reason)
+        return await self._running.sender.disconnect(connection, code, reason)
+
+    async def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
+        """Send a text to every connection of a user, whichever workers hold them.
+
+        Within an ``on_message`` handler the connection that is being answered is one of them.
+        Cancelling the call takes nothing back.
+
+        Args:
+            user: As ``on_connect`` has named them.
+            text: As in ``send``.
+            key: As in ``send``, for each connection by itself: the whole call may be repeated.
+
+        Returns:
+            Each connection with its receipt, as ``send`` gives it; none if the user has none.
+
+        Raises:
+            BrokerUnavailable: Nobody can know the connections now. Nothing was sent.
+            NotRunning, TypeError, EnvelopeTooLarge, UnicodeEncodeError: As of ``send``.
+        """
+        return await self._running.send(user, text, key=key)
+
+    async def disconnect_user(
+        self,
+        user: str,
+        code: int = Disconnected.close_code,
+        reason: str = Disconnected.reason,
+    ) -> list[Sent]:
+        """Close every connection of a user, after what was sent to it before.
+
+        Returns:
+            Each connection with its receipt, as ``disconnect`` gives it.
+
+        Raises:
+            BrokerUnavailable: Nobody can know the connections now. Nothing was closed.
+            NotRunning, ValueError: As of ``disconnect``.
+        """
+        check_close(code, reason)
+        return await self._running.disconnect(user, code, reason)
+
+    async def connections(self, *, user: str) -> list[Connection]:
+        """The connections of a user, those of each worker together, the oldest first.
+
+        As the registry has them: without query and subprotocols, and of the headers the user agent
+        only. One that ends meanwhile may be among them, and one that comes meanwhile may not.
+
+        Raises:
+            BrokerUnavailable: Nobody can know now.
+            NotRunning: Outside of the lifespan.
+        """
+        return of_entries(await self._running.connections(user))
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
@@ -194,7 +244,7 @@ class Gateway:
             log.warning("no on_message handler", app=settings.app)
         async with worker.running():
             self._worker = worker
-            self._sender = worker.asker
+            self._audience = worker.audience
             running.append(worker)
             try:
                 yield
@@ -205,7 +255,7 @@ class Gateway:
                     await worker.drain()
                 finally:
                     running.remove(worker)
-                    self._worker = self._sender = None
+                    self._worker = self._audience = None
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""

@@ -57,7 +57,8 @@ class NotRunning(GatewayError):
         super().__init__(
             "this gateway is not running in this process: run it with `gateway serve`, or give "
             "your application `lifespan=gateway.lifespan`; a process that is no worker sends with "
-            "`async with gateway.client(redis_url) as client`"
+            "`async with gateway.client(redis_url) as client`, and a test with "
+            "`with gateway.testing.outbox(gateway):`"
         )
 
 

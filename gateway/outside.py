@@ -16,12 +16,14 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from gateway.asker import Asker
+from gateway.audience import Audience
 from gateway.broker.base import Resync
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable, Disconnected, NotRunning, check_close
+from gateway.handlers.table import Connection, of_entries
 from gateway.protocol.envelope import VERSION, Question, Receipted, encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
-from gateway.protocol.receipt import Receipt
+from gateway.protocol.receipt import Receipt, Sent
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
@@ -30,6 +32,7 @@ CONNECT_S: Final = 5.0
 RETRY_S: Final = 0.01
 LEASE_S: Final = 10.0
 ANSWER_S: Final = 10.0  # far more than it takes, or a bug
+ANSWERS_S: Final = 60.0  # the same, of all connections of a user
 
 _ENTERED_TWICE: Final = "this client is in use, or has been: make one for each `with` block"
 
@@ -39,8 +42,9 @@ _T = TypeVar("_T")
 class AsyncClient:
     """What ``async with gateway.client(url)`` gives. Safe to use from several tasks of its loop."""
 
-    def __init__(self, asker: Asker) -> None:
+    def __init__(self, asker: Asker, audience: Audience) -> None:
         self._asker = asker
+        self._audience = audience
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
         """As ``Gateway.send``."""
@@ -55,6 +59,24 @@ class AsyncClient:
         """As ``Gateway.disconnect``."""
         check_close(code, reason)
         return await self._asker.disconnect(connection, code, reason)
+
+    async def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
+        """As ``Gateway.send_to_user``."""
+        return await self._audience.send(user, text, key=key)
+
+    async def disconnect_user(
+        self,
+        user: str,
+        code: int = Disconnected.close_code,
+        reason: str = Disconnected.reason,
+    ) -> list[Sent]:
+        """As ``Gateway.disconnect_user``."""
+        check_close(code, reason)
+        return await self._audience.disconnect(user, code, reason)
+
+    async def connections(self, *, user: str) -> list[Connection]:
+        """As ``Gateway.connections``."""
+        return of_entries(await self._audience.connections(user))
 
 
 class Client:
@@ -83,6 +105,32 @@ class Client:
         """As ``Gateway.disconnect``; blocks and raises as ``send`` does."""
         return self._thread.call(
             lambda: self._asynchronous.disconnect(connection, code, reason), within_s=ANSWER_S
+        )
+
+    def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
+        """As ``Gateway.send_to_user``; blocks for about 9 s at most, and raises as ``send`` does.
+
+        For as much longer as a user has more than 500 connections.
+        """
+        return self._thread.call(
+            lambda: self._asynchronous.send_to_user(user, text, key=key), within_s=ANSWERS_S
+        )
+
+    def disconnect_user(
+        self,
+        user: str,
+        code: int = Disconnected.close_code,
+        reason: str = Disconnected.reason,
+    ) -> list[Sent]:
+        """As ``Gateway.disconnect_user``; blocks and raises as ``send_to_user`` does."""
+        return self._thread.call(
+            lambda: self._asynchronous.disconnect_user(user, code, reason), within_s=ANSWERS_S
+        )
+
+    def connections(self, *, user: str) -> list[Connection]:
+        """As ``Gateway.connections``; blocks for 5 s at most, and raises as ``send`` does."""
+        return self._thread.call(
+            lambda: self._asynchronous.connections(user=user), within_s=ANSWER_S
         )
 
 
@@ -175,7 +223,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             except TimeoutError:
                 message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
                 raise BrokerUnavailable(message) from None
-            yield AsyncClient(asker)
+            yield AsyncClient(asker, Audience(asker, registry.of_user))
         finally:
             for task in tasks:
                 task.cancel()

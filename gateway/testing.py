@@ -6,13 +6,18 @@ import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 from gateway.app import Gateway
+from gateway.audience import Audience
 from gateway.errors import GatewayError
 from gateway.handlers.table import Admit, Connection, Message, decision
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.text import GOODBYE
+from gateway.registry.base import Entry
 
+NORMAL: Final = 1000
 _serial = itertools.count()
 
 
@@ -20,6 +25,12 @@ class NoHandler(GatewayError):
     """The application has no handler of the kind that was called."""
 
     code = "no_handler"
+
+
+class NotConnected(GatewayError):
+    """A client of a test that is not connected cannot send."""
+
+    code = "not_connected"
 
 
 def connection(
@@ -38,7 +49,7 @@ def connection(
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Pushed:
     """What an application has sent out of turn."""
 
     connection: str
@@ -57,39 +68,74 @@ class Disconnected:
 class Outbox:
     """Takes what an application sends and closes, and gives each the same receipt.
 
+    To a client of this test it is delivered: see ``Client.received`` and ``Client.closed``.
+
     Attributes:
         receipt: The next receipts. Change it at any time.
-        taken: ``Sent`` and ``Disconnected``, in the order in which they came.
+        taken: ``Pushed`` and ``Disconnected``, in the order in which they came.
     """
 
     def __init__(self, receipt: Receipt = Receipt.WRITTEN) -> None:
         self.receipt = receipt
-        self.taken: list[Sent | Disconnected] = []
+        self.taken: list[Pushed | Disconnected] = []
+        self._clients: dict[str, Client] = {}
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:  # noqa: ARG002
-        self.taken.append(Sent(connection, text))
+        self.taken.append(Pushed(connection, text))
+        client = self._clients.get(connection)
+        if client is not None and client.closed:
+            return Receipt.GONE
+        if client is not None and self.receipt is Receipt.WRITTEN:
+            client.received.append(text)
         return self.receipt
 
     async def disconnect(self, connection: str, code: int, reason: str) -> Receipt:
         self.taken.append(Disconnected(connection, code, reason))
+        client = self._clients.get(connection)
+        if client is not None and client.closed:
+            return Receipt.GONE
+        if client is not None and self.receipt is Receipt.WRITTEN:
+            client.closed = (code, reason)
         return self.receipt
+
+    def _join(self, client: Client) -> None:
+        self._clients[client.connection.id] = client
+
+    async def _of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
+        return [
+            (
+                ConnectionId(name),
+                Entry(user, each.address, each.headers.get("user-agent", ""), "text", 0),
+            )
+            for name, client in self._clients.items()
+            if (each := client.connection).user == user and client.connected
+        ]
 
 
 @contextmanager
 def outbox(gateway: Gateway, receipt: Receipt = Receipt.WRITTEN) -> Iterator[Outbox]:
-    """Let ``gateway.send`` and ``gateway.disconnect`` work without a worker, and look on.
+    """Let ``gateway.send`` and its like work without a worker, and look on.
+
+    Clients that connect within the block are those who are there: they get what is sent to them and
+    to their users.
 
     Example::
 
         with outbox(gateway) as sent:
-            await client.send("notify my other window")
-        assert sent.taken == [Sent(other_window, "hello")]
+            ann, ben = Client(gateway, query="ann"), Client(gateway, query="ben")
+            await ann.connect()
+            await ben.connect()
+            await ann.send("to ben: hello")
+        assert ben.received == ["hello"]
+        assert sent.taken == [Pushed(ben.connection.id, "hello")]
     """
-    before, gateway._sender = gateway._sender, Outbox(receipt)  # noqa: SLF001
+    taking = Outbox(receipt)
+    before = gateway._audience  # noqa: SLF001
+    gateway._audience = Audience(taking, taking._of_user)  # noqa: SLF001
     try:
-        yield gateway._sender  # noqa: SLF001
+        yield taking
     finally:
-        gateway._sender = before  # noqa: SLF001
+        gateway._audience = before  # noqa: SLF001
 
 
 class Client:
@@ -103,6 +149,11 @@ class Client:
         client = Client(gateway, headers={"cookie": "session=1"})
         await client.connect()
         assert await client.send("hello") == "Received:hello"
+
+    Attributes:
+        connection: As handlers see it.
+        received: What it was sent out of turn, within ``outbox``. Answers are not among it.
+        closed: Code and reason, once it was closed; None before.
     """
 
     def __init__(
@@ -114,11 +165,20 @@ class Client:
         address: str = "192.0.2.1",
         subprotocols: tuple[str, ...] = (),
     ) -> None:
+        self._gateway = gateway
         self._handlers = gateway.handlers
         self.connection = connection(
             headers=headers, query=query, address=address, subprotocols=subprotocols
         )
         self._number = 0
+        self._connected = False
+        self.received: list[str] = []
+        self.closed: tuple[int, str] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is there: it has connected, and nobody has closed it."""
+        return self._connected and self.closed is None
 
     async def connect(self) -> str | None:
         """Call ``on_connect``, if there is one. Returns the user.
@@ -135,6 +195,7 @@ class Client:
             admit = decision(await self._handlers.on_connect(self.connection))
         until = admit.expires_unix_s
         self.connection = replace(self.connection, user=admit.user, expires_at=until)
+        self._enter()
         return admit.user
 
     async def send(self, text: str, *, attempt: int = 1) -> str | None:
@@ -147,10 +208,12 @@ class Client:
 
         Raises:
             NoHandler: There is no ``on_message``.
+            NotConnected: There is an ``on_connect``, and it was not called; or it is closed.
             TypeError: The handler returned something else than a text or None.
         """
         if self._handlers.on_message is None:
             raise NoHandler("this gateway has no on_message handler")
+        self._check_connected()
         if attempt == 1 or self._number == 0:
             self._number += 1
         message = Message(text, self.connection, f"{self.connection.id}:{self._number}", attempt)
@@ -161,6 +224,28 @@ class Client:
         return answer
 
     async def disconnect(self) -> None:
-        """Call ``on_disconnect``, if there is one."""
+        """Leave: call ``on_disconnect``, if there is one. Also after the application has closed it.
+
+        Nobody else calls it.
+        """
+        self.closed = self.closed or (NORMAL, GOODBYE)
         if self._handlers.on_disconnect is not None:
             await self._handlers.on_disconnect(self.connection)
+
+    def _check_connected(self) -> None:
+        if self.closed is not None:
+            code, reason = self.closed
+            raise NotConnected(f"this client is closed, with {code} {reason}")
+        if not self._connected:
+            if self._handlers.on_connect is not None:
+                raise NotConnected(
+                    "this client is not connected, and so nobody knows its user: "
+                    "`await client.connect()` calls on_connect first"
+                )
+            self._enter()  # nobody need be asked
+
+    def _enter(self) -> None:
+        self._connected = True
+        audience = self._gateway._audience  # noqa: SLF001
+        if audience is not None and isinstance(audience.sender, Outbox):
+            audience.sender._join(self)  # noqa: SLF001

@@ -17,6 +17,7 @@ from typing import Final
 from gateway import log as logs
 from gateway import metrics
 from gateway.asker import Asker
+from gateway.audience import Audience
 from gateway.broker.base import Broker
 from gateway.canaries import Canaries
 from gateway.config import Settings
@@ -120,6 +121,7 @@ class Worker:
             lease_s=settings.lease_seconds,
             count=self.counters.count_send,
         )
+        self.audience = Audience(self.asker, self._registry.of_user)
         self.owner = Owner(
             self.hub, answer=router.receipt, holding=lambda: self.standing.holding, now=now
         )
@@ -191,7 +193,7 @@ class Worker:
     def _api(self) -> Api:
         settings, per_second = self.settings, self.settings.api_requests_per_second
         return Api(
-            calls=Calls(self.asker, self._registry),
+            calls=Calls(self.asker, self._registry, self.audience),
             credentials=Credentials.of(
                 api_keys_text=settings.api_keys.reveal(),
                 api_keys_file=settings.api_keys_file,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
+
+from gateway.protocol.ids import ConnectionId
+from gateway.registry.base import Entry
 
 OnMessage = Callable[["Message"], Awaitable[str | None]]
 OnConnect = Callable[["Connection"], Awaitable["str | Admit | None"]]
@@ -59,6 +62,19 @@ class Message:
     connection: Connection
     id: str
     attempt: int = 1
+
+
+def of_entries(found: Iterable[tuple[ConnectionId, Entry]]) -> list[Connection]:
+    """Connections as the registry has them: of the headers it keeps the user agent only."""
+    return [
+        Connection(
+            id=name,
+            user=entry.user,
+            headers={"user-agent": entry.user_agent} if entry.user_agent else {},
+            address=entry.address,
+        )
+        for name, entry in found
+    ]
 
 
 class UserTooLong(ValueError):

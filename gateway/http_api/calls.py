@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
 
 from gateway.asker import Asker
+from gateway.audience import Audience
 from gateway.errors import BrokerUnavailable, Disconnected, EnvelopeTooLarge, check_close
 from gateway.http_api import answers
 from gateway.http_api.answers import Json, Problem, answer
 from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id
-from gateway.protocol.receipt import Receipt
+from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry, Registry
 
 KEY_HEADERS: Final = ("idempotency-key", "amz-sdk-invocation-id")  # the first one counts
 MAX_KEY_LENGTH: Final = 255
 MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
-REGISTRY_S: Final = 5.0
-AT_ONCE: Final = 500  # sends for one call
-LISTINGS_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,15 @@ class Call:
 class Calls:
     """Every call. Each answers, or raises ``Problem``."""
 
-    def __init__(self, asker: Asker, registry: Registry) -> None:
+    def __init__(self, asker: Asker, registry: Registry, audience: Audience) -> None:
         self._asker = asker
         self._registry = registry
-        self._listings = asyncio.Semaphore(LISTINGS_AT_ONCE)
+        self._audience = audience
 
     async def send(self, call: Call) -> Response:
         text, key = _text(call), _key(call)
-        answers.check(await self._send(call.target, text, key))
+        with _checking():
+            answers.check(await self._asker.send(call.target, text, key=key))
         return answer({"receipt": Receipt.WRITTEN.value})
 
     async def inquire(self, call: Call) -> Response:
@@ -64,13 +62,7 @@ class Calls:
         return answer(answers.connection(told.particulars))
 
     async def disconnect(self, call: Call) -> Response:
-        code = call.query.get("code", str(Disconnected.close_code))
-        reason = call.query.get("reason", Disconnected.reason)
-        try:
-            check_close(_whole(code), reason)
-        except ValueError as error:
-            raise Problem(400, str(error)) from None
-        answers.check(await self._asker.disconnect(call.target, int(code), reason))
+        answers.check(await self._asker.disconnect(call.target, *_closing(call)))
         return Response(status_code=204)
 
     async def connections(self, call: Call) -> Response:
@@ -79,57 +71,35 @@ class Calls:
         if "user" in call.query:
             found, after = await self._page_of_user(call.query["user"], cursor, limit, worker)
         else:
-            async with self._asking_registry():
-                try:
-                    found, after = await self._registry.page(cursor, limit=limit, worker=worker)
-                except ValueError as error:
-                    raise Problem(400, str(error)) from None
+            with _checking(), _right():
+                async with self._audience.asking_registry():
+                    page = self._registry.page(cursor, limit=limit, worker=worker)
+                    found, after = await page
         body: Json = {"connections": [answers.row(name, entry) for name, entry in found]}
         return answer(body | ({"cursor": after} if after else {}))
 
     async def workers(self, call: Call) -> Response:  # noqa: ARG002 (the shape of every call)
-        async with self._asking_registry():
-            leases = await self._registry.look()
+        with _checking():
+            async with self._audience.asking_registry():
+                leases = await self._registry.look()
         return answer({"workers": answers.workers(leases)})
 
     async def send_to_user(self, call: Call) -> Response:
         text, key = _text(call), _key(call)
-        names = [name for name, _ in await self._of_user(call.target)]
-        receipts = Counter({receipt.value: 0 for receipt in Receipt})
-        for begin in range(0, len(names), AT_ONCE):
-            some = names[begin : begin + AT_ONCE]
-            sends = (self._send(name, text, key) for name in some)
-            receipts.update(receipt.value for receipt in await asyncio.gather(*sends))
-        return answer(dict(receipts))
+        user = _user(call.target)
+        with _checking():
+            return _counts(await self._audience.send(user, text, key=key))
+
+    async def disconnect_user(self, call: Call) -> Response:
+        user, (code, reason) = _user(call.target), _closing(call)
+        with _checking():
+            return _counts(await self._audience.disconnect(user, code, reason))
 
     async def connections_of_user(self, call: Call) -> Response:
-        found = await self._of_user(call.target)
+        user = _user(call.target)
+        with _checking():
+            found = await self._audience.connections(user)
         return answer({"connections": [answers.row(name, entry) for name, entry in found]})
-
-    @asynccontextmanager
-    async def _asking_registry(self) -> AsyncIterator[None]:
-        """Around a question to the registry: 503 if nobody can answer it.
-
-        A few at a time: leases are renewed over the same connections.
-        """
-        try:
-            async with asyncio.timeout(REGISTRY_S), self._listings:
-                yield
-        except (BrokerUnavailable, TimeoutError):
-            message = "Redis does not answer, nothing was done: try again"
-            raise answers.unavailable(message) from None
-
-    async def _send(self, connection: str, text: str, key: str | None) -> Receipt:
-        try:
-            return await self._asker.send(connection, text, key=key)
-        except EnvelopeTooLarge as error:
-            raise Problem(413, str(error)) from None
-
-    async def _of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
-        if not user:
-            raise Problem(400, "the path ends with the name of a user: /@users/NAME")
-        async with self._asking_registry():
-            return await self._registry.of_user(user)
 
     async def _page_of_user(
         self, user: str, cursor: str, limit: int, worker: WorkerId | None
@@ -137,13 +107,60 @@ class Calls:
         """All are looked up for each page: they are few. The cursor is the last id."""
         if not user:
             raise Problem(400, "the parameter user is empty")
-        async with self._asking_registry():
-            found = sorted(await self._registry.of_user(user), key=lambda pair: pair[0])
+        with _checking():
+            found = sorted(await self._audience.connections(user), key=lambda pair: pair[0])
         wanted = [pair for pair in found if pair[0] > cursor]
         if worker is not None:
             wanted = [pair for pair in wanted if pair[0].startswith(f"{worker}.")]
         page = wanted[:limit]
         return page, page[-1][0] if len(wanted) > limit else ""
+
+
+@contextmanager
+def _checking() -> Iterator[None]:
+    """Around what may fail for a reason that whoever called must know.
+
+    Raises:
+        Problem: It did.
+    """
+    try:
+        yield
+    except BrokerUnavailable:
+        message = "Redis does not answer, nothing was done: try again"
+        raise answers.unavailable(message) from None
+    except EnvelopeTooLarge as error:
+        raise Problem(413, str(error)) from None
+
+
+@contextmanager
+def _right() -> Iterator[None]:
+    """Around what says itself what was wrong with a parameter."""
+    try:
+        yield
+    except ValueError as error:
+        raise Problem(400, str(error)) from None
+
+
+def _counts(sent: list[Sent]) -> Response:
+    """How many connections gave which receipt."""
+    receipts = Counter({receipt.value: 0 for receipt in Receipt})
+    receipts.update(each.receipt.value for each in sent)
+    return answer(dict(receipts))
+
+
+def _user(target: str) -> str:
+    if not target:
+        raise Problem(400, "the path ends with the name of a user: /@users/NAME")
+    return target
+
+
+def _closing(call: Call) -> tuple[int, str]:
+    """The code and the reason of a close."""
+    code = call.query.get("code", str(Disconnected.close_code))
+    reason = call.query.get("reason", Disconnected.reason)
+    with _right():
+        check_close(_whole(code), reason)
+    return int(code), reason
 
 
 def _text(call: Call) -> str:

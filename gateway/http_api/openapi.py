@@ -201,6 +201,24 @@ _CONNECTION: Final = _parameter(
 _USER: Final = _parameter(
     "path", "user", {"type": "string", "minLength": 1}, "As on_connect has named the user."
 )
+_CLOSING: Final = (
+    _parameter(
+        "query",
+        "code",
+        {
+            "type": "integer",
+            "anyOf": [{"const": 1000}, {"minimum": 3000, "maximum": 4999}],
+            "default": 3503,
+        },
+        "The close code.",
+    ),
+    _parameter(
+        "query",
+        "reason",
+        {"type": "string", "minLength": 1, "default": "disconnected"},
+        "At most 123 bytes of UTF-8.",
+    ),
+)
 _PATHS: Final = {
     "/@connections": {
         "get": _operation(
@@ -255,22 +273,7 @@ _PATHS: Final = {
             "Unreachable",
             parameters=[
                 _CONNECTION,
-                _parameter(
-                    "query",
-                    "code",
-                    {
-                        "type": "integer",
-                        "anyOf": [{"const": 1000}, {"minimum": 3000, "maximum": 4999}],
-                        "default": 3503,
-                    },
-                    "The close code.",
-                ),
-                _parameter(
-                    "query",
-                    "reason",
-                    {"type": "string", "minLength": 1, "default": "disconnected"},
-                    "At most 123 bytes of UTF-8.",
-                ),
+                *_CLOSING,
             ],
         ),
     },
@@ -289,6 +292,13 @@ _PATHS: Final = {
             {"200": _ok("All of them.", "Connections")},
             "Unavailable",
             parameters=[_USER],
+        ),
+        "delete": _operation(
+            "disconnectUser",
+            "Close every connection of a user.",
+            {"200": _ok("How many connections gave which receipt.", "Counts")},
+            "Unavailable",
+            parameters=[_USER, *_CLOSING],
         ),
     },
     "/@workers": {

@@ -89,6 +89,7 @@ def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute
             "/@users/{target:gateway_rest}",
             POST=(Calls.send_to_user, ()),
             GET=(Calls.connections_of_user, ()),
+            DELETE=(Calls.disconnect_user, ("code", "reason")),
         ),
     ]
 

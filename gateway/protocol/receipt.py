@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -19,3 +20,11 @@ class Receipt(StrEnum):
     """Nothing was written: too much waits for this socket already."""
     UNREACHABLE = "unreachable"
     """No answer in time: it may have been written, or may still be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one of several: of what was sent to a user, or of closing their sockets."""
+
+    connection: str
+    receipt: Receipt

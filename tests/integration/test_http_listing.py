@@ -149,7 +149,34 @@ async def test_a_user_may_be_called_anything(
         assert found["user"] == user
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_user_is_disconnected_everywhere_and_nobody_else_is(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with two_workers(open_to_backends(settings)) as (one, two):
+        places = ((one, "ali"), (two, "ali"), (two, "bo"))
+        async with sockets(*places) as (phone, laptop, other):
+            url = one.url + "/@users/ali"
+            answer = await http.delete(url, params={"code": 4000, "reason": "moved"})
+
+            assert (answer.status_code, answer.json()) == (200, NONE | {"written": 2})
+            for client in (phone, laptop):
+                assert (await client.rest())[-1].closing == (4000, "moved")
+            other.say("1")
+            assert await other.texts(1) == ["x"]
+            assert (await http.delete(one.url + "/@users/nobody")).json() == NONE
+
+
+async def test_a_close_of_a_user_that_cannot_be_sent_is_refused(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(open_to_backends(settings)) as served:
+        answer = await http.delete(served.url + "/@users/ali", params={"code": 1006})
+
+    assert error(answer) == (400, "BadRequestException")
+    assert "1006" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_a_user_without_a_name_is_refused(
     settings: MakeSettings, http: httpx.AsyncClient, method: str
 ) -> None:

@@ -27,6 +27,7 @@ OPERATIONS = [
     "disconnect",
     "sendToUser",
     "listConnectionsOfUser",
+    "disconnectUser",
     "listWorkers",
 ]
 

@@ -125,4 +125,4 @@ def test_the_tests_of_the_application_guide_pass(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert run.returncode == 0, run.stdout
-    assert "4 passed" in run.stdout
+    assert "5 passed" in run.stdout

@@ -9,7 +9,15 @@ import pytest
 
 from gateway import Admit, Connection, Gateway, Message, NotRunning, Receipt, Refused
 from gateway.protocol.ids import owner_of
-from gateway.testing import Client, Disconnected, NoHandler, Sent, connection, outbox
+from gateway.testing import (
+    Client,
+    Disconnected,
+    NoHandler,
+    NotConnected,
+    Pushed,
+    connection,
+    outbox,
+)
 
 
 def echoing() -> Gateway:
@@ -215,7 +223,7 @@ async def test_what_is_sent_out_of_turn_is_kept_and_gets_the_receipt_of_the_test
         answer = await Client(gateway).send("hello")
 
     assert answer == receipt
-    assert sent.taken == [Sent("other", "hello"), Disconnected("other", 4100, "moved")]
+    assert sent.taken == [Pushed("other", "hello"), Disconnected("other", 4100, "moved")]
 
 
 async def test_a_close_that_cannot_be_sent_is_refused_in_tests_too() -> None:
@@ -232,3 +240,83 @@ async def test_without_an_outbox_the_gateway_does_not_run() -> None:
 
     with pytest.raises(NotRunning):
         await Client(gateway).send("hello")
+
+
+async def test_without_a_worker_the_way_to_test_is_named() -> None:
+    with pytest.raises(NotRunning, match=r"gateway\.testing\.outbox"):
+        await Gateway().send("other", "hello")
+
+
+# Clients of one test
+
+
+def chatting() -> Gateway:
+    """A user is who the query says; ``user: text`` goes to that user."""
+    gateway = Gateway()
+
+    @gateway.on_connect
+    async def welcome(connection: Connection) -> str:
+        return connection.query
+
+    @gateway.on_message
+    async def talk(message: Message) -> str:
+        user, _, text = message.text.partition(": ")
+        if text == "go":
+            sent = await gateway.disconnect_user(user, 4000, "sent away")
+        else:
+            sent = await gateway.send_to_user(user, text)
+        there = await gateway.connections(user=user)
+        return f"{[str(each.receipt) for each in sent]} {len(there)}"
+
+    return gateway
+
+
+async def connected(gateway: Gateway, user: str) -> Client:
+    client = Client(gateway, query=user)
+    await client.connect()
+    return client
+
+
+async def test_clients_of_one_test_see_what_they_are_sent() -> None:
+    gateway = chatting()
+
+    with outbox(gateway):
+        ann, phone, laptop = [await connected(gateway, user) for user in ("ann", "ben", "ben")]
+        answer = await ann.send("ben: hello")
+
+    assert answer == "['written', 'written'] 2"
+    assert phone.received == laptop.received == ["hello"]
+    assert ann.received == []
+
+
+async def test_a_client_that_was_sent_away_is_gone() -> None:
+    gateway = chatting()
+
+    with outbox(gateway) as sent:
+        ann, ben = [await connected(gateway, user) for user in ("ann", "ben")]
+        assert await ann.send("ben: go") == "['written'] 0"
+        assert await gateway.send(ben.connection.id, "too late") is Receipt.GONE
+        sent.receipt = Receipt.SLOW
+        assert await ann.send("ann: hello") == "['slow'] 1"
+
+    assert (ben.closed, ben.received, ann.received) == ((4000, "sent away"), [], [])
+    with pytest.raises(NotConnected, match="closed, with 4000 sent away"):
+        await ben.send("still there?")
+
+
+async def test_a_client_that_left_gets_nothing() -> None:
+    gateway = chatting()
+
+    with outbox(gateway):
+        ann, ben = [await connected(gateway, user) for user in ("ann", "ben")]
+        await ben.disconnect()
+
+        assert await ann.send("ben: hello") == "[] 0"
+
+
+async def test_who_sends_before_connecting_is_told() -> None:
+    """Red when the handler runs, and wonders why there is no user."""
+    client = Client(chatting(), query="ann")
+
+    with pytest.raises(NotConnected, match=r"await client\.connect"):
+        await client.send("ben: hello")

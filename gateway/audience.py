@@ -1,0 +1,95 @@
+"""One user's connections, wherever they are: the registry says which, their owners do the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.ids import ConnectionId
+from gateway.protocol.receipt import Receipt, Sent
+from gateway.registry.base import Entry
+
+REGISTRY_S: Final = 5.0
+QUESTIONS_AT_ONCE: Final = 2
+AT_ONCE: Final = 500  # sends for one call
+
+Found = Sequence[tuple[ConnectionId, Entry]]
+
+
+class Sender(Protocol):
+    """What sends to any connection (``gateway.asker``)."""
+
+    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt: ...
+
+    async def disconnect(self, connection: str, code: int, reason: str) -> Receipt: ...
+
+
+class Audience:
+    """Reaches users. One per process, beside what reaches connections.
+
+    Args:
+        find: All connections of a user.
+
+    Attributes:
+        sender: Reaches connections.
+    """
+
+    def __init__(self, sender: Sender, find: Callable[[str], Awaitable[Found]]) -> None:
+        self.sender = sender
+        self._find = find
+        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+
+    async def connections(self, user: str) -> Found:
+        """All connections of ``user``: those of each worker together, the oldest first.
+
+        Raises:
+            TypeError: The user is none. Who has no name is nobody's, not everybody.
+            BrokerUnavailable: Nobody can know now.
+        """
+        given: object = user
+        if not isinstance(given, str):
+            raise TypeError(f"user is {type(given).__name__}, not str")
+        async with self.asking_registry():
+            return await self._find(user)
+
+    async def send(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
+        """Send to each connection of ``user``; each has its own receipt.
+
+        Raises:
+            BrokerUnavailable: Nobody can know their connections now. Nothing was sent.
+            TypeError, EnvelopeTooLarge, UnicodeEncodeError: As of a send to one connection.
+        """
+        return await self._each(user, lambda name: self.sender.send(name, text, key=key))
+
+    async def disconnect(self, user: str, code: int, reason: str) -> list[Sent]:
+        """Close each connection of ``user``.
+
+        Raises:
+            BrokerUnavailable: Nobody can know their connections now. Nothing was closed.
+        """
+        return await self._each(user, lambda name: self.sender.disconnect(name, code, reason))
+
+    async def _each(self, user: str, do: Callable[[str], Awaitable[Receipt]]) -> list[Sent]:
+        names = [name for name, _ in await self.connections(user)]
+        done: list[Sent] = []
+        for begin in range(0, len(names), AT_ONCE):
+            some = names[begin : begin + AT_ONCE]
+            receipts = await asyncio.gather(*(do(name) for name in some))
+            done += [Sent(name, receipt) for name, receipt in zip(some, receipts, strict=True)]
+        return done
+
+    @asynccontextmanager
+    async def asking_registry(self) -> AsyncIterator[None]:
+        """Around a question to the registry. A few at a time, and none without an end.
+
+        Raises:
+            BrokerUnavailable: Nobody can answer it.
+        """
+        try:
+            async with asyncio.timeout(REGISTRY_S), self._questions:
+                yield
+        except TimeoutError:
+            raise BrokerUnavailable(f"Redis does not answer within {REGISTRY_S:g} s") from None

@@ -1,55 +1,137 @@
 """Leaving on purpose, slowly: sockets are closed one by one, so that their clients do not come back
-all in the same second."""
+all in the same second; and the lease goes last, after everything that could be finished.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gateway.dispatch import Dispatcher
+from gateway.edge.connection import ClientConnection
+from gateway.handlers.runner import Runner
+from gateway.hub import Hub
+from gateway.links import Links
+from gateway.log import get_logger
+from gateway.membership import Membership
+from gateway.protocol.members import Members
+from gateway.registration import Registration
+from gateway.standing import Standing
+
+log = get_logger(__name__)
 
 SHARE_FOR_CLOSING: Final = 0.8  # of the window; the rest is for what was begun
 SLOWEST_PER_S: Final = 10.0  # fewer a second would spare nobody and only take longer
 POLL_S: Final = 0.05
+QUIET_S: Final = 0.5
+PARTING_S: Final = 1.0
+LEAVE_S: Final = 2.0
+LEAVE_ALTOGETHER_S: Final = 5.0  # the supervisor waits for 10 s after the window
+LATE_DECISION_S: Final = 1.0  # for on_connect, to let somebody in who is let out again at once
 
 
-class Leaver(Protocol):
-    """A connection that can be drained."""
+class Drain:
+    """How one worker leaves. Used once."""
 
-    ended: asyncio.Future[None]
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        runner: Runner,
+        dispatcher: Dispatcher,
+        links: Links,
+        members: Members,
+        membership: Membership,
+        registration: Registration,
+        standing: Standing,
+    ) -> None:
+        self._hub = hub
+        self._runner = runner
+        self._dispatcher = dispatcher
+        self._links = links
+        self._members = members
+        self._membership = membership
+        self._registration = registration
+        self._standing = standing
 
-    def drain(self) -> None:
-        """Read no more; close once everything is answered."""
-        ...
+    async def run(self, window_s: float, *, say_leaving: Callable[[], None] | None) -> None:
+        """Leave within ``window_s`` and some seconds.
 
-    def close_drained(self) -> None:
-        """Close now, answered or not."""
-        ...
+        Undecided handshakes are refused at once: the client may go to another worker. Every other
+        connection is closed after its last answer, at the window's end at the latest. What is
+        still unfinished then is left to whoever sweeps this worker, and runs ``on_disconnect``.
 
+        Args:
+            say_leaving: Tells the others. None when others have taken over, or this worker broke:
+                then no answers come, and nothing of it is this worker's any more.
+        """
+        began = asyncio.get_running_loop().time()
+        alive = say_leaving is not None
+        log.info(
+            "drain begins", connections=len(self._connections()), buried=self._standing.is_buried
+        )
+        if say_leaving is not None:
+            say_leaving()
+        self._standing.leave_undecided()
+        for connection in self._connections():
+            connection.send_elsewhere()
+        await self._close_connections(began + window_s, answers_come=alive)
+        if alive and not self._standing.is_buried:
+            now = asyncio.get_running_loop().time()
+            # What was closed at the window's end has its on_disconnect to run.
+            await until(lambda: self._at_rest(began), max(began + window_s, now + PARTING_S))
+            await self._leave()
+        log.info("drain ends", unanswered=self._dispatcher.unanswered)
 
-async def drain_connections(
-    leavers: Sequence[Leaver], *, window_s: float, answers_come: bool
-) -> None:
-    """Close every connection within ``window_s``, evenly spread, each after its last answer.
+    def _connections(self) -> list[ClientConnection]:
+        return [member for member in self._hub if isinstance(member, ClientConnection)]
 
-    Args:
-        answers_come: False when others have taken over: then nothing is worth waiting for.
-    """
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    spread_s = min(SHARE_FOR_CLOSING * window_s, len(leavers) / SLOWEST_PER_S)
-    for place, leaver in enumerate(leavers):
-        due = start + spread_s * place / len(leavers)
-        if due > loop.time():
-            await asyncio.sleep(due - loop.time())
-        if answers_come:
-            leaver.drain()
-        else:
+    async def _close_connections(self, deadline: float, *, answers_come: bool) -> None:
+        """Close every connection by the deadline, evenly spread, each after its last answer."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        window_s = max(0.0, deadline - start)
+        leavers = self._connections()
+        spread_s = min(SHARE_FOR_CLOSING * window_s, len(leavers) / SLOWEST_PER_S)
+        for place, leaver in enumerate(leavers):
+            due = start + spread_s * place / len(leavers)
+            if due > loop.time():
+                await asyncio.sleep(due - loop.time())
+            if answers_come:
+                leaver.drain()
+            else:
+                leaver.close_drained()
+        await _ended(self._connections(), deadline)  # also those that were accepted meanwhile
+        rest = [leaver for leaver in self._connections() if not leaver.ended.done()]
+        for leaver in rest:
             leaver.close_drained()
-    await _ended(leavers, start + window_s)
-    rest = [leaver for leaver in leavers if not leaver.ended.done()]
-    for leaver in rest:
-        leaver.close_drained()
-    await _ended(rest, loop.time() + min(1.0, window_s))
+        await _ended(rest, loop.time() + min(PARTING_S, window_s))
+        for leaver in rest:
+            leaver.drop()  # it does not answer our close; its end must be known before we go
+        await _ended(rest, loop.time() + PARTING_S)
+
+    def _at_rest(self, began: float) -> bool:
+        """Nothing to handle, and for a moment nobody has sent anything."""
+        besides = set()
+        if asyncio.get_running_loop().time() - began >= LATE_DECISION_S:
+            besides = {c.id for c in self._connections() if c.deserted}
+        if self._runner.busy(besides) or len(self._dispatcher) > len(besides):
+            return False
+        return len(self._members.known) == 1 or self._runner.quiet_for_s() >= QUIET_S
+
+    async def _leave(self) -> None:
+        """Give the lease back, or leave a tombstone where others must go on."""
+        deadline = asyncio.get_running_loop().time() + LEAVE_ALTOGETHER_S
+        await _soon(lambda: self._links.settled, deadline)
+        unfinished = len(self._registration) if self._standing.wants_disconnects else 0
+        if unfinished:
+            log.warning("drain leaves goodbyes to others", connections=unfinished)
+            await _soon(lambda: not self._registration.behind, deadline)
+        self._registration.seal()
+        await _soon(lambda: not self._registration.writing, deadline)
+        await self._membership.leave(LEAVE_S, unfinished=bool(unfinished))
+        await _soon(lambda: self._links.settled, deadline)
 
 
 async def until(condition: Callable[[], bool], deadline: float) -> bool:
@@ -62,7 +144,11 @@ async def until(condition: Callable[[], bool], deadline: float) -> bool:
     return True
 
 
-async def _ended(leavers: Iterable[Leaver], deadline: float) -> None:
+async def _soon(condition: Callable[[], bool], deadline: float) -> None:
+    await until(condition, min(deadline, asyncio.get_running_loop().time() + LEAVE_S))
+
+
+async def _ended(leavers: Iterable[ClientConnection], deadline: float) -> None:
     waiting = [leaver.ended for leaver in leavers if not leaver.ended.done()]
     if waiting:
         left_s = max(0.0, deadline - asyncio.get_running_loop().time())

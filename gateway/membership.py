@@ -114,12 +114,19 @@ class Membership:
         self._watcher.workers_changed()
         self._look_now.set()
 
-    async def leave(self, within_s: float) -> None:
-        """End the lease, after everything else. At worst it ends by itself."""
+    async def leave(self, within_s: float, *, unfinished: bool = False) -> None:
+        """End the lease, after everything else. At worst it ends by itself.
+
+        Args:
+            unfinished: The entries stay, for whoever sweeps this worker.
+        """
         self._ended = True
         try:
             async with asyncio.timeout(within_s):
-                await self._registry.leave(self._members.me)
+                if unfinished:
+                    await self._registry.bury(self._members.me)
+                else:
+                    await self._registry.leave(self._members.me)
         except (TimeoutError, BrokerUnavailable):
             log.warning("lease not returned; it will end by itself")
         self._tell_everyone(Gone(self._members.me))

@@ -47,6 +47,15 @@ class Registration:
         self._work = asyncio.Event()
         self.writing = False
 
+    def __len__(self) -> int:
+        """How many connections are listed, or are to be."""
+        return len(self._entries)
+
+    @property
+    def behind(self) -> bool:
+        """Whether the registry lacks anything."""
+        return bool(self._changes) or self._lost
+
     def put(self, connection: ConnectionId, entry: Entry, written: Callable[[], None]) -> None:
         """Add or change an entry, and call ``written`` once the registry has it."""
         self._entries[connection] = entry

@@ -88,6 +88,10 @@ class Standing:
                     await self._decider_seen.wait()
         return self._decides
 
+    def leave_undecided(self) -> None:
+        """This worker leaves: no handshake waits for a handler worker any more."""
+        self._decider_seen.set()
+
     # Holding
 
     def check_lease(self) -> None:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from gateway import log as logs
@@ -22,7 +23,7 @@ from gateway.broker.base import Broker
 from gateway.canaries import Canaries
 from gateway.config import Settings
 from gateway.dispatch import Dispatcher
-from gateway.drain import drain_connections, until
+from gateway.drain import Drain
 from gateway.edge.admission import Admission, Limits
 from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
@@ -54,8 +55,6 @@ from gateway.standing import Standing
 log = get_logger(__name__)
 
 HOUSEKEEPING_S: Final = 0.5
-QUIET_S: Final = 0.5
-LEAVE_S: Final = 2.0
 
 
 class PartEnded(GatewayError):
@@ -72,6 +71,7 @@ class Worker:
     """One worker of the gateway. Make it inside the event loop that runs it.
 
     Attributes:
+        draining: It leaves, or has left.
         on_exit: Called when this worker cannot go on: it is buried, deaf, or a part of it ended.
             Whoever serves it should stop it then. By default the process gets a SIGTERM.
     """
@@ -99,7 +99,7 @@ class Worker:
         self._now = now
         self._inbox_channel = keys.inbox(settings.redis_prefix, self.me)
         self._everyone = keys.everyone(settings.redis_prefix)
-        self._draining = False
+        self.draining = False
         self._exiting = False
         self._put_together()
 
@@ -244,7 +244,7 @@ class Worker:
         return (
             self.standing.registered
             and self._canaries.ready
-            and not self._draining
+            and not self.draining
             and not self.standing.holding
             and not self._exiting
         )
@@ -284,34 +284,25 @@ class Worker:
 
     async def drain(self) -> None:
         """Leave on purpose within ``drain_seconds``. Afterwards nothing is owed to anybody."""
-        if self._draining:
+        if self.draining:
             return
-        self._draining = True
+        self.draining = True
         self._health.report(ready=False)
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self.settings.drain_seconds
-        connections = [m for m in self.hub if isinstance(m, ClientConnection)]
-        alive = not self.standing.is_buried and not self._exiting
-        log.info("drain begins", connections=len(connections), buried=self.standing.is_buried)
-        if alive:
-            self._membership.say(self._info(leaving=True))
-        await drain_connections(
-            connections, window_s=self.settings.drain_seconds, answers_come=alive
+        drain = Drain(
+            hub=self.hub,
+            runner=self.runner,
+            dispatcher=self.dispatcher,
+            links=self.links,
+            members=self.members,
+            membership=self._membership,
+            registration=self._registration,
+            standing=self.standing,
         )
-        if alive and not self.standing.is_buried:
-            await until(self._at_rest, end)
-            await until(lambda: self.links.settled, loop.time() + LEAVE_S)
-            self._registration.seal()
-            await until(lambda: not self._registration.writing, loop.time() + LEAVE_S)
-            await self._membership.leave(LEAVE_S)
-            await until(lambda: self.links.settled, loop.time() + LEAVE_S)
-        log.info("drain ends", unanswered=self.dispatcher.unanswered)
-
-    def _at_rest(self) -> bool:
-        """Nothing to handle, and for a moment nobody has sent anything."""
-        if self.runner.busy or len(self.dispatcher):
-            return False
-        return len(self.members.known) == 1 or self.runner.quiet_for_s() >= QUIET_S
+        alive = not self.standing.is_buried and not self._exiting
+        await drain.run(
+            self.settings.drain_seconds,
+            say_leaving=partial(self._membership.say, self._info(leaving=True)) if alive else None,
+        )
 
     async def _run(self) -> None:
         """Run until cancelled. If any part ends, for any reason, all stop and this raises."""

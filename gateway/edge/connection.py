@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections.abc import Callable
 from typing import Final
 
-from starlette.datastructures import Headers
-
 from gateway.dispatch import Desk
 from gateway.edge.outbox import Outbox
-from gateway.edge.shared import Edge, State, packed, unpacked
+from gateway.edge.shared import Edge, State
 from gateway.edge.socket import Socket
+from gateway.edge.visitor import Visitor
 from gateway.errors import (
     BinaryMessage,
     ConnectionEnding,
@@ -37,7 +34,6 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE, Codec
-from gateway.registry.base import Entry
 
 log = get_logger(__name__)
 
@@ -53,34 +49,23 @@ class ClientConnection:
     """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
 
     __slots__ = (
-        "_accepted", "_active_at", "_address", "_admitted", "_codec", "_decision", "_desk", "_edge",
-        "_expires_unix_s", "_headers", "_outbox", "_parting", "_progress_at", "_query", "_rate",
-        "_reading", "_since_unix_ms", "_socket", "_state", "_subprotocols", "_taken_bytes", "_user",
-        "ended", "id",
+        "_accepted", "_active_at", "_admitted", "_codec", "_decision", "_desk", "_edge", "_outbox",
+        "_parting", "_progress_at", "_rate", "_reading", "_socket", "_state", "_taken_bytes",
+        "_visitor", "ended", "id",
     )  # fmt: skip
 
     def __init__(
         self,
         edge: Edge,
         connection: ConnectionId,
-        *,
-        address: str,
-        headers: Headers,
-        query: str,
-        subprotocols: tuple[str, ...],
+        visitor: Visitor,
         codec: Codec,
     ) -> None:
         self.id = connection
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._edge = edge
-        self._address = address
-        self._headers = packed(headers)
-        self._query = query
-        self._subprotocols = subprotocols
+        self._visitor = visitor
         self._codec = codec
-        self._user: str | None = None
-        self._expires_unix_s: float | None = None
-        self._since_unix_ms = int(time.time() * 1000)
         self._state = State.DECIDING
         self._parting = DRAINED
         self._socket: Socket | None = None
@@ -99,18 +84,7 @@ class ClientConnection:
 
     @property
     def facts(self) -> Facts:
-        return Facts(
-            self._user,
-            self._address,
-            self._query,
-            unpacked(self._headers),
-            self._subprotocols,
-            self._expires_unix_s,
-        )
-
-    @property
-    def _agent(self) -> str:
-        return next((value for name, value in self.facts.headers if name == "user-agent"), "")
+        return self._visitor.facts
 
     # Before the 101
 
@@ -124,24 +98,32 @@ class ClientConnection:
         self._edge.dispatcher.read(self._desk, Event.CONNECT)
         answer = await self._decision
         if isinstance(answer, Admitted):
-            self._admitted = True
-            self._user = answer.user
-            self._expires_unix_s = answer.expires_unix_s
-            if self._late_s() >= 0:
+            self._admit(answer)
+            if self._visitor.late_s() >= 0:
                 return Turned(self.id, answer.number, answer.attempt, *EXPIRED)
         return answer
 
     def discard(self) -> None:
         """The handshake came to nothing: this connection never was.
 
-        Whom the application has let in, it is told to let out again: it may keep a list.
+        Whom the application has let in, or lets in later, it is told to let out again: it may keep
+        a list.
         """
-        if self._admitted and self._edge.wants_disconnects():
-            self._say_goodbye(LOST, "left during the handshake")
-        else:
-            self._leave()
+        self._state = State.CLOSED
+        if not self._desk.conversation.outstanding:
+            self._let_out()
         if not self.ended.done():  # a drain may wait for it
             self.ended.set_result(None)
+
+    def send_elsewhere(self) -> None:
+        """This worker leaves: the handshake waits for no decision any more."""
+        if self._state is State.DECIDING and self._decision is not None:
+            self._decide(None)
+
+    @property
+    def deserted(self) -> bool:
+        """The handshake came to nothing while the application decides."""
+        return self._state is State.CLOSED and self._socket is None
 
     def begin(self, socket: Socket, turned: Turned | None) -> None:
         """The handshake is accepted. ``turned``: only to say that the application refuses."""
@@ -157,7 +139,7 @@ class ClientConnection:
         self._state = State.OPEN
         self._accepted = True
         self._desk.conversation.held = True  # until the registry knows of it
-        entry = Entry(self._user, self._address, self._agent, self._codec.name, self._since_unix_ms)
+        entry = self._visitor.entry(self._codec.name)
         self._edge.registration.put(self.id, entry, self._registered)
         greeting = self._codec.greeting(self.id)
         if greeting is not None:
@@ -194,7 +176,6 @@ class ClientConnection:
         self._state = State.CLOSED
         edge = self._edge
         edge.counters.closed[code] += 1
-        edge.registration.drop(self.id)
         self._outbox.take()
         self._outbox.settle(Receipt.GONE)
         if self._accepted and edge.wants_disconnects():
@@ -252,11 +233,7 @@ class ClientConnection:
         return Receipt.WRITTEN if self._state is State.CLOSING else Receipt.GONE
 
     def particulars(self) -> Particulars:
-        idle_ms = int((self._edge.now() - self._active_at) * 1000)
-        last_active_unix_ms = max(int(time.time() * 1000) - idle_ms, self._since_unix_ms)
-        return Particulars(
-            self._since_unix_ms, last_active_unix_ms, self._user, self._address, self._agent
-        )
+        return self._visitor.particulars(idle_s=self._edge.now() - self._active_at)
 
     # Party
 
@@ -299,6 +276,11 @@ class ClientConnection:
     def close_drained(self) -> None:
         self.close(*DRAINED)
 
+    def drop(self) -> None:
+        """End it now, whatever the client does."""
+        if self._socket is not None and not self.ended.done():
+            self._socket.abort()
+
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and begin the closing handshake. What is unanswered stays so."""
         if self._state not in (State.OPEN, State.DRAINING) or self._socket is None:
@@ -322,7 +304,7 @@ class ClientConnection:
         """
         if self._socket is None or self._state is State.CLOSED:
             return 0
-        if self._expires_unix_s is not None:
+        if self._visitor.expires_unix_s is not None:
             self._check_expiry()
         buffered = self._socket.buffered_bytes
         taken = self._socket.written_bytes - buffered
@@ -334,15 +316,11 @@ class ClientConnection:
         return buffered
 
     def _check_expiry(self) -> None:
-        late_s = self._late_s()
+        late_s = self._visitor.late_s()
         if late_s >= EXPIRY_GRACE_S:
             self.close(*EXPIRED)
         elif late_s >= 0:
             self.drain(EXPIRED)
-
-    def _late_s(self) -> float:
-        """How long ago the time was over, by this host's clock; negative before."""
-        return -math.inf if self._expires_unix_s is None else time.time() - self._expires_unix_s
 
     def _drop_slow(self, why: str, waiting_bytes: int) -> None:
         log.warning("slow socket dropped", connection_id=self.id, why=why, bytes=waiting_bytes)
@@ -385,8 +363,23 @@ class ClientConnection:
         self._edge.dispatcher.pump(self._desk)
 
     def _decide(self, answer: Answer | None) -> None:
-        if self._decision is not None and not self._decision.done():
+        if self._state is State.CLOSED:
+            if isinstance(answer, Admitted):
+                self._admit(answer)
+            self._let_out()
+        elif self._decision is not None and not self._decision.done():
             self._decision.set_result(answer)
+
+    def _admit(self, admitted: Admitted) -> None:
+        self._admitted = True
+        self._visitor.user = admitted.user
+        self._visitor.expires_unix_s = admitted.expires_unix_s
+
+    def _let_out(self) -> None:
+        if self._admitted and self._edge.wants_disconnects():
+            self._say_goodbye(LOST, "left during the handshake")
+        else:
+            self._leave()
 
     def _say_goodbye(self, code: int, reason: str) -> None:
         conversation = self._desk.conversation
@@ -395,5 +388,7 @@ class ClientConnection:
         self._edge.dispatcher.read(self._desk, Event.DISCONNECT, reason, close_code=code)
 
     def _leave(self) -> None:
+        """Nothing more is owed to it. Until then, whoever sweeps this worker finds it listed."""
+        self._edge.registration.drop(self.id)
         self._edge.dispatcher.close(self._desk)
         self._edge.hub.remove(self.id)

@@ -23,6 +23,7 @@ from gateway.edge.connection import ClientConnection
 from gateway.edge.plain import PlainSocket
 from gateway.edge.shared import Edge
 from gateway.edge.socket import EXTENSION, Socket
+from gateway.edge.visitor import Visitor
 from gateway.log import get_logger
 from gateway.protocol.envelope import Failed, Turned
 from gateway.protocol.ids import (
@@ -42,6 +43,11 @@ class Readiness(Protocol):
 
     @property
     def ready(self) -> bool: ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether it leaves."""
+        ...
 
     async def must_decide(self) -> bool | None:
         """Whether the application has an ``on_connect``; None when nobody alive knows."""
@@ -110,14 +116,18 @@ class TextEndpoint:
         connection = ClientConnection(
             self._edge,
             connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),
-            address=address,
-            headers=websocket.headers,
-            query=websocket.scope.get("query_string", b"").decode("latin-1"),
-            subprotocols=tuple(websocket.scope.get("subprotocols", ())),
-            codec=codec,
+            Visitor(
+                address=address,
+                headers=websocket.headers,
+                query=websocket.scope.get("query_string", b"").decode("latin-1"),
+                subprotocols=tuple(websocket.scope.get("subprotocols", ())),
+            ),
+            codec,
         )
         try:
             turned = await self._ask_application(connection)
+            if self._leaving():  # another worker may keep it
+                turned = NOT_READY
             if isinstance(turned, Refusal):
                 connection.discard()
                 await self._deny(websocket, turned)
@@ -129,12 +139,20 @@ class TextEndpoint:
             raise
         socket: Socket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if socket is not None:
-            connection.begin(socket, turned)
+            self._begin(connection, socket, turned)
             return connection.ended
         plain = PlainSocket(websocket.receive, websocket.send)
-        connection.begin(plain, turned)
+        self._begin(connection, plain, turned)
         await plain.run()
         return None
+
+    def _begin(self, connection: ClientConnection, socket: Socket, turned: Turned | None) -> None:
+        connection.begin(socket, turned)
+        if self._leaving():  # since it was accepted
+            connection.drain()
+
+    def _leaving(self) -> bool:
+        return self._readiness.draining
 
     def _negotiate(self, websocket: WebSocket) -> tuple[Codec, str | None]:
         if self._trace and TRACE_SUBPROTOCOL in websocket.scope.get("subprotocols", ()):

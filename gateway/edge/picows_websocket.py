@@ -207,7 +207,7 @@ class GatewayWebSocket(asyncio.Protocol):
     def shutdown(self) -> None:
         """End at once, with a word about it."""
         if self._state is State.DECIDING:
-            self.answered(response(503, [], b"shutting down"))
+            self.answered(response(503, [(b"retry-after", b"1")], b"shutting down"))
         elif self._state is State.OPEN:
             self._ending = RESTART
             self._write(frames.close_frame(*RESTART))

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from starlette.datastructures import Headers
-
 from gateway.dispatch import Dispatcher
 from gateway.hub import Hub
 from gateway.metrics import Counters
@@ -45,16 +43,3 @@ class Edge:
     limits: ConnectionLimits
     wants_disconnects: Callable[[], bool]
     now: Callable[[], float]
-
-
-def packed(headers: Headers) -> bytes:
-    """Headers in one piece. Each connection keeps its own for every worker it is introduced to, and
-    as pairs of strings those of a browser are 3 KB.
-    """
-    return b"\n".join(b":".join(pair) for pair in headers.raw)
-
-
-def unpacked(headers: bytes) -> tuple[tuple[str, str], ...]:
-    """What ``packed`` was given, as text; a name has no colon, and neither has a line break."""
-    lines = headers.decode("latin-1").split("\n") if headers else []
-    return tuple((name, value) for name, _, value in (line.partition(":") for line in lines))

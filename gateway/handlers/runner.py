@@ -9,8 +9,9 @@ canaries and sockets have theirs, and whether this worker may still start handle
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import Context, copy_context
 from dataclasses import replace
 from typing import Final, Protocol
@@ -172,11 +173,12 @@ class Runner:
         """Whether handlers will run in the next turn of the loop."""
         return self._waking
 
-    @property
-    def busy(self) -> bool:
-        """Whether anything is running or waits to be run."""
-        return bool(self._running) or any(
-            queue.dispatches for queues in self._queues.values() for queue in queues.values()
+    def busy(self, besides: Collection[ConnectionId]) -> bool:
+        """Whether anything is running or waits to be run, but for these connections."""
+        queues = (queue for queues in self._queues.values() for queue in queues.values())
+        waiting = (queue for queue in queues if queue.dispatches)
+        return any(
+            queue.connection.id not in besides for queue in itertools.chain(self._running, waiting)
         )
 
     def hold(self) -> None:

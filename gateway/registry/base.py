@@ -75,6 +75,13 @@ class Registry(Protocol):
         """``worker`` ends on purpose: remove its entries and its lease, without a tombstone."""
         ...
 
+    async def bury(self, worker: WorkerId) -> None:
+        """``worker`` ends and leaves a sweep to others: a tombstone, and its entries as they are.
+
+        Nothing is done if it has no lease, or has a tombstone.
+        """
+        ...
+
     async def write(
         self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
     ) -> None:

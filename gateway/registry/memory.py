@@ -57,6 +57,11 @@ class MemoryRegistry:
         self._forget(worker)
         self._left.add(worker)
 
+    async def bury(self, worker: WorkerId) -> None:
+        if worker in self._leases and worker not in self._dead:
+            self._dead[worker] = self._now_ms()
+            self._leases[worker] = (0, self._leases[worker][1])
+
     async def write(
         self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
     ) -> None:

@@ -81,7 +81,7 @@ class RedisRegistry:
         self._renewal, self._sight = script("renew"), script("look")
         self._scripts = {
             name: self._redis.register_script(script(name))
-            for name in ("look", "claim", "finish", "leave")
+            for name in ("look", "claim", "finish", "leave", "bury")
         }
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
@@ -122,6 +122,10 @@ class RedisRegistry:
     async def leave(self, worker: WorkerId) -> None:
         await self._clear(worker)
         await self._scripts["leave"](keys=[self._workers, self._info, self._left], args=[worker])
+
+    @_to_its_end
+    async def bury(self, worker: WorkerId) -> None:
+        await self._scripts["bury"](keys=[self._workers, self._dead], args=[worker])
 
     @_to_its_end
     async def write(

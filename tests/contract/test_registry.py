@@ -51,6 +51,29 @@ async def test_a_living_worker_cannot_be_claimed(registry: Registry) -> None:
     assert me not in (await registry.look()).tombstones
 
 
+async def test_a_worker_that_buries_itself_leaves_its_entries_to_a_sweep(
+    registry: Registry,
+) -> None:
+    me, connection = new_worker_id(), new_connection_id()
+    await registry.renew(me, INFO, 10.0)
+    await registry.write(me, 1, {connection: entry()})
+
+    await registry.bury(me)
+
+    assert me in (await registry.look()).tombstones
+    assert me in (await registry.renew(me, INFO, 10.0)).tombstones
+    assert await entries(registry, me) == {connection: entry()}
+    assert await registry.claim(me)
+
+
+async def test_burying_a_worker_without_a_lease_does_nothing(registry: Registry) -> None:
+    nobody = new_worker_id()
+
+    await registry.bury(nobody)
+
+    assert nobody not in (await registry.look()).tombstones
+
+
 async def test_one_of_many_claims_a_worker_whose_lease_has_ended(registry: Registry) -> None:
     dead = new_worker_id()
     await registry.renew(dead, INFO, SOON_S)

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import Connection, Gateway, Message
 from gateway.config import Settings
+from gateway.edge.connection import ClientConnection
 from tests.integration.conftest import MakeSettings
 from tests.integration.dying import kill
 from tests.integration.listing import all_keys, buried_workers
@@ -89,7 +90,10 @@ async def test_it_comes_after_every_message_that_is_being_handled(settings: Make
     async with in_process(settings(), book.gateway) as served:
         async with raw_websocket(served.port) as client:
             client.say("one", "two", "three")
-            await eventually(lambda: served.worker.dispatcher.unanswered == 3, "the messages")
+            [member] = served.worker.hub
+            assert isinstance(member, ClientConnection)
+            conversation = member._desk.conversation
+            await eventually(lambda: conversation.outstanding == 3, "the messages")
             client.send(close_frame(1000))
             await client.rest()
         book.gate.set()

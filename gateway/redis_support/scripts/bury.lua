@@ -1,4 +1,5 @@
--- A supervisor saw a worker die: end its lease and write its tombstone. Nobody has claimed it yet.
+-- A supervisor saw a worker die, or a worker leaves with something unfinished: end its lease and
+-- write its tombstone. Nobody has claimed it yet.
 -- KEYS: workers, dead    ARGV: worker
 -- Returns: 1 buried; 0 it had left, or was buried before
 local clock = redis.call('TIME')

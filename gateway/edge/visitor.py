@@ -1,0 +1,79 @@
+"""Who is at the other end of a socket: what the handshake told, and what the application said."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from starlette.datastructures import Headers
+
+from gateway.protocol.envelope import Facts, Particulars
+from gateway.registry.base import Entry
+
+
+class Visitor:
+    """The client of one connection.
+
+    Attributes:
+        user: Who it is, if the application has said so.
+        expires_unix_s: Until when it may stay, if the application has said so.
+    """
+
+    __slots__ = (
+        "_address", "_headers", "_query", "_since_unix_ms", "_subprotocols", "expires_unix_s",
+        "user",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, address: str, headers: Headers, query: str, subprotocols: tuple[str, ...]
+    ) -> None:
+        self._address = address
+        self._headers = packed(headers)
+        self._query = query
+        self._subprotocols = subprotocols
+        self._since_unix_ms = int(time.time() * 1000)
+        self.user: str | None = None
+        self.expires_unix_s: float | None = None
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(
+            self.user,
+            self._address,
+            self._query,
+            unpacked(self._headers),
+            self._subprotocols,
+            self.expires_unix_s,
+        )
+
+    def entry(self, protocol: str) -> Entry:
+        """What the registry says of it."""
+        return Entry(self.user, self._address, self._agent, protocol, self._since_unix_ms)
+
+    def particulars(self, *, idle_s: float) -> Particulars:
+        """What is told when somebody asks; ``idle_s`` ago something came or went."""
+        last_active_unix_ms = max(int((time.time() - idle_s) * 1000), self._since_unix_ms)
+        return Particulars(
+            self._since_unix_ms, last_active_unix_ms, self.user, self._address, self._agent
+        )
+
+    def late_s(self) -> float:
+        """How long ago its time was over, by this host's clock; negative before."""
+        return -math.inf if self.expires_unix_s is None else time.time() - self.expires_unix_s
+
+    @property
+    def _agent(self) -> str:
+        return next((value for name, value in self.facts.headers if name == "user-agent"), "")
+
+
+def packed(headers: Headers) -> bytes:
+    """Headers in one piece. Each connection keeps its own for every worker it is introduced to, and
+    as pairs of strings those of a browser are 3 KB.
+    """
+    return b"\n".join(b":".join(pair) for pair in headers.raw)
+
+
+def unpacked(headers: bytes) -> tuple[tuple[str, str], ...]:
+    """What ``packed`` was given, as text; a name has no colon, and neither has a line break."""
+    lines = headers.decode("latin-1").split("\n") if headers else []
+    return tuple((name, value) for name, _, value in (line.partition(":") for line in lines))

@@ -1,0 +1,228 @@
+"""What a worker that leaves owes to undecided handshakes and to busy connections."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import pytest
+from starlette.websockets import WebSocket
+
+from gateway import Connection, Gateway, Message
+from tests.integration.conftest import MakeSettings
+from tests.integration.listing import buried_workers, listed_workers
+from tests.support.inprocess import InProcess, cluster, in_process
+from tests.support.rawclient import RawClient, raw_client, raw_websocket, request
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
+
+BUSY, IDLE = 6, 4
+LONG_S = 20.0
+
+
+class Host:
+    """Lets in and answers once its gates are open, and notes who came and who went."""
+
+    def __init__(self) -> None:
+        self.gateway = Gateway()
+        self.door = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.asked: list[str] = []
+        self.started: list[str] = []
+        self.gone: list[str] = []
+        self.gateway.on_connect(self._connect)
+        self.gateway.on_message(self._message)
+        self.gateway.on_disconnect(self._disconnect)
+
+    async def _connect(self, connection: Connection) -> str:
+        self.asked.append(connection.query)
+        await self.door.wait()
+        return connection.query
+
+    async def _message(self, message: Message) -> str:
+        self.started.append(message.text)
+        await self.gate.wait()
+        return message.text
+
+    async def _disconnect(self, connection: Connection) -> None:
+        assert connection.user is not None
+        self.gone.append(connection.user)
+
+
+async def stop(served: InProcess) -> float:
+    """Stop it kindly. Returns how long that took."""
+    began = time.monotonic()
+    worker, served.should_exit = served.worker, True
+    await eventually(lambda: served.gateway._worker is not worker, "the end", LONG_S)
+    return time.monotonic() - began
+
+
+async def visit(stack: AsyncExitStack, port: int, user: str) -> RawClient:
+    return await stack.enter_async_context(raw_websocket(port, f"/communicate?{user}"))
+
+
+async def ten_visitors(
+    stack: AsyncExitStack, served: InProcess, hosts: list[Host]
+) -> dict[str, RawClient]:
+    """By name: some whose message is being handled, and some that wait for nothing."""
+    names = [*(f"busy{n}" for n in range(BUSY)), *(f"idle{n}" for n in range(IDLE))]
+    clients = {name: await visit(stack, served.port, name) for name in names}
+    for name in names[:BUSY]:
+        clients[name].say(name)
+    await eventually(lambda: sum(len(host.started) for host in hosts) == BUSY, "the handlers")
+    return clients
+
+
+# What it cannot finish
+
+
+async def test_what_a_drain_cannot_finish_is_left_to_a_sweep(
+    settings: MakeSettings, redis_server: RedisServer
+) -> None:
+    """Red when a worker takes the entries of busy connections along: nobody runs on_disconnect."""
+    hosts = [Host(), Host()]
+    for host in hosts:
+        host.door.set()
+    own = settings(drain_seconds=0.3)
+    async with (
+        cluster(own, 2, [host.gateway for host in hosts]) as (leaver, stayer),
+        AsyncExitStack() as stack,
+    ):
+        everybody = await ten_visitors(stack, leaver, hosts)
+        me = leaver.worker.me
+        await stop(leaver)
+        hosts[1].gate.set()
+
+        await eventually(
+            lambda: {*hosts[0].gone, *hosts[1].gone} == set(everybody), "all goodbyes", 10
+        )
+        await eventually(lambda: not _left(redis_server, own.redis_prefix, me), "the sweep", 10)
+        assert stayer.worker.ready
+        assert len(hosts[0].gone) + len(hosts[1].gone) == BUSY + IDLE
+
+
+async def test_what_the_last_worker_cannot_finish_waits_for_the_next(
+    settings: MakeSettings,
+) -> None:
+    before, after = Host(), Host()
+    before.door.set()
+    async with AsyncExitStack() as stack:
+        async with in_process(settings(drain_seconds=0.3), before.gateway) as served:
+            everybody = await ten_visitors(stack, served, [before])
+        async with in_process(settings(), after.gateway):
+            await eventually(
+                lambda: {*before.gone, *after.gone} == set(everybody), "all goodbyes", 10
+            )
+
+    assert len(before.gone) + len(after.gone) == BUSY + IDLE
+
+
+async def test_a_drain_that_finishes_leaves_no_tombstone(
+    settings: MakeSettings, redis_server: RedisServer
+) -> None:
+    host = Host()
+    host.door.set()
+    host.gate.set()
+    own = settings(drain_seconds=5.0)
+    async with AsyncExitStack() as stack, in_process(own, host.gateway) as served:
+        everybody = await ten_visitors(stack, served, [host])
+        stopping = asyncio.create_task(stop(served))
+        for client in everybody.values():
+            await client.rest()
+        await stopping
+
+    assert set(host.gone) == set(everybody)
+    assert not buried_workers(redis_server, own)
+    assert not listed_workers(redis_server, own)
+
+
+# Handshakes
+
+
+@pytest.mark.parametrize("admits", [True, False], ids=["late", "never"])
+async def test_an_undecided_handshake_is_sent_elsewhere_at_once(
+    settings: MakeSettings, admits: bool
+) -> None:
+    """Red when a drain waits for it: it took the whole window, and the socket opened then."""
+    host = Host()
+    async with (
+        in_process(settings(drain_seconds=LONG_S), host.gateway) as served,
+        raw_client(served.port) as client,
+    ):
+        client.send(request("/communicate?ann"))
+        await eventually(lambda: host.asked, "the question")
+        stopping = asyncio.create_task(stop(served))
+        answer = await client.response()
+        if admits:
+            host.door.set()
+
+        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert await stopping < 5
+    assert host.gone == (["ann"] if admits else [])
+
+
+async def test_a_handshake_that_waits_for_a_handler_worker_is_sent_elsewhere(
+    settings: MakeSettings,
+) -> None:
+    async with (
+        in_process(settings(role="edge", drain_seconds=LONG_S)) as served,
+        raw_client(served.port) as client,
+    ):
+        client.send(request())
+        await eventually(lambda: len(served.worker.hub), "the handshake")
+        stopping = asyncio.create_task(stop(served))
+
+        assert (await client.response()).status == 503
+        assert await stopping < 5
+
+
+async def test_a_request_that_never_ends_holds_up_no_drain(settings: MakeSettings) -> None:
+    async with (
+        in_process(settings(drain_seconds=LONG_S)) as served,
+        raw_client(served.port) as client,
+    ):
+        client.send(request()[:30])
+        await eventually(lambda: served.server_state.connections, "the connection")
+
+        assert await stop(served) < 5
+
+
+async def test_a_socket_that_opens_during_a_drain_is_drained(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accepting may wait for the server: what opens then has its early message answered."""
+    host = Host()
+    host.door.set()
+    accepting, going_on = asyncio.Event(), asyncio.Event()
+
+    accept = WebSocket.accept
+
+    async def slowly(websocket: WebSocket, *args: object, **options: object) -> None:
+        accepting.set()
+        await going_on.wait()
+        await accept(websocket, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(WebSocket, "accept", slowly)
+    async with (
+        in_process(settings(drain_seconds=LONG_S), host.gateway) as served,
+        raw_client(served.port) as client,
+    ):
+        client.send(request("/communicate?ann"))
+        client.say("early")
+        await asyncio.wait_for(accepting.wait(), 10)
+        stopping = asyncio.create_task(stop(served))
+        await eventually(lambda: not served.worker.ready, "the drain")
+        going_on.set()
+        assert (await client.response()).status == 101
+        await eventually(lambda: host.started, "the message")
+        host.gate.set()
+
+        assert await client.texts(2) == ["early", "Bye!!!"]
+        assert (await client.rest())[-1].closing == (3001, "drain")
+        assert await stopping < 5
+
+
+def _left(server: RedisServer, prefix: str, worker: str) -> set[str]:
+    with server.client() as admin:
+        return {key for key in map(str, admin.scan_iter(f"{prefix}:*")) if worker in key}

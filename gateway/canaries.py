@@ -10,7 +10,7 @@ from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.metrics import Counters
-from gateway.protocol.envelope import VERSION, Canary, hint
+from gateway.protocol.envelope import Canary, hint
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.vigil import Action, Vigil
 
@@ -100,7 +100,7 @@ class Canaries:
         self._token = token = self._token + 1
         self._sent_at[token] = self._now()
         try:
-            await self._broker.publish([(self._channel, hint(self._me, Canary(token), VERSION))])
+            await self._broker.publish([(self._channel, hint(self._me, Canary(token)))])
         except BrokerUnavailable:
             self._sent_at.pop(token, None)  # or an outage of a day would leave a million
             self._vigil.published(answered=False)

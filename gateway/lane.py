@@ -44,7 +44,7 @@ class Lane:
     @property
     def bytes_kept(self) -> int:
         """Of envelopes that wait here or are not acknowledged."""
-        return self._bytes_waiting + self.link.unacknowledged_bytes
+        return self._bytes_waiting + self.link.out.kept_bytes
 
     @property
     def settled(self) -> bool:
@@ -63,35 +63,47 @@ class Lane:
         self.touched = self.hello = self.was_full = False
         self.link.restart(now)
 
+    @property
+    def kept_back(self) -> bool:
+        """Whether something waits to leave that was not put on it just now."""
+        return self.link.out.waiting or (bool(self._items) and not self.touched)
+
     def due(self, now: float) -> bool:
-        """Whether the link itself has something to say by now."""
+        """Whether something is to leave by now that was not put on it just now."""
+        if self._items and self.link.out.open:
+            return True
         deadline = self.link.deadline()
         return deadline is not None and deadline <= now
 
     def payloads(self, now: float, counters: Counters) -> list[bytes]:
         """What leaves now, in order: what must be repeated, then what has collected.
 
-        Without either an acknowledgement or a question goes alone, if one is owed.
+        Without either an acknowledgement or a question goes alone, if one is owed. While the peer
+        has no room for more, what has collected goes on collecting: the batches become larger.
         """
         link = self.link
-        repeats = link.repeats(now)
-        counters.link_resends += len(repeats)
-        numbered = repeats + self.number(now, counters)
-        counters.link_batches += len(numbered)
-        if numbered:
-            return [stamp(link.header(number), body) for number, body in numbered]
-        return [stamp(link.header(0), NO_BODY)] if link.owes(now) else []
+        out, polls = link.out, link.polls
+        if out.open:
+            self.number(counters)
+        self.touched = False
+        repeats = out.repeats
+        leaving = link.leaving(now)
+        if leaving and leaving[0][0].number:
+            counters.link_batches += len(leaving)
+        counters.link_resends += out.repeats - repeats
+        counters.link_polls += link.polls - polls
+        return [stamp(header, body) for header, body in leaving]
 
-    def number(self, now: float, counters: Counters) -> list[tuple[int, bytes]]:
+    def number(self, counters: Counters) -> None:
         """What has collected becomes batches, which the link keeps until acknowledged."""
         self.touched = False
         items, self._items, self._bytes_waiting = self._items, [], 0
-        bodies = [join(chunk) for chunk in _chunks(items)]
         if self.hello:
             self.hello = False
-            bodies.insert(0, NO_BODY)
+            self.link.out.append(NO_BODY)
+        for chunk in _chunks(items):
+            self.link.out.append(join(chunk))
         counters.link_envelopes += len(items)
-        return [(self.link.append(body, now), body) for body in bodies]
 
 
 def _chunks(items: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

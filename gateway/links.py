@@ -16,9 +16,10 @@ from gateway.errors import BrokerUnavailable
 from gateway.lane import Lane
 from gateway.log import get_logger
 from gateway.metrics import Counters
-from gateway.protocol.envelope import OLDEST, VERSION, Envelope, encode, hint, read
+from gateway.protocol.envelope import OLDEST, VERSION, Batch, Envelope, encode, hint, read
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.link import Link, Verdict
+from gateway.protocol.share import Share
 
 log = get_logger(__name__)
 
@@ -56,6 +57,7 @@ class Links:
         self._everyone = everyone
         self._now = now
         self._lanes: dict[WorkerId, Lane] = {}
+        self._share = Share()
         # The links that we have given up: their epochs are remembered, and nothing else.
         self._ended: dict[WorkerId, Lane | None] = {}
         self._hints: list[tuple[str, bytes]] = []
@@ -84,7 +86,7 @@ class Links:
             EnvelopeTooLarge: It is over what a batch may carry.
         """
         if peer == self.me:
-            encode(envelope, VERSION)  # only for its bound
+            encode(envelope)  # only for its bound
             if not self._local:
                 asyncio.get_running_loop().call_soon(self._deliver_locally)
             self._local.append(envelope)
@@ -92,7 +94,7 @@ class Links:
         if peer in self._ended:
             return
         lane = self._lane(peer)
-        lane.add(encode(envelope, lane.link.version))
+        lane.add(encode(envelope))
         self._touch(lane)
 
     def full(self, peer: WorkerId) -> bool:
@@ -106,17 +108,17 @@ class Links:
     def tell(self, peer: WorkerId, envelope: Envelope) -> None:
         """Tell one, worker or not, once, unreliably: a hint."""
         if is_worker_id(peer):
-            self._hints.append((self._channel_of(peer), hint(self.me, envelope, VERSION)))
+            self._hints.append((self._channel_of(peer), hint(self.me, envelope)))
             self.publish_soon()
 
     def tell_everyone(self, envelope: Envelope) -> None:
         """Tell all workers, this one too, once, unreliably: a hint."""
-        self._hints.append((self._everyone, hint(self.me, envelope, OLDEST)))
+        self._hints.append((self._everyone, hint(self.me, envelope)))
         self.publish_soon()
 
     def speaks(self, peer: WorkerId, version: int) -> None:
         """The newest version that ``peer`` reads."""
-        self._lane(peer).link.version = max(OLDEST, min(VERSION, version))
+        self._lane(peer).link.speak(max(OLDEST, min(VERSION, version)))
 
     # Receiving
 
@@ -128,6 +130,9 @@ class Links:
             log.warning("batch unreadable", bytes=len(payload))
             return
         self._counters.unreadable += batch.unreadable
+        self._take(batch, payload)
+
+    def _take(self, batch: Batch, payload: bytes) -> None:
         header = batch.header
         if header.epoch == 0:
             self.deliver(header.sender, batch.envelopes)
@@ -140,18 +145,35 @@ class Links:
                 self._counters.unreadable += 1
                 return
             lane = self._lane(header.sender)
-        lane.link.version = min(lane.link.version, header.version)
-        if lane.link.lost(header):
-            self._restart(lane)
-        verdict = lane.link.receive(header, self._now())
-        if verdict is Verdict.REPEAT:
-            self._counters.link_repeats += 1
-        elif verdict is Verdict.DELIVER and batch.envelopes:
-            self.deliver(header.sender, batch.envelopes)
+        self._take_from(lane, batch, payload)
+        if lane.kept_back:
+            self.publish_soon()
         if lane.was_full and not lane.full:
             lane.was_full = False
             self.relieved(lane.peer)
         self._tick_while_needed()
+
+    def _take_from(self, lane: Lane, batch: Batch, payload: bytes) -> None:
+        link, header = lane.link, batch.header
+        if header.version < link.version:
+            link.speak(header.version)
+        if link.lost(header):
+            self._restart(lane)
+        elif link.forgotten(header):
+            lane.hello = True
+            self._touch(lane)
+        verdict = link.receive(header, payload, self._now())
+        if verdict is Verdict.DELIVER:
+            if batch.envelopes:
+                self.deliver(header.sender, batch.envelopes)
+            for early in link.follow():
+                if (followed := read(early)) is not None and followed.envelopes:
+                    self.deliver(header.sender, followed.envelopes)
+        elif verdict is Verdict.REPEAT:
+            self._counters.link_repeats += 1
+        elif verdict is Verdict.EARLY:
+            self._counters.link_early += 1
+            self.publish_soon()  # perhaps a new gap, to be reported at once
 
     def hold(self) -> None:
         """Take nothing from links, and acknowledge nothing, until ``release``."""
@@ -182,6 +204,7 @@ class Links:
         lane = self._lanes.pop(peer, None)
         if lane is not None:
             lane.clear(self._now())
+            self._share.part(len(self._lanes))
         self._ended[peer] = lane
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
@@ -191,6 +214,7 @@ class Links:
         lane = self._ended.pop(peer, None)
         if lane is not None:
             self._lanes[peer] = lane
+            self._share.part(len(self._lanes))
             self._restart(lane)
 
     # The clock
@@ -269,10 +293,9 @@ class Links:
         """Nothing can leave: number it, and look again soon. Hints that are late are none."""
         self._interrupted = self._under_way = True
         self._hints.clear()
-        now = self._now()
         for lane in self._lanes.values():
             if lane.touched:
-                lane.number(now, self._counters)
+                lane.number(self._counters)
         asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
 
     def _collect(self) -> tuple[list[tuple[str, bytes]], list[Lane | None]]:
@@ -293,9 +316,10 @@ class Links:
     def _lane(self, peer: WorkerId) -> Lane:
         lane = self._lanes.get(peer)
         if lane is None:
-            link = Link(self.me, version=VERSION, now=self._now())
+            link = Link(self.me, version=VERSION, now=self._now(), share=self._share)
             lane = Lane(peer, self._channel_of(peer), link)
             self._lanes[peer] = lane
+            self._share.part(len(self._lanes))
         return lane
 
     def _restart(self, lane: Lane) -> None:

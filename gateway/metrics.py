@@ -61,6 +61,8 @@ DISPATCHES = Counter(
 LINK_BATCHES = Counter("gateway_link_batches_total", "Batches published to other workers.")
 LINK_ENVELOPES = Counter("gateway_link_envelopes_total", "Envelopes in those batches.")
 LINK_RESENDS = Counter("gateway_link_resends_total", "Batches published again.")
+LINK_POLLS = Counter("gateway_link_polls_total", "Questions to a worker after its silence.")
+LINK_EARLY = Counter("gateway_link_early_total", "Batches that came before one that was missing.")
 LINK_REPEATS = Counter("gateway_link_repeats_total", "Batches that had arrived before.")
 UNREADABLE = Counter("gateway_envelopes_unreadable_total", "Envelopes that could not be read.")
 RESYNCS = Counter("gateway_resyncs_total", "Gaps in the subscriptions.")
@@ -153,9 +155,24 @@ class Counters:
     """What one worker has counted since the last fold."""
 
     __slots__ = (
-        "api_requests", "closed", "dispatches", "handler_seconds", "link_batches", "link_envelopes",
-        "link_repeats", "link_resends", "opened", "received", "refused", "resyncs",
-        "roundtrip_seconds", "sends", "sent", "unreadable",
+        "api_requests",
+        "closed",
+        "dispatches",
+        "handler_seconds",
+        "link_batches",
+        "link_early",
+        "link_envelopes",
+        "link_polls",
+        "link_repeats",
+        "link_resends",
+        "opened",
+        "received",
+        "refused",
+        "resyncs",
+        "roundtrip_seconds",
+        "sends",
+        "sent",
+        "unreadable",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -165,6 +182,8 @@ class Counters:
         self.link_batches = 0
         self.link_envelopes = 0
         self.link_resends = 0
+        self.link_polls = 0
+        self.link_early = 0
         self.link_repeats = 0
         self.unreadable = 0
         self.resyncs = 0
@@ -210,6 +229,8 @@ _PLAIN: Final = (
     (LINK_BATCHES, "link_batches"),
     (LINK_ENVELOPES, "link_envelopes"),
     (LINK_RESENDS, "link_resends"),
+    (LINK_POLLS, "link_polls"),
+    (LINK_EARLY, "link_early"),
     (LINK_REPEATS, "link_repeats"),
     (UNREADABLE, "unreadable"),
     (RESYNCS, "resyncs"),

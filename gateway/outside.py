@@ -21,7 +21,7 @@ from gateway.broker.base import Resync
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable, Disconnected, NotRunning, check_close
 from gateway.handlers.table import Connection, of_entries
-from gateway.protocol.envelope import VERSION, Question, Receipted, encode, hint, read
+from gateway.protocol.envelope import Question, Receipted, encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.redis_support import keys
@@ -248,7 +248,7 @@ class _Inbox:
         return True
 
     def ask(self, owner: WorkerId, question: Question) -> bool:
-        encode(question, VERSION)  # only for its bounds
+        encode(question)  # only for its bounds
         self._waiting.append((owner, question))
         self._work.set()
         return True
@@ -260,7 +260,7 @@ class _Inbox:
             self._work.clear()
             asked, self._waiting = self._waiting, []
             outgoing = [
-                (keys.inbox(self._prefix, owner), hint(self._me, question, VERSION))
+                (keys.inbox(self._prefix, owner), hint(self._me, question))
                 for owner, question in asked
             ]
             try:

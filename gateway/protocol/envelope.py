@@ -2,7 +2,8 @@
 
 One PUBLISH carries one batch: a header and any number of envelopes, in MessagePack arrays:
 
-    [[version, sender, epoch, number, ack_epoch, ack, ask], [envelope, ...]]
+    [[version, sender, epoch, number, ack_epoch, ack, ask, serial, heard, room, held],
+     [envelope, ...]]
     envelope = [tag, field, ...]
 
 Fields are only ever added at the end of an envelope, with a default, so that a reader that does
@@ -10,8 +11,7 @@ not know them skips them and one that misses them fills them in. Whatever cannot
 is a new version. A worker reads its own version and the one before, and writes the older of its
 own and its peer's.
 
-Version 1 held the request headers of a connection in a map, and lost all but one of a repeated
-header. Version 2 holds them as pairs, in the order of the request.
+Version 2 had the first seven fields of the header, and its receivers kept nothing that came early.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from gateway.errors import EnvelopeTooLarge
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 
-VERSION: Final = 2
-OLDEST: Final = 1
+VERSION: Final = 3
+OLDEST: Final = 2
+SELECTIVE: Final = 3  # the first whose receivers keep what comes early, and report what they hold
 MAX_ENVELOPE_BYTES: Final = 1 << 20
 MAX_BATCH_BYTES: Final = 256 << 10
 
@@ -37,7 +38,12 @@ class Header(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ``number`` counts the numbered batches of ``epoch``, from 1; 0 is a batch outside of the
     numbering. ``ack`` is the last number of ``ack_epoch`` that arrived with all before it;
     ``ack_epoch`` is negative when that epoch was given up, and 0 when none was ever heard.
-    ``ask`` wants everything after ``ack`` again.
+    ``ask`` wants to be sent what is missing after ``ack``.
+
+    ``serial`` rises with everything that is numbered or polls, repeats too; 0 is neither. ``heard``
+    is the highest serial of the peer's epoch that arrived, and ``held`` are all numbers after
+    ``ack`` that are kept because one before them is missing: first, last, first, last, rising.
+    ``heard`` is 0 where neither is told. ``room`` is how many KiB the peer may have under way.
     """
 
     version: int
@@ -47,6 +53,10 @@ class Header(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ack_epoch: int
     ack: int
     ask: bool
+    serial: int = 0
+    heard: int = 0
+    room: int = 0
+    held: tuple[int, ...] = ()
 
 
 class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -56,15 +66,6 @@ class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     address: str
     query: str
     headers: tuple[tuple[str, str], ...]
-    subprotocols: tuple[str, ...]
-    expires_unix_s: float | None = None
-
-
-class _FactsV1(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    user: str | None
-    address: str
-    query: str
-    headers: dict[str, str]
     subprotocols: tuple[str, ...]
     expires_unix_s: float | None = None
 
@@ -226,11 +227,6 @@ class Receipted(_Envelope, tag=17, frozen=True):
     particulars: Particulars | None = None
 
 
-class _IntroduceV1(_Envelope, tag=1, frozen=True):
-    connection: ConnectionId
-    facts: _FactsV1
-
-
 Answer = Reply | Failed | Admitted | Turned
 Question = Send | Disconnect | Inquire
 Envelope = (
@@ -252,31 +248,10 @@ Envelope = (
     | Inquire
     | Receipted
 )
-_EnvelopeV1 = (
-    _IntroduceV1
-    | Forget
-    | Dispatch
-    | DispatchConnect
-    | DispatchDisconnect
-    | Reply
-    | Failed
-    | Admitted
-    | Turned
-    | Canary
-    | Arrived
-    | Leaving
-    | Gone
-    | Send
-    | Disconnect
-    | Inquire
-    | Receipted
-)
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(tuple[Header, list[Envelope]]).decode
 _decode_outline = msgspec.msgpack.Decoder(tuple[Header, list[msgspec.Raw]]).decode
-_decode_current = msgspec.msgpack.Decoder(Envelope).decode
-_decode_previous = msgspec.msgpack.Decoder(_EnvelopeV1).decode
+_decode_one = msgspec.msgpack.Decoder(Envelope).decode
 
 # msgspec lets bytes that are no UTF-8 out as they are: no DecodeError.
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -293,17 +268,14 @@ class Batch(msgspec.Struct, frozen=True):
     unreadable: int
 
 
-def encode(envelope: Envelope, version: int) -> bytes:
-    """One envelope in its wire form, as part of a batch of this version.
+def encode(envelope: Envelope) -> bytes:
+    """One envelope in its wire form, which is the same in all versions that are read.
 
     Raises:
         EnvelopeTooLarge: It is over ``MAX_ENVELOPE_BYTES``: nobody could carry it safely.
         UnicodeEncodeError: A text has a lone surrogate, which UTF-8 cannot say.
     """
-    if version == OLDEST and isinstance(envelope, Introduce):
-        item = _encode(_as_v1(envelope))
-    else:
-        item = _encode(envelope)
+    item = _encode(envelope)
     if len(item) > MAX_ENVELOPE_BYTES:
         raise EnvelopeTooLarge(size_bytes=len(item), limit_bytes=MAX_ENVELOPE_BYTES)
     return item
@@ -319,10 +291,13 @@ def stamp(header: Header, body: bytes) -> bytes:
     return b"".join((_PAIR, _encode(header), body))
 
 
-def hint(sender: WorkerId, envelope: Envelope, version: int) -> bytes:
-    """A whole batch of one envelope that belongs to no link: at most once, unacknowledged."""
-    header = Header(version, sender, 0, 0, 0, 0, False)
-    return stamp(header, join([encode(envelope, version)]))
+def hint(sender: WorkerId, envelope: Envelope) -> bytes:
+    """A whole batch of one envelope that belongs to no link: at most once, unacknowledged.
+
+    In the oldest version: nobody has said what its receivers read.
+    """
+    header = Header(OLDEST, sender, 0, 0, 0, 0, False)
+    return stamp(header, join([encode(envelope)]))
 
 
 def read(payload: bytes) -> Batch | None:
@@ -336,9 +311,7 @@ def read(payload: bytes) -> Batch | None:
         header, envelopes = _decode_batch(payload)
     except _UNREADABLE:
         return _read_slowly(payload)
-    if header.version == VERSION:
-        return Batch(header, envelopes, 0)
-    return _read_slowly(payload)
+    return Batch(header, envelopes, 0) if OLDEST <= header.version <= VERSION else None
 
 
 def _read_slowly(payload: bytes) -> Batch | None:
@@ -348,46 +321,13 @@ def _read_slowly(payload: bytes) -> Batch | None:
         return None
     if not OLDEST <= header.version <= VERSION:
         return None
-    envelopes = [e for item in items if (e := _read_one(item, header.version)) is not None]
+    envelopes = [e for item in items if (e := _read_one(item)) is not None]
     return Batch(header, envelopes, len(items) - len(envelopes))
 
 
-def _read_one(item: msgspec.Raw, version: int) -> Envelope | None:
+def _read_one(item: msgspec.Raw) -> Envelope | None:
     try:
-        if version == OLDEST:
-            envelope = _decode_previous(item)
-            return _from_v1(envelope) if isinstance(envelope, _IntroduceV1) else envelope
-        current: Envelope = _decode_current(item)
+        envelope: Envelope = _decode_one(item)
     except _UNREADABLE:
         return None
-    return current
-
-
-def _as_v1(envelope: Introduce) -> _IntroduceV1:
-    facts = envelope.facts
-    return _IntroduceV1(
-        envelope.connection,
-        _FactsV1(
-            facts.user,
-            facts.address,
-            facts.query,
-            dict(facts.headers),
-            facts.subprotocols,
-            facts.expires_unix_s,
-        ),
-    )
-
-
-def _from_v1(envelope: _IntroduceV1) -> Introduce:
-    facts = envelope.facts
-    return Introduce(
-        envelope.connection,
-        Facts(
-            facts.user,
-            facts.address,
-            facts.query,
-            tuple(facts.headers.items()),
-            facts.subprotocols,
-            facts.expires_unix_s,
-        ),
-    )
+    return envelope

@@ -3,32 +3,44 @@
 Pub/sub loses (a reconnect, a cut output buffer) and repeats (a PUBLISH sent twice to a frozen
 server). Between two living workers the link turns that into: every batch once, in order.
 
-- A sender keeps a batch until it is acknowledged, and sends it again when it is asked to, after a
-  silence, and when a PUBLISH reached nobody.
-- A receiver drops repeats; at a missing number it drops what came too early and asks for the rest.
+- A sender keeps a batch until it is acknowledged. Each batch that leaves, a repeat too, has a
+  *serial* of its own that only rises. A receiver reports the highest serial it has heard and which
+  numbers it holds. The way from one publisher to one subscriber keeps the order, so whatever left
+  before that serial and is not held is lost: that is sent again, and nothing else ever is.
+- Silence is no loss. After a silence the sender *polls*: a header without a batch, whose serial
+  brings the report that says what is missing. How long a silence is follows the round trip, which
+  serials measure without a doubt: a repeat has another one than what it repeats (Karn's rule).
+- A receiver drops repeats, and keeps what comes too early, within a bound, until the rest is here.
+- A receiver says how much may be under way to it from this peer: its part of what it allows all of
+  its peers together. So they cannot fill the output buffer that Redis holds for it, and repeats
+  least of all. What has no room waits at its sender, what was lost before what is new.
 - A sender numbers its batches within an *epoch*. An end that gives up the link (its peer was taken
   for dead) begins a new epoch and says which epoch of its peer it has given up. The peer then knows
   that what it had sent is lost, and begins a new epoch too. A batch that is meant for an epoch
   which was given up is stale.
+
+A peer of a version before ``SELECTIVE`` neither keeps what comes early nor reports: everything
+unacknowledged is sent to it again after a silence or when it asks, a piece at a time.
 
 Pure: bytes, numbers and monotonic seconds in, batches out. No I/O and no clock.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum, auto
 from typing import Final
 
-from gateway.protocol.envelope import Header
+from gateway.protocol.early import Early
+from gateway.protocol.envelope import SELECTIVE, Header
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.outgoing import ENDLESS, FIRST_ROOM_BYTES, Outgoing
+from gateway.protocol.patience import Patience
+from gateway.protocol.share import Share
 
 ACK_DELAY_S: Final = 0.05
-SILENCE_S: Final = 1.0
-LONGEST_SILENCE_S: Final = 4.0
 ASK_AGAIN_S: Final = 0.25
-NOBODY_S: Final = 0.1
-MAX_REPEAT_BYTES: Final = 1 << 20  # at a time; more would only lengthen what made us repeat
+TICKS_PER_S: Final = 10_000  # serials are the time since the epoch began
+MEASURE_TICKS: Final = 1_000  # between two measurements of the round trip
 
 NO_BODY: Final = b"\xdd\x00\x00\x00\x00"
 
@@ -38,7 +50,7 @@ class Verdict(Enum):
 
     DELIVER = auto()
     REPEAT = auto()  # had it already
-    EARLY = auto()  # something before it is missing; it will come again
+    EARLY = auto()  # something before it is missing; ``follow`` brings it, or it comes again
     OUTSIDE = auto()  # not numbered
     STALE = auto()  # from a link that has ended
 
@@ -47,84 +59,120 @@ class Link:
     """One worker's end of the conversation with one peer.
 
     Not safe for use from several threads. ``now`` is monotonic seconds and never decreases.
+
+    Attributes:
+        version: What is spoken on it: the older of what both ends read. See ``speak``.
+        out: What it keeps of what it sends. Append to it what is to leave.
+        polls: How often it had to ask after a silence.
+        patience: What the round trip makes of silence.
     """
 
     __slots__ = (
-        "_ack_at",
-        "_acked",
-        "_ask_at",
-        "_ask_due",
-        "_floor",
-        "_in_epoch",
-        "_me",
-        "_next_number",
-        "_nobody_s",
-        "_repeat_to",
-        "_repeated_to",
-        "_resend_at",
-        "_silence_s",
-        "_unacknowledged",
-        "epoch",
-        "received",
-        "unacknowledged_bytes",
-        "version",
-    )
+        "_ack_at", "_acked", "_ask_at", "_ask_due", "_began", "_early", "_echoed", "_first_epoch",
+        "_floor", "_heard", "_in_epoch", "_me", "_measure_at", "_poll_at", "_poll_due",
+        "_serial", "_share", "epoch", "out", "patience", "polls", "received", "version",
+    )  # fmt: skip
 
-    def __init__(self, me: WorkerId, *, version: int, now: float) -> None:
+    def __init__(
+        self, me: WorkerId, *, version: int, now: float, share: Share | None = None
+    ) -> None:
         self._me = me
+        self._share = share or Share()
         self.version = version
+        self.polls = 0
         self.epoch = 0
         self._in_epoch: int | None = None
         self._floor = 0
-        self._begin(now)
-
-    def _begin(self, now: float) -> None:
-        # From the clock, so that a link made anew after its object was forgotten is newer too.
-        self.epoch = max(self.epoch + 1, int(now * 1000))
-        self._floor = max(self._floor, self._in_epoch or 0)
-        self._in_epoch = None
-        self.received = 0
-        self._next_number = 1
-        self._acked = 0
-        self._unacknowledged: deque[tuple[int, bytes]] = deque()
-        self.unacknowledged_bytes = 0
-        self._silence_s = SILENCE_S
-        self._nobody_s = NOBODY_S
-        self._resend_at: float | None = None
-        self._repeat_to = 0  # the last number that was sent when repeating began
-        self._repeated_to = 0  # how far it has come
-        self._ack_at: float | None = None
-        self._ask_at = 0.0
-        self._ask_due = False
+        self.restart(now)
+        self._first_epoch = self.epoch
 
     def restart(self, now: float) -> None:
         """Give up what is unacknowledged and begin a new epoch.
 
         Append a batch, if only an empty one, so that the peer learns it.
         """
-        self._begin(now)
+        # From the clock, so that a link made anew after its object was forgotten is newer too.
+        self.epoch = max(self.epoch + 1, int(now * 1000))
+        self._floor = max(self._floor, self._in_epoch or 0)
+        self._in_epoch = None
+        self._begin_sending(now)
+        self._begin_receiving()
+        self._ack_at: float | None = None
+        self._ask_at = 0.0
+        self._ask_due = False
+
+    def _begin_sending(self, now: float) -> None:
+        self.out = Outgoing(selective=self.version >= SELECTIVE)
+        self._began = now
+        self._serial = 0
+        self._acked = 0
+        self._echoed = 0  # the highest serial that the peer has reported
+        self._measure_at = 0  # the serial whose round trip is measured next
+        self._poll_at: float | None = None
+        self._poll_due = False
+        self.patience = Patience()
+
+    def _begin_receiving(self) -> None:
+        self.received = 0
+        self._heard = 0
+        self._early = Early()
+
+    def speak(self, version: int) -> None:
+        """The peer reads this version and none newer."""
+        if self.version != version:
+            self.version = version
+            self.out.room_bytes = FIRST_ROOM_BYTES if version >= SELECTIVE else ENDLESS
 
     @property
     def idle(self) -> bool:
         """Nothing is owed in either direction."""
-        return not self._unacknowledged and self._ack_at is None and not self._ask_due
+        return not self.out and self._ack_at is None and not self._ask_due
 
     # Sending
 
-    def append(self, body: bytes, now: float) -> int:
-        """Take a batch into the numbering, to be kept until acknowledged. Returns its number."""
-        number = self._next_number
-        self._next_number += 1
-        self._unacknowledged.append((number, body))
-        self.unacknowledged_bytes += len(body)
-        if self._resend_at is None:
-            self._resend_at = now + self._silence_s
-        return number
+    def leaving(self, now: float) -> list[tuple[Header, bytes]]:
+        """All that leaves now, in order, each batch with its header.
 
-    def header(self, number: int) -> Header:
-        """The header for a batch that leaves now; it carries what is owed to the peer."""
+        What was lost and may go, then what is new; with neither, an acknowledgement, a question or
+        a poll goes alone, if one is owed. It is ``NO_BODY`` and outside of the numbering.
+        """
+        if self._poll_at is not None and now >= self._poll_at:
+            self._silence_is_over(now)
+        leaving = []
+        for kept in self.out.leave():
+            kept.serial = self._next_serial(now)
+            if kept.body is not None:
+                leaving.append((self._header(kept.number, kept.serial, now), kept.body))
+        if leaving:
+            self._poll_due = False  # they bring a report as well
+            if self._poll_at is None:
+                self._poll_at = now + self.patience.silence_s
+        elif self._poll_due:
+            self._poll_due = False
+            self.polls += 1
+            leaving.append((self._header(0, self._next_serial(now), now), NO_BODY))
+        elif self._ask_due or (self._ack_at is not None and now >= self._ack_at):
+            leaving.append((self._header(0, 0, now), NO_BODY))
+        return leaving
+
+    def _next_serial(self, now: float) -> int:
+        serial = int((now - self._began) * TICKS_PER_S)
+        if serial <= self._serial:
+            serial = self._serial + 1
+        self._serial = serial
+        return serial
+
+    def _header(self, number: int, serial: int, now: float) -> Header:
+        """It carries what is owed to the peer."""
         ask, self._ask_due = self._ask_due, False
-        self._ack_at = None
+        heard = self._heard
+        held: tuple[int, ...] = ()
+        if not self._early.runs:
+            self._ack_at = None
+        elif self._ack_at is not None and now >= self._ack_at:
+            self._ack_at, held = None, tuple(self._early.runs)
+        else:
+            heard = 0  # no report: it would be a long one, and not every batch need carry it
         return Header(
             self.version,
             self._me,
@@ -133,59 +181,92 @@ class Link:
             self._in_epoch or -self._floor,
             self.received,
             ask,
+            serial,
+            heard,
+            self._share.room_kib,
+            held,
         )
 
     def nobody(self, now: float) -> None:
         """A PUBLISH reached nobody. That proves nothing, but waiting a full silence is idle."""
-        if self._unacknowledged and self._resend_at is not None:
-            self._resend_at = min(self._resend_at, now + self._nobody_s)
-            self._nobody_s = min(2 * self._nobody_s, LONGEST_SILENCE_S)
+        if self.out and self._poll_at is not None:
+            self._poll_at = min(self._poll_at, now + self.patience.nobody())
 
     def interrupted(self, now: float) -> None:
         """The way out was gone and is back: what left last may not have left at all.
 
-        Batches and an acknowledgement go again, at once. A question need not: the peer repeats
-        what it has kept when its own way is back, and we ask when ours in is.
+        The silence is over, and an acknowledgement goes again. A question need not: the peer polls
+        when its own way is back, and we ask when ours in is.
         """
-        if self._unacknowledged:
-            self._silence_s, self._nobody_s = SILENCE_S, NOBODY_S
-            self._resend_at = now
+        if self.out:
+            self.patience.calm()
+            self._poll_at = now
         if self._in_epoch is not None:
             self._ack_at = now
 
     # Receiving
 
     def lost(self, header: Header) -> bool:
-        """Whether the peer has given up our epoch. Then restart, and receive the batch."""
-        return header.ack_epoch <= 0 and -header.ack_epoch >= self.epoch
+        """Whether the peer has given up our epoch. Then restart, and receive the batch.
 
-    def receive(self, header: Header, now: float) -> Verdict:
-        """Account for a batch that has arrived, and say what to do with its envelopes."""
+        It says so; or it has acknowledged us, and begins anew as if it had never heard of us: it
+        has forgotten this link. Not if it has acknowledged nothing: two ends that give each other
+        up without having heard of it would do so again and again.
+        """
+        if header.ack_epoch == 0:
+            return self._acked > 0 and header.epoch > (self._in_epoch or self._floor)
+        return -header.ack_epoch >= self.epoch
+
+    def forgotten(self, header: Header) -> bool:
+        """Whether the peer speaks on a link that we have forgotten. It must hear from this one.
+
+        Append a batch then, if only an empty one: by its epoch the peer knows what it has ``lost``.
+        """
+        return 0 < header.ack_epoch < self._first_epoch and not self.out
+
+    def receive(self, header: Header, payload: bytes, now: float) -> Verdict:
+        """Account for a batch that has arrived, and say what to do with its envelopes.
+
+        After DELIVER, and once they are delivered, ``follow`` may have more.
+        """
         if header.ack_epoch > 0 and header.ack_epoch != self.epoch:
             return Verdict.STALE
         if header.epoch > (self._in_epoch or self._floor):
             self._in_epoch = header.epoch
-            self.received = 0
+            self._begin_receiving()
         if header.epoch != self._in_epoch:
             return Verdict.STALE
         self._settle(header, now)
-        if header.number == 0:
+        self._heard = max(self._heard, header.serial)
+        number = header.number
+        if number == self.received + 1:
+            self.received = number
+            self._ask_at = now
+            if self._ack_at is None:
+                self._ack_at = now + ACK_DELAY_S
+            return Verdict.DELIVER
+        if number == 0:
+            if header.serial:
+                self._ack_at = now  # a poll
             return Verdict.OUTSIDE
-        if header.number <= self.received:
+        if number <= self.received or number in self._early:
             self._ack_at = now  # the peer missed our acknowledgement
             return Verdict.REPEAT
-        if header.number > self.received + 1:
-            if now >= self._ask_at:
-                self.ask(now)
-            return Verdict.EARLY
-        self.received = header.number
-        self._ask_at = now
-        if self._ack_at is None:
-            self._ack_at = now + ACK_DELAY_S
-        return Verdict.DELIVER
+        new_gap = self._early.keep(number, payload, self._share.early_bytes)
+        soon = now if new_gap else now + ACK_DELAY_S
+        self._ack_at = soon if self._ack_at is None else min(self._ack_at, soon)
+        if self.version < SELECTIVE and now >= self._ask_at:
+            self.ask(now)
+        return Verdict.EARLY
+
+    def follow(self) -> list[bytes]:
+        """The payloads that had come too early and are in order now. Deliver them."""
+        payloads = self._early.take(self.received + 1)
+        self.received += len(payloads)
+        return payloads
 
     def ask(self, now: float) -> None:
-        """Want everything that is missing sent again: after a gap in the subscription, say."""
+        """Want to be told what left, and sent what is missing: after a gap in the subscription."""
         if self._in_epoch is not None:
             self._ask_due = True
             self._ask_at = now + ASK_AGAIN_S
@@ -193,50 +274,39 @@ class Link:
     def _settle(self, header: Header, now: float) -> None:
         if header.ack_epoch != self.epoch:
             return
-        if header.ack > self._acked:
-            self._acked = header.ack
-            while self._unacknowledged and self._unacknowledged[0][0] <= header.ack:
-                self.unacknowledged_bytes -= len(self._unacknowledged.popleft()[1])
-            self._silence_s, self._nobody_s = SILENCE_S, NOBODY_S
-            self._resend_at = now + SILENCE_S if self._unacknowledged else None
-            if self._repeated_to <= self._acked < self._repeat_to:
-                self._resend_at = now  # the rest of what is being repeated
-        if header.ask and self._unacknowledged:
-            self._resend_at = now
+        out, ack, heard = self.out, header.ack, header.heard
+        if header.room > 0:
+            out.room_bytes = header.room << 10
+        progress = False
+        if self._acked < ack <= out.last_number:
+            progress = True
+            self._acked = ack
+        if heard > self._echoed:
+            progress = True
+            self._echoed = heard
+            if heard >= self._measure_at:
+                self._measure_at = heard + MEASURE_TICKS
+                self.patience.measured(now - self._began - heard / TICKS_PER_S)
+        out.settle(self._acked, heard, header.held)
+        if progress:
+            silence_s = self.patience.calm()
+            self._poll_at = now + silence_s if self.out else None
+        if header.ask and self.out:
+            self._poll_at = now
 
     # Time
 
     def deadline(self) -> float | None:
-        """When ``repeats`` or ``owes`` will next have something; None while nothing is owed."""
-        if self._ask_due:
+        """When ``leaving`` will next have something; None while nothing is owed."""
+        if self._ask_due or self.out.may_leave:
             return 0.0
-        if self._ack_at is None or self._resend_at is None:
-            return self._ack_at if self._resend_at is None else self._resend_at
-        return min(self._ack_at, self._resend_at)
+        if self._ack_at is None or self._poll_at is None:
+            return self._ack_at if self._poll_at is None else self._poll_at
+        return min(self._ack_at, self._poll_at)
 
-    def repeats(self, now: float) -> list[tuple[int, bytes]]:
-        """``(number, body)`` of what must be sent again now, each with ``header(number)``.
-
-        The oldest first, ``MAX_REPEAT_BYTES`` at a time; the rest follows its acknowledgement.
-        """
-        if self._resend_at is None or now < self._resend_at:
-            return []
-        self._silence_s = min(2 * self._silence_s, LONGEST_SILENCE_S)
-        self._resend_at = now + self._silence_s
-        self._repeat_to = self._next_number - 1
-        repeats: list[tuple[int, bytes]] = []
-        size = 0
-        for number, body in self._unacknowledged:
-            size += len(body)
-            if repeats and size > MAX_REPEAT_BYTES:
-                break
-            repeats.append((number, body))
-            self._repeated_to = number
-        return repeats
-
-    def owes(self, now: float) -> bool:
-        """Whether an acknowledgement or a question must go now, alone if nothing else does.
-
-        Alone it is ``NO_BODY`` with ``header(0)``.
-        """
-        return self._ask_due or (self._ack_at is not None and now >= self._ack_at)
+    def _silence_is_over(self, now: float) -> None:
+        self._poll_at = now + self.patience.grow()
+        if self.version >= SELECTIVE:
+            self._poll_due = True
+        else:
+            self.out.go_back()

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.envelope import OLDEST, Gone, hint
+from gateway.protocol.envelope import Gone, hint
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
@@ -79,7 +79,7 @@ def bury(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: fl
         BrokerUnavailable: Not done; the end of the lease will do it.
     """
     names: Sequence[str] = (keys.workers(prefix), keys.dead(prefix))
-    news = hint(worker, Gone(worker), OLDEST)
+    news = hint(worker, Gone(worker))
     try:
         with blocking_client(address, deadline_s=deadline_s) as server:
             if not server.eval(script("bury"), len(names), *names, worker):

@@ -13,7 +13,7 @@ from gateway.broker.memory import MemoryBroker
 from gateway.errors import BrokerUnavailable
 from gateway.links import Links
 from gateway.metrics import Counters
-from gateway.protocol.envelope import VERSION, Reply, read, stamp
+from gateway.protocol.envelope import OLDEST, VERSION, Reply, read, stamp
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Link
 from tests.support.ids import new_connection_id, new_worker_id
@@ -132,16 +132,25 @@ async def test_what_was_lost_with_the_connection_leaves_with_the_next() -> None:
         def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
             if len(self.calls) == 0:
                 self.up = False
+            elif len(self.calls) == 1:
+                answer(messages[0][1])
             return super().publish(messages)
+
+    def answer(poll: bytes) -> None:
+        other, batch = Link(peer, version=VERSION, now=1000.0), read(poll)
+        assert batch is not None
+        other.receive(batch.header, poll, 1000.0)
+        ((header, body),) = other.leaving(1000.0)
+        asyncio.get_running_loop().call_soon(links.receive, stamp(header, body))
 
     broker = Cut()
     async with running(broker, now=lambda: 1000.0) as links:  # no silence ever ends
         links.send(peer, Reply(new_connection_id(), 1, 1, "text"))
         await eventually(lambda: not broker.up, "the loss")
         broker.up = True
-        await eventually(lambda: len(broker.calls) > 1, "the repeat")
+        await eventually(lambda: len(broker.calls) > 2, "the repeat")
 
-    assert broker.calls[:2] == [[(peer, 1)], [(peer, 1)]]
+    assert broker.calls[:3] == [[(peer, 1)], [(peer, 0)], [(peer, 1)]]
 
 
 async def test_a_full_link_that_its_peer_restarts_is_told_to_be_free_again(
@@ -155,8 +164,9 @@ async def test_a_full_link_that_its_peer_restarts_is_told_to_be_free_again(
         links.send(peer, Reply(new_connection_id(), 1, 1, "text"))
         assert links.full(peer)
         new = Link(peer, version=VERSION, now=2_000_000.0)
-        header = structs.replace(new.header(new.append(NO_BODY, 0.0)), ack_epoch=-(1 << 60))
-        links.receive(stamp(header, NO_BODY))
+        new.out.append(NO_BODY)
+        ((header, body),) = new.leaving(2_000_000.0)
+        links.receive(stamp(structs.replace(header, ack_epoch=-(1 << 60)), body))
 
     assert relieved == [peer]
 
@@ -168,3 +178,23 @@ async def test_nothing_ticks_once_links_do_not_run() -> None:
         await eventually(lambda: not links.settled and links._ticking, "a tick")
 
     assert links._ticking is None
+
+
+async def test_who_is_told_something_once_may_be_of_an_older_release() -> None:
+    """A client outside of the gateway, say: its receipt would be unreadable to it.
+
+    Red when hints are stamped with the newest version.
+    """
+    told: list[bytes] = []
+
+    class Kept(NotedBroker):
+        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+            told.extend(payload for _, payload in messages)
+            return super().publish(messages)
+
+    async with running(Kept()) as links:
+        links.tell(new_worker_id(), Reply(new_connection_id(), 1, 1, "hint"))
+        links.tell_everyone(Reply(new_connection_id(), 1, 1, "hint"))
+        await eventually(lambda: len(told) == 2, "both hints")
+
+    assert [batch.header.version for batch in map(read, told) if batch] == [OLDEST, OLDEST]

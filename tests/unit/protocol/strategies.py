@@ -76,4 +76,8 @@ HEADER = st.builds(
     ack_epoch=st.integers(-(2**63), 2**63),
     ack=COUNT,
     ask=st.booleans(),
+    serial=COUNT,
+    heard=COUNT,
+    room=COUNT,
+    held=st.lists(COUNT, max_size=4).map(tuple),
 )

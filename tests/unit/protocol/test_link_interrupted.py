@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 from gateway.protocol.envelope import VERSION
-from gateway.protocol.link import NOBODY_S, Link
+from gateway.protocol.link import NO_BODY, Link
+from gateway.protocol.patience import NOBODY_S
 from tests.support.ids import new_worker_id
 
 
-def test_after_an_interruption_all_that_is_unacknowledged_is_due_with_an_acknowledgement() -> None:
+def pair() -> tuple[Link, Link]:
+    """``a`` has heard from ``b``."""
     a, b = (Link(me, version=VERSION, now=100.0) for me in (new_worker_id(), new_worker_id()))
-    a.receive(b.header(b.append(b"from b", 100.0)), 100.0)
-    a.append(b"1", 100.0)
-    for _ in range(3):
-        a.repeats(a.deadline() or 0.0)  # into the void: its patience grows
-        a.header(0)
+    b.out.append(b"from b")
+    for header, body in b.leaving(100.0):
+        a.receive(header, body, 100.0)
+    return a, b
+
+
+def test_after_an_interruption_it_polls_at_once_with_an_acknowledgement() -> None:
+    a, _ = pair()
+    a.out.append(b"1")
+    for _ in range(4):
+        a.leaving(a.deadline() or 0.0)  # into the void: its patience grows
 
     a.interrupted(110.0)
 
-    assert a.repeats(110.0) == [(1, b"1")]
-    header = a.header(1)
-    assert (header.ask, header.ack) == (False, 1)
+    ((header, body),) = a.leaving(110.0)
+    assert body == NO_BODY
+    assert (header.number, header.ask, header.ack) == (0, False, 1)
+    assert header.serial
     a.nobody(110.0)
     assert a.deadline() == 110.0 + NOBODY_S
 
 
-def test_after_an_interruption_an_idle_link_repeats_nothing() -> None:
+def test_after_an_interruption_what_never_left_leaves_at_once() -> None:
+    a, _ = pair()
+    a.out.append(b"1")
+
+    a.interrupted(110.0)
+
+    assert [body for _, body in a.leaving(110.0)] == [b"1"]
+
+
+def test_after_an_interruption_what_was_lost_with_the_way_is_sent_again() -> None:
+    a, b = pair()
+    a.out.append(b"1")
+    a.leaving(100.0)  # lost on the way
+
+    a.interrupted(110.0)
+    for header, body in a.leaving(110.0):
+        b.receive(header, body, 110.0)
+    for header, body in b.leaving(110.0):
+        a.receive(header, body, 110.0)
+
+    assert [body for _, body in a.leaving(110.0)] == [b"1"]
+
+
+def test_after_an_interruption_an_idle_link_says_nothing() -> None:
     a = Link(new_worker_id(), version=VERSION, now=100.0)
 
     a.interrupted(100.0)
@@ -33,10 +65,10 @@ def test_after_an_interruption_an_idle_link_repeats_nothing() -> None:
 
 
 def test_after_an_interruption_what_was_received_is_acknowledged_even_alone() -> None:
-    a, b = (Link(me, version=VERSION, now=100.0) for me in (new_worker_id(), new_worker_id()))
-    a.receive(b.header(b.append(b"from b", 100.0)), 100.0)
-    a.header(0)  # lost on the way
+    a, _ = pair()
+    a.leaving(100.1)  # lost on the way
 
     a.interrupted(110.0)
 
-    assert a.owes(110.0)
+    ((header, _),) = a.leaving(110.0)
+    assert (header.number, header.ack) == (0, 1)

@@ -37,3 +37,16 @@ async def test_a_new_application_is_deployed_without_closing_a_socket(
     assert {answer.text.partition(":")[0] for answer in after} == {"Second"}
     assert len(during) >= 20
     assert not {a.handled_by for a in before} & {a.handled_by for a in after}
+
+
+async def test_down_without_the_profile_drains_and_leaves_nothing(image: str) -> None:
+    """Plain ``docker compose down``, whatever was started."""
+    with ComposeStack(image, profile="split") as stack:
+        await asyncio.to_thread(stack.up)
+        plain = ComposeStack(image, project=stack.project)
+        async with trace_clients(stack.ws_url, 20) as clients:
+            await asyncio.to_thread(plain.compose, "down", "--volumes")
+            await asyncio.gather(*(client.socket.wait_closed() for client in clients))
+
+            assert {client.socket.close_code for client in clients} == {3001}
+        assert not stack.leftovers()

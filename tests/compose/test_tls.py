@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ssl
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from tests.support.trace_client import trace_client
 
 async def test_sockets_work_through_tls(image: str, tmp_path: Path) -> None:
     certificate, _ = self_signed(tmp_path / "certificates")
-    port = str(free_port())
+    port, plain = str(free_port()), str(free_port())
     with ComposeStack(
         image,
         override="deploy/compose/tls.yml",
         CERTIFICATES=str(certificate.parent),
         HTTPS_PORT=port,
-        HTTP_PORT=str(free_port()),
+        HTTP_PORT=plain,
     ) as stack:
         stack.up()
         url = f"https://127.0.0.1:{port}"
@@ -27,3 +28,14 @@ async def test_sockets_work_through_tls(image: str, tmp_path: Path) -> None:
         socket_url = url.replace("https", "wss") + "/communicate"
         async with trace_client(socket_url, ssl=trust, origin=url) as client:
             assert (await client.ask("hello")).text == "Received:hello"
+        assert redirected(plain) == f"https://127.0.0.1:{port}/a?b=c"
+
+
+def redirected(port: str) -> str | None:
+    """Where whoever comes without TLS is sent to."""
+    connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=5)
+    try:
+        connection.request("GET", "/a?b=c")
+        return connection.getresponse().headers["Location"]
+    finally:
+        connection.close()

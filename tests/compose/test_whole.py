@@ -9,6 +9,8 @@ import urllib.request
 from collections import Counter
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake
 
 from tests.support.compose import ComposeStack, docker
 from tests.support.crowd import Crowd
@@ -24,6 +26,7 @@ from tests.support.trace_client import (
 from tests.support.waiting import eventually, eventually_async
 
 NOTICED_S = 15.0
+FORGOTTEN_S = 4.0  # nginx asks for addresses every two seconds
 LEASE_ENDED_S = 30.0  # a killed container says nothing: what it was handling waits for its lease
 
 
@@ -208,10 +211,40 @@ def images(stack: ComposeStack) -> set[str]:
     return {docker("inspect", "--format", form, c).strip() for c in stack.containers("gateway")}
 
 
-def test_down_leaves_nothing(image: str) -> None:
+async def test_scaling_down_refuses_nobody_while_a_worker_stands_by(image: str) -> None:
+    """nginx gives up requests that wait for a dead worker while its list changes: 10 of 1,834."""
     with ComposeStack(image) as stack:
-        stack.up()
-        assert stack.leftovers()
-        stack.down()
+        await asyncio.to_thread(stack.up, "--scale", "gateway=6")
+        answers: Counter[str] = Counter()
+        over = asyncio.Event()
 
+        async def knock() -> None:
+            while not over.is_set():
+                try:
+                    async with asyncio.timeout(NOTICED_S), connect(stack.ws_url, proxy=None):
+                        answers["open"] += 1
+                except (OSError, TimeoutError, InvalidHandshake) as error:
+                    answers[str(error)] += 1
+                await asyncio.sleep(0.02)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(10):
+                tasks.create_task(knock())
+            await asyncio.to_thread(stack.up, "--scale", "gateway=2")
+            await asyncio.sleep(FORGOTTEN_S)
+            over.set()
+
+        assert answers.keys() == {"open"}
+        assert answers["open"] > 100
+
+
+async def test_down_drains_and_leaves_nothing(image: str) -> None:
+    """nginx went first: every socket ended with 1006."""
+    with ComposeStack(image) as stack:
+        await asyncio.to_thread(stack.up)
+        async with trace_clients(stack.ws_url, 20) as clients:
+            await asyncio.to_thread(stack.compose, "down", "--volumes")
+            await asyncio.gather(*(client.socket.wait_closed() for client in clients))
+
+            assert {client.socket.close_code for client in clients} == {3001}
         assert not stack.leftovers()

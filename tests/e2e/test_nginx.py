@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import os
 import re
@@ -19,8 +18,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.support.nginx import Nginx, self_signed
-from tests.support.ports import free_port
+from tests.e2e.conftest import environment
+from tests.support.nginx import Nginx, get, self_signed
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT, Served
@@ -31,47 +30,10 @@ from tests.support.trace_client import (
     trace_client,
     trace_clients,
 )
-from tests.support.waiting import blocking_eventually, eventually, eventually_async
+from tests.support.waiting import eventually, eventually_async
 
 GUIDE = ROOT / "docs" / "guides" / "reverse-proxies.md"
 AT_ONCE_S = 2.0  # a handshake that waited for a proxy's default would take 60
-
-
-def environment(redis_url: str, prefix: str) -> dict[str, str]:
-    return {
-        "GATEWAY_REDIS_URL": redis_url,
-        "GATEWAY_REDIS_PREFIX": prefix,
-        "GATEWAY_TRACE": "on",
-        "GATEWAY_TRUSTED_PROXIES": "127.0.0.1",
-        "GATEWAY_DRAIN_SECONDS": "3",
-    }
-
-
-def below_a_path() -> str:
-    """The guide's way to serve the gateway below a path."""
-    blocks = re.findall(r"```nginx\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    [block] = [block for block in blocks if "location /chat/" in block]
-    return str(block)
-
-
-@pytest.fixture(scope="module")
-def gateways(
-    redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[Served]]:
-    """Two that no test harms."""
-    variables = environment(redis_server.url, "nginx")
-    with ExitStack() as stack:
-        yield [
-            stack.enter_context(Served(tmp_path_factory.mktemp(name), environment=variables))
-            for name in ("one", "two")
-        ]
-
-
-@pytest.fixture(scope="module")
-def front(gateways: list[Served], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    folder = tmp_path_factory.mktemp("front") / "nginx"
-    with Nginx(folder, [g.port for g in gateways], locations=below_a_path()) as nginx:
-        yield nginx
 
 
 @pytest.fixture
@@ -89,17 +51,6 @@ def doomed(own_redis: RedisServer, tmp_path: Path) -> Iterator[list[Served]]:
 def doomed_front(doomed: list[Served], tmp_path: Path) -> Iterator[Nginx]:
     with Nginx(tmp_path / "nginx", [served.port for served in doomed]) as nginx:
         yield nginx
-
-
-def get(nginx: Nginx, path: str) -> tuple[int, str, http.client.HTTPMessage]:
-    """One GET with the path exactly as given: status, body, headers."""
-    connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=5)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(), answer.headers
-    finally:
-        connection.close()
 
 
 async def handshakes(nginx: Nginx, count: int) -> set[str]:
@@ -214,22 +165,6 @@ def test_what_is_for_machines_is_closed(front: Nginx, path: str) -> None:
     assert "nginx" in body  # it did not get as far as a worker
 
 
-async def test_query_strings_are_in_no_log(front: Nginx) -> None:
-    async with connect(front.ws_url + "?token=opensesame", proxy=None):
-        pass
-    await eventually(lambda: '"path":"/communicate"' in front.access_log, "a line in the log")
-
-    assert "opensesame" not in front.access_log + front.error_log
-
-
-def test_every_line_of_the_access_log_is_json(front: Nginx) -> None:
-    get(front, '/"quoted"%0a')
-    blocking_eventually(lambda: "quoted" in front.access_log, "a line in the log")
-
-    lines = [json.loads(line) for line in front.access_log.splitlines()]
-    assert any("quoted" in line["path"] and line["status"] == 404 for line in lines)
-
-
 # Below a path, and with TLS
 
 
@@ -275,13 +210,31 @@ def test_the_page_is_served_through_tls(tls_front: Nginx, trust: ssl.SSLContext)
 
 
 def test_without_tls_the_same_address_with_tls_is_named(tls_front: Nginx, tmp_path: Path) -> None:
+    """With the port of TLS, which was left out: whoever came by another than 443 went nowhere."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(tmp_path / "nginx" / "plain.sock"))
         client.sendall(b"GET /a?b=c HTTP/1.0\r\nHost: chat.example\r\n\r\n")
         answer = client.recv(4096).decode()
 
     assert answer.startswith("HTTP/1.1 301 ")
-    assert "Location: https://chat.example/a?b=c\r\n" in answer
+    assert f"Location: https://chat.example:{tls_front.port}/a?b=c\r\n" in answer
+
+
+def test_browsers_are_told_to_keep_to_tls(
+    tls_front: Nginx, front: Nginx, trust: ssl.SSLContext
+) -> None:
+    with urllib.request.urlopen(tls_front.url + "/livez", timeout=5, context=trust) as answer:
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert get(front, "/livez")[2]["Strict-Transport-Security"] is None
+
+
+def test_http_2_is_offered(tls_front: Nginx, trust: ssl.SSLContext) -> None:
+    trust.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        socket.create_connection(("127.0.0.1", tls_front.port), timeout=5) as raw,
+        trust.wrap_socket(raw, server_hostname="127.0.0.1") as client,
+    ):
+        assert client.selected_alpn_protocol() == "h2"
 
 
 # Bad days
@@ -374,24 +327,9 @@ def no_answer() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.fixture
-def deserted(tmp_path: Path) -> Iterator[Nginx]:
-    """An nginx whose workers are all gone."""
-    with Nginx(tmp_path / "nginx", [free_port(), free_port()]) as nginx:
-        yield nginx
-
-
 async def test_without_any_worker_clients_are_told_to_come_back_soon(deserted: Nginx) -> None:
     with pytest.raises(InvalidStatus) as refused:
         await connect(deserted.ws_url, proxy=None)
 
     assert refused.value.response.status_code == 503
     assert refused.value.response.headers["Retry-After"] == "1"
-
-
-async def test_query_strings_are_in_no_log_when_something_fails(deserted: Nginx) -> None:
-    with pytest.raises(InvalidStatus):
-        await connect(deserted.ws_url + "?token=opensesame", proxy=None)
-    await eventually(lambda: '"path":"/communicate"' in deserted.access_log, "a line in the log")
-
-    assert "opensesame" not in deserted.access_log + deserted.error_log

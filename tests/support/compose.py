@@ -45,13 +45,20 @@ class ComposeStack:
         image: Of the gateway, built already.
         profile: Of docker-compose.yml; empty takes what plain ``docker compose`` takes.
         override: A file beside docker-compose.yml, from the repository's root.
+        project: One that there is, instead of a new one.
         variables: More of them for the files.
     """
 
     def __init__(
-        self, image: str, *, profile: str = "", override: str = "", **variables: str
+        self,
+        image: str,
+        *,
+        profile: str = "",
+        override: str = "",
+        project: str = "",
+        **variables: str,
     ) -> None:
-        self.project = new_name("test")
+        self.project = project or new_name("test")
         self.port = free_port()
         own = ("COMPOSE_", "GATEWAY_", "HANDLER_IMAGE")
         self._environment = {

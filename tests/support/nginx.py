@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import socket
@@ -30,6 +31,7 @@ class Nginx:
         workers: The ports of two workers.
         certificate: Certificate and key as PEM files, for TLS.
         locations: More of them, for the same server.
+        most_connections: Of each of its processes, instead of the shipped bound.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Nginx:
         *,
         certificate: tuple[Path, Path] | None = None,
         locations: str = "",
+        most_connections: int | None = None,
     ) -> None:
         self.port = free_port()
         self._folder = folder
@@ -50,13 +53,24 @@ class Nginx:
             _change(self._conf, "listen 80;", f"listen 127.0.0.1:{self.port};")
         else:
             self._conf = folder / "nginx-tls.conf"
-            # The only line in which an older nginx needs another configuration.
+            # The lines in which an older nginx needs another configuration.
             _change(self._conf, "upstream-by-name.conf", "upstream-by-list.conf")
-            _change(self._conf, "listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;")
+            _change(self._conf, "http2 on;", "")
+            _change(self._conf, "listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl http2;")
             _change(self._conf, "listen 80;", f"listen unix:{folder}/plain.sock;")
             tls = folder / "parts" / "tls.conf"
             _change(tls, "/etc/nginx/tls/fullchain.pem", str(certificate[0]))
             _change(tls, "/etc/nginx/tls/privkey.pem", str(certificate[1]))
+            _change(folder / "parts" / "https-port.conf", "/run/", f"{folder}/")
+            (folder / "https-port.conf").write_text(
+                f'map "" $https_port {{ default ":{self.port}"; }}\n'
+            )
+        if most_connections is not None:
+            _change(
+                folder / "parts" / "process.conf",
+                "worker_connections 20000;",
+                f"worker_connections {most_connections};",
+            )
         if locations:
             served = folder / "parts" / "gateway.conf"
             served.write_text(served.read_text() + locations)
@@ -84,7 +98,9 @@ class Nginx:
         upstream = self._folder / "parts" / "upstream-by-list.conf"
         for listed, port in zip((8001, 8002), workers, strict=True):
             _change(upstream, f"server 127.0.0.1:{listed} ", f"server 127.0.0.1:{port} ")
-        _change(self._folder / "parts" / "http.conf", "/var/log/nginx/", f"{self._folder}/")
+        for log in ("access", "error"):
+            of_requests = self._folder / "parts" / "http.conf"
+            _change(of_requests, f"/var/log/nginx/{log}.log", f"{self._folder}/{log}.log")
         _change(self._folder / "parts" / "process.conf", "/var/log/nginx/", f"{self._folder}/")
 
     def __enter__(self) -> Nginx:
@@ -155,3 +171,14 @@ def _change(file: Path, what: str, into: str) -> None:
 def _environment() -> dict[str, str]:
     """Debian keeps nginx where only root's PATH looks."""
     return {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"}
+
+
+def get(nginx: Nginx, path: str) -> tuple[int, str, http.client.HTTPMessage]:
+    """One GET with the path exactly as given: status, body, headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers
+    finally:
+        connection.close()

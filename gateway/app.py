@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +13,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 from starlette.websockets import WebSocket
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway import __version__, metrics
 from gateway.audience import Audience
@@ -24,8 +22,12 @@ from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
 from gateway.config import Settings, current
-from gateway.edge.admission import NOT_RUNNING, WRONG_HOST
+from gateway.edge.addresses import Forwarded
+from gateway.edge.admission import NOT_RUNNING
 from gateway.edge.endpoint import deny
+from gateway.edge.host_check import HostCheck
+from gateway.edge.hosts import Hosts
+from gateway.edge.paths import NotFound, RootPath, upgrade_required
 from gateway.errors import Disconnected, NotRunning, check_close
 from gateway.handlers.echo import echo
 from gateway.handlers.table import (
@@ -37,12 +39,12 @@ from gateway.handlers.table import (
     of_entries,
 )
 from gateway.health import FOLDER_VARIABLE, PortHealth
-from gateway.http_api.ports import OnPort
+from gateway.http_api.ports import OnlyIf, OnPort
 from gateway.http_api.routes import Api, api_routes
 from gateway.log import get_logger, show_errors
+from gateway.page.serving import page_routes
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.receipt import Receipt, Sent
-from gateway.protocol.text import TRACE_SUBPROTOCOL
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
 from gateway.registry.memory import MemoryRegistry
@@ -54,16 +56,6 @@ log = get_logger(__name__)
 WORKER_ID_VARIABLE: Final = "GATEWAY_WORKER_ID"
 running: list[Worker] = []
 """The workers of this process. Usually one; a server drains them before it closes sockets."""
-
-PAGE_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_PAGE_TYPES: Final = {
-    "index.html": "text/html; charset=utf-8",
-    "page.css": "text/css; charset=utf-8",
-    "page.js": "text/javascript; charset=utf-8",
-}
 
 
 class Gateway:
@@ -259,15 +251,13 @@ class Gateway:
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""
-        return Starlette(routes=self._routes())
+        return _starlette(self)
 
     def _routes(self) -> list[BaseRoute]:
         for_clients: list[BaseRoute] = [
             WebSocketRoute("/communicate", self._communicate),
-            *(
-                Route("/" if name == "index.html" else f"/{name}", self._page(name))
-                for name in _PAGE_TYPES
-            ),
+            Route("/communicate", _no_socket, methods=None),
+            *(OnlyIf(route, self._shows_page) for route in page_routes(self._traces)),
         ]
         for_backends = [Route("/metrics", _metrics), *api_routes(self._api, version=__version__)]
         return [
@@ -280,9 +270,15 @@ class Gateway:
     def _api(self) -> Api | None:
         return None if self._worker is None else self._worker.api
 
+    @property
+    def _settings(self) -> Settings:
+        if self._worker is not None:
+            return self._worker.settings
+        return self.settings or current()
+
     def _admin_port(self) -> int | None:
-        settings = (self.settings or current()) if self._worker is None else self._worker.settings
-        return int(settings.admin_bind.rpartition(":")[2]) if settings.admin_bind else None
+        admin_bind = self._settings.admin_bind
+        return int(admin_bind.rpartition(":")[2]) if admin_bind else None
 
     async def _communicate(self, websocket: WebSocket) -> None:
         if self._worker is not None:
@@ -298,28 +294,24 @@ class Gateway:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready\n", 503, {"retry-after": "1"})
 
-    def _page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
-        body = files("gateway.page").joinpath(name).read_bytes()
-        untraced = body.replace(TRACE_SUBPROTOCOL.encode(), b"") if name == "index.html" else body
-        headers = {
-            "content-security-policy": PAGE_POLICY,
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
-            "cache-control": "no-cache",
-        }
+    def _traces(self) -> bool:
+        return self._worker is not None and self._worker.settings.trace
 
-        async def serve(request: Request) -> Response:
-            worker = self._worker
-            if worker is not None and not worker.admission.host_allowed(
-                request.headers.get("host", "")
-            ):
-                return PlainTextResponse(WRONG_HOST.text + "\n", WRONG_HOST.status)
-            traced = worker is not None and worker.settings.trace
-            return Response(
-                body if traced else untraced, headers=headers, media_type=_PAGE_TYPES[name]
-            )
+    def _shows_page(self) -> bool:
+        return self._settings.page
 
-        return serve
+    def _hosts(self) -> Hosts:
+        if self._worker is not None:
+            return self._worker.admission.hosts
+        return Hosts(self._settings.allowed_hosts)
+
+    def _refused(self, reason: str) -> None:
+        if self._worker is not None:
+            self._worker.count_refusal(reason)
+
+
+async def _no_socket(request: Request) -> Response:  # noqa: ARG001
+    return upgrade_required()
 
 
 async def _livez(request: Request) -> Response:  # noqa: ARG001
@@ -333,14 +325,25 @@ async def _metrics(request: Request) -> Response:  # noqa: ARG001
 def create_app(gateway: Gateway, settings: Settings | None = None) -> Starlette:
     """The whole ASGI application of one gateway, with its lifespan."""
     settings = settings or current()
-    middleware = []
-    if settings.trusted_proxies:
-        middleware.append(Middleware(_proxy_headers, list(settings.trusted_proxies)))
-    return Starlette(routes=gateway._routes(), lifespan=gateway.lifespan, middleware=middleware)  # noqa: SLF001
+    forwarded = (
+        [Middleware(Forwarded, settings.trusted_proxies)] if settings.trusted_proxies else []
+    )
+    return _starlette(gateway, *forwarded, lifespan=gateway.lifespan)
 
 
-def _proxy_headers(app: ASGIApp, trusted: list[str]) -> Any:
-    return ProxyHeadersMiddleware(app, trusted_hosts=trusted)  # type: ignore[arg-type]
+def _starlette(
+    gateway: Gateway, *before: Middleware, lifespan: Lifespan[Any] | None = None
+) -> Starlette:
+    """The routes, and what every request passes before them."""
+    middleware = [
+        *before,
+        Middleware(RootPath),
+        Middleware(HostCheck, hosts=gateway._hosts, refused=gateway._refused),  # noqa: SLF001
+    ]
+    app = Starlette(routes=gateway._routes(), lifespan=lifespan, middleware=middleware)  # noqa: SLF001
+    app.router.redirect_slashes = False  # a redirect would name what a proxy in front calls us
+    app.router.default = NotFound()
+    return app
 
 
 def echo_gateway() -> Gateway:

@@ -91,6 +91,9 @@ class Settings:
     trace: bool = _setting(
         False, value.switch, "on, off", "Offer the subprotocol gateway.trace.v1. It shows topology."
     )
+    page: bool = _setting(
+        True, value.switch, "on, off", "Serve the page to try the gateway with, at `/`."
+    )
     message_bytes: int = _integer(
         65536, 1, 1_000_000, "bytes", "The longest message of a client. Past it: close 1009."
     )
@@ -148,7 +151,7 @@ class Settings:
     trusted_proxies: tuple[str, ...] = _setting(
         (),
         value.networks,
-        "addresses, networks, or *",
+        "addresses, networks, unix:, or *",
         "Proxies whose X-Forwarded-For and -Proto are believed. Empty: none.",
     )
     api_keys: Secret = _setting(

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 _settings = current()
 configure(_settings.log_level, _settings.log_errors)
 
-bind = [f"{_settings.host}:{_settings.port}"]
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = [f"{_host}:{_settings.port}"]
 if _settings.admin_bind:
     bind.append(_settings.admin_bind)
 workers = _settings.workers

@@ -22,6 +22,7 @@ from uvicorn_worker import UvicornWorker
 
 from gateway import app
 from gateway.config import Settings, current
+from gateway.edge.addresses import Forwarded
 from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.edge.uvicorn_http import GatewayHttp
 from gateway.log import configure, get_logger
@@ -44,9 +45,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,
         "ws_per_message_deflate": False,
-        # Here too, and not only in the application: one that mounts a gateway is served as it is.
-        "proxy_headers": bool(settings.trusted_proxies),
-        "forwarded_allow_ips": list(settings.trusted_proxies),
+        "proxy_headers": False,  # GatewayWorker._serve has our own
         "server_header": False,
         "access_log": False,
         "log_config": None,
@@ -147,7 +146,9 @@ class GatewayWorker(UvicornWorker):
         return bool(self.age > self.cfg.workers)
 
     async def _serve(self) -> None:
-        self.config.app = self.wsgi
+        # Here too, and not only in the application: one that mounts a gateway is served as it is.
+        trusted = current().trusted_proxies
+        self.config.app = Forwarded(self.wsgi, trusted) if trusted else self.wsgi
         server = GatewayServer(self.config)
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, os._exit, 0)
         await server.serve(sockets=self.sockets)

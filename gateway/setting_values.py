@@ -167,15 +167,15 @@ def hosts(name: str, raw: object) -> tuple[str, ...]:
 
 
 def networks(name: str, raw: object) -> tuple[str, ...]:
-    """Addresses and networks of proxies, and ``*``."""
+    """Addresses and networks of proxies, ``unix:`` and ``*``."""
     found = texts(name, raw)
     for entry in found:
         try:
-            if entry != "*":
+            if entry not in ("*", "unix:"):
                 ipaddress.ip_network(entry)
         except ValueError as error:
             raise ConfigError(
-                f"{_given(name, entry)} is no address, network or *: {error}"
+                f"{_given(name, entry)} is no address, network, unix: or *: {error}"
             ) from None
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,23 +10,16 @@ from typing import Final
 
 from starlette.datastructures import Headers
 
+from gateway.edge.addresses import UNIX
+from gateway.edge.hosts import Hosts, same_host
+from gateway.edge.refusal import Refusal
+from gateway.log import get_logger
 from gateway.protocol.rate import Rate
 
-# RFC 9110 section 7.2: a name or an address, in brackets if it is IPv6, and perhaps a port. Not
-# urlsplit(): it raises at some of what clients send, and finds a host in more than is one.
-_HOST: Final = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.ASCII)
-# RFC 6454 section 6.2: scheme, host and port, with nothing behind them; or the word null.
-_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?P<host>[^\s/?#@]+)", re.ASCII)
+log = get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """An HTTP answer instead of a socket. ``reason`` is a metric label, ``text`` is for people."""
-
-    status: int
-    reason: str
-    text: str
-    retry_after_s: int | None = None
+TELL_EACH_S: Final = 60.0
+MAX_TOLD: Final = 200  # characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +58,6 @@ TOO_FAST = Refusal(
     HTTPStatus.TOO_MANY_REQUESTS, "handshake_rate", "too many handshakes, try again", 1
 )
 WRONG_ORIGIN = Refusal(HTTPStatus.FORBIDDEN, "origin", "this origin may not connect")
-WRONG_HOST = Refusal(HTTPStatus.FORBIDDEN, "host", "this host name is not served here")
 
 
 class Admission:
@@ -74,26 +65,29 @@ class Admission:
 
     def __init__(self, limits: Limits, *, now: Callable[[], float]) -> None:
         self._limits = limits
-        self._hosts = {host.lower().strip("[]") for host in limits.allowed_hosts}
+        self.hosts = Hosts(limits.allowed_hosts)
         self._origins = {origin.lower().rstrip("/") for origin in limits.allowed_origins}
         self._now = now
         self._addresses: Counter[str] = Counter()
         self._rate = (
             Rate(limits.handshakes_per_second, now=now()) if limits.handshakes_per_second else None
         )
+        self._told_at: float | None = None
         self.connections = 0
 
-    def check(self, headers: Headers, address: str) -> Refusal | None:
+    def check(self, headers: Headers, address: str, *, http_version: str = "1.1") -> Refusal | None:
         """Decide on one handshake. None admits it; then ``enter`` and, at its end, ``leave``."""
         limits = self._limits
-        if not self.host_allowed(headers.get("host", "")):
-            return WRONG_HOST
+        refusal = self.hosts.check(headers.raw, http_version=http_version)
+        if refusal is not None:
+            return refusal
         if not self._origin_allowed(headers.get("origin"), headers.get("host", "")):
             return WRONG_ORIGIN
         if self.connections >= limits.max_connections:
             return TOO_MANY
         most = limits.max_connections_per_address
-        if most is not None and self._addresses[address] >= most:
+        # All that come by a Unix socket have the same, which is nobody's.
+        if most is not None and address != UNIX and self._addresses[address] >= most:
             return TOO_MANY_FROM_ADDRESS
         if self._rate is not None and not self._rate.allow(self._now()):
             return TOO_FAST
@@ -111,20 +105,27 @@ class Admission:
             if not self._addresses[address]:
                 del self._addresses[address]
 
-    def host_allowed(self, host: str) -> bool:
-        """Whether the Host header names something that is served here."""
-        if not self._hosts or "*" in self._hosts:
-            return True
-        found = _HOST.fullmatch(host.lower())
-        return found is not None and found["name"].strip("[]") in self._hosts
-
     def _origin_allowed(self, origin: str | None, host: str) -> bool:
         # Browsers send Origin with every handshake, and no same-origin policy holds them back:
         # without this check any page could use its visitor's cookies here.
         if origin is None:
             return True
-        origin = origin.lower()
         if self._origins:
-            return "*" in self._origins or origin in self._origins
-        found = _ORIGIN.fullmatch(origin)
-        return found is not None and found["host"] == host.lower()
+            return "*" in self._origins or origin.lower() in self._origins
+        if same_host(origin, host):
+            return True
+        self._tell_of_origin(origin, host)
+        return False
+
+    def _tell_of_origin(self, origin: str, host: str) -> None:
+        """At most once a minute: a proxy that sends another Host refuses every browser."""
+        now = self._now()
+        if self._told_at is None or now - self._told_at >= TELL_EACH_S:
+            self._told_at = now
+            log.warning(
+                "origin refused",
+                origin=origin[:MAX_TOLD],
+                host=host[:MAX_TOLD],
+                help="the page's own host may connect; if a proxy changed the Host header, let it "
+                "send $http_host, or name the page in GATEWAY_ALLOWED_ORIGINS",
+            )

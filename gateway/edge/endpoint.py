@@ -11,16 +11,17 @@ from typing import Final, Protocol
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gateway.edge.addresses import peer_of
 from gateway.edge.admission import (
     HANDLER_FAILED,
     NO_HANDLER,
     NOT_READY,
     WRONG_ROLE,
     Admission,
-    Refusal,
 )
 from gateway.edge.connection import ClientConnection
 from gateway.edge.plain import PlainSocket
+from gateway.edge.refusal import Refusal
 from gateway.edge.shared import Edge
 from gateway.edge.socket import EXTENSION, Socket
 from gateway.edge.visitor import Visitor
@@ -82,7 +83,7 @@ class TextEndpoint:
         Returns when the socket has ended; with the extension, once it is accepted. A task for each
         connection that only waits for its end is 10 KB.
         """
-        address = websocket.client.host if websocket.client else ""
+        address = peer_of(websocket.client)
         refusal = self._check(websocket, address)
         if refusal is not None:
             await self._deny(websocket, refusal)
@@ -107,7 +108,8 @@ class TextEndpoint:
             return WRONG_ROLE
         if not self._readiness.ready:
             return NOT_READY
-        return self._admission.check(websocket.headers, address)
+        version = websocket.scope.get("http_version", "1.1")
+        return self._admission.check(websocket.headers, address, http_version=version)
 
     async def _serve(self, websocket: WebSocket, address: str) -> asyncio.Future[None] | None:
         """Serve it to its end, or return what is done when it ends."""

@@ -6,7 +6,7 @@ import binascii
 import email.utils
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha1
 from http import HTTPStatus
@@ -17,6 +17,10 @@ Headers = list[tuple[bytes, bytes]]
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(rb"[^\0\r\n]*")
+_BODY: Final = (b"content-length", b"transfer-encoding")
+_LOOKED_AT: Final = (
+    b"host", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-protocol", *_BODY,
+)  # fmt: skip
 _OURS: Final = frozenset(
     {b"upgrade", b"connection", b"sec-websocket-accept", b"sec-websocket-extensions"}
 )
@@ -64,28 +68,41 @@ def read_request(head: bytes) -> Upgrade:
     """
     request_line, *lines = head.rstrip(b"\r\n").split(b"\r\n")
     method, _, rest = request_line.partition(b" ")
-    target = rest.rpartition(b" ")[0]
+    target, _, version = rest.rpartition(b" ")
     headers: Headers = []
-    keys, versions, offered = [], [], []
     for line in lines:
         name, _, value = line.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
-        headers.append((name, value))
-        if name.startswith(b"sec-websocket-"):
-            if name == b"sec-websocket-key":
-                keys.append(value)
-            elif name == b"sec-websocket-version":
-                versions.append(value)
-            elif name == b"sec-websocket-protocol":
-                offered += [token.strip().decode("latin-1") for token in value.split(b",")]
+        headers.append((name.lower(), value.strip(b" \t")))
+    looked_at: dict[bytes, list[bytes]] = {name: [] for name in _LOOKED_AT}
+    for name, value in headers:
+        if name in looked_at:
+            looked_at[name].append(value)
+    _check(method, version, looked_at)
+    offered = [
+        token.strip().decode("latin-1")
+        for value in looked_at[b"sec-websocket-protocol"]
+        for token in value.split(b",")
+    ]
+    [key] = looked_at[b"sec-websocket-key"]
+    return Upgrade(target, headers, [token for token in offered if token], key)
+
+
+def _check(method: bytes, version: bytes, headers: Mapping[bytes, list[bytes]]) -> None:
     if method != b"GET":
         raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "a handshake is a GET", [(b"Allow", b"GET")])
-    if versions != [b"13"]:
+    if version != b"HTTP/1.1":
+        raise Refused(HTTPStatus.BAD_REQUEST, "a handshake is made in HTTP/1.1")
+    if len(headers[b"host"]) != 1:
+        raise Refused(HTTPStatus.BAD_REQUEST, "a handshake has exactly one Host header")
+    if any(value != b"0" for name in _BODY for value in headers[name]):
+        # Whoever stands before us may take for a body what we would take for frames.
+        raise Refused(HTTPStatus.BAD_REQUEST, "a handshake has no body")
+    if headers[b"sec-websocket-version"] != [b"13"]:
         supported = [(b"Sec-WebSocket-Version", b"13"), (b"Upgrade", b"websocket")]
         raise Refused(HTTPStatus.UPGRADE_REQUIRED, "the WebSocket version is 13", supported)
+    keys = headers[b"sec-websocket-key"]
     if len(keys) != 1 or not _is_key(keys[0]):
         raise Refused(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64")
-    return Upgrade(target, headers, [token for token in offered if token], keys[0])
 
 
 def response(status: int, headers: Headers, body: bytes) -> bytes:

@@ -26,6 +26,7 @@ _KINDS: Final = {
     400: "BadRequestException",
     405: "MethodNotAllowedException",
     408: "RequestTimeoutException",
+    404: "NotFoundException",
     410: "GoneException",
     413: "PayloadTooLargeException",
     429: "LimitExceededException",

@@ -1,4 +1,4 @@
-"""Routes that are there on one port only (``GATEWAY_ADMIN_BIND``)."""
+"""Routes that are there on one port only (``GATEWAY_ADMIN_BIND``), or under a condition."""
 
 from __future__ import annotations
 
@@ -34,6 +34,23 @@ class OnPort(BaseRoute):
             if (server is not None and server[1] == admin_port) is not self._admin:
                 return Match.NONE, {}
         return self._route.matches(scope)
+
+    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._route.handle(scope, receive, send)
+
+
+class OnlyIf(BaseRoute):
+    """A route that is there while ``there()`` is true."""
+
+    def __init__(self, route: BaseRoute, there: Callable[[], bool]) -> None:
+        self._route = route
+        self._there = there
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return self._route.matches(scope) if self._there() else (Match.NONE, {})
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
         raise NoMatchFound(name, path_params)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect, Request
@@ -24,6 +25,8 @@ from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
 
 BODY_S: Final = 10.0
+# The first that can be one: what comes behind it belongs to the name.
+_RAW_TARGET: Final = re.compile(rb"/(?:@|%40)(?:connections|users)/(.*)", re.DOTALL)
 
 
 class _Rest(Convertor[str]):
@@ -124,12 +127,8 @@ class _Path:
         await response(scope, receive, send)
 
     async def _call(self, api: Api, request: Request) -> Response:
-        target = request.path_params.get("target", "")
-        if not {".", ".."}.isdisjoint(target.split("/")):
-            # It names nothing; and to a proxy that guards these paths it may have looked like
-            # another one, so nobody need know more.
-            check(Receipt.GONE)
         head = _raw(request)
+        target = _target(request, head.raw_path)
         refused = api.credentials.refuses(head, now_unix_s=api.clock())
         if refused is not None:
             raise _turned_away(refused)  # without reading what comes from anybody
@@ -154,6 +153,30 @@ class _Path:
             body=body,
         )
         return await operation(api.calls, call)
+
+
+def _target(request: Request, raw_path: bytes) -> str:
+    """What the path names, read from what came on the wire; empty where it names nothing.
+
+    Dots or a last slash that belong to a name are percent-encoded: as they stand they are steps.
+
+    Raises:
+        Problem: There is nothing at this path.
+    """
+    decoded: str | None = request.path_params.get("target")
+    if decoded is None:
+        return ""
+    match = _RAW_TARGET.search(raw_path)
+    raw = match[1].decode("latin-1") if match else quote(decoded, safe="/.")
+    if not {".", ".."}.isdisjoint(raw.split("/")):
+        # To a proxy that guards these paths it may have looked like another one: no more is said.
+        check(Receipt.GONE)
+    if len(raw) > 1 and raw.endswith("/"):
+        raise Problem(404, "there is nothing at this path: leave out the slash at its end")
+    try:
+        return unquote(raw, errors="strict")
+    except UnicodeDecodeError:
+        return decoded  # no connection's id, and the name of no user
 
 
 def _raw(request: Request) -> RawRequest:

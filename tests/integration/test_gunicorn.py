@@ -145,6 +145,13 @@ def test_gunicorn_takes_the_settings_of_the_environment(monkeypatch: pytest.Monk
     assert cfg.logger_class is Logger
 
 
+def test_gunicorn_takes_an_ipv6_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red with ``host:port`` as it stands: ``:::8000`` is no address."""
+    monkeypatch.setenv("GATEWAY_HOST", "::")
+
+    assert told(read_conf()).address == [("::", 8000)]
+
+
 def test_gunicorn_waits_longer_than_a_drain_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_DRAIN_SECONDS", "100")
 

@@ -76,7 +76,8 @@ async def test_a_body_may_be_as_long_as_the_limit_and_no_longer(
 async def test_a_body_may_come_in_one_piece_with_the_end_of_its_head(
     settings: MakeSettings, cut: int
 ) -> None:
-    head = f"POST /@users/x HTTP/1.1\r\nX-API-Key: {KEY}\r\nContent-Length: 131072\r\n\r\n".encode()
+    lines = ("POST /@users/x HTTP/1.1", "Host: x", f"X-API-Key: {KEY}", "Content-Length: 131072")
+    head = "".join(f"{line}\r\n" for line in (*lines, "")).encode()
     async with in_process(open_to_backends(settings)) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(head[:-cut])
@@ -166,7 +167,7 @@ async def test_a_gateway_without_keys_takes_no_calls(
 async def test_a_gateway_without_keys_reads_no_bodies(settings: MakeSettings) -> None:
     async with in_process(settings()) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-        writer.write(b"POST /@users/x HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        writer.write(b"POST /@users/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
         answer = await asyncio.wait_for(reader.readline(), 5)
         writer.close()
         await writer.wait_closed()
@@ -198,7 +199,7 @@ async def test_of_a_stranger_no_body_is_read(settings: MakeSettings, shown: str)
     assert answer.split()[1] in {b"401", b"403"}
 
 
-@pytest.mark.parametrize("path", ["/@users/%2e%2e", "/@users/a/..", "/@connections/%2e%2e/x"])
+@pytest.mark.parametrize("path", ["/@users/..", "/@users/a/..", "/@connections/%2e%2e/x"])
 async def test_a_path_with_dots_names_nothing(settings: MakeSettings, path: str) -> None:
     """A proxy that guards these paths may have taken it for another one."""
     async with in_process(open_to_backends(settings)) as served:

@@ -55,20 +55,23 @@ async def in_process(
     *,
     wait_ready: bool = True,
     app: ASGIApp | None = None,
+    listener: socket.socket | None = None,
     **uvicorn: Any,
 ) -> AsyncIterator[InProcess]:
     """Serve one gateway on a free port until the end of the block.
 
     Args:
         app: What to serve instead of the gateway's own application.
+        listener: Where, if not on a free port of 127.0.0.1.
         uvicorn: Options that take the place of ours, ``ws="wsproto"`` for instance.
     """
     gateway = gateway or echo_gateway()
     gateway.settings = settings
     options = {**uvicorn_options(settings), **uvicorn}
     server = InProcess(Config(app or create_app(gateway, settings), **options), gateway)
-    listener = socket.create_server(("127.0.0.1", 0))
-    server.port = listener.getsockname()[1]
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    if listener.family != socket.AF_UNIX:
+        server.port = listener.getsockname()[1]
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await eventually(lambda: server.started or task.done(), "the start", 10)

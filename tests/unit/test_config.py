@@ -26,6 +26,7 @@ DEFAULTS: dict[str, object] = {
     "log_level": "info",
     "log_errors": "type",
     "trace": False,
+    "page": True,
     "message_bytes": 65536,
     "messages_per_second": None,
     "max_connections": 15000,
@@ -72,7 +73,7 @@ SECONDS = {
     "lease_seconds": (1, 300),
     "drain_seconds": (0, 3600),
 }
-SWITCHES = ("reload", "trace")
+SWITCHES = ("reload", "trace", "page")
 LISTS = {
     "allowed_origins": ("https://a.example", "http://[::1]:8080"),
     "allowed_hosts": ("a.example", "127.0.0.1"),

@@ -15,6 +15,7 @@ import typer.main
 from prometheus_client.metrics import MetricWrapperBase
 
 import gateway.edge.admission
+import gateway.edge.hosts
 from gateway import metrics, testing, worker
 from gateway.cli import app
 from gateway.config import CONFIG_VARIABLE, Secret, Settings, load, variable
@@ -209,7 +210,7 @@ def test_the_refusals_page_lists_every_refusal_as_it_is() -> None:
 
     assert listed == {
         (r.reason, str(int(r.status)), str(r.retry_after_s or "-"), r.text)
-        for r in vars(gateway.edge.admission).values()
+        for r in (*vars(gateway.edge.admission).values(), *vars(gateway.edge.hosts).values())
         if isinstance(r, Refusal)
     }
 

@@ -74,5 +74,5 @@ def test_an_address_or_network_of_proxies_is_taken(network: str) -> None:
 
 @pytest.mark.parametrize("network", ["nginx", "10.0.0.1/8", "10.0.0", "10.0.0.1:80", "10.0.0.*"])
 def test_a_proxy_that_is_no_address_is_refused(network: str) -> None:
-    with pytest.raises(ConfigError, match=r"NAME=\S+ is no address, network or \*: "):
+    with pytest.raises(ConfigError, match=r"NAME=\S+ is no address, network, unix: or \*: "):
         setting_values.networks("NAME", network)

@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from gateway.edge import admission
+from gateway.edge import admission, hosts
+from gateway.edge.addresses import UNIX
 from gateway.edge.admission import (
     TOO_FAST,
     TOO_MANY,
     TOO_MANY_FROM_ADDRESS,
-    WRONG_HOST,
     WRONG_ORIGIN,
     Admission,
     Limits,
-    Refusal,
 )
+from gateway.edge.hosts import NOT_ONE_HOST, WRONG_HOST
+from gateway.edge.refusal import Refusal
 
 ADA = "192.0.2.1"
 BOB = "192.0.2.2"
@@ -190,6 +191,60 @@ def test_a_page_of_anywhere_else_may_not(origin: str) -> None:
     assert admit().check(from_page(origin), ADA) is WRONG_ORIGIN
 
 
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://chat.example", "chat.example:443"),
+        ("https://chat.example:443", "chat.example"),
+        ("http://chat.example", "chat.example:80"),
+        ("http://chat.example:80", "Chat.Example"),
+        ("http://[::1]", "[::1]:80"),
+        ("http://chat.example:8000", "chat.example:8000"),
+    ],
+)
+def test_a_default_port_is_the_same_as_none(origin: str, host: str) -> None:
+    """Red while origin and host were compared as texts: an SDK that writes :443 got 403."""
+    assert admit().check(from_page(origin, host), ADA) is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://chat.example", "chat.example:80"),
+        ("http://chat.example", "chat.example:443"),
+        ("http://chat.example:8080", "chat.example"),
+        ("https://chat.example:", "chat.example:x"),
+    ],
+)
+def test_another_port_is_another_host(origin: str, host: str) -> None:
+    assert admit().check(from_page(origin, host), ADA) is WRONG_ORIGIN
+
+
+def test_a_refused_origin_is_told_once_a_minute_with_what_was_compared(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A proxy that sends ``Host $host`` refuses every browser; in silence nobody finds it."""
+    clock = Clock()
+    it = admit(clock=clock)
+    page = from_page("http://chat.example:8080", "chat.example")
+
+    for clock.now in (100.0, 101.0, 159.9, 160.0):
+        it.check(page, ADA)
+
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert "origin=http://chat.example:8080 host=chat.example" in told[0]
+    assert "$http_host" in told[0]
+    assert "GATEWAY_ALLOWED_ORIGINS" in told[0]
+
+
+def test_those_without_an_address_share_no_limit_for_one() -> None:
+    it = admit(max_connections_per_address=1)
+    it.enter(UNIX)
+
+    assert it.check(SAME_HOST, UNIX) is None
+
+
 @pytest.mark.parametrize("origin", ["null", "", "https://", "https:// "])
 def test_no_origin_is_the_same_host_as_no_host(origin: str) -> None:
     assert admit().check(from_page(origin, ""), ADA) is WRONG_ORIGIN
@@ -271,8 +326,21 @@ def test_other_hosts_are_not_served(host: str) -> None:
     assert it.check(Headers({"host": host}), ADA) is WRONG_HOST
 
 
-def test_a_request_without_a_host_is_not_served() -> None:
-    assert admit(allowed_hosts=("localhost",)).check(Headers({}), ADA) is WRONG_HOST
+def test_a_request_without_a_host_is_no_request() -> None:
+    assert admit().check(Headers({}), ADA) is NOT_ONE_HOST
+
+
+def test_a_request_of_http_1_0_has_no_host_and_is_of_no_host_that_is_listed() -> None:
+    assert admit().check(Headers({}), ADA, http_version="1.0") is None
+    it = admit(allowed_hosts=("localhost",))
+    assert it.check(Headers({}), ADA, http_version="1.0") is WRONG_HOST
+
+
+def test_a_request_with_two_hosts_is_no_request() -> None:
+    """Red while the first one counted: a proxy may have looked at the other."""
+    two = Headers(raw=[(b"host", b"localhost"), (b"host", b"localhost")])
+
+    assert admit(allowed_hosts=("localhost",)).check(two, ADA) is NOT_ONE_HOST
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30))
@@ -290,7 +358,8 @@ def test_whatever_the_headers_say_the_answer_is_a_refusal_or_none(
 
 
 def refusals() -> list[Refusal]:
-    return [value for value in vars(admission).values() if isinstance(value, Refusal)]
+    known = [*vars(admission).values(), *vars(hosts).values()]
+    return [value for value in known if isinstance(value, Refusal)]
 
 
 @pytest.mark.parametrize("refusal", refusals(), ids=lambda refusal: str(refusal.reason))
@@ -301,7 +370,7 @@ def test_a_refusal_that_may_end_says_when_to_try_again(refusal: Refusal) -> None
 def test_each_refusal_is_counted_under_a_name_of_its_own() -> None:
     reasons = [refusal.reason for refusal in refusals()]
 
-    assert len(reasons) == len(set(reasons)) == 10
+    assert len(reasons) == len(set(reasons)) == 11
 
 
 @pytest.mark.parametrize(

@@ -43,15 +43,37 @@ def test_a_request_is_read_with_names_in_lower_case() -> None:
         (head(key=b"c2hvcnQ="), b"400"),
         (head(key=b"!" + KEY[1:]), b"400"),
         (head(b"GET", b"13", KEY, b"Sec-WebSocket-Key: " + KEY), b"400"),
-        (b"GET / HTTP/1.1\r\n\r\n", b"426"),
+        (head().replace(b"HTTP/1.1", b"HTTP/1.0"), b"400"),
+        (head().replace(b"Host: localhost\r\n", b""), b"400"),
+        (head(b"GET", b"13", KEY, b"Host: localhost"), b"400"),
+        (head(b"GET", b"13", KEY, b"Content-Length: 5"), b"400"),
+        (head(b"GET", b"13", KEY, b"Transfer-Encoding: chunked"), b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"426"),
     ],
-    ids=["method", "version", "two versions", "short key", "no base64", "two keys", "nothing"],
+    ids=[
+        "method",
+        "version",
+        "two versions",
+        "short key",
+        "no base64",
+        "two keys",
+        "HTTP/1.0",
+        "no host",
+        "two hosts",
+        "a body",
+        "a body in chunks",
+        "nothing",
+    ],
 )
 def test_what_is_no_handshake_is_refused(bad: bytes, status: bytes) -> None:
     with pytest.raises(Refused) as raised:
         read_request(bad)
 
     assert raised.value.response.startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_body_of_no_bytes_is_none() -> None:
+    assert read_request(head(b"GET", b"13", KEY, b"Content-Length: 0")).key == KEY
 
 
 def test_a_refused_version_is_told_the_right_one() -> None:

@@ -1,0 +1,75 @@
+"""Where the gateway's paths begin, and what is said of one that is not there."""
+
+from __future__ import annotations
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class RootPath:
+    """ASGI middleware: ``path`` begins with ``root_path``, as ASGI has it since version 2.
+
+    Below ``FastAPI(root_path="/api")`` behind a proxy that strips the prefix it does not: FastAPI
+    sets the one without the other, a mount then adds its own part to ``root_path``, and nothing
+    that is mounted would find its routes.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root, path = scope.get("root_path", ""), scope.get("path", "")
+        if root and path != root and not path.startswith(root + "/"):
+            scope = {**scope, "path": stripped_part(root, path) + path}
+        await self._app(scope, receive, send)
+
+
+def stripped_part(root: str, path: str) -> str:
+    """What a proxy took off: ``/api`` of ``/api/ws`` when the path is ``/ws/communicate``."""
+    at = 0
+    while 0 <= at < len(root):
+        mounted = root[at:]
+        if path == mounted or path.startswith(mounted + "/"):
+            return root[:at]
+        at = root.find("/", at + 1)
+    return root
+
+
+class NotFound:
+    """The ASGI application for paths that nothing has: a text, for sockets too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root = scope.get("root_path", "")
+        path = scope["path"].removeprefix(root)
+        text = "there is nothing at this path"
+        if path.rstrip("/") == "/communicate":
+            text += f": leave out the slash at the end, the socket is at {root}/communicate"
+        else:
+            text += f": the page is at {root}/, the socket at {root}/communicate"
+        if scope["type"] == "http":
+            await PlainTextResponse(text + "\n", 404)(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await _deny(text, scope, receive, send)
+
+
+async def _deny(text: str, scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()  # websocket.connect
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        return
+    response = PlainTextResponse(text + "\n", 404)
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": response.body})
+
+
+def upgrade_required() -> Response:
+    """To a request for the socket's path that asks for no socket (RFC 9110 section 15.5.22)."""
+    text = "here is a WebSocket: open it with a WebSocket client, or try the page\n"
+    headers = {"upgrade": "websocket", "connection": "upgrade"}
+    return PlainTextResponse(text, 426, headers)

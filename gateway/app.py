@@ -361,6 +361,7 @@ def broker_and_registry(settings: Settings, *, name: str) -> tuple[Broker, Regis
     if not settings.redis_url:
         return MemoryBroker(), MemoryRegistry()
     address = parse(settings.redis_url.reveal())
+    address.node.count = metrics.count_redis_error
     return (
         RedisBroker(address, name=name),
         RedisRegistry(address, prefix=settings.redis_prefix, name=name),

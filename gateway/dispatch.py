@@ -67,6 +67,9 @@ class Dispatcher:
 
     Args:
         patience_s: What waits longer than this while no handler worker lives is unhandled.
+
+    Attributes:
+        patience_s: The same.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class Dispatcher:
         self._members = members
         self._links = links
         self._counters = counters
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._now = now
         self._desks: dict[ConnectionId, Desk] = {}
         self._blocked: dict[ConnectionId, Desk] = {}
@@ -170,14 +173,31 @@ class Dispatcher:
             if desk.target == worker:
                 self.pump(desk)
 
-    def give_up_waiting(self) -> None:
-        """Called now and then: with nobody to handle them, messages wait only so long."""
-        if self._members.handlers:
-            return
-        before = self._now() - self._patience_s
-        for desk in list(self._blocked.values()):
-            for pending in desk.conversation.expire(before):
-                desk.party.unhandled(pending)
+    def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
+        """Called now and then: with nobody to handle them, messages wait only so long.
+
+        Args:
+            away: The broker has been for as long: what is outstanding may never be answered.
+
+        Returns:
+            Parties that have waited too long for the broker: nothing but their end helps. Whoever
+            waits for a decision has been told.
+        """
+        before = self._now() - self.patience_s
+        if not self._members.handlers:
+            for desk in list(self._blocked.values()):
+                for pending in desk.conversation.expire(before):
+                    desk.party.unhandled(pending)
+        late = []
+        for desk in list((self._desks if away else self._blocked).values()):
+            oldest = desk.conversation.oldest
+            if oldest is None or oldest.since >= before:
+                continue
+            if oldest.event is Event.CONNECT:
+                desk.party.unhandled(oldest)
+            elif away or desk.conversation.held:
+                late.append(desk.party.id)
+        return late
 
     def _target(self, desk: Desk) -> WorkerId | None:
         if desk.generation != self._members.generation:

@@ -4,6 +4,7 @@ GatewayError
 ├── ConfigError           the operator's setting is wrong; the process exits 2
 ├── NotRunning            the gateway was used before its lifespan started
 ├── BrokerUnavailable     not done, or nobody can know
+│   └── BrokerRefused     the broker has answered, and said no
 ├── EnvelopeTooLarge      refused where it was made
 ├── Refused               raised by an application in ``on_connect``
 └── ConnectionEnding      a reason to close one connection, with its close code
@@ -12,6 +13,7 @@ GatewayError
     ├── BinaryMessage     1003
     ├── HandlerFailed     1011
     ├── Expired           3005
+    ├── BrokerAway        3004
     └── Disconnected      3503
 
 Close codes 3000-3499 and 4000-4499 tell a client to reconnect, 3500-3999 and 4500-4999 tell it
@@ -66,6 +68,12 @@ class BrokerUnavailable(GatewayError):
     """Not done, or we cannot know. Do not retry blindly."""
 
     code = "broker_unavailable"
+
+
+class BrokerRefused(BrokerUnavailable):
+    """The broker has answered, and said no: to try the same again at once is of no use."""
+
+    code = "broker_refused"
 
 
 class EnvelopeTooLarge(GatewayError):
@@ -152,3 +160,11 @@ class Disconnected(ConnectionEnding):
     close_code = 3503
     retryable = False
     reason = "disconnected"
+
+
+class BrokerAway(ConnectionEnding):
+    """A message has waited for the broker for as long as a message may wait."""
+
+    code = "broker_away"
+    close_code = 3004
+    reason = "broker unavailable"

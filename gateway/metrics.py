@@ -65,6 +65,9 @@ LINK_POLLS = Counter("gateway_link_polls_total", "Questions to a worker after it
 LINK_EARLY = Counter("gateway_link_early_total", "Batches that came before one that was missing.")
 LINK_REPEATS = Counter("gateway_link_repeats_total", "Batches that had arrived before.")
 UNREADABLE = Counter("gateway_envelopes_unreadable_total", "Envelopes that could not be read.")
+REDIS_ERRORS = Counter(
+    "gateway_redis_errors_total", "Errors that Redis answered with, and garbage.", ["kind"]
+)
 RESYNCS = Counter("gateway_resyncs_total", "Gaps in the subscriptions.")
 
 SECONDS_BUCKETS: Final = (
@@ -97,7 +100,7 @@ PROCESS_OPEN_FILES = Gauge(
 
 _STATM: Final = Path("/proc/self/statm")
 _OPEN_FILES: Final = Path("/proc/self/fd")
-_OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3005, 3008, 3013, 3503}
+_OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3004, 3005, 3008, 3013, 3503}
 
 
 class Seconds:
@@ -235,6 +238,10 @@ _PLAIN: Final = (
     (UNREADABLE, "unreadable"),
     (RESYNCS, "resyncs"),
 )
+
+
+def count_redis_error(kind: str) -> None:
+    REDIS_ERRORS.labels(kind=kind).inc()
 
 
 def close_code_label(code: int) -> str:

@@ -2,13 +2,18 @@
 
 A connection is written before its first message is handled: ``put`` takes what to do once it is.
 While Redis is away changes collect, one an entry, and nothing is lost but time.
+
+Whether it can be written is tried all the time: a connection that is opened while it cannot would
+have to wait, and the first to open one is the wrong one to find out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from gateway.errors import BrokerUnavailable
@@ -21,6 +26,8 @@ log = get_logger(__name__)
 _NOTHING: Final = object()
 RETRY_S: Final = 0.25
 MAX_BATCH: Final = 1000
+PROBE_S: Final = 2.0  # between two writes, if need be an empty one
+BEHIND_S: Final = 2.0
 
 
 class Registration:
@@ -34,7 +41,14 @@ class Registration:
         writing: A write is under way.
     """
 
-    def __init__(self, me: WorkerId, registry: Registry, *, may_write: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        me: WorkerId,
+        registry: Registry,
+        *,
+        may_write: Callable[[], bool],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._me = me
         self._registry = registry
         self._may_write = may_write
@@ -45,6 +59,9 @@ class Registration:
         self._lost = False
         self._sealed = False
         self._work = asyncio.Event()
+        self._now = now
+        self._behind_since: float | None = None
+        self._failed = False
         self.writing = False
 
     def __len__(self) -> int:
@@ -55,6 +72,12 @@ class Registration:
     def behind(self) -> bool:
         """Whether the registry lacks anything."""
         return bool(self._changes) or self._lost
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether a connection that is opened now would soon be written."""
+        behind_since = self._behind_since
+        return not self._failed and (behind_since is None or self._now() - behind_since < BEHIND_S)
 
     def put(self, connection: ConnectionId, entry: Entry, written: Callable[[], None]) -> None:
         """Add or change an entry, and call ``written`` once the registry has it."""
@@ -90,25 +113,33 @@ class Registration:
     async def run(self) -> None:
         """Write what has collected, until cancelled."""
         while True:
-            await self._work.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_S):
+                    await self._work.wait()
             self._work.clear()
             if not await self._catch_up():
                 await asyncio.sleep(RETRY_S)
                 self._work.set()
 
     async def _catch_up(self) -> bool:
-        """Write everything that the registry lacks. False: not now."""
+        """Write everything that the registry lacks, be it nothing. False: not now."""
         self.writing = True
         try:
             if self._lost and self._allowed:
                 await self._rewrite()
-            while self._changes and self._allowed:
+            while self._allowed:
+                self._behind_since = self._now()
                 await self._write()
+                self._behind_since, self._failed = None, False
+                if not self._changes:
+                    break
         except BrokerUnavailable as error:
-            log.debug("registry not written", error=str(error))
+            level = "debug" if self._failed else "warning"  # once an outage
+            getattr(log, level)("registry not written", error=str(error))
+            self._failed = True
         finally:
             self.writing = False
-        return self._sealed or (not self._changes and not self._lost)
+        return self._sealed or (not self._changes and not self._lost and not self._failed)
 
     @property
     def _allowed(self) -> bool:

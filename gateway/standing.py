@@ -14,6 +14,7 @@ from typing import Final
 from gateway.asker import Asker
 from gateway.canaries import Canaries
 from gateway.dispatch import Dispatcher
+from gateway.errors import BrokerAway
 from gateway.handlers.runner import Runner
 from gateway.hub import Hub
 from gateway.links import Links
@@ -66,6 +67,7 @@ class Standing:
         self._replaced = replaced
         self._now = now
         self._releasing = False
+        self._well_at = now()
         self._decides: bool | None = None
         self._decider_seen = asyncio.Event()
         self.registered = False
@@ -124,6 +126,17 @@ class Standing:
         self.holding = self._releasing = False
         self._links.release()
         self._runner.release()
+
+    def give_up_waiting(self) -> None:
+        """Called now and then: messages wait only so long, for a handler as for the broker."""
+        now, dispatcher = self._now(), self._dispatcher
+        if self._canaries.ready and not self.holding:
+            self._well_at = now
+        away = now - self._well_at >= dispatcher.patience_s
+        for connection in dispatcher.give_up_waiting(away=away):
+            member = self._hub.get(connection)
+            if member is not None:
+                member.disconnect(BrokerAway.close_code, BrokerAway.reason)
 
     # Workers come and go
 

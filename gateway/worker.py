@@ -244,6 +244,7 @@ class Worker:
         return (
             self.standing.registered
             and self._canaries.ready
+            and self._registration.keeps_up
             and not self.draining
             and not self.standing.holding
             and not self._exiting
@@ -365,7 +366,7 @@ class Worker:
             for member in self.hub:
                 if isinstance(member, ClientConnection):
                     waiting += member.check_progress(now)
-            self.dispatcher.give_up_waiting()
+            self.standing.give_up_waiting()
             self.owner.forget_old()
             metrics.OUTBOX_BYTES.set(waiting)
             self._fold()

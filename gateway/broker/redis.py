@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from gateway.broker.base import Receiver, Resync
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.connection import HELLO, RedisConnection, ReplyError
 
 log = get_logger(__name__)
 
 DEADLINE_S = 3.0
 PING_INTERVAL_S = 2.0
+ROLE_INTERVAL_S = 1.0
 LONGEST_RECONNECT_DELAY_S = 0.25
 
 
@@ -35,6 +37,7 @@ class RedisBroker:
         self._heard_at = 0.0
         self._deaf_since: float | None = None  # since when deliveries may have been lost
         self._receiver: Receiver | None = None
+        address.node.when_moved(self._move)
 
     async def run(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -89,12 +92,25 @@ class RedisBroker:
             attempt = 0
             self._publisher = connection
             try:
-                await connection.lost
+                await self._watch_role(connection)
                 log.warning("publisher lost its connection")
             finally:
                 self._publisher = None
                 connection.abort()
             await asyncio.sleep(_reconnect_delay_s(1))  # all of us have lost it, perhaps
+
+    async def _watch_role(self, connection: RedisConnection) -> None:
+        """Until the connection is lost. A primary that is demoted goes on with all of pub/sub."""
+        while not connection.lost.done():
+            await asyncio.wait({connection.lost}, timeout=ROLE_INTERVAL_S)
+            with suppress(BrokerUnavailable):
+                [hello] = await connection.execute([HELLO])
+                self._address.node.check(hello)
+
+    def _move(self) -> None:
+        for connection in (self._publisher, self._subscriber):
+            if connection is not None:
+                connection.abort()
 
     async def _keep_subscribed(self) -> None:
         attempt = 0
@@ -156,22 +172,30 @@ class RedisBroker:
         deliveries: list[tuple[str, bytes]] = []
         for reply in replies:
             match reply:
-                case [b"message", channel, payload]:
+                case [b"message", bytes() as channel, bytes() as payload]:
                     name = self._channels.get(channel)
                     if name is not None:
                         deliveries.append((name, payload))
-                case [b"subscribe", channel, _]:
+                case [b"subscribe", bytes() as channel, _]:
                     self._acknowledged.add(channel)
                     self._changed.set()
                 case [b"pong", *_] | b"PONG":
                     pass
+                case ReplyError():
+                    self._refused(reply)
                 case _:
-                    log.warning("subscriber got an unexpected reply", kind=type(reply).__name__)
+                    self._address.node.garbage(f"a {type(reply).__name__}", "SUBSCRIBE")
         if deliveries and self._receiver is not None:
             try:
                 self._receiver.on_deliveries(deliveries)
             except Exception:
                 log.exception("receiver failed", deliveries=len(deliveries))
+
+    def _refused(self, error: ReplyError) -> None:
+        channels = sorted(self._channels.values())
+        self._address.node.refused(str(error), " ".join(["SUBSCRIBE", *channels]))
+        if self._subscriber is not None and not self._acknowledged.issuperset(self._channels):
+            self._subscriber.abort()  # what it refuses, it will not acknowledge
 
     def _unsubscribed(self, connection: RedisConnection) -> None:
         self._subscriber = None
@@ -210,4 +234,4 @@ def _reconnect_delay_s(attempt: int) -> float:
 
 def _log_attempt(event: str, attempt: int, error: Exception) -> None:
     level = "warning" if attempt == 1 else "debug"  # once an outage, not once an attempt
-    getattr(log, level)(event, attempt=attempt, error=type(error).__name__)
+    getattr(log, level)(event, attempt=attempt, error=str(error))

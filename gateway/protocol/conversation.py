@@ -75,6 +75,11 @@ class Conversation:
         return len(self._pending) >= MAX_IN_FLIGHT or self.bytes_in_flight >= MAX_IN_FLIGHT_BYTES
 
     @property
+    def oldest(self) -> Pending | None:
+        """What is to be answered next."""
+        return self._pending[0] if self._pending else None
+
+    @property
     def outstanding(self) -> int:
         return self._sent
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from redis.asyncio.connection import parse_url
 
 from gateway.errors import ConfigError
+from gateway.redis_support.node import Node
 
 SCHEMES: Final = ("redis", "rediss", "unix")
 OPTIONS: Final = ("db", "username", "password")
-TLS_OPTIONS: Final = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_keyfile")
+TLS_OPTIONS: Final = (
+    "ssl_ca_certs", "ssl_cert_reqs", "ssl_check_hostname", "ssl_certfile", "ssl_keyfile",
+)  # fmt: skip
+SWITCHES: Final = ("true", "yes", "on", "1", "false", "no", "off", "0")
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """One Redis node. ``path`` is a unix socket and excludes ``host`` and ``port``."""
+    """One Redis node. ``path`` is a unix socket and excludes ``host`` and ``port``.
+
+    Attributes:
+        node: Common to all connections that are made with this address.
+    """
 
     url: str
     host: str
@@ -28,6 +36,7 @@ class RedisAddress:
     username: str | None
     password: str | None
     tls: ssl.SSLContext | None
+    node: Node = field(default_factory=Node, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.display})"
@@ -96,6 +105,9 @@ def _check(parts: SplitResult) -> None:
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ConfigError(f"redis_url: option {unknown[0]} is not one of {', '.join(known)}")
+    for switch in options.get("ssl_check_hostname", []):
+        if switch.lower() not in SWITCHES:
+            raise ConfigError("redis_url: ssl_check_hostname is not true or false")
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
@@ -105,6 +117,8 @@ def _tls(options: dict[str, Any]) -> ssl.SSLContext:
             context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(f"redis_url: its certificates: {error.strerror or error}") from None
+    if options.get("ssl_check_hostname") is False:
+        context.check_hostname = False
     if options.get("ssl_cert_reqs") == "none":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

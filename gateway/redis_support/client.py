@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -18,8 +17,10 @@ from gateway.protocol.envelope import Gone, hint
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.pool import pooled
 
 DEADLINE_S: Final = 3.0
+CONNECTIONS: Final = 4
 
 
 def script(name: str) -> str:
@@ -27,21 +28,11 @@ def script(name: str) -> str:
     return files("gateway.redis_support").joinpath("scripts", f"{name}.lua").read_text()
 
 
-def client(address: RedisAddress, *, name: str) -> redis.asyncio.Redis:
-    """An asyncio client: every command once, within ``DEADLINE_S``.
-
-    More callers than connections wait for one; redis-py's default pool would raise at them.
-    """
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        address.url,
-        client_name=name,
-        socket_timeout=DEADLINE_S,
-        socket_connect_timeout=DEADLINE_S,
-        retry=AsyncRetry(NoBackoff(), 0),
-        max_connections=4,
-        timeout=DEADLINE_S,
-    )
-    return redis.asyncio.Redis.from_pool(pool)
+def client(
+    address: RedisAddress, *, name: str, connections: int = CONNECTIONS
+) -> redis.asyncio.Redis:
+    """An asyncio client: every command once, within ``DEADLINE_S``."""
+    return pooled(address, name=name, deadline_s=DEADLINE_S, connections=connections)
 
 
 def blocking_client(address: RedisAddress, *, deadline_s: float = DEADLINE_S) -> redis.Redis:

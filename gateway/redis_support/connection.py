@@ -15,14 +15,15 @@ from typing import Any, Final, cast
 
 import hiredis
 
-from gateway.errors import BrokerUnavailable
+from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.node import Node, check_server, subject
+from gateway.redis_support.reader import INCOMPLETE, BoundedReader
 
 Command = tuple[str | bytes | int, ...]
 
+HELLO: Final[Command] = ("HELLO", 2)
 SECOND_LOOK_S: Final = 0.01
-
-_INCOMPLETE = object()
 
 
 class ReplyError(Exception):
@@ -40,15 +41,19 @@ class RedisConnection(asyncio.Protocol):
         self,
         *,
         deadline_s: float,
+        node: Node,
         on_replies: Callable[[list[Any]], None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_INCOMPLETE)
+        self._node = node
+        self._reader = BoundedReader(reply_error=ReplyError)
         self._deadline_s = deadline_s
         self._on_replies = on_replies
         self._pushing = False
         self._transport: asyncio.Transport | None = None
-        self._pending: deque[tuple[asyncio.Future[list[Any]], int, float, str | None]] = deque()
+        self._pending: deque[
+            tuple[asyncio.Future[list[Any]], Sequence[Command], float, str | None]
+        ] = deque()
         self._replies: list[Any] = []
         self._timer: asyncio.TimerHandle | None = None
         self._overdue = False
@@ -69,12 +74,13 @@ class RedisConnection(asyncio.Protocol):
             on_replies: Where replies go after ``push_mode``: what one read brought, in order.
 
         Raises:
-            BrokerUnavailable: No answer in time, or not the one that was wanted.
+            BrokerUnavailable: No answer in time, not the one that was wanted, or a server that
+                takes no writes.
         """
         loop = asyncio.get_running_loop()
 
         def make() -> RedisConnection:
-            return cls(deadline_s=deadline_s, on_replies=on_replies)
+            return cls(deadline_s=deadline_s, node=address.node, on_replies=on_replies)
 
         connection: RedisConnection | None = None
         try:
@@ -85,7 +91,8 @@ class RedisConnection(asyncio.Protocol):
                     _, connection = await loop.create_connection(
                         make, address.host, address.port, ssl=address.tls
                     )
-                replies = await connection.execute(_greeting(address, name))
+                greeting = _greeting(address, name)
+                replies = await connection.execute(greeting)
         except BaseException as error:
             if connection is not None:
                 connection.abort()
@@ -93,10 +100,11 @@ class RedisConnection(asyncio.Protocol):
                 why = f"no connection to {address.display}: {error!r}"
                 raise BrokerUnavailable(why) from error
             raise
-        refused = next((r for r in replies if isinstance(r, ReplyError)), None)
-        if refused is not None:
+        try:
+            _check_greeting(greeting, replies, address.node)
+        except BrokerUnavailable as error:
             connection.abort()
-            raise BrokerUnavailable(f"{address.display} refuses: {refused}")
+            raise BrokerRefused(f"{address.display} {error}") from None
         return connection
 
     def execute(
@@ -104,17 +112,17 @@ class RedisConnection(asyncio.Protocol):
     ) -> asyncio.Future[list[Any]]:
         """Send commands in one write. The future has their replies, in order.
 
-        A reply may be a ``ReplyError``; with ``or_fail`` the future fails then, with that text. It
-        fails with ``BrokerUnavailable`` when the
-        connection is lost or the deadline passes; then any of them may have been carried out.
-        Cancelling it changes nothing on the wire.
+        A reply may be a ``ReplyError``; with ``or_fail`` the future fails then, with that text, and
+        the node is told. It fails with ``BrokerUnavailable`` when the connection is lost or the
+        deadline passes; then any of them may have been carried out. Cancelling it changes nothing
+        on the wire.
         """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         if self._transport is None or self.lost.done():
             future.set_exception(BrokerUnavailable("the connection to Redis is lost"))
             return future
         deadline = self._loop.time() + self._deadline_s
-        self._pending.append((future, len(commands), deadline, or_fail))
+        self._pending.append((future, commands, deadline, or_fail))
         if self._timer is None:
             self._timer = self._loop.call_later(self._deadline_s, self._check_deadline)
         self._transport.write(b"".join([_pack(command) for command in commands]))
@@ -145,13 +153,14 @@ class RedisConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
 
     def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
         try:
+            early = self._reader.feed(data)
             if self._pushing:
-                self._push()
+                self._push(early)
             else:
-                self._answer()
-        except hiredis.ProtocolError:
+                self._answer(early)
+        except hiredis.ProtocolError as error:
+            self._node.garbage(str(error), "push" if self._pushing else "reply")
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -164,22 +173,45 @@ class RedisConnection(asyncio.Protocol):
             if not future.done():
                 future.set_exception(BrokerUnavailable(f"the connection to Redis is lost: {exc!r}"))
 
-    def _push(self) -> None:
-        replies = []
-        while (reply := self._reader.gets()) is not _INCOMPLETE:
+    def _push(self, replies: list[Any]) -> None:
+        while (reply := self._reader.gets()) is not INCOMPLETE:
             replies.append(reply)
         if replies and self._on_replies is not None:
             self._on_replies(replies)
 
-    def _answer(self) -> None:
-        while self._pending and (reply := self._reader.gets()) is not _INCOMPLETE:
-            self._replies.append(reply)
-            future, count, _, or_fail = self._pending[0]
-            if len(self._replies) == count:
-                self._pending.popleft()
-                replies, self._replies = self._replies, []
-                if not future.done():
-                    _settle(future, replies, or_fail)
+    def _answer(self, early: list[Any]) -> None:
+        for reply in early:
+            self._take(reply)
+        while (reply := self._reader.gets()) is not INCOMPLETE:
+            self._take(reply)
+
+    def _take(self, reply: Any) -> None:
+        if not self._pending:  # from here on replies would be taken for those of other commands
+            raise hiredis.ProtocolError("a reply that nobody asked for")
+        self._replies.append(reply)
+        future, commands, _, or_fail = self._pending[0]
+        if len(self._replies) == len(commands):
+            self._pending.popleft()
+            replies, self._replies = self._replies, []
+            if not future.done():
+                if or_fail is None:
+                    future.set_result(replies)
+                else:
+                    self._settle(future, commands, replies, or_fail)
+
+    def _settle(
+        self,
+        future: asyncio.Future[list[Any]],
+        commands: Sequence[Command],
+        replies: list[Any],
+        or_fail: str,
+    ) -> None:
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ReplyError):
+                self._node.refused(str(reply), subject(command))
+                future.set_exception(BrokerRefused(f"{or_fail}: {reply}"))
+                return
+        future.set_result(replies)
 
     def _check_deadline(self) -> None:
         self._timer = None
@@ -199,15 +231,6 @@ class RedisConnection(asyncio.Protocol):
             self.abort()  # replies can no longer be told apart from those of the past
 
 
-def _settle(future: asyncio.Future[list[Any]], replies: list[Any], or_fail: str | None) -> None:
-    if or_fail is not None:
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                future.set_exception(BrokerUnavailable(f"{or_fail}: {reply}"))
-                return
-    future.set_result(replies)
-
-
 def _pack(command: Command) -> bytes:
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # typed too narrowly
     return packed
@@ -221,5 +244,16 @@ def _greeting(address: RedisAddress, name: str) -> list[Command]:
     commands.append(("CLIENT", "SETNAME", name))
     if address.database:
         commands.append(("SELECT", address.database))
-    commands.append(("PING",))
-    return commands
+    # Last: while the server loads, or has lost its primary, PING is refused and HELLO is not.
+    return [*commands, HELLO, ("PING",)]
+
+
+def _check_greeting(greeting: Sequence[Command], replies: Sequence[Any], node: Node) -> None:
+    for command, reply in zip(greeting, replies, strict=True):
+        if isinstance(reply, ReplyError):
+            if command == HELLO and "unknown command" in str(reply):
+                continue  # before Redis 6: it is believed to be what it should be
+            node.refused(str(reply), subject(command))
+            raise BrokerUnavailable(f"refuses {subject(command)}: {reply}")
+        if command == HELLO:
+            check_server(reply)

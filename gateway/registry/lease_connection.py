@@ -32,6 +32,7 @@ class LeaseConnection:
         self._name = name
         self._connection: RedisConnection | None = None
         self._connecting: asyncio.Task[RedisConnection] | None = None
+        address.node.when_moved(self._drop)
 
     async def run(self, *calls: Call) -> list[Any]:
         """The replies of the scripts, which leave in one write.
@@ -61,5 +62,8 @@ class LeaseConnection:
     def close(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
+        self._drop()
+
+    def _drop(self) -> None:
         if self._connection is not None:
             self._connection.abort()

@@ -11,9 +11,9 @@ from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import msgspec
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from gateway.errors import BrokerUnavailable
+from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support import keys
@@ -21,18 +21,20 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
 from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, living
 from gateway.registry.lease_connection import Call, LeaseConnection
+from gateway.registry.reading import GARBAGE, entry_of, leases_of, without_wrong_types
 from gateway.registry.users import Users
 
 CHUNK: Final = 500
 _BURIED: Final = 0  # what the script ``renew`` returns
 _CURSOR: Final = re.compile(r"([a-z0-9]{16})\.([0-9]{1,20})", re.ASCII)  # worker, HSCAN's own
 
+UNKNOWN_REVISION: Final = -1  # nobody's: whoever finds it writes its entries again
+
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _entry_out = msgspec.msgpack.Encoder().encode
-_entry_in = msgspec.msgpack.Decoder(Entry).decode
 _info_out = msgspec.json.Encoder().encode
-_info_in = msgspec.json.Decoder(WorkerInfo).decode
 
 
 def _to_its_end(
@@ -45,14 +47,29 @@ def _to_its_end(
     is broken off leaves its reply behind in the connection.
     """
 
+    async def ask(registry: RedisRegistry, *args: _P.args, **options: _P.kwargs) -> _T:
+        try:
+            return await method(registry, *args, **options)
+        except ResponseError as error:
+            if "WRONGTYPE" in str(error):
+                await registry.mend(*args)
+            raise
+
     @wraps(method)
     async def asked(registry: RedisRegistry, /, *args: _P.args, **options: _P.kwargs) -> _T:
-        asking = asyncio.create_task(method(registry, *args, **options), name=method.__name__)
+        asking = asyncio.create_task(ask(registry, *args, **options), name=method.__name__)
         registry.asking.add(asking)
         asking.add_done_callback(registry.asking.discard)
         try:
             return await asyncio.shield(asking)
+        except ResponseError as error:
+            # Of a pipeline redis-py quotes the command, which has values.
+            words = str(error).rpartition(" of pipeline caused error: ")[2]
+            raise BrokerRefused(f"{registry.address.display}: {words}") from error
         except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"{registry.address.display}: {error!r}") from error
+        except GARBAGE as error:
+            registry.address.node.garbage(repr(error), method.__name__)
             raise BrokerUnavailable(f"{registry.address.display}: {error!r}") from error
 
     return asked
@@ -81,20 +98,21 @@ class RedisRegistry:
         self._renewal, self._sight = script("renew"), script("look")
         self._scripts = {
             name: self._redis.register_script(script(name))
-            for name in ("look", "claim", "finish", "leave", "bury")
+            for name in ("look", "claim", "finish", "leave", "bury", "mend")
         }
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         names = [self._workers, self._info, self._dead, self._born, self._server]
-        renewed, seen = await self._lease.run(
-            Call(
-                self._renewal,
-                [*names, self._left],
-                [worker, int(lease_s * 1000), _info_out(info)],
-            ),
-            Call(self._sight, names),
+        renewal = Call(
+            self._renewal, [*names, self._left], [worker, int(lease_s * 1000), _info_out(info)]
         )
-        leases = _seen(seen)
+        try:
+            renewed, seen = await self._lease.run(renewal, Call(self._sight, names))
+        except BrokerRefused as error:
+            if "WRONGTYPE" in str(error):
+                await self._mend()
+            raise
+        leases = leases_of(seen, self.address.node)
         if renewed != _BURIED:
             return leases
         # ``look`` leaves out the old tombstones of the swept; whoever was frozen must see its own.
@@ -103,7 +121,25 @@ class RedisRegistry:
     @_to_its_end
     async def look(self) -> Leases:
         names = [self._workers, self._info, self._dead, self._born, self._server]
-        return _seen(await self._scripts["look"](keys=names))
+        return leases_of(await self._scripts["look"](keys=names), self.address.node)
+
+    @_to_its_end
+    async def _mend(self) -> None:
+        await self.mend()
+
+    async def mend(self, worker: object = None, *_: object) -> None:
+        """Something else has written to our keys: remove what has not its type."""
+        kinds = {
+            self._workers: "zset", self._info: "hash", self._dead: "zset", self._born: "string",
+            self._server: "string", self._left: "zset",
+        }  # fmt: skip
+        if isinstance(worker, str) and is_worker_id(worker):
+            mine = WorkerId(worker)
+            kinds |= {keys.connections(self._prefix, mine): "hash"}
+            kinds |= {keys.users(self._prefix, mine): "hash"}
+        removed = await self._scripts["mend"](keys=list(kinds), args=list(kinds.values()))
+        for key in removed:
+            self.address.node.garbage("another type, removed", key.decode(errors="replace"))
 
     @_to_its_end
     async def claim(self, worker: WorkerId) -> bool:
@@ -158,6 +194,9 @@ class RedisRegistry:
             pipe.expire(key, int(ENTRIES_S))
             pipe.expire(keys.users(self._prefix, worker), int(ENTRIES_S))
             revision, *_ = await pipe.execute()
+        if revision is not None and not revision.isdigit():
+            self.address.node.garbage("no revision", key)
+            return UNKNOWN_REVISION
         return None if revision is None else int(revision)
 
     async def rewrite(
@@ -182,20 +221,23 @@ class RedisRegistry:
         async with self._redis.pipeline(transaction=False) as pipe:
             for worker in workers:
                 pipe.hget(keys.users(self._prefix, worker), _field(user))
-            lists = await pipe.execute()
-        wanted: list[ConnectionId] = []
+            lists = without_wrong_types(await pipe.execute(raise_on_error=False))
+        wanted: list[list[ConnectionId]] = []
         async with self._redis.pipeline(transaction=False) as pipe:
             for worker, tails in zip(workers, lists, strict=True):
                 theirs = _connections(worker, tails or b"")
                 for start in range(0, len(theirs), CHUNK):
                     chunk = theirs[start : start + CHUNK]
                     pipe.hmget(keys.connections(self._prefix, worker), chunk)
-                    wanted += chunk
-            values = [value for some in await pipe.execute() for value in some]
-        found = (_readable(c, value) for c, value in zip(wanted, values, strict=True))
+                    wanted.append(chunk)
+            chunks = without_wrong_types(await pipe.execute(raise_on_error=False))
+        found = (
+            entry_of(c, value)
+            for chunk, values in zip(wanted, chunks, strict=True)
+            for c, value in zip(chunk, values or (), strict=False)
+        )
         return [item for item in found if item is not None and item[1].user == user]
 
-    @_to_its_end
     async def page(
         self, cursor: str, *, limit: int, worker: WorkerId | None = None
     ) -> tuple[list[tuple[ConnectionId, Entry]], str]:
@@ -205,6 +247,12 @@ class RedisRegistry:
         start, scan = _place(cursor)
         if cursor and worker not in (None, start):
             raise ValueError(f"cursor {cursor!r} belongs to another worker")
+        return await self._page(start, scan, limit, worker)
+
+    @_to_its_end
+    async def _page(
+        self, start: WorkerId, scan: int, limit: int, worker: WorkerId | None
+    ) -> tuple[list[tuple[ConnectionId, Entry]], str]:
         owners = deque(
             owner
             for owner in living(await self.look())
@@ -233,7 +281,7 @@ class RedisRegistry:
         key = keys.connections(self._prefix, worker)
         found: Any = await self._redis.hscan(key, cursor, count=count)
         items = (
-            _readable(field.decode(errors="replace"), value) for field, value in found[1].items()
+            entry_of(field.decode(errors="replace"), value) for field, value in found[1].items()
         )
         return int(found[0]), [item for item in items if item is not None]
 
@@ -268,16 +316,6 @@ def _connections(worker: WorkerId, tails: bytes) -> list[ConnectionId]:
     return [ConnectionId(name) for name in named if owner_of(name) is not None]
 
 
-def _readable(connection: str, value: bytes | None) -> tuple[ConnectionId, Entry] | None:
-    """A field and its value, unless it is no connection, or what is no entry."""
-    if value is None or owner_of(connection) is None:
-        return None
-    try:
-        return ConnectionId(connection), _entry_in(value)
-    except msgspec.DecodeError:
-        return None
-
-
 def _place(cursor: str) -> tuple[WorkerId, int]:
     """The worker and the cursor of HSCAN that our cursor stands for."""
     if not cursor:
@@ -286,24 +324,3 @@ def _place(cursor: str) -> tuple[WorkerId, int]:
     if match is None or int(match[2]) >= 1 << 64:
         raise ValueError(f"cursor {cursor!r} is not one of a list of connections")
     return WorkerId(match[1]), int(match[2])
-
-
-def _seen(reply: Sequence[Any]) -> Leases:
-    """What the script ``look`` returned."""
-    now_ms, born_ms, leases, dead = reply
-    tombstones = {WorkerId(worker.decode(errors="replace")) for worker in dead}
-    return Leases(int(now_ms), _leases(leases), tombstones, int(born_ms))
-
-
-def _leases(flat: Sequence[bytes]) -> dict[WorkerId, tuple[int, WorkerInfo]]:
-    leases: dict[WorkerId, tuple[int, WorkerInfo]] = {}
-    for at in range(0, len(flat), 3):
-        worker = flat[at].decode(errors="replace")
-        if not is_worker_id(worker):
-            continue
-        try:
-            info = _info_in(flat[at + 2])
-        except msgspec.DecodeError:
-            info = WorkerInfo(edge=False, handler=False)  # it lives, and can do nothing we know of
-        leases[WorkerId(worker)] = (int(float(flat[at + 1])), info)
-    return leases

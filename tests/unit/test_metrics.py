@@ -42,6 +42,7 @@ TYPES = {
     "gateway_link_repeats_total": "counter",
     "gateway_envelopes_unreadable_total": "counter",
     "gateway_resyncs_total": "counter",
+    "gateway_redis_errors_total": "counter",
     "gateway_handler_seconds": "histogram",
     "gateway_broker_roundtrip_seconds": "histogram",
 }
@@ -227,7 +228,7 @@ def test_our_own_close_codes_are_told_apart_and_others_are_not(code: int, label:
 
 
 def test_no_client_or_application_can_make_the_labels_grow() -> None:
-    assert len({close_code_label(code) for code in range(1000, 5000)}) == 16 + 5 + 4
+    assert len({close_code_label(code) for code in range(1000, 5000)}) == 16 + 6 + 4
 
 
 # Several processes

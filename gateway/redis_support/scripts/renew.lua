@@ -7,6 +7,13 @@ redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 86400000)
 if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now - 3600000)
 if redis.call('ZSCORE', KEYS[6], ARGV[1]) then return 2 end
+-- What no worker can have written: a lease without end, and a birth that is no time.
+local far = redis.call('ZRANGEBYSCORE', KEYS[1], now + 3600000, '+inf')
+for _, worker in ipairs(far) do
+  redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[2])), worker)
+end
+local birth = redis.call('GET', KEYS[4])
+if birth and not string.match(birth, '^%d+$') then redis.call('DEL', KEYS[4]) end
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 -- Another server may lack what its predecessor knew: all that it has was born when it took over.

@@ -83,10 +83,11 @@ class Settings:
         "The least level that is logged.",
     )
     log_errors: str = _setting(
-        "type",
-        value.choice("type", "full"),
-        "type, full",
-        "Of an exception, log its type and where it was raised, or its message as well.",
+        "auto",
+        value.choice("auto", "type", "full"),
+        "auto, type, full",
+        "Of an exception, log its type and where it was raised (type), or its message as well "
+        "(full). auto is full at a terminal and with --reload, else type.",
     )
     trace: bool = _setting(
         False, value.switch, "on, off", "Offer the subprotocol gateway.trace.v1. It shows topology."

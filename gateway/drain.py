@@ -69,7 +69,10 @@ class Drain:
         began = asyncio.get_running_loop().time()
         alive = say_leaving is not None
         log.info(
-            "drain begins", connections=len(self._connections()), buried=self._standing.is_buried
+            "drain begins",
+            connections=len(self._connections()),
+            unanswered=self._dispatcher.unanswered,
+            buried=self._standing.is_buried,
         )
         if say_leaving is not None:
             say_leaving()

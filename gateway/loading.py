@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import site
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +38,8 @@ def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         why = " ".join(str(error).split())  # in one line
-        raise ConfigError(f"application {name!r}: {type(error).__name__}: {why}") from error
+        message = f"application {name!r}: {type(error).__name__}: {why}{_place(error)}"
+        raise ConfigError(message) from error
     found = getattr(module, attribute, None)
     if isinstance(found, Gateway):
         return wrap(found)
@@ -48,6 +53,21 @@ def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
         return app
     what = "there is no such attribute" if found is None else "it is no Gateway and not callable"
     raise ConfigError(f"application {name!r}: {what}")
+
+
+def _place(error: BaseException) -> str:
+    """Where in the application's code it happened, if it got that far."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_theirs(f.filename)]
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f" ({place})" if place and place not in str(error) else ""
+
+
+def _is_theirs(file: str) -> bool:
+    """Whether it is neither ours, nor Python's, nor a library's."""
+    libraries = (sysconfig.get_path("stdlib"), *site.getsitepackages(), str(Path(__file__).parent))
+    return not file.startswith(("<", *(library + os.sep for library in libraries)))
 
 
 def _is_no_asgi(found: Callable[..., object]) -> bool:

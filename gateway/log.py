@@ -27,8 +27,9 @@ _RESERVED: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 class _Showing:
     """How this process shows exceptions."""
 
+    configured = False
     full = False
-    as_text = True  # beside the fields; not where only fields are written
+    as_text = True  # a traceback, beside the fields; not where only fields are written
 
 
 class _Event(str):
@@ -39,15 +40,16 @@ class _Event(str):
 
     name: str
     fields: dict[str, Any]
+    facts: dict[str, Any]  # of an exception
+    trace: str | None  # the same for people
 
     def __new__(cls, name: str, fields: dict[str, Any], error: BaseException | None) -> _Event:
         parts = [name, *(f"{key}={value}" for key, value in fields.items())]
-        if error is not None:
-            parts.append(f"exception={traces.brief(error)}")
-            fields = fields | traces.facts(error, full=_Showing.full)
-        event = super().__new__(cls, " ".join(parts))
+        event = super().__new__(cls, " ".join([*parts, *_briefly(error)]))
         event.name = name
         event.fields = fields
+        event.facts = {} if error is None else traces.facts(error, full=_Showing.full)
+        event.trace = _as_text(error)
         return event
 
 
@@ -90,11 +92,9 @@ class Logger:
         file, line, function, _ = logger.findCaller(stacklevel=3)
         record = logger.makeRecord(logger.name, level, file, line, message, (), None, function)
         # For formatters that list what else a record has.
-        for key, value in (_of_process | message.fields).items():
+        for key, value in (_of_process | message.fields | message.facts).items():
             setattr(record, f"{key}_" if key in _RESERVED else key, value)
-        if error is not None and _Showing.as_text:
-            # Where formatters look for a traceback that is made already.
-            record.exc_text = traces.text(error, full=_Showing.full)
+        record.exc_text = message.trace  # where formatters look for one that is made already
         logger.handle(record)
 
 
@@ -103,12 +103,25 @@ def get_logger(name: str) -> Logger:
     return Logger(name)
 
 
+def _briefly(error: BaseException | None) -> list[str]:
+    return [] if error is None else [f"exception={traces.brief(error)}"]
+
+
+def _as_text(error: BaseException | None) -> str | None:
+    if error is None or not _Showing.as_text:
+        return None
+    return traces.text(error, full=_Showing.full)
+
+
 def show_errors(errors: str) -> None:
-    """How much of an exception is shown: ``type`` or ``full``."""
-    _Showing.full = errors == "full"
+    """How much of an exception is shown in a process that is not ours: ``full``, or less."""
+    if not _Showing.configured:
+        _Showing.full = errors == "full"
 
 
-def configure(level: str, errors: str, *, stream: TextIO = sys.stderr) -> None:
+def configure(
+    level: str, errors: str, *, people: bool = False, stream: TextIO = sys.stderr
+) -> None:
     """Send structlog's and the standard library's records to ``stream``, in one form.
 
     For processes that are ours alone.
@@ -116,16 +129,20 @@ def configure(level: str, errors: str, *, stream: TextIO = sys.stderr) -> None:
     Args:
         level: debug, info, warning or error.
         errors: ``type`` or ``full``: how much of an exception is shown.
+            ``auto`` is full for people.
+        people: Lines and tracebacks to read, as always at a terminal, and no JSON.
     """
-    show_errors(errors)
-    _Showing.as_text = False
+    people = people or stream.isatty()
+    _Showing.configured = True
+    _Showing.full = errors == "full" or (errors == "auto" and people)
+    _Showing.as_text = people
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_process_fields,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *(() if errors == "full" else (_without_reprs,)),
+        *(() if _Showing.full else (_without_reprs,)),
         _describe_exception,
     ]
     structlog.configure(
@@ -139,8 +156,8 @@ def configure(level: str, errors: str, *, stream: TextIO = sys.stderr) -> None:
         cache_logger_on_first_use=False,
     )
     renderer: Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if stream.isatty()
+        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        if people
         else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler(stream)
@@ -176,8 +193,14 @@ def _take_apart(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     message = event["_record"].msg
     if isinstance(message, _Event):
         event.update(message.fields)
+        event.update(_told(message.facts, message.trace))
         event["event"] = message.name
     return event
+
+
+def _told(facts: dict[str, Any], trace: str | None) -> dict[str, Any]:
+    """Of an exception, for our own renderers: either is enough."""
+    return facts if trace is None else {"exception": trace}
 
 
 def _add_process_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -197,5 +220,5 @@ def _without_reprs(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     error = traces.given(event.pop("exc_info", None))
     if error is not None:
-        event.update(traces.facts(error, full=_Showing.full))
+        event.update(_told(traces.facts(error, full=_Showing.full), _as_text(error)))
     return event

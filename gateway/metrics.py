@@ -249,6 +249,13 @@ def close_code_label(code: int) -> str:
     return str(code) if code in _OWN_CLOSE_CODES else f"{code // 1000}xxx"
 
 
+def connections_of_all_workers() -> int:
+    """How many sockets the workers of this port hold, as they said within the last second."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return int(registry.get_sample_value("gateway_connections") or 0)
+
+
 def exposition() -> bytes:
     """All metrics of this port, in Prometheus' text format."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:

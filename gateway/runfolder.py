@@ -9,9 +9,11 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from gateway.errors import ConfigError
 from gateway.health import FOLDER_VARIABLE
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+SILENCE_S: Final = 60.0
 _PREFIX: Final = "gateway-"
 _LOCK: Final = "lock"
 _locks: Final[dict[Path, int]] = {}
@@ -70,6 +73,32 @@ def worker_died(folder: Path, pid: int) -> None:
     (folder / f"ready-{pid}").unlink(missing_ok=True)
     for gauge in (folder / "metrics").glob(f"gauge_live*_{pid}.db"):
         gauge.unlink(missing_ok=True)
+
+
+def said_before(kind: str, text: str, *, silence_s: float = SILENCE_S) -> bool:
+    """Whether a worker of this supervisor has said so lately: one that fails is started again.
+
+    Args:
+        silence_s: For how long it is not to be said again.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder or not Path(folder).is_dir():
+        return False
+    mark = Path(folder) / f"said-{kind}-{sha256(text.encode()).hexdigest()[:16]}"
+    try:
+        before = time.monotonic() - float(mark.read_text()) < silence_s
+    except (OSError, ValueError):
+        before = False
+    if not before:
+        mark.write_text(str(time.monotonic()))
+    return before
+
+
+def forget_said(kind: str) -> None:
+    """What was said is over: if it comes back, it is said again."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    for mark in Path(folder).glob(f"said-{kind}-*") if folder else ():
+        mark.unlink(missing_ok=True)
 
 
 def write_run_file(run: RunFile) -> Path:

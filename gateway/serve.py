@@ -57,7 +57,7 @@ def serve(settings: Settings) -> None:
         from gateway.embedded import EmbeddedBroker, find_server  # noqa: PLC0415
         from gateway.log import configure  # noqa: PLC0415
 
-        configure(settings.log_level, settings.log_errors)
+        configure(settings.log_level, settings.log_errors, people=settings.reload)
         if settings.reload:  # whoever edits code does not want to wait for a drain
             settings = replace(settings, drain_seconds=min(RELOAD_DRAIN_S, settings.drain_seconds))
         choose(settings)

@@ -26,6 +26,7 @@ from gateway.edge.addresses import Forwarded
 from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.edge.uvicorn_http import GatewayHttp
 from gateway.log import configure, get_logger
+from gateway.runfolder import said_before
 from gateway.worker import Worker, new_worker_id
 
 log = get_logger(__name__)
@@ -120,14 +121,17 @@ class GatewayWorker(UvicornWorker):
 
     def init_process(self) -> None:
         settings = current()
-        configure(settings.log_level, settings.log_errors)
+        configure(settings.log_level, settings.log_errors, people=settings.reload)
         os.environ[app.WORKER_ID_VARIABLE] = self.gateway_worker_id
         try:
             super().init_process()
         except SystemExit as end:
             if end.code in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR) and self._respawned:
                 # gunicorn would stop every healthy sibling because of one that cannot start.
-                logging.getLogger("gunicorn.error").error("a worker could not start; trying again")
+                if not said_before("start", str(end.code)):
+                    logging.getLogger("gunicorn.error").error(
+                        "a worker could not start; trying again"
+                    )
                 time.sleep(RESPAWN_PAUSE_S)
                 sys.exit(1)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -22,9 +23,10 @@ from gateway.config import Settings
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.loading import load_gateway
 from gateway.log import get_logger
+from gateway.metrics import connections_of_all_workers
 from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.client import bury, ping
-from gateway.runfolder import worker_died
+from gateway.runfolder import SILENCE_S, forget_said, said_before, worker_died
 from gateway.server import GatewayWorker
 
 log = get_logger(__name__)
@@ -59,6 +61,15 @@ class Supervisor(Arbiter):
             self._stops += 1
             sig = signal.SIGTERM if self._stops == 1 else signal.SIGQUIT
         super().signal(sig, frame)
+
+    def stop(self, graceful: bool = True) -> None:
+        if graceful and self._stops == 1:
+            log.info(
+                "stopping; a second signal ends everything at once",
+                connections=connections_of_all_workers(),
+                up_to_s=self.app.settings.drain_seconds,
+            )
+        super().stop(graceful)
 
     def reload(self) -> None:
         """HUP: new workers first, then the old ones drain. Unloadable code changes nothing.
@@ -117,10 +128,15 @@ class ServeApplication(BaseApplication):
         """In a worker: import the application. Not in the supervisor: HUP must see new code."""
         settings = self.settings
         try:
-            return load_gateway(settings.app, lambda gateway: create_app(gateway, settings))
+            loaded = load_gateway(settings.app, lambda gateway: create_app(gateway, settings))
         except ConfigError as error:
-            log.error(str(error))
+            # Who edits code reads it once; who operates it may have to look for it.
+            silence_s = math.inf if settings.reload else SILENCE_S
+            if not said_before("load", str(error), silence_s=silence_s):
+                log.error(str(error))
             sys.exit(Arbiter.APP_LOAD_ERROR)
+        forget_said("load")
+        return loaded
 
     def run(self) -> None:
         Supervisor(self).run()

@@ -11,7 +11,7 @@ from typing import Final
 from gateway.app import Gateway
 from gateway.audience import Audience
 from gateway.errors import GatewayError
-from gateway.handlers.table import Admit, Connection, Message, decision
+from gateway.handlers.table import Admit, Connection, Message, decision, reply
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE
@@ -192,7 +192,8 @@ class Client:
         """
         admit = Admit()
         if self._handlers.on_connect is not None:
-            admit = decision(await self._handlers.on_connect(self.connection))
+            handler = self._handlers.on_connect
+            admit = decision(await handler(self.connection), handler)
         until = admit.expires_unix_s
         self.connection = replace(self.connection, user=admit.user, expires_at=until)
         self._enter()
@@ -217,11 +218,7 @@ class Client:
         if attempt == 1 or self._number == 0:
             self._number += 1
         message = Message(text, self.connection, f"{self.connection.id}:{self._number}", attempt)
-        answer: object = await self._handlers.on_message(message)
-        if answer is not None and not isinstance(answer, str):
-            kind = type(answer).__name__
-            raise TypeError(f"an on_message handler returned {kind}, not str or None")
-        return answer
+        return reply(await self._handlers.on_message(message), self._handlers.on_message)
 
     async def disconnect(self) -> None:
         """Leave: call ``on_disconnect``, if there is one. Also after the application has closed it.

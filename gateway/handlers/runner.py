@@ -18,7 +18,15 @@ from typing import Final, Protocol
 
 from gateway.errors import HandlerFailed, Refused
 from gateway.handlers.isolation import isolated
-from gateway.handlers.table import Admit, Connection, Handlers, Message, WrongAnswer, decision
+from gateway.handlers.table import (
+    Admit,
+    Connection,
+    Handlers,
+    Message,
+    WrongAnswer,
+    decision,
+    reply,
+)
 from gateway.log import bind_connection, get_logger
 from gateway.metrics import Counters
 from gateway.protocol.envelope import (
@@ -326,15 +334,12 @@ class Runner:
                 if handlers.on_message is None:
                     return Reply(name, number, attempt, None)
                 message = Message(text, connection, f"{name}:{number}", attempt)
-                reply: object = await handlers.on_message(message)
-                if reply is not None and not isinstance(reply, str):
-                    kind = type(reply).__name__
-                    raise WrongAnswer(f"an on_message handler returned {kind}, not str or None")
-                return Reply(name, number, attempt, reply)
+                text_back = reply(await handlers.on_message(message), handlers.on_message)
+                return Reply(name, number, attempt, text_back)
             case DispatchConnect():
                 admit = Admit()
                 if handlers.on_connect is not None:
-                    admit = decision(await handlers.on_connect(connection))
+                    admit = decision(await handlers.on_connect(connection), handlers.on_connect)
                 until = admit.expires_unix_s
                 queue.connection = replace(connection, user=admit.user, expires_at=until)
                 return Admitted(name, number, attempt, admit.user, until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -140,7 +141,56 @@ class Admit:
         return float(at)
 
 
-def decision(returned: object) -> Admit:
+def described(handler: object) -> str:
+    """A handler as people find it: its name, and the line where it begins."""
+    plain = handler
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    name = getattr(plain, "__qualname__", repr(plain))
+    code = getattr(inspect.unwrap(plain) if callable(plain) else plain, "__code__", None)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _check_handler(kind: str, handler: object) -> None:
+    """Refuse at once what would fail at every call.
+
+    Raises:
+        TypeError: In one line, what would be right.
+    """
+    name = described(handler)
+    if inspect.isasyncgenfunction(handler):
+        raise TypeError(
+            f"{name} yields: an {kind} handler returns; send parts with `await gateway.send(…)`"
+        )
+    if not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{name} must be an `async def` function to be an {kind} handler")
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError:
+        takes = f"{inspect.signature(handler)}"
+        wanted = "message" if kind == "on_message" else "connection"
+        raise TypeError(
+            f"{name} must take one argument to be an {kind} handler, as `async def f({wanted})` "
+            f"does; it has {takes}"
+        ) from None
+
+
+def reply(returned: object, handler: object) -> str | None:
+    """What ``on_message`` has returned, if that can be sent.
+
+    Raises:
+        WrongAnswer: It cannot; the text names the handler.
+    """
+    if returned is None or isinstance(returned, str):
+        return returned
+    kind = type(returned).__name__
+    raise WrongAnswer(
+        f"the on_message handler {described(handler)} returned {kind}, not str or None: "
+        "make it a text, with json.dumps for instance"
+    )
+
+
+def decision(returned: object, handler: object) -> Admit:
     """What ``on_connect`` means by what it has returned.
 
     Raises:
@@ -152,7 +202,9 @@ def decision(returned: object) -> Admit:
     if returned is None or isinstance(returned, str):
         return Admit(returned)
     kind = type(returned).__name__
-    raise WrongAnswer(f"an on_connect handler returned {kind}, not str, None or Admit")
+    raise WrongAnswer(
+        f"the on_connect handler {described(handler)} returned {kind}, not str, None or Admit"
+    )
 
 
 class Handlers:
@@ -167,14 +219,12 @@ class Handlers:
         """Register ``handler``.
 
         Raises:
-            TypeError: It is not an ``async def`` function.
+            TypeError: It is not an ``async def`` function of one argument.
             ValueError: There is one of this kind already.
         """
-        name = getattr(handler, "__qualname__", repr(handler))
-        asynchronous: bool = inspect.iscoroutinefunction(handler)
-        if not asynchronous:
-            raise TypeError(f"{name} must be an `async def` function to be an {kind} handler")
+        _check_handler(kind, handler)
         if getattr(self, kind) is not None:
+            name = described(handler)
             raise ValueError(f"{name}: this gateway has an {kind} handler already")
         setattr(self, kind, handler)
         return handler

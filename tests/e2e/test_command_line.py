@@ -234,21 +234,55 @@ def echoes(port: int) -> bool:
         return False
 
 
-def test_reload_takes_changed_code_and_outlives_broken_code(tmp_path: Path) -> None:
+def test_reload_takes_changed_code_and_says_once_what_is_wrong_with_broken_code(
+    tmp_path: Path,
+) -> None:
+    """Red when every worker says it, every second, or when people have to read JSON."""
     code = tmp_path / "edited.py"
     code.write_text(APPLICATION.format(answer="one"))
-    with Served(tmp_path / "run", "edited:gateway", "--reload", cwd=tmp_path) as served:
+    workers = ("--workers", "2")
+    with Served(tmp_path / "run", "edited:gateway", "--reload", *workers, cwd=tmp_path) as served:
         assert answer(served) == "one"
         code.write_text("def (")
+        tried: set[int] = set()
 
         def complained() -> bool:
-            code.touch()  # the change may have come before the first look at the files
-            return "SyntaxError" in served.log
+            if not tried:
+                code.touch()  # the change may have come before the first look at the files
+            if "SyntaxError" in served.log:
+                tried.update(served.worker_pids())
+            return len(tried) >= 5
 
-        blocking_eventually(complained, "the complaint", 20)
+        blocking_eventually(complained, "the complaint, and more attempts", 30)
+        assert served.log.count("SyntaxError") == 1
+        assert f"({code}:1)" in served.log
+        code.write_text(APPLICATION.format(answer='" + 1 / 0 + "'))
+        blocking_eventually(lambda: answer(served) == "" and failed(served), "the failure", 20)
         code.write_text(APPLICATION.format(answer="two"))
-
         blocking_eventually(lambda: answer(served) == "two", "the new answer", 20)
+
+        assert 'return "" + 1 / 0 + ""\nZeroDivisionError: division by zero\n' in served.log
+        assert not [line for line in served.log.splitlines() if line.startswith("{")]
+        assert "\x1b[" not in served.log
+
+
+def failed(served: Served) -> bool:
+    return "ZeroDivisionError" in served.log
+
+
+def test_a_stop_says_what_it_waits_for_and_what_a_second_one_does(tmp_path: Path) -> None:
+    with (
+        Served(tmp_path / "run", "tests.support.apps.badday:gateway") as served,
+        connect(served.ws_url),
+    ):
+        blocking_eventually(lambda: served.metric("gateway_connections") == 1, "the connection")
+        served.signal(signal.SIGINT)
+        served.wait()
+
+        [stop] = served.events("stopping; a second signal ends everything at once")
+        assert (stop["connections"], stop["up_to_s"]) == (1, 30.0)
+        [drain] = served.events("drain begins")
+        assert (drain["connections"], drain["unanswered"]) == (1, 0)
 
 
 def test_hup_refuses_code_that_cannot_be_loaded(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class _Keeping(logging.Handler):
         event: object = record.msg
         assert isinstance(event, _Event), f"{record.name} says something in another way"
         level = {"event": event.name, "log_level": record.levelname.lower()}
-        self._kept.append({**event.fields, **level})
+        self._kept.append({**event.fields, **event.facts, **level})
 
 
 @contextmanager

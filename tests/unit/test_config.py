@@ -24,7 +24,7 @@ DEFAULTS: dict[str, object] = {
     "redis_prefix": "gw",
     "redis_bin": "",
     "log_level": "info",
-    "log_errors": "type",
+    "log_errors": "auto",
     "trace": False,
     "page": True,
     "message_bytes": 65536,
@@ -196,7 +196,7 @@ def test_a_switch_is_nothing_else(name: str) -> None:
     [
         ("role", ["both", "edge", "handler"]),
         ("log_level", ["debug", "info", "warning", "error"]),
-        ("log_errors", ["type", "full"]),
+        ("log_errors", ["auto", "type", "full"]),
     ],
 )
 def test_a_choice_is_one_of_its_choices(name: str, choices: list[str]) -> None:

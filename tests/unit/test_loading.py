@@ -113,21 +113,39 @@ def test_an_attribute_that_is_no_application_is_one_line(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("import no_such_module_at_all", "ModuleNotFoundError: No module named"),
-        ("raise ValueError('one\\ntwo')", "ValueError: one two"),
-        ("def broken(:", "SyntaxError: invalid syntax"),
-        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("\nimport no_such_module_at_all", "ModuleNotFoundError: No module named"),
+        ("\nraise ValueError('one\\ntwo')", "ValueError: one two"),
+        ("\ndef broken(:", "SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit(3)", "SystemExit: 3"),
+        ("import json\njson.loads('{')", "JSONDecodeError: Expecting property name"),
+        ("from gateway import Admit\nAdmit(7)", "TypeError: user is int, not str or None"),
     ],
 )
-def test_a_module_that_cannot_be_imported_is_one_line(
-    module: Callable[[str], str], text: str, said: str
+def test_a_module_that_cannot_be_imported_is_one_line_that_names_the_place(
+    module: Callable[[str], str], text: str, said: str, tmp_path: Path
 ) -> None:
+    """Red when nobody knows which of their files it was, or the place is one of a library's."""
     name = module(text)
 
     message = complaint(f"{name}:app")
 
     assert message.startswith(f"application '{name}:app': {said}")
+    assert message.endswith(f" ({tmp_path / name}.py:2)")
     assert "\n" not in message
+
+
+def test_a_handler_that_could_never_run_is_refused_at_the_start_in_one_line(
+    module: Callable[[str], str], tmp_path: Path
+) -> None:
+    name = module(
+        "from gateway import Gateway\napp = Gateway()\n"
+        "@app.on_message\nasync def hello(): return 'hello'\n"
+    )
+
+    assert complaint(f"{name}:app") == (
+        f"application '{name}:app': TypeError: hello ({tmp_path / name}.py:3) must take one "
+        "argument to be an on_message handler, as `async def f(message)` does; it has ()"
+    )
 
 
 def test_a_module_that_is_not_there_is_one_line() -> None:

@@ -14,6 +14,7 @@ HIDDEN = "a-user-wrote-this"
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_of_process", {})
+    monkeypatch.setattr(logs._Showing, "configured", False)
     monkeypatch.setattr(logs._Showing, "full", False)
     monkeypatch.setattr(logs._Showing, "as_text", True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -9,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from gateway import Admit
+from gateway import Admit, Gateway
 from gateway.handlers.table import MAX_USER_BYTES, UserTooLong, decision
+
+
+def decided(returned: object) -> Admit:
+    return decision(returned, decided)
+
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
@@ -57,7 +63,7 @@ def test_a_user_of_another_type_is_refused_with_the_right_ones() -> None:
         Admit(wrong)
 
 
-@pytest.mark.parametrize("say", [Admit, decision])
+@pytest.mark.parametrize("say", [Admit, decided])
 def test_a_user_may_have_256_bytes_and_no_more(say: Callable[[str], Admit]) -> None:
     longest = "é" * (MAX_USER_BYTES // 2)
 
@@ -70,10 +76,88 @@ def test_a_user_may_have_256_bytes_and_no_more(say: Callable[[str], Admit]) -> N
 def test_what_may_be_returned_is_taken_for_what_it_means(returned: str | Admit | None) -> None:
     meant = returned if isinstance(returned, Admit) else Admit(returned)
 
-    assert decision(returned) == meant
+    assert decided(returned) == meant
 
 
 @pytest.mark.parametrize("returned", [7, True, b"ann", ("ann", 5.0), Admit])
 def test_anything_else_is_refused_with_the_three_that_are_right(returned: object) -> None:
     with pytest.raises(TypeError, match=r"returned .*, not str, None or Admit"):
-        decision(returned)
+        decided(returned)
+
+
+# Handlers that are refused at once
+
+
+def nothing_to_take() -> Any:
+    async def hello() -> str:
+        return "hello"
+
+    return hello
+
+
+def too_much_to_take() -> Any:
+    async def hello(message: Any, session: Any) -> str:
+        return "hello"
+
+    return hello
+
+
+def a_name_to_give() -> Any:
+    async def hello(message: Any, *, session: Any) -> str:
+        return "hello"
+
+    return hello
+
+
+def not_asynchronous() -> Any:
+    def hello(message: Any) -> str:
+        return "hello"
+
+    return hello
+
+
+def yielding() -> Any:
+    async def hello(message: Any) -> Any:
+        yield "hello"
+
+    return hello
+
+
+@pytest.mark.parametrize("kind", ["on_message", "on_connect", "on_disconnect"])
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (nothing_to_take, r"hello \(.*test_table\.py:\d+\) must take one argument .* it has \(\)"),
+        (too_much_to_take, "must take one argument .*message: .*, session"),
+        (a_name_to_give, "must take one argument"),
+        (not_asynchronous, r"hello \(.*:\d+\) must be an `async def` function"),
+        (yielding, r"hello \(.*:\d+\) yields: .* `await gateway\.send"),
+        (lambda: "hello", "'hello' must be an `async def` function"),
+    ],
+)
+def test_a_handler_that_could_never_run_is_refused_where_it_is_registered(
+    kind: str, make: Callable[[], Any], why: str
+) -> None:
+    """Red when the first message, or the first client, finds out."""
+    with pytest.raises(TypeError, match=why) as refused:
+        getattr(Gateway(), kind)(make())
+
+    assert "\n" not in str(refused.value)
+
+
+class Shop:
+    async def hello(self, message: Any) -> str:
+        return "hello"
+
+
+async def with_more(message: Any, *rest: Any, retries: int = 3) -> str:
+    return "hello"
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [functools.partial(too_much_to_take(), session=None), Shop().hello, with_more],
+    ids=["partial", "method", "more"],
+)
+def test_what_takes_one_argument_in_another_way_is_a_handler(handler: Any) -> None:
+    Gateway().on_message(handler)

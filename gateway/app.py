@@ -114,7 +114,8 @@ class Gateway:
     def on_disconnect(self, handler: OnDisconnect) -> OnDisconnect:
         """Call ``handler`` after a socket has ended: at least once, also when its worker died.
 
-        After a worker's death the connection has its id, user, address and user agent only.
+        After a worker's death, or when a drain was over before, the connection has its id, user,
+        address and user agent only. Until the handler has returned, the connection is still listed.
         """
         return self.handlers.set("on_disconnect", handler)
 
@@ -218,7 +219,11 @@ class Gateway:
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)
-        """Run this process's worker. A lifespan for Starlette, FastAPI and the like."""
+        """Run this process's worker. A lifespan for Starlette, FastAPI and the like.
+
+        It begins once the worker can serve: a server listens after that. If Redis does not answer,
+        after 5 s all the same, and handshakes get 503 until it does.
+        """
         settings = self.settings or current()
         show_errors(settings.log_errors)
         me = _given_worker_id() or new_worker_id()
@@ -239,6 +244,7 @@ class Gateway:
             self._audience = worker.audience
             running.append(worker)
             try:
+                await worker.readiness.started()
                 yield
             finally:
                 try:
@@ -290,7 +296,7 @@ class Gateway:
         await deny(websocket, NOT_RUNNING)
 
     async def _readyz(self, request: Request) -> Response:  # noqa: ARG002
-        if self._worker is not None and self._worker.port_ready:
+        if self._worker is not None and self._worker.readiness.port_ready:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready\n", 503, {"retry-after": "1"})
 

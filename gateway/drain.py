@@ -18,12 +18,12 @@ from gateway.membership import Membership
 from gateway.protocol.members import Members
 from gateway.registration import Registration
 from gateway.standing import Standing
+from gateway.waiting import until
 
 log = get_logger(__name__)
 
 SHARE_FOR_CLOSING: Final = 0.8  # of the window; the rest is for what was begun
 SLOWEST_PER_S: Final = 10.0  # fewer a second would spare nobody and only take longer
-POLL_S: Final = 0.05
 QUIET_S: Final = 0.5
 PARTING_S: Final = 1.0
 LEAVE_S: Final = 2.0
@@ -135,16 +135,6 @@ class Drain:
         await _soon(lambda: not self._registration.writing, deadline)
         await self._membership.leave(LEAVE_S, unfinished=bool(unfinished))
         await _soon(lambda: self._links.settled, deadline)
-
-
-async def until(condition: Callable[[], bool], deadline: float) -> bool:
-    """Wait for a condition of this process, until ``deadline`` in loop time. Whether it came."""
-    loop = asyncio.get_running_loop()
-    while not condition():
-        if loop.time() >= deadline:
-            return False
-        await asyncio.sleep(POLL_S)
-    return True
 
 
 async def _soon(condition: Callable[[], bool], deadline: float) -> None:

@@ -33,6 +33,7 @@ from gateway.config import current  # noqa: E402
 from gateway.log import configure  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
 from gateway.serve import check  # noqa: E402
+from gateway.systemd import tell_when_ready  # noqa: E402
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
@@ -64,6 +65,7 @@ def on_starting(server: Arbiter) -> None:
         check(_settings)
     except ConfigError as error:
         _refuse(str(error))
+    tell_when_ready(server, _run_folder)
 
 
 def _refuse(why: str) -> None:

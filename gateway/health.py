@@ -50,6 +50,13 @@ class PortHealth:
         return any(_fresh(file, oldest) for file in self._folder.glob("ready-*"))
 
 
+def ready_workers(folder: Path) -> set[int]:
+    """The process ids of the workers that share ``folder`` and are ready."""
+    oldest = time.time() - FRESH_S
+    names = [file.name for file in folder.glob("ready-*") if _fresh(file, oldest)]
+    return {int(pid) for pid in (name.partition("-")[2] for name in names) if pid.isdecimal()}
+
+
 def _fresh(file: Path, oldest: float) -> bool:
     try:
         return file.stat().st_mtime >= oldest

@@ -28,6 +28,7 @@ from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.client import bury, ping
 from gateway.runfolder import SILENCE_S, forget_said, said_before, worker_died
 from gateway.server import GatewayWorker
+from gateway.systemd import tell_when_ready
 
 log = get_logger(__name__)
 
@@ -118,6 +119,7 @@ class ServeApplication(BaseApplication):
             "graceful_timeout": int(settings.drain_seconds) + AFTER_DRAIN_S,
             "timeout": SILENT_WORKER_S,
             "control_socket_disable": True,
+            "on_starting": lambda arbiter: tell_when_ready(arbiter, self._run_folder),
             "post_fork": lambda arbiter, worker: self._in_worker(),  # noqa: ARG005
             "child_exit": self._child_exit,
         }

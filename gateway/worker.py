@@ -46,6 +46,7 @@ from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.protocol.rate import Rate
+from gateway.readiness import Readiness
 from gateway.redis_support import keys
 from gateway.registration import Registration
 from gateway.registry.base import Registry
@@ -71,7 +72,7 @@ class Worker:
     """One worker of the gateway. Make it inside the event loop that runs it.
 
     Attributes:
-        draining: It leaves, or has left.
+        readiness: Whether it takes new connections.
         on_exit: Called when this worker cannot go on: it is buried, deaf, or a part of it ended.
             Whoever serves it should stop it then. By default the process gets a SIGTERM.
     """
@@ -99,8 +100,6 @@ class Worker:
         self._now = now
         self._inbox_channel = keys.inbox(settings.redis_prefix, self.me)
         self._everyone = keys.everyone(settings.redis_prefix)
-        self.draining = False
-        self._exiting = False
         self._put_together()
 
     def _put_together(self) -> None:
@@ -178,12 +177,18 @@ class Worker:
             after_renewal=self._registration.check,
             now=now,
         )
+        self.readiness = Readiness(
+            standing=self.standing,
+            canaries=self._canaries,
+            registration=self._registration,
+            health=self._health,
+        )
         self.admission = Admission(_limits(settings), now=now)
         self.endpoint = TextEndpoint(
             self.me,
             self._edge(),
             self.admission,
-            self,
+            self.readiness,
             holds_sockets=settings.role != "handler",
             trace=settings.trace,
             refused=self.count_refusal,
@@ -241,23 +246,7 @@ class Worker:
     @property
     def ready(self) -> bool:
         """Whether this worker takes new connections."""
-        return (
-            self.standing.registered
-            and self._canaries.ready
-            and self._registration.keeps_up
-            and not self.draining
-            and not self.standing.holding
-            and not self._exiting
-        )
-
-    @property
-    def port_ready(self) -> bool:
-        """Whether any worker of the same port is ready."""
-        return self.ready or self._health.any_ready()
-
-    async def must_decide(self) -> bool | None:
-        """Whether ``on_connect`` must be asked (``Standing.must_decide``)."""
-        return await self.standing.must_decide()
+        return self.readiness.ready
 
     def count_refusal(self, reason: str) -> None:
         self.counters.refused[reason] += 1
@@ -274,8 +263,8 @@ class Worker:
         try:
             yield self
         finally:
-            self._exiting = True
-            self._health.report(ready=False)
+            self.readiness.exiting = True
+            self.readiness.report()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await self.asker.aclose()
@@ -285,10 +274,10 @@ class Worker:
 
     async def drain(self) -> None:
         """Leave on purpose within ``drain_seconds``. Afterwards nothing is owed to anybody."""
-        if self.draining:
+        if self.readiness.draining:
             return
-        self.draining = True
-        self._health.report(ready=False)
+        self.readiness.draining = True
+        self.readiness.report()
         drain = Drain(
             hub=self.hub,
             runner=self.runner,
@@ -299,7 +288,7 @@ class Worker:
             registration=self._registration,
             standing=self.standing,
         )
-        alive = not self.standing.is_buried and not self._exiting
+        alive = not self.standing.is_buried and not self.readiness.exiting
         await drain.run(
             self.settings.drain_seconds,
             say_leaving=partial(self._membership.say, self._info(leaving=True)) if alive else None,
@@ -339,9 +328,9 @@ class Worker:
             self._exit("part ended")
 
     def _exit(self, why: str) -> None:
-        if not self._exiting:
+        if not self.readiness.exiting:
             log.error("worker exits", why=why)
-            self._exiting = why == "part ended"
+            self.readiness.exiting = why == "part ended"
             self.on_exit()
 
     # Inbox
@@ -370,7 +359,7 @@ class Worker:
             self.owner.forget_old()
             metrics.OUTBOX_BYTES.set(waiting)
             self._fold()
-            self._health.report(ready=self.ready)
+            self.readiness.report()
             await asyncio.sleep(HOUSEKEEPING_S)
 
     def _fold(self) -> None:

@@ -43,11 +43,12 @@ class Readiness(Protocol):
     """Whether this worker takes new connections now, and whether the application must be asked."""
 
     @property
-    def ready(self) -> bool: ...
-
-    @property
     def draining(self) -> bool:
         """Whether it leaves."""
+        ...
+
+    async def soon(self) -> bool:
+        """Whether it takes this one, perhaps after a moment."""
         ...
 
     async def must_decide(self) -> bool | None:
@@ -91,7 +92,10 @@ class TextEndpoint:
         self._admission.enter(address)
         stays: asyncio.Future[None] | None = None
         try:
-            stays = await self._serve(websocket, address)
+            if await self._readiness.soon():
+                stays = await self._serve(websocket, address)
+            else:
+                await self._deny(websocket, NOT_READY)
         except (OSError, WebSocketDisconnect):
             log.debug("client left during the handshake")
         finally:
@@ -106,8 +110,6 @@ class TextEndpoint:
     def _check(self, websocket: WebSocket, address: str) -> Refusal | None:
         if not self._holds_sockets:
             return WRONG_ROLE
-        if not self._readiness.ready:
-            return NOT_READY
         version = websocket.scope.get("http_version", "1.1")
         return self._admission.check(websocket.headers, address, http_version=version)
 

@@ -79,10 +79,12 @@ class PlainSocket:
         try:
             await asyncio.wait({tasks[0], tasks[2]}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._end(*(self._closing or (LOST, "")))
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._end(*(self._closing or (LOST, "")))
+            # Not gather(): of a cancellation it would lose the words by which anyio, in Starlette's
+            # test client, knows its own.
+            await asyncio.wait(tasks)
 
     async def _read(self) -> None:
         while True:

@@ -11,7 +11,7 @@ from tests.support.waiting import eventually
 async def kill(served: InProcess) -> None:
     """Stop every part of a worker at once. Its lease stays, its sockets are never served again."""
     [task] = [task for task in asyncio.all_tasks() if _runs(task, served)]
-    served.worker._exiting = True  # so that its server does not wait for it at the end of the test
+    served.worker.readiness.exiting = True  # its server waits for nothing then
     task.cancel()
     await eventually(task.done, "the end of a worker", 10)
 

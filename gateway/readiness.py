@@ -1,0 +1,99 @@
+"""Whether a worker takes new connections, and how long whoever comes a moment early waits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway.canaries import Canaries
+from gateway.health import PortHealth
+from gateway.log import get_logger
+from gateway.registration import Registration
+from gateway.standing import Standing
+from gateway.waiting import until
+
+log = get_logger(__name__)
+
+START_S: Final = 5.0  # gunicorn kills a worker that is silent for 30 s
+SOON_S: Final = 2.0
+
+
+class Readiness:
+    """One worker's readiness.
+
+    Attributes:
+        draining: It leaves, or has left.
+        exiting: It ends, whatever is left to do.
+    """
+
+    def __init__(
+        self,
+        *,
+        standing: Standing,
+        canaries: Canaries,
+        registration: Registration,
+        health: PortHealth,
+    ) -> None:
+        self._standing = standing
+        self._canaries = canaries
+        self._registration = registration
+        self._health = health
+        self._starting = True
+        self.draining = False
+        self.exiting = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether this worker takes new connections."""
+        return (
+            self._standing.registered
+            and self._canaries.ready
+            and self._registration.keeps_up
+            and not self._standing.holding
+            and not self._ends
+        )
+
+    @property
+    def port_ready(self) -> bool:
+        """Whether any worker of the same port is ready."""
+        return self.ready or self._health.any_ready()
+
+    async def must_decide(self) -> bool | None:
+        """Whether ``on_connect`` must be asked (``Standing.must_decide``)."""
+        return await self._standing.must_decide()
+
+    async def started(self) -> None:
+        """Wait until this worker can serve, ``START_S`` at most: Redis may be away.
+
+        A server that waits for this before it listens refuses nobody whom it could serve.
+        """
+        deadline = asyncio.get_running_loop().time() + START_S
+        try:
+            if not await until(lambda: self.ready or self._ends, deadline):
+                log.warning("worker not ready yet", after_s=START_S)
+        finally:
+            self._starting = False
+            self.report()
+
+    async def soon(self) -> bool:
+        """Whether this worker is ready, perhaps after a moment that is worth waiting for.
+
+        That is while it starts, or when a worker of the same port is ready: whoever was told so
+        cannot choose which of them accepts. Otherwise the answer comes at once.
+        """
+        if self.ready:
+            return True
+        self.report()
+        if self._ends or not (self._starting or self._health.any_ready()):
+            return False
+        wait_s = START_S if self._starting else SOON_S
+        await until(lambda: self.ready or self._ends, asyncio.get_running_loop().time() + wait_s)
+        return self.ready
+
+    def report(self) -> None:
+        """Tell the other workers of the port; called about twice a second."""
+        self._health.report(ready=self.ready)
+
+    @property
+    def _ends(self) -> bool:
+        return self.draining or self.exiting

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.floods import FLOODERS, FLOODS, flood_label
 from benchmarks.results import Raw, case_of, is_void, median, ratio
 
 IDLE_BYTES = 15_000
@@ -72,6 +73,22 @@ def _routed() -> list[RatioBudget]:
     ]
 
 
+def _flooded() -> list[RatioBudget]:
+    return [
+        RatioBudget(
+            f"flood-{flood.replace(' ', '-')}-{flooders}",
+            f"{flood}, {flooders} at once: others' p99 within 2 x",
+            "flooded",
+            flood_label(flooders, flood),
+            "undisturbed",
+            "p99_ms",
+            2.0,
+        )
+        for flooders in (1, FLOODERS)
+        for flood in FLOODS
+    ]
+
+
 RATIOS = [
     *_routed(),
     RatioBudget(
@@ -89,6 +106,7 @@ RATIOS = [
         "a connect storm of 2,000/s leaves others' p99 within 2 x",
         "disturbed", "beside a connect storm", "undisturbed", "p99_ms", 2.0,
     ),
+    *_flooded(),
     RatioBudget(
         "socket-layer",
         "socket layer: CPU within 1.25 x bare picows",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.floods import FLOODERS, FLOODS, flood_label
 from benchmarks.gateway_peer import GatewayPeer, LayerPeer
 from benchmarks.peer import Peer
 from benchmarks.peers.asgi import CHANNELS, PYTHON_SOCKETIO, STOCK, stock
@@ -14,6 +15,7 @@ from benchmarks.peers.socket_io import SocketIo
 SIZES_BYTES = {"64": 64, "1k": 1 << 10, "16k": 16 << 10, "64k": (64 << 10) - 64}
 STEADY_PER_S = 1000.0
 STORM_PER_S = 2000.0
+FLOODED_PER_S = 20  # messages of one connection: four times what each sends
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Load:
 
     Args:
         per_s: Of all clients together; 0: as fast as answers come.
+        flood: What a flood is made of, a key of benchmarks.floods.FLOODS.
         disturbs: It is there to disturb another load: its own figures do not count.
     """
 
@@ -30,6 +33,7 @@ class Load:
     size_bytes: int = 64
     per_s: float = 0.0
     at_once: int = 16
+    flood: str = ""
     disturbs: bool = False
 
 
@@ -110,6 +114,21 @@ def disturbed() -> Case:
     return Case("disturbed", title, runs)
 
 
+def flooded() -> Case:
+    steady = Load(per_s=STEADY_PER_S)
+    peer = GatewayPeer(messages_per_second=FLOODED_PER_S)
+    runs = [Run("undisturbed", peer, steady)]
+    for flooders in (1, FLOODERS):
+        for flood in FLOODS:
+            disturbance = Load("flood", connections=flooders, flood=flood, disturbs=True)
+            runs.append(Run(flood_label(flooders, flood), peer, steady, disturbance))
+    title = (
+        f"Beside clients that flood, {STEADY_PER_S:,.0f} messages/s of 200 connections, "
+        f"GATEWAY_MESSAGES_PER_SECOND={FLOODED_PER_S}"
+    )
+    return Case("flooded", title, runs)
+
+
 def all_cases(idle: int = 10_000) -> list[Case]:
     """Args: idle: How many connections the case of that name has."""
     layers = [LayerPeer(name) for name in (
@@ -131,6 +150,7 @@ def all_cases(idle: int = 10_000) -> list[Case]:
              _of((*layers, *stocks), Load(connections=100))),
         *(sized(name) for name in SIZES_BYTES),
         disturbed(),
+        flooded(),
         Case("idle", f"Memory of an idle connection, of {idle:,}",
              _of((alone, layers[0], layers[2], *stocks[:2]), Load("idle", connections=idle)),
              once=True),

@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks import other_loads
+from benchmarks import floods, other_loads
 from benchmarks.talking import Window, connected, hear_out, talk
 
 Job = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -75,8 +75,16 @@ async def slow(job: dict[str, Any]) -> dict[str, Any]:
     return await other_loads.read_nothing(job, window)
 
 
+async def flood(job: dict[str, Any]) -> dict[str, Any]:
+    """Send without a pause, and without regard to what is allowed."""
+    window = Window()
+    await told(window)
+    return await floods.flood(job, window)
+
+
 JOBS: dict[str, Job] = {
     "echo": echo, "idle": idle, "push": push, "connect": connect, "slow": slow,
+    "flood": flood,
 }  # fmt: skip
 
 

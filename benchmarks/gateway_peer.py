@@ -33,6 +33,7 @@ class GatewayPeer:
         split: One port for edges, one for handlers, so that no reply is local.
         processes: How many workers, of each role if split.
         asked: What takes pushes is the other of two, whose URL comes last.
+        messages_per_second: Of one connection.
     """
 
     name: str = "gateway"
@@ -40,6 +41,7 @@ class GatewayPeer:
     processes: int = 1
     asked: bool = False
     application: str = ""
+    messages_per_second: int | None = None
     dialect: str = "gateway"
     expected_us: float | None = 26.5  # of a routed echo
 
@@ -59,6 +61,7 @@ class GatewayPeer:
             "GATEWAY_TRACE": "off",
             "GATEWAY_API_KEYS": API_KEY,
             "GATEWAY_DRAIN_SECONDS": "1",
+            "GATEWAY_MESSAGES_PER_SECOND": str(self.messages_per_second or "off"),
         }
         application = [self.application] if self.application else []
         count = ["--workers", str(workers)]

@@ -40,9 +40,11 @@ def _seconds(default: float, low: float, high: float, meaning: str) -> Any:
     return _setting(default, value.number(float, low, high, allowed), allowed, meaning)
 
 
-def _limit(low: int, high: int, unit: str, meaning: str) -> Any:
+def _limit(low: int, high: int, unit: str, meaning: str, default: int | None = None) -> Any:
     allowed = f"off, or {low} to {high} {unit}"
-    return _setting(None, value.optional(value.number(int, low, high, allowed)), allowed, meaning)
+    return _setting(
+        default, value.optional(value.number(int, low, high, allowed)), allowed, meaning
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,13 @@ class Settings:
     )
     messages_per_second: int | None = _limit(
         1, 100_000, "messages/s", "Of one connection. Past it: close 3013."
+    )
+    frames_per_second: int | None = _limit(
+        1,
+        1_000_000,
+        "frames/s",
+        "Pings, pongs and fragments of one connection. Past it: close 3013.",
+        default=1000,
     )
     max_connections: int = _integer(
         15000, 1, 1_000_000, "connections", "Of one worker. Past it: 503."

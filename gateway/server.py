@@ -41,7 +41,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn must be set up so that every limit of the settings holds."""
     return {
         "http": GatewayHttp.within(settings.handshake_seconds, settings.stall_seconds),
-        "ws": GatewayWebSocket,
+        "ws": GatewayWebSocket.within(settings.frames_per_second),
         "ws_max_size": settings.message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,

@@ -7,6 +7,7 @@ and kept by a connection only while a message of its is incomplete.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final, Protocol
 
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
@@ -30,7 +31,9 @@ KEPT: Final = 16
 KEPT_BYTES: Final = 1 << 17
 _BUFFER_BYTES: Final = 4096
 # Parsed at once: all of it becomes messages, wanted or not, and 64 KiB are ten thousand of them.
-_SLICE_BYTES: Final = 1 << 14
+_SLICE_BYTES: Final = 2048
+_LONG_SLICE_BYTES: Final = 1 << 14  # within a long frame
+TURN_S: Final = 0.0005  # of parsing for one connection; then it is somebody else's turn
 # Its state machine begins with a handshake; ours are answered elsewhere.
 _HANDSHAKE: Final = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
@@ -38,7 +41,12 @@ _HANDSHAKE: Final = (
 )
 
 
+# Looked up once: a look into an enumeration is a third of what a small frame costs.
 _TEXT: Final = WSMsgType.TEXT
+_PING: Final = WSMsgType.PING
+_PONG: Final = WSMsgType.PONG
+_CLOSE: Final = WSMsgType.CLOSE
+_CONTINUATION: Final = WSMsgType.CONTINUATION
 
 # A message, the code and reason of a close, or what the peer did wrong.
 Event = str | bytes | tuple[int, str] | Violation
@@ -57,6 +65,10 @@ class Reader(Protocol):
         ...
 
     def on_event(self, event: Event) -> None: ...
+
+    def takes_frame(self) -> bool:
+        """Asked for each control frame and each fragment, before anything is made of it."""
+        ...
 
     def on_ping(self, payload: bytes) -> None: ...
 
@@ -100,8 +112,8 @@ class Parser(WSListener):
         """Whether nothing of any connection is left in it."""
         return self._left == 0 and self._assembly is None
 
-    def feed(self, reader: Reader, data: bytes) -> bytes:
-        """Parse ``data``, as far as ``reader`` wants it.
+    def feed(self, reader: Reader, data: bytes | memoryview) -> bytes | memoryview:
+        """Parse ``data``, as far as ``reader`` wants it, for ``TURN_S`` or a bit longer.
 
         Returns:
             What was not looked at.
@@ -110,27 +122,40 @@ class Parser(WSListener):
             Violation: Nothing can be parsed any more. What came before it has been delivered.
         """
         self._reader = reader
-        if self._left or len(data) > _BUFFER_BYTES:
+        size = len(data)
+        if self._left or size > _BUFFER_BYTES:
             self.may_have_grown = True
         try:
-            while True:
-                buffer = self._get_buffer(-1)
-                room, size = min(len(buffer), _SLICE_BYTES), len(data)
-                if size <= room:
-                    buffer[:size] = data
-                    data = b""
-                else:
-                    buffer[:room] = data[:room]
-                    data, size = data[room:], room
-                del buffer  # the memory behind it may move
-                self._left = -1  # no frame comes of it: it is incomplete
-                self._buffer_updated(size)
-                if self._transport.close_handshake is not None:
-                    self._closed()
-                if not data or not reader.wants_more:
-                    return data
+            buffer = self._get_buffer(-1)
+            if size > _SLICE_BYTES or size > len(buffer):
+                del buffer
+                return self._feed_slices(reader, memoryview(data))
+            buffer[:size] = data
+            del buffer  # the memory behind it may move
+            self._update(size)
+            return b""
         finally:
             self._reader = None
+
+    def _feed_slices(self, reader: Reader, data: memoryview) -> memoryview:
+        until = time.monotonic() + TURN_S
+        most_bytes = _SLICE_BYTES
+        while True:
+            buffer = self._get_buffer(-1)
+            size = min(len(buffer), len(data), most_bytes)
+            buffer[:size] = data[:size]
+            del buffer
+            data = data[size:]
+            self._update(size)
+            if not data or not reader.wants_more or time.monotonic() > until:
+                return data
+            most_bytes = _LONG_SLICE_BYTES if self._left < 0 else _SLICE_BYTES
+
+    def _update(self, size: int) -> None:
+        self._left = -1  # no frame comes of it: it is incomplete
+        self._buffer_updated(size)
+        if self._transport.close_handshake is not None:
+            self._closed()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002
         self._left = frame.tail_size
@@ -150,27 +175,28 @@ class Parser(WSListener):
                 reader.on_text(text)
 
     def _on_rare_frame(self, reader: Reader, kind: WSMsgType, frame: WSFrame) -> None:
+        if not reader.takes_frame():
+            return
         payload = frame.get_payload_as_bytes()
-        match kind:
-            case WSMsgType.PING:
-                reader.on_ping(payload)
-            case WSMsgType.PONG:
-                reader.on_pong(payload)
-            case _:
-                event: Event | None
-                try:
-                    if kind is WSMsgType.CLOSE:
-                        event = read_close(payload)
-                    else:
-                        event = self._assemble(kind, payload, last=bool(frame.fin))
-                except Violation as violation:
-                    self._assembly = None  # what comes of it by now is of no interest
-                    event = violation
-                if event is not None:
-                    reader.on_event(event)
+        if kind is _PING:
+            reader.on_ping(payload)
+        elif kind is _PONG:
+            reader.on_pong(payload)
+        else:
+            event: Event | None
+            try:
+                if kind is _CLOSE:
+                    event = read_close(payload)
+                else:
+                    event = self._assemble(kind, payload, last=bool(frame.fin))
+            except Violation as violation:
+                self._assembly = None  # what comes of it by now is of no interest
+                event = violation
+            if event is not None:
+                reader.on_event(event)
 
     def _assemble(self, kind: WSMsgType, payload: bytes, *, last: bool) -> str | bytes | None:
-        goes_on = kind is WSMsgType.CONTINUATION
+        goes_on = kind is _CONTINUATION
         if goes_on is (self._assembly is None):
             what = "nothing to continue" if goes_on else "a message is incomplete"
             raise Violation(PROTOCOL_ERROR, what)
@@ -179,6 +205,8 @@ class Parser(WSListener):
                 return payload
             opcode = TEXT if kind is _TEXT else BINARY
             self._assembly = Assembly(opcode, max_bytes=self._max_bytes)
+        if not payload and not last:
+            return None
         message = self._assembly.add(payload, last=last)
         if last:
             self._assembly = None

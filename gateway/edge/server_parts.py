@@ -37,6 +37,7 @@ class ServerParts:
         self.ping_timeout_s = config.ws_ping_timeout
         shortest_s = min(filter(None, (self.ping_interval_s, self.ping_timeout_s, CLOSE_S)))
         self.turnstile = Turnstile()
+        self.behind = Turnstile(1)  # who has read more than is parsed in a turn
         self.parsers = Parsers(config.ws_max_size)
         self.wheel = Wheel(shortest_s / _TICKS)
 

@@ -1,4 +1,4 @@
-"""How many a second: a token bucket that holds one second's worth."""
+"""How many a second: never more at once than one second's worth."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ class Rate:
             return False
         self._tokens -= 1.0
         return True
+
+
+def counted(at: float, now: float, per_second: float, count: int = 1) -> float:
+    """The same in one number, for what idle connections need as well.
+
+    Args:
+        at: What this returned last; 0.0 at first.
+
+    Returns:
+        When this event was due. It is one too many if that is after ``now``.
+    """
+    return max(at, now - 1.0) + count / per_second

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.support.inprocess import in_process
-from tests.support.rawclient import TEXT, frame, raw_websocket, text_frame
+from tests.support.rawclient import PING, TEXT, frame, raw_websocket, text_frame
 from tests.support.waiting import eventually
 
 BYTES = 65536
@@ -55,6 +55,19 @@ async def test_fragments_of_exactly_the_limit_are_one_message(settings: MakeSett
         )
 
         assert await client.texts(1) == ["Received:" + "x" * (BYTES - 10) + "yyyyzzzzzz"]
+
+
+async def test_more_pings_than_the_setting_close_with_3013(settings: MakeSettings) -> None:
+    async with (
+        in_process(settings(frames_per_second=5)) as served,
+        raw_websocket(served.port) as client,
+    ):
+        client.send(frame(PING, b"") * 5)
+        client.say("still here")
+        assert [(await client.receive()).opcode for _ in range(6)].count(TEXT) == 1
+        client.send(frame(PING, b"") * 20)
+
+        assert (await client.rest())[-1].closing == (3013, "frame rate exceeded")
 
 
 async def test_an_empty_message_is_answered(settings: MakeSettings) -> None:

@@ -29,6 +29,7 @@ DEFAULTS: dict[str, object] = {
     "page": True,
     "message_bytes": 65536,
     "messages_per_second": None,
+    "frames_per_second": 1000,
     "max_connections": 15000,
     "max_connections_per_address": None,
     "handshakes_per_second": None,
@@ -62,6 +63,7 @@ INTEGERS = {
 }
 LIMITS = {
     "messages_per_second": (1, 100_000, "messages/s"),
+    "frames_per_second": (1, 1_000_000, "frames/s"),
     "max_connections_per_address": (1, 1_000_000, "connections"),
     "handshakes_per_second": (1, 100_000, "handshakes/s"),
     "api_requests_per_second": (1, 100_000, "requests/s"),

@@ -126,18 +126,18 @@ class Peer:
         """Bytes of the peer's, read when the transport is."""
         self._arriving += data
         for _ in range(1000):
-            if self.transport.closing or not self._arriving:
+            if self.transport.ended or not self._arriving:
                 break
             if self.transport.reading:
                 data, self._arriving = self._arriving, b""
                 self.protocol.data_received(data)
             else:
                 await asyncio.sleep(0)
-        assert self.transport.closing or not self._arriving, "stuck"
+        assert self.transport.ended or not self._arriving, "stuck"
 
     async def settle(self) -> None:
         for _ in range(2000):
-            if self.transport.reading or self.transport.closing:
+            if self.transport.reading or self.transport.ended:
                 return
             await asyncio.sleep(0)
         pytest.fail("the transport stays paused")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.rate import Rate
+from gateway.protocol.rate import Rate, counted
 
 
 def allowed(rate: Rate, now: float, tries: int = 1000) -> int:
@@ -65,3 +65,16 @@ def test_no_stretch_of_time_has_more_than_its_share_and_one_burst(
     for first, start in enumerate(times):
         for last in range(first, len(times)):
             assert last - first + 1 <= per_second * (times[last] - start) + per_second + 1e-6
+
+
+@pytest.mark.parametrize("per_second", [1, 4])
+def test_the_same_in_one_number(per_second: int) -> None:
+    """After a quiet second as many at once as in one second, and then one at a time."""
+    now, at = 100.0, 0.0
+    for _ in range(per_second):
+        at = counted(at, now, per_second)
+        assert at <= now
+
+    assert counted(at, now, per_second) > now
+    assert counted(at, now + 1 / per_second, per_second) <= now + 1 / per_second
+    assert counted(at, now + 1 / per_second, per_second, count=2) > now + 1 / per_second

@@ -1,0 +1,103 @@
+"""How one WebSocket ends: what it says, whom it tells, and how long it waits for its peer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway.edge.asgi_side import AsgiSide
+from gateway.edge.parser import Parser
+from gateway.edge.server_parts import CLOSE_S, ServerParts, State
+from gateway.edge.socket import Listener
+from gateway.edge.wheel import NOWHERE
+from gateway.protocol import frames
+
+LOST: Final = 1006
+LINGER_PAUSE_S: Final = 0.02  # between two reads of what nobody wants
+
+
+class Ending(asyncio.Protocol):
+    """The lowest part of ``GatewayWebSocket``: its transport, its state and its end.
+
+    A part, and not an object of its own: a connection that does nothing is to stay small.
+    """
+
+    __slots__ = (
+        "_asgi", "_ending", "_listener", "_parser", "_parts", "_slot", "_state", "_stopped",
+        "_transport", "_unread", "written_bytes",
+    )  # fmt: skip
+
+    close_timeout_s = CLOSE_S
+
+    _transport: asyncio.Transport
+
+    def __init__(self, parts: ServerParts) -> None:
+        self._parts = parts
+        self._state = State.DECIDING
+        self._asgi: AsgiSide | None = None
+        self._listener: Listener | None = None
+        self._ending: tuple[int, str] = (LOST, "")
+        self._slot = NOWHERE
+        self._stopped = False  # the transport is not read
+        self._parser: Parser | None = None
+        self._unread: bytes | memoryview = b""
+        self.written_bytes = 0
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self.written_bytes += len(data)
+            self._transport.write(data)
+
+    def _put_deadline(self, after_s: float | None) -> None:
+        wheel = self._parts.wheel
+        wheel.take(self, self._slot)
+        self._slot = wheel.put(self, after_s) if after_s else NOWHERE
+
+    def due(self, slot: int) -> None:
+        if slot == self._slot:  # else another's deadline, due with this one, has put it off
+            self._transport.abort()
+
+    def _fail(self, code: int, reason: str) -> None:
+        self._ending = (code, reason)
+        self._write(frames.close_frame(code, reason))
+        self._leave(linger=True)
+
+    def _leave(self, *, linger: bool = False) -> None:
+        """Nothing more is read or written. The transport goes once everything is out.
+
+        Args:
+            linger: Wait for the peer to go first. What it sent and nobody read would make the
+                kernel reset the connection, and our last frames would be lost with it.
+        """
+        transport = self._transport
+        self._rest()
+        if linger and transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()
+            if self._stopped:
+                transport.resume_reading()
+        else:
+            transport.close()
+        # A peer that does not read, or does not go, would keep the transport for ever.
+        self._put_deadline(self.close_timeout_s)
+        self._tell(*self._ending)
+
+    def _drop(self) -> None:
+        """What a connection that lingers has read. It goes on reading, but never in a hurry."""
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(LINGER_PAUSE_S, self._drop_on)
+
+    def _drop_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _rest(self) -> None:
+        self._state = State.ENDED
+        self._parser = None
+        self._unread = b""
+
+    def _tell(self, code: int, reason: str) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.on_close(code, reason)
+        elif self._asgi is not None:
+            self._asgi.disconnected(code, reason)

@@ -72,6 +72,9 @@ class Settings:
         "redis://, rediss:// or unix://",
         "The broker. Empty: `gateway serve` starts a private one.",
     )
+    redis_password_file: str = _setting(
+        "", value.text, "a path", "Holds the password for the broker, which its URL then lacks."
+    )
     redis_prefix: str = _setting(
         "gw", value.prefix, "letters, digits, - and _", "Begins every key and channel."
     )
@@ -230,6 +233,11 @@ def load(
         values[name] = parse(shown, raw)
         sources[name] = source
     _refuse_misspelt(environment)
+    if password_file := values.get("redis_password_file"):
+        name = variable("redis_password_file")
+        password = credential_lists.password_of_file(name, password_file)
+        url = values.get("redis_url", Secret("")).reveal()
+        values["redis_url"] = Secret(credential_lists.with_password(name, url, password))
     return Loaded(Settings(**values), sources)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, urlsplit
 
 from gateway.errors import ConfigError
 
@@ -28,18 +29,47 @@ def api_keys_of_file(name: str, path: str) -> tuple[str, ...]:
     Raises:
         ConfigError: The file cannot be read, holds no key, or one that is wrong.
     """
-    shown = f"{name}={path if path.isprintable() else repr(path)}"
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{shown}: {error.strerror}") from None
-    except ValueError:  # bytes that are no text, or a path that is none
-        raise ConfigError(f"{shown}: not a file of text") from None
+    shown, text = _text_of_file(name, path)
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
     keys = _keys(shown, ",".join(lines))
     if not keys:
         raise ConfigError(f"{shown}: there is no key in this file")
     return keys
+
+
+def password_of_file(name: str, path: str) -> str:
+    """The first and only line of a file, as it is but for its end.
+
+    Raises:
+        ConfigError: The file cannot be read, is empty, or has more lines.
+    """
+    shown, text = _text_of_file(name, path)
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password or "\n" in password:
+        raise ConfigError(f"{shown}: not a file of one line, the password")
+    return password
+
+
+def with_password(name: str, url: str, password: str) -> str:
+    """A URL of Redis with this password in it.
+
+    Raises:
+        ConfigError: It has one, or there is none. What else is wrong with it is found elsewhere.
+    """
+    if not url:
+        raise ConfigError(
+            f"{name} needs GATEWAY_REDIS_URL: the broker of one's own has no password"
+        )
+    scheme, separator, rest = url.partition("://")
+    user, at, _host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    try:
+        given = ":" in user or "password=" in urlsplit(url).query
+    except ValueError:
+        given = False  # it is refused for what it is
+    if given:
+        raise ConfigError(f"{name} and a password in GATEWAY_REDIS_URL: give one of them")
+    rest = rest[len(user) + len(at) :]
+    return f"{scheme}{separator}{user}:{quote(password, safe='')}@{rest}"
 
 
 def access_keys(name: str, text: str) -> dict[str, str]:
@@ -60,6 +90,17 @@ def access_keys(name: str, text: str) -> dict[str, str]:
             raise ConfigError(f"{name}=***: entry {number} has the ID of an earlier one")
         secrets[key_id] = secret
     return secrets
+
+
+def _text_of_file(name: str, path: str) -> tuple[str, str]:
+    """How a setting is shown in an error, and what is in the file that it names."""
+    shown = f"{name}={path if path.isprintable() else repr(path)}"
+    try:
+        return shown, Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{shown}: {error.strerror}") from None
+    except ValueError:  # bytes that are no text, or a path that is none
+        raise ConfigError(f"{shown}: not a file of text") from None
 
 
 def _keys(shown: str, text: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ DEFAULTS: dict[str, object] = {
     "role": "both",
     "reload": False,
     "redis_url": Secret(""),
+    "redis_password_file": "",
     "redis_prefix": "gw",
     "redis_bin": "",
     "log_level": "info",

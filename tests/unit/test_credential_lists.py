@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.credential_lists import access_keys, api_keys, api_keys_of_file
+from gateway.config import load
+from gateway.credential_lists import access_keys, api_keys, api_keys_of_file, password_of_file
 from gateway.errors import ConfigError
+from gateway.redis_support.address import parse
 
 NOT_KEYS = ["hid den", "hid\tden", "hidén", "hid\0den", "hid\x7fden"]
 
@@ -148,3 +150,65 @@ def test_a_secret_that_cannot_be_typed_everywhere_is_refused(wrong: str) -> None
 def test_one_id_cannot_have_two_secrets() -> None:
     with pytest.raises(ConfigError, match=r"^NAME=\*\*\*: entry 2 has the ID of an earlier one$"):
         access_keys("NAME", "AKID:one,AKID:two")
+
+
+# The password of Redis
+
+
+@pytest.mark.parametrize(
+    ("content", "password"),
+    [
+        (b"secret", "secret"),
+        (b"secret\n", "secret"),
+        (b"secret\r\n", "secret"),
+        (b" sec ret \n", " sec ret "),
+        ("sécr€t/?#@:%41\n".encode(), "sécr€t/?#@:%41"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("url", "user"),
+    [
+        ("redis://cache", None),
+        ("redis://ada@cache:7/2", "ada"),
+        ("rediss://[::1]:7/2", None),
+        ("unix:///run/redis.sock", None),
+        ("redis://", None),
+    ],
+)
+def test_a_password_of_a_file_is_that_of_the_url(
+    tmp_path: Path, content: bytes, password: str, url: str, user: str | None
+) -> None:
+    environment = {
+        "GATEWAY_REDIS_URL": url,
+        "GATEWAY_REDIS_PASSWORD_FILE": file_of(tmp_path, content),
+    }
+    settings = load(environment).settings
+    found, given = parse(settings.redis_url.reveal()), parse(url)
+
+    assert (found.username, found.password) == (user, password)
+    assert found.display == given.display
+    assert password not in repr(settings)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo\n", b"\xff"])
+def test_a_file_that_is_no_password_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ConfigError, match=r"GATEWAY_REDIS_PASSWORD_FILE=.* not a file of"):
+        password_of_file("GATEWAY_REDIS_PASSWORD_FILE", file_of(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://:secret@cache", "give one of them"),
+        ("redis://ada:@cache", "give one of them"),
+        ("redis://cache?password=secret", "give one of them"),
+        ("", "needs GATEWAY_REDIS_URL"),
+    ],
+)
+def test_a_password_in_a_file_needs_a_url_without_one(tmp_path: Path, url: str, said: str) -> None:
+    file = file_of(tmp_path, b"guess")
+    with pytest.raises(ConfigError, match=said) as refused:
+        load({"GATEWAY_REDIS_URL": url, "GATEWAY_REDIS_PASSWORD_FILE": file})
+
+    assert "secret" not in str(refused.value)
+    assert "guess" not in str(refused.value)

@@ -63,6 +63,8 @@ def on_starting(server: Arbiter) -> None:
         )
     try:
         check(_settings)
+        if _settings.redis_url:
+            supervisor.check_redis(_settings, must_answer=False)
     except ConfigError as error:
         _refuse(str(error))
     tell_when_ready(server, _run_folder)

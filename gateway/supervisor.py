@@ -25,7 +25,8 @@ from gateway.loading import load_gateway
 from gateway.log import get_logger
 from gateway.metrics import connections_of_all_workers
 from gateway.redis_support.address import RedisAddress, parse
-from gateway.redis_support.client import bury, ping
+from gateway.redis_support.check import check
+from gateway.redis_support.client import bury
 from gateway.runfolder import SILENCE_S, forget_said, said_before, worker_died
 from gateway.server import GatewayWorker
 from gateway.systemd import tell_when_ready
@@ -159,21 +160,18 @@ def bury_child(address: RedisAddress, settings: Settings, worker: GatewayWorker)
         log.warning("lease of a dead worker not ended", dead_worker=name, error=str(error))
 
 
-def check_redis(settings: Settings) -> None:
-    """See that Redis answers and keeps what it is given.
+def check_redis(settings: Settings, *, must_answer: bool = True) -> None:
+    """See that Redis answers, and is one that workers can use.
 
     Raises:
-        ConfigError: It does not answer.
+        ConfigError: It does not, or is not.
     """
-    address = parse(settings.redis_url.reveal())
     try:
-        facts = ping(address)
+        check(parse(settings.redis_url.reveal()), settings.redis_prefix)
     except BrokerUnavailable as error:
-        raise ConfigError(str(error)) from None
-    if facts.get("redis_mode") == "cluster":
-        raise ConfigError(f"{address.display} is a Cluster, which is not supported yet")
-    if facts["policy"] != "noeviction":
-        log.warning("redis may evict leases", maxmemory_policy=facts["policy"])
+        if must_answer:
+            raise ConfigError(str(error)) from None
+        log.warning("redis is not there yet", error=str(error))
 
 
 def check_loadable(name: str) -> None:

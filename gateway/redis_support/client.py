@@ -35,29 +35,17 @@ def client(
     return pooled(address, name=name, deadline_s=DEADLINE_S, connections=connections)
 
 
-def blocking_client(address: RedisAddress, *, deadline_s: float = DEADLINE_S) -> redis.Redis:
+def blocking_client(
+    address: RedisAddress, *, deadline_s: float = DEADLINE_S, **options: Any
+) -> redis.Redis:
     """A client for processes without an event loop: the supervisor, tools."""
     return redis.Redis.from_url(
         address.url,
         socket_timeout=deadline_s,
         socket_connect_timeout=deadline_s,
         retry=Retry(NoBackoff(), 0),
+        **options,
     )
-
-
-def ping(address: RedisAddress, *, deadline_s: float = DEADLINE_S) -> dict[str, Any]:
-    """Ask the server about itself (INFO server, and its eviction policy under ``policy``).
-
-    Raises:
-        BrokerUnavailable: It does not answer, or not as Redis would.
-    """
-    try:
-        with blocking_client(address, deadline_s=deadline_s) as server:
-            facts: dict[str, Any] = dict(server.info("server"))
-            facts["policy"] = server.info("memory").get("maxmemory_policy", "")
-            return facts
-    except (RedisError, OSError) as error:
-        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
 
 
 def bury(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: float) -> bool:

@@ -32,8 +32,8 @@ _WORDS: Final = {
     "MISCONF": "storage",
 }  # fmt: skip
 _NO_NEWS: Final = ("NOSCRIPT", "EXECABORT")  # answered by loading it; said before
-# Redis 6 quotes what a command inside of a script was told.
-_QUOTED: Final = re.compile(rf"-({'|'.join(_WORDS)}) ")
+# Redis 6 quotes what a command inside of a script was told; EXEC what it was told itself.
+_QUOTED: Final = re.compile(rf"(?:-|: )({'|'.join(_WORDS)}) ")
 # What a script may not do is told in other words than what a user may not (Redis 7, script.c).
 _NOT_ALLOWED: Final = re.compile(r"can't (run this command|access)|cannot (run|access)")
 _UNKNOWN: Final = re.compile(r"[Uu]nknown (Redis )?command")
@@ -81,7 +81,9 @@ def check_server(hello: Any) -> None:
     """
     told = role_of(hello)
     if told.get("mode") in ("sentinel", "cluster"):
-        raise BrokerUnavailable(f"is a {told['mode'].capitalize()}: give one Redis node")
+        raise BrokerUnavailable(
+            f"is a {told['mode'].capitalize()}, which is not supported yet: give one Redis node"
+        )
     if told.get("role") not in (None, "master"):
         raise BrokerUnavailable("is a replica, which takes no writes: give its primary")
 

@@ -12,7 +12,8 @@ from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
-from gateway.redis_support.client import bury, ping
+from gateway.redis_support.check import check
+from gateway.redis_support.client import bury
 from gateway.registry.base import Entry, Registry
 from gateway.registry.redis import CHUNK
 from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
@@ -331,6 +332,6 @@ class TestRedisRegistry:
         with pytest.raises(BrokerUnavailable):
             await registry.write(me, 1, {})
         with pytest.raises(BrokerUnavailable):
-            ping(address)
+            check(address, "x")
         with pytest.raises(BrokerUnavailable):
             bury(address, "x", me, deadline_s=1.0)

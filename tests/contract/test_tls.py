@@ -12,7 +12,7 @@ from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
-from gateway.redis_support.client import ping
+from gateway.redis_support.check import check
 from gateway.redis_support.connection import RedisConnection
 from gateway.registry.redis import RedisRegistry
 from tests.contract.test_broker import Collector, channel, publish, running
@@ -25,12 +25,15 @@ from tests.support.waiting import eventually
 @pytest.fixture(scope="module")
 def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """A server that speaks TLS: its port, and the certificate to trust."""
-    folder = tmp_path_factory.mktemp("tls")
+    yield from serving_tls(tmp_path_factory.mktemp("tls"), "DNS:localhost,IP:127.0.0.1")
+
+
+def serving_tls(folder: Path, names: str) -> Iterator[tuple[int, Path]]:
     certificate, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+         "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=redis",
+         "-addext", f"subjectAltName={names}"],
         check=True, capture_output=True,
     )  # fmt: skip
     port = free_port()
@@ -64,7 +67,35 @@ async def test_broker_and_registry_work_over_tls(tls_redis: tuple[int, Path]) ->
     await registry.aclose()
 
     assert list(leases.workers) == [me]
-    assert ping(address)["redis_mode"] == "standalone"
+    check(address, "tls")
+
+
+@pytest.fixture(scope="module")
+def misnamed_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """The same with a certificate for another name, as behind a proxy or a virtual address."""
+    yield from serving_tls(tmp_path_factory.mktemp("other"), "DNS:redis.example")
+
+
+async def test_a_name_need_not_be_checked_where_the_authority_is(
+    misnamed_redis: tuple[int, Path],
+) -> None:
+    """Red before ``ssl_check_hostname`` was an option."""
+    port, certificate = misnamed_redis
+    url = f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}"
+    with pytest.raises(BrokerUnavailable, match="certificate"):
+        await RedisConnection.connect(parse(url), deadline_s=2.0, name="nobody")
+    with pytest.raises(BrokerUnavailable, match="certificate"):
+        check(parse(url), "tls")
+    address = parse(f"{url}&ssl_check_hostname=false")
+    registry = RedisRegistry(address, prefix="misnamed")
+    await registry.look()  # redis-py's connections
+    await registry.aclose()
+    connection = await RedisConnection.connect(address, deadline_s=2.0, name="nobody")
+    connection.abort()
+    check(address, "tls")
+    stranger = parse(f"rediss://localhost:{port}/0?ssl_check_hostname=no")
+    with pytest.raises(BrokerUnavailable, match="certificate"):  # the authority is checked still
+        await RedisConnection.connect(stranger, deadline_s=2.0, name="nobody")
 
 
 async def test_a_certificate_that_nobody_trusts_is_refused(tls_redis: tuple[int, Path]) -> None:

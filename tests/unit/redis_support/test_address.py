@@ -192,3 +192,16 @@ def test_an_option_that_nobody_would_heed_is_refused(url: str, option: str) -> N
     message = complaint(url)
 
     assert message == f"redis_url: option {option} is not one of db, username, password"
+
+
+@pytest.mark.parametrize(("switch", "checked"), [("true", True), ("no", False), ("0", False)])
+def test_the_host_name_in_a_certificate_need_not_be_checked(switch: str, checked: bool) -> None:
+    tls = parse(f"rediss://cache?ssl_check_hostname={switch}").tls
+
+    assert tls is not None
+    assert tls.check_hostname is checked
+    assert tls.verify_mode is ssl.CERT_REQUIRED
+
+
+def test_a_switch_that_is_none_is_refused() -> None:
+    assert "ssl_check_hostname is not" in complaint("rediss://cache?ssl_check_hostname=maybe")

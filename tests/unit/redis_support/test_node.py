@@ -28,6 +28,7 @@ SAID = {  # by Redis 6.2, 7.0 and 8.2, and by Valkey 9
     "OOM command not allowed when used memory > 'maxmemory'.": "memory",
     "WRONGTYPE Operation against a key holding the wrong kind of value": "wrongtype",
     "NOPERM this user has no permissions to run the 'publish' command": "permission",
+    "Transaction discarded because of: NOPERM this user has no permissions": "permission",
     "NOAUTH Authentication required.": "permission",
     "WRONGPASS invalid username-password pair or user is disabled.": "permission",
     "ERR The user executing the script can't run this command or sub": "permission",

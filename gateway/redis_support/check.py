@@ -1,0 +1,138 @@
+"""Whether a server is one that a gateway can use: asked once, before anything is started."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from gateway.errors import BrokerUnavailable, ConfigError
+from gateway.log import get_logger
+from gateway.protocol.envelope import Gone, hint
+from gateway.protocol.ids import WorkerId
+from gateway.redis_support import keys
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.client import DEADLINE_S, blocking_client
+from gateway.redis_support.node import MOVED, check_server, kind_of, subject
+
+log = get_logger(__name__)
+
+NOBODY: Final = WorkerId("start2check2only")  # the id of no worker: its keys live for a moment
+_SCRIPT: Final = "return 1"
+_FATAL: Final = (MOVED, "permission", "script")
+# redis-py cuts the code off what it has an exception for.
+_CODES: Final = {
+    NoPermissionError: "NOPERM ", ReadOnlyError: "READONLY ", OutOfMemoryError: "OOM ",
+}  # fmt: skip
+
+Command = tuple[Any, ...]
+
+
+def check(address: RedisAddress, prefix: str, *, deadline_s: float = DEADLINE_S) -> None:
+    """Try every command that workers send, on keys and channels of ours, to no effect.
+
+    Raises:
+        ConfigError: It will never do: a replica, a Sentinel or Cluster, one that lacks scripts or
+            does not let this user do what is needed. In Redis' own words.
+        BrokerUnavailable: It does not answer, or not now.
+    """
+    client = blocking_client(address, deadline_s=deadline_s, protocol=2)
+    try:
+        with client:
+            connection = client.connection_pool.get_connection()
+            try:
+                _check(connection, address, prefix)
+            finally:
+                connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's
+    except AuthenticationError as error:
+        raise ConfigError(f"{address.display} lets nobody in like this: {error}") from None
+    except BusyLoadingError as error:
+        log.warning("redis is not ready yet", error=str(error))
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
+
+
+def _check(connection: Any, address: RedisAddress, prefix: str) -> None:
+    commands = [("HELLO", 2), *_commands(prefix)]
+    connection.send_packed_command(connection.pack_commands(commands))
+    refused: list[tuple[str, str]] = []
+    for command in commands:
+        try:
+            reply = connection.read_response()
+        except ResponseError as error:
+            words = _CODES.get(type(error), "") + str(error)
+            if command[0] != "HELLO" and kind_of(words) in _FATAL:
+                refused.append((subject(command), words))
+            continue
+        if command[0] == "HELLO":
+            try:
+                check_server(reply)
+            except BrokerUnavailable as error:
+                raise ConfigError(f"{address.display} {error}") from None
+        if command == ("INFO", "memory"):
+            _warn_of_eviction(reply)
+    if refused:
+        about, words = refused[0]
+        more = f" (and {len(refused) - 1} more commands)" if len(refused) > 1 else ""
+        raise ConfigError(f"{address.display} refuses {about}: {words.strip()}{more}")
+
+
+def _commands(prefix: str) -> list[Command]:
+    """What ``scripts/*.lua``, the registry and the broker send; a subscription comes last."""
+    workers, dead, left = keys.workers(prefix), keys.dead(prefix), keys.left(prefix)
+    conns, users = keys.connections(prefix, NOBODY), keys.users(prefix, NOBODY)
+    inbox, everyone = keys.inbox(prefix, NOBODY), keys.everyone(prefix)
+    return [
+        ("SCRIPT", "LOAD", _SCRIPT),
+        ("EVALSHA", hashlib.sha1(_SCRIPT.encode()).hexdigest(), 1, workers),  # noqa: S324
+        ("EVAL", _SCRIPT, 1, workers),
+        ("TIME",),
+        ("INFO", "server"),
+        ("INFO", "memory"),
+        ("ZADD", workers, "XX", 0, NOBODY),
+        ("ZADD", dead, "XX", 0, NOBODY),
+        ("ZADD", left, "XX", 0, NOBODY),
+        ("ZSCORE", dead, NOBODY),
+        ("ZRANGE", workers, 0, 0),
+        ("ZRANGEBYSCORE", dead, "(0", "(0"),
+        ("ZREMRANGEBYSCORE", dead, "(0", "(0"),
+        ("ZREM", workers, NOBODY),
+        ("HGET", keys.info(prefix), NOBODY),
+        ("HDEL", keys.info(prefix), NOBODY),
+        ("GET", keys.born(prefix)),
+        ("GET", keys.server(prefix)),
+        ("MULTI",),
+        ("HSET", conns, keys.REVISION, 0),
+        ("EXPIRE", conns, 60),
+        ("HSET", users, "nobody", ""),
+        ("EXPIRE", users, 60),
+        ("EXEC",),
+        ("HMGET", conns, "nobody"),
+        ("HSCAN", conns, 0),
+        ("TYPE", conns),
+        ("DEL", conns, users),
+        ("SET", conns, "", "XX"),
+        ("PUBLISH", inbox, ""),
+        ("PUBLISH", everyone, hint(NOBODY, Gone(NOBODY))),
+        ("SUBSCRIBE", inbox),
+        ("SUBSCRIBE", everyone),
+    ]
+
+
+def _warn_of_eviction(info: Any) -> None:
+    text = info.decode(errors="replace") if isinstance(info, bytes) else ""
+    policy = next(
+        (line.partition(":")[2] for line in text.splitlines()
+         if line.startswith("maxmemory_policy:")), "noeviction",
+    )  # fmt: skip
+    if policy != "noeviction":
+        log.warning("redis may evict leases", maxmemory_policy=policy)

@@ -202,9 +202,12 @@ class ClientConnection:
             self._drop_slow("outbox", buffered + size)
             return
         self._edge.counters.sent += len(payloads)
-        socket.write(payloads)
+        known = socket.write(payloads)
         self._active_at = self._edge.now()
-        self._outbox.settle(Receipt.WRITTEN)
+        if known is None:
+            self._outbox.settle(Receipt.WRITTEN)
+        else:
+            self._outbox.settle_when(known)
 
     @property
     def taking(self) -> Receipt:

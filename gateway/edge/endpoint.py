@@ -145,7 +145,7 @@ class TextEndpoint:
         if socket is not None:
             self._begin(connection, socket, turned)
             return connection.ended
-        plain = PlainSocket(websocket.receive, websocket.send)
+        plain = PlainSocket(websocket.receive, websocket.send, certain=_is_certain(websocket))
         self._begin(connection, plain, turned)
         await plain.run()
         return None
@@ -180,6 +180,12 @@ class TextEndpoint:
     async def _deny(self, websocket: WebSocket, refusal: Refusal) -> None:
         self._refused(refusal.reason)
         await deny(websocket, refusal)
+
+
+def _is_certain(websocket: WebSocket) -> bool:
+    """Whether the server raises when it is to send to a client that has gone: ASGI 2.4."""
+    version = str(websocket.scope.get("asgi", {}).get("spec_version", "2.0"))
+    return [int(part) for part in version.split(".") if part.isdecimal()] >= [2, 4]
 
 
 async def deny(websocket: WebSocket, refusal: Refusal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from gateway.protocol.receipt import Receipt
@@ -31,6 +32,12 @@ class Outbox:
         payloads, self.payloads = self.payloads, []
         size, self.bytes_waiting = self.bytes_waiting, 0
         return payloads, size
+
+    def settle_when(self, known: asyncio.Future[Receipt]) -> None:
+        """Say what became of what was taken, once it is known."""
+        if self._done:
+            done, self._done = self._done, []
+            known.add_done_callback(lambda receipt: [told(receipt.result()) for told in done])
 
     def settle(self, receipt: Receipt) -> None:
         """Say what became of what was taken."""

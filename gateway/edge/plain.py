@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
 from gateway.edge.socket import Listener
+from gateway.protocol.receipt import Receipt
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -19,13 +20,19 @@ class PlainSocket:
     """Reads with ``receive`` and writes with ``send``, each in one task of ``run``.
 
     The client's own close cannot be answered with a reason here: ASGI answers it before it tells.
+
+    Args:
+        certain: The server does not pass over what it is sent after the client has gone: since 2.4
+            of the specification, ``send`` raises then. With another server nobody can know.
     """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, *, certain: bool) -> None:
         self._receive = receive
         self._send = send
+        self._taken = Receipt.WRITTEN if certain else Receipt.UNREACHABLE
         self._listener: Listener | None = None
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, asyncio.Future[Receipt] | None]] = deque()
+        self._begun = False  # of the oldest write, a part has been handed to the server
         self._buffered = 0
         self.written_bytes = 0
         self._closing: tuple[int, str] | None = None
@@ -46,13 +53,18 @@ class PlainSocket:
     def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:  # noqa: ARG002
         self._listener = listener
 
-    def write(self, payloads: Sequence[bytes]) -> None:
-        if self.takes_writes:
-            self._waiting.extend(payloads)
-            size = sum(map(len, payloads))
-            self._buffered += size
-            self.written_bytes += size
-            self._written.set()
+    def write(self, payloads: Sequence[bytes]) -> asyncio.Future[Receipt]:
+        known: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        if not self.takes_writes or not payloads:
+            known.set_result(Receipt.GONE)
+            return known
+        self._waiting.extend((payload, None) for payload in payloads[:-1])
+        self._waiting.append((payloads[-1], known))
+        size = sum(map(len, payloads))
+        self._buffered += size
+        self.written_bytes += size
+        self._written.set()
+        return known
 
     def pause_reading(self) -> None:
         self._readable.clear()
@@ -109,21 +121,36 @@ class PlainSocket:
                 await self._written.wait()
                 self._written.clear()
                 while self._waiting:
-                    payload = self._waiting[0]
+                    payload, known = self._waiting[0]
+                    self._begun = True
                     await self._send({"type": "websocket.send", "text": payload.decode()})
+                    if self._broken:
+                        return
                     self._waiting.popleft()
                     self._buffered -= len(payload)
+                    if known is not None:
+                        self._begun = False
+                        known.set_result(self._taken)
                 if self._closing is not None:
                     code, reason = self._closing
                     await self._send({"type": "websocket.close", "code": code, "reason": reason})
                     return
         except OSError:  # the client has gone; the reader hears of it
-            self._broken = True
-            self._waiting.clear()
-            self._buffered = 0
+            self._lose_what_waits()
+
+    def _lose_what_waits(self) -> None:
+        """The socket is broken. What was begun may have been written, the rest never will be."""
+        self._broken = True
+        lost = Receipt.UNREACHABLE if self._begun else Receipt.GONE
+        for _payload, known in self._waiting:
+            if known is not None:
+                known.set_result(lost)
+                lost = Receipt.GONE
+        self._waiting.clear()
+        self._buffered = 0
 
     def _end(self, code: int, reason: str) -> None:
-        self._broken = True
+        self._lose_what_waits()
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.on_close(code, reason)

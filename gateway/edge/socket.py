@@ -7,8 +7,11 @@ server ``gateway.edge.plain`` makes the same of ``receive`` and ``send``.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
+
+from gateway.protocol.receipt import Receipt
 
 EXTENSION: Final = "gateway.socket"
 
@@ -51,8 +54,12 @@ class Socket(Protocol):
         """Deliver to ``listener`` from here on. ``farewell`` answers a close of the client's."""
         ...
 
-    def write(self, payloads: Sequence[bytes]) -> None:
-        """Send one text message a payload, each valid UTF-8, all in one write."""
+    def write(self, payloads: Sequence[bytes]) -> asyncio.Future[Receipt] | None:
+        """Send one text message a payload, each valid UTF-8, all in one write.
+
+        Returns:
+            None: the server has taken them. Otherwise what becomes of them, which is always told.
+        """
         ...
 
     def pause_reading(self) -> None:

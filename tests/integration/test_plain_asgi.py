@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway import Connection, Gateway, Refused
+from gateway import Connection, Gateway, Receipt, Refused
 from gateway.edge.connection import ClientConnection
 from gateway.edge.plain import PlainSocket
 from tests.integration.applications import Gated, talkative
@@ -248,3 +248,23 @@ async def test_nothing_is_left_of_connections_that_have_ended(serve: Serve) -> N
 
         assert not left
         assert len(served.worker.hub) == len(served.worker.dispatcher) == 0
+
+
+# uvicorn's third class, the deprecated "websockets", does not work with the library of our locks.
+@pytest.mark.parametrize("ws", ["websockets-sansio", "wsproto"])
+async def test_a_receipt_is_the_servers_word(settings: MakeSettings, ws: str) -> None:
+    """Red when a text counts as written while it waits in our queue: five of five did."""
+    own = settings(outbox_bytes=1 << 24, stall_seconds=60.0)
+    async with (
+        in_process(own, ws=ws) as served,
+        raw_websocket(served.port) as client,
+    ):
+        [member] = served.worker.hub
+        assert await served.gateway.send(member.id, "taken") is Receipt.WRITTEN
+        assert await client.texts(1) == ["taken"]
+        client.stop_reading()
+        while await served.gateway.send(member.id, "x" * 900_000) is Receipt.WRITTEN:
+            assert isinstance(member, ClientConnection)
+        late = await asyncio.gather(*(served.gateway.send(member.id, "late") for _ in range(5)))
+
+    assert late == [Receipt.UNREACHABLE] * 5

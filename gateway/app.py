@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp, Lifespan
+from starlette.types import ASGIApp, Lifespan, Scope
 from starlette.websockets import WebSocket
 
 from gateway import __version__, metrics
@@ -306,6 +306,18 @@ class Gateway:
     def _shows_page(self) -> bool:
         return self._settings.page
 
+    def _served_at(self, scope: Scope) -> str:
+        """What is where this request arrived."""
+        root, admin_port, server = (
+            scope.get("root_path", ""),
+            self._admin_port(),
+            scope.get("server"),
+        )
+        if admin_port is not None and server is not None and server[1] == admin_port:
+            return f"{root}/@openapi.json, which lists the calls, or {root}/metrics"
+        page = f"{root}/ (the page) or " if self._shows_page() else ""
+        return f"{page}{root}/communicate (the socket)"
+
     def _hosts(self) -> Hosts:
         if self._worker is not None:
             return self._worker.admission.hosts
@@ -348,7 +360,7 @@ def _starlette(
     ]
     app = Starlette(routes=gateway._routes(), lifespan=lifespan, middleware=middleware)  # noqa: SLF001
     app.router.redirect_slashes = False  # a redirect would name what a proxy in front calls us
-    app.router.default = NotFound()
+    app.router.default = NotFound(gateway._served_at)  # noqa: SLF001
     return app
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -36,16 +38,19 @@ def stripped_part(root: str, path: str) -> str:
 
 
 class NotFound:
-    """The ASGI application for paths that nothing has: a text, for sockets too."""
+    """The ASGI application for paths that nothing has: a text, for sockets too.
+
+    Args:
+        served: What is to be found where a request arrived, in words.
+    """
+
+    def __init__(self, served: Callable[[Scope], str]) -> None:
+        self._served = served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        root = scope.get("root_path", "")
-        path = scope["path"].removeprefix(root)
-        text = "there is nothing at this path"
-        if path.rstrip("/") == "/communicate":
-            text += f": leave out the slash at the end, the socket is at {root}/communicate"
-        else:
-            text += f": the page is at {root}/, the socket at {root}/communicate"
+        path = scope["path"]
+        slash = "leave out the slash at its end, or " if len(path) > 1 and path[-1] == "/" else ""
+        text = f"there is nothing at this path: {slash}try {self._served(scope)}"
         if scope["type"] == "http":
             await PlainTextResponse(text + "\n", 404)(scope, receive, send)
         elif scope["type"] == "websocket":

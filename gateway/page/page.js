@@ -1,176 +1,7 @@
-// The page to try the gateway with. Three parts: rules, which know neither the document nor the
-// socket; the view, which draws; and the conversation with the server, at the end.
+// The conversation of the page with the server. Before it: rules.js, and view.js, which draws.
 "use strict";
 
-// Rules
-
-const TRACED = "gateway.trace.v1";
-const GOODBYE = "Bye!!!"; // the last text of a server that closes, on connections without trace
-const NOT_SHOWN = "not shown by this server";
-const MOST_ROWS = 200;
-const MOST_ROUND_TRIPS = 100;
-const COLOURS = 6; // .worker-0 to .worker-5 of page.css
-const OPEN_WITHIN_MS = 10_000;
-const CLOSE_WITHIN_MS = 3_000;
-const GOODBYE_WITHIN_MS = 1_000; // between a server's goodbye and its close
-const LASTED_MS = 5_000;
-
-const LOST = { code: 1006, reason: "", wasClean: false }; // as a browser says it of a dead network
-
-const CLOSE_CODES = {
-  1000: "closed on purpose",
-  1001: "the server goes away",
-  1002: "protocol error",
-  1003: "the server takes text only",
-  1005: "closed without a code",
-  1006: "its worker or the network went away",
-  1007: "text that is not UTF-8",
-  1008: "against the server's rules",
-  1009: "the line was too long for this server",
-  1011: "the server failed at a line",
-  1012: "the server restarts",
-  1013: "the server is busy",
-  3001: "its worker is leaving",
-  3005: "its time was over",
-  3008: "this page read too slowly",
-  3013: "too many lines a second",
-  3503: "somebody has closed it",
-};
-
-/** The address of the WebSocket endpoint beside the page: under the same prefix, wss on https. */
-function endpointOf(address) {
-  const url = new URL("communicate", address);
-  url.protocol = url.protocol.replace("http", "ws");
-  return url.href;
-}
-
-/** Milliseconds to wait before attempt 0, 1, 2, ... to connect again. */
-function reconnectDelayMs(attempt, random = Math.random) {
-  // Full jitter, not a fixed delay: when a worker dies all its clients get here in the same
-  // second, and a fixed delay only moves the stampede.
-  return random() * Math.min(30_000, 500 * 2 ** attempt);
-}
-
-/** How many connections in a row did not last, after one that lasted so long; null: not opened. */
-function failuresAfter(failures, lastedMs) {
-  return lastedMs >= LASTED_MS ? 0 : failures + 1;
-}
-
-/** Whether a client may come back after this close code. */
-function mayReconnect(code) {
-  return !((code >= 3500 && code <= 3999) || (code >= 4500 && code <= 4999));
-}
-
-/** A close code and reason as a person would say it, with the code for those who look it up. */
-function inWords(code, reason) {
-  const otherwise = mayReconnect(code) ? "closed by the server" : "refused by the server";
-  const meaning = CLOSE_CODES[code] ?? otherwise;
-  return `${meaning} (${code}${reason ? ` ${reason}` : ""})`;
-}
-
-/** What one message of the server says: {connection, worker}, {text, ...}, {push} or {error}. */
-function read(subprotocol, message) {
-  if (subprotocol !== TRACED) return { text: message };
-  try {
-    const said = JSON.parse(message);
-    if ([said.connection, said.push, said.error].some((it) => typeof it === "string")) return said;
-    if (typeof said.text === "string") {
-      return { text: said.text, handledBy: said.handled_by, attempt: said.attempt };
-    }
-  } catch {
-    // Not JSON after all: shown as it is.
-  }
-  return { text: message };
-}
-
-function milliseconds(value) {
-  return value < 100 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
-}
-
-function counted(number, noun) {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
-}
-
-function median(values) {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
-}
-
-// View
-
-const STATES = {
-  connecting: { says: "Connecting", button: "Connecting" },
-  open: { says: "Connected", button: "Disconnect" },
-  waiting: { says: "Reconnecting", button: "Connect now" },
-  retrying: { says: "Reconnecting", button: "Connect now" },
-  closing: { says: "Disconnecting", button: "Disconnect" },
-  closed: { says: "Disconnected", button: "Connect again" },
-};
-
-const element = (id) => document.getElementById(id);
-const log = element("log");
-const line = element("line");
-const colours = new Map(); // worker -> number of its colour, the latest workers only
-let state = "closed";
-
-function showState(next, detail = "") {
-  state = next;
-  const { says, button } = STATES[next];
-  const shown = element("state");
-  if (shown.textContent !== says) shown.textContent = says; // it is read out when it is set
-  shown.dataset.state = next;
-  element("detail").textContent = detail;
-  element("switch").textContent = button;
-}
-
-/** A worker's id, in a colour of its own that other windows most likely give it too. */
-function workerChip(worker) {
-  if (!colours.has(worker)) {
-    if (colours.size === COLOURS) colours.delete(colours.keys().next().value);
-    const taken = new Set(colours.values());
-    let colour = [...worker].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % COLOURS;
-    while (taken.has(colour)) colour = (colour + 1) % COLOURS;
-    colours.set(worker, colour);
-  }
-  return span(worker, `worker worker-${colours.get(worker)}`);
-}
-
-function span(text, className = "") {
-  const made = document.createElement("span");
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-function showFact(id, ...content) {
-  element(id).replaceChildren(...content);
-}
-
-/** Add a row at the end, and follow it unless the reader has scrolled back to older ones. */
-function addRow(kind, spoken, content, ...meta) {
-  const following = log.scrollHeight - log.scrollTop - log.clientHeight < 16;
-  const row = element("row").content.firstElementChild.cloneNode(true);
-  row.className = kind;
-  row.querySelector(".unseen").textContent = `${spoken} `;
-  row.querySelector(".text").append(...[content].flat());
-  row.querySelector(".meta").replaceChildren(...meta);
-  const lines = element("lines");
-  lines.append(row);
-  while (lines.children.length > MOST_ROWS) lines.firstElementChild.remove();
-  if (following || kind === "sent") log.scrollTop = log.scrollHeight;
-  return row;
-}
-
-/** Say of a connection's facts that they are not known: yet, or ever. */
-function showUnknown(ids, traced) {
-  for (const id of ids) showFact(id, span(traced ? "\u2013" : NOT_SHOWN, "aside"));
-}
-
-function showNotice(...content) {
-  return addRow("notice", "Note:", content);
-}
-
-// Conversation
-
+const TRACED_FACTS = ["connection", "held-by", "answered-by"];
 const endpoint = endpointOf(location.href);
 const roundTrips = [];
 let subprotocol = document.querySelector("meta[name=gateway-subprotocol]").content;
@@ -210,7 +41,7 @@ function connect() {
 function opened() {
   showState("open");
   if (socket.protocol === TRACED) return; // the greeting says more
-  showUnknown(["connection", "held-by", "answered-by"], false);
+  showPlaces(TRACED_FACTS, false);
   showNotice("Connected.");
 }
 
@@ -218,6 +49,7 @@ function received(message) {
   takeForReply();
   const said = read(socket.protocol, message);
   if (said.connection) {
+    showPlaces(TRACED_FACTS, true);
     showFact("connection", said.connection);
     showFact("held-by", workerChip(said.worker));
     showNotice("Connected to worker ", workerChip(said.worker));
@@ -283,7 +115,7 @@ function ended(closed, lastedMs) {
   const without = lost.length ? ` ${counted(lost.length, "line")} without an answer.` : "";
   const why = inWords(closed.code, closed.reason);
   if (lastedMs !== null) {
-    showUnknown(["connection", "held-by"], subprotocol);
+    showUnknown(["connection", "held-by"]);
     const row = showNotice(`${byUs ? "You disconnected" : "Connection ended"}: ${why}.${without}`);
     row.classList.toggle("bad", !byUs);
   }
@@ -392,5 +224,6 @@ element("copy").addEventListener("click", async () => {
 window.addEventListener("online", () => state === "waiting" && connect());
 
 element("endpoint").textContent = endpoint;
-showUnknown(["connection", "held-by", "answered-by"], subprotocol);
+showPlaces(TRACED_FACTS, subprotocol !== "");
+showUnknown(TRACED_FACTS);
 connect();

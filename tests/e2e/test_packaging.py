@@ -119,6 +119,7 @@ def empty(tmp_path: Path) -> Path:
         "gateway/page/index.html",
         "gateway/page/page.css",
         "gateway/page/page.js",
+        "gateway/page/rules.js",
         "gateway/redis_support/scripts/renew.lua",
     ],
 )

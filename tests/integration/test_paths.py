@@ -68,9 +68,9 @@ async def test_a_request_for_the_socket_that_wants_no_socket_is_told_so(served: 
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("/communicate/", "leave out the slash at the end, the socket is at /communicate"),
-        ("/comunicate", "the socket at /communicate"),
-        ("/", "the socket at /communicate"),
+        ("/communicate/", "leave out the slash at its end, or try / (the page) or /communicate"),
+        ("/comunicate", "try / (the page) or /communicate (the socket)"),
+        ("/", "/communicate (the socket)"),
     ],
 )
 async def test_a_handshake_at_a_wrong_path_is_told_the_right_one(
@@ -88,7 +88,7 @@ async def test_a_path_that_is_not_there_has_a_text(served: InProcess) -> None:
         answer = await client.response()
 
     assert answer.status == 404
-    assert "the page is at /" in answer.body
+    assert "leave out the slash" in answer.body
 
 
 async def test_the_page_can_be_switched_off(settings: MakeSettings) -> None:

@@ -11,9 +11,15 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from websockets.protocol import State
 
 from gateway import Gateway
 from tests.support.waiting import eventually
+
+
+def closing(server: uvicorn.Server) -> bool:
+    connections = [getattr(one, "conn", None) for one in server.server_state.connections]
+    return any(one is not None and one.state is State.CLOSING for one in connections)
 
 
 @asynccontextmanager
@@ -38,5 +44,7 @@ async def mounted(
             await eventually(lambda: server.started or serving.done(), "the start of a server")
             yield listener.getsockname()[1]
         finally:
+            # uvicorn's class cannot be shut down in the middle of a closing handshake: it raises.
+            await eventually(lambda: not closing(server), "the end of sockets that are closing")
             server.should_exit = True
             await serving

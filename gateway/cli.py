@@ -35,6 +35,13 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of settings. [env: GATEWAY_CONFIG]")
 ]
 
+Port = Annotated[
+    int | None,
+    typer.Option(
+        "--port", metavar="N", help="The gateway of this user that listens there.", min=1, max=65535
+    ),
+]
+
 
 def _flag(kind: Any, name: str, metavar: str | None = None) -> Any:
     """An option for a setting: its help is the setting's, and parsing is left to ``config``."""
@@ -106,28 +113,46 @@ def show_config(config: ConfigFile = None) -> None:
 @app.command()
 def workers(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    port: Port = None,
     redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
     config: ConfigFile = None,
 ) -> None:
     """List the workers that live."""
     from gateway import listing  # noqa: PLC0415
 
-    rows = asyncio.run(listing.workers(*_registry(redis_url, config)))
+    rows = asyncio.run(listing.workers(*_registry(redis_url, config, port)))
     _print_rows(rows, as_json=as_json)
 
 
 @app.command()
 def connections(
+    connection: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CONNECTION_ID", help="Ask its owner about this one.", show_default=False
+        ),
+    ] = None,
     worker: Annotated[str | None, typer.Option(help="Only those of this worker.")] = None,
     user: Annotated[str | None, typer.Option(help="Only those of this user.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    port: Port = None,
     redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
     config: ConfigFile = None,
 ) -> None:
-    """List the connections of the registry."""
+    """List the connections of the registry, or say what there is to say of one."""
     from gateway import listing  # noqa: PLC0415
 
-    found = listing.connections(*_registry(redis_url, config), worker=worker, user=user)
+    if connection is not None:
+        if worker is not None or user is not None:
+            _fail("one connection needs no --worker and no --user", 2)
+        broker = _broker(redis_url, config, port)
+        receipt, row = asyncio.run(listing.particulars(*broker, connection))
+        if row is None:
+            print(receipt.value)
+            sys.exit(EXIT_CODES[receipt.value])
+        _print_facts(row, as_json=as_json)
+        return
+    found = listing.connections(*_registry(redis_url, config, port), worker=worker, user=user)
     rows = asyncio.run(found)
     _print_rows(rows, as_json=as_json)
 
@@ -141,6 +166,7 @@ def send(
     key: Annotated[
         str | None, typer.Option(help="The same text with the same key is written once a minute.")
     ] = None,
+    port: Port = None,
     redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
     config: ConfigFile = None,
 ) -> None:
@@ -150,7 +176,7 @@ def send(
         words.encode()
     except UnicodeError:
         _fail("the text is not UTF-8", 2)
-    _ask(redis_url, config, lambda client: client.send(connection, words, key=key))
+    _ask(redis_url, config, port, lambda client: client.send(connection, words, key=key))
 
 
 @app.command()
@@ -158,11 +184,12 @@ def disconnect(
     connection: Annotated[str, typer.Argument(metavar="CONNECTION_ID", show_default=False)],
     code: Annotated[int, typer.Option(help="1000, or 3000 to 4999.")] = Disconnected.close_code,
     reason: Annotated[str, typer.Option(help="1 to 123 bytes.")] = Disconnected.reason,
+    port: Port = None,
     redis_url: _flag(str | None, "redis_url") = None,  # type: ignore[valid-type]
     config: ConfigFile = None,
 ) -> None:
     """Close one connection, and print the receipt; the exit code says it too."""
-    _ask(redis_url, config, lambda client: client.disconnect(connection, code, reason))
+    _ask(redis_url, config, port, lambda client: client.disconnect(connection, code, reason))
 
 
 @app.callback(invoke_without_command=True)
@@ -201,12 +228,15 @@ def _load(flags: dict[str, Any], file: Path | None) -> Loaded:
 
 
 def _ask(
-    redis_url: str | None, file: Path | None, question: Callable[[Client], Receipt]
+    redis_url: str | None,
+    file: Path | None,
+    port: int | None,
+    question: Callable[[Client], Receipt],
 ) -> NoReturn:
     """Print the receipt, and exit with what it means."""
     from gateway.outside import client  # noqa: PLC0415
 
-    url, prefix, lease_s = _broker(redis_url, file)
+    url, prefix, lease_s = _broker(redis_url, file, port)
     with client(url, prefix=prefix, lease_s=lease_s) as asking:
         try:
             receipt = question(asking)
@@ -216,26 +246,36 @@ def _ask(
     sys.exit(EXIT_CODES[receipt.value])
 
 
-def _registry(redis_url: str | None, file: Path | None) -> tuple[str, str]:
+def _registry(redis_url: str | None, file: Path | None, port: int | None) -> tuple[str, str]:
     """Address and prefix of the registry."""
-    url, prefix, _ = _broker(redis_url, file)
+    url, prefix, _ = _broker(redis_url, file, port)
     return url, prefix
 
 
-def _broker(redis_url: str | None, file: Path | None) -> tuple[str, str, float]:
-    """Address, prefix and lease: of the settings' Redis, else of the one running gateway."""
-    from gateway.runfolder import running_gateways  # noqa: PLC0415
+def _broker(redis_url: str | None, file: Path | None, port: int | None) -> tuple[str, str, float]:
+    """Address, prefix and lease.
 
-    settings = _load({"redis_url": redis_url}, file).settings
-    if settings.redis_url:
-        return settings.redis_url.reveal(), settings.redis_prefix, settings.lease_seconds
-    running = list(running_gateways())
-    if not running:
-        raise ConfigError("no gateway of this user runs here: set GATEWAY_REDIS_URL")
-    if len({run.redis_url for run in running}) > 1:
-        ports = ", ".join(str(run.port) for run in running)
-        raise ConfigError(f"several gateways run here (ports {ports}): set GATEWAY_REDIS_URL")
-    return running[0].redis_url, running[0].redis_prefix, running[0].lease_seconds
+    Those of the gateway on this port; else of the settings' Redis, else of the one that runs.
+    """
+    from gateway.runfolder import the_running_gateway  # noqa: PLC0415
+
+    if port is None:
+        settings = _load({"redis_url": redis_url}, file).settings
+        if settings.redis_url:
+            return settings.redis_url.reveal(), settings.redis_prefix, settings.lease_seconds
+    elif redis_url is not None:
+        _fail("--port and --redis-url name two gateways: give one", 2)
+    run = the_running_gateway(port=port, otherwise="set GATEWAY_REDIS_URL, or give --port")
+    return run.redis_url, run.redis_prefix, run.lease_seconds
+
+
+def _print_facts(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(row))
+        return
+    width = max(len(name) for name in row)
+    for name, value in row.items():
+        print(f"{name:<{width}}  {_shown(value)}")
 
 
 def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway.errors import ConfigError
+from gateway.outside import client, inquire
 from gateway.protocol.ids import WorkerId, is_worker_id, owner_of
+from gateway.protocol.receipt import Receipt
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
 
@@ -62,12 +65,41 @@ async def connections(
                 "user": entry.user,
                 "address": entry.address,
                 "protocol": entry.protocol,
-                "since": datetime.fromtimestamp(entry.since_unix_ms / 1000, UTC).isoformat(
-                    timespec="seconds"
-                ),
+                "since": _second(entry.since_unix_ms),
             }
             for connection, entry in items
         ]
+
+
+async def particulars(
+    redis_url: str, prefix: str, lease_s: float, connection: str
+) -> tuple[Receipt, Row | None]:
+    """What the owner of one connection says of it; None if the receipt is not WRITTEN."""
+    async with client(redis_url, prefix=prefix, lease_s=lease_s) as asking:
+        told = await inquire(asking, connection)
+    known = told.particulars
+    if known is None:
+        return Receipt(told.receipt), None
+    now_unix_ms = time.time() * 1000
+    return Receipt(told.receipt), {
+        "connection": connection,
+        "worker": owner_of(connection),
+        "user": known.user,
+        "address": known.address,
+        "user_agent": known.user_agent,
+        "since": _second(known.connected_unix_ms),
+        "last_active": _second(known.last_active_unix_ms),
+        "idle_s": round(max(0.0, now_unix_ms - known.last_active_unix_ms) / 1000, 1),
+        "received": known.received,
+        "sent": known.sent,
+        "unanswered": known.unanswered,
+        "waiting_bytes": known.waiting_bytes,
+        "handled_by": known.handled_by,
+    }
+
+
+def _second(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 @asynccontextmanager

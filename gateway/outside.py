@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -27,6 +28,7 @@ from gateway.protocol.receipt import Receipt, Sent
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
+from gateway.runfolder import the_running_gateway
 
 CONNECT_S: Final = 5.0
 RETRY_S: Final = 0.01
@@ -77,6 +79,11 @@ class AsyncClient:
     async def connections(self, *, user: str) -> list[Connection]:
         """As ``Gateway.connections``."""
         return of_entries(await self._audience.connections(user))
+
+
+async def inquire(client: AsyncClient, connection: str) -> Receipted:
+    """What the owner of a connection says of it. For tools."""
+    return await client._asker.inquire(connection)  # noqa: SLF001
 
 
 class Client:
@@ -149,16 +156,23 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
     thread. After a fork make another one.
 
     Args:
-        redis_url: The broker of the workers: their ``GATEWAY_REDIS_URL``.
+        redis_url: The broker of the workers: their ``GATEWAY_REDIS_URL``. Without it, what
+            ``gateway serve`` runs for this user, started in the current folder; prefix and lease
+            are then known.
         prefix: Their ``GATEWAY_REDIS_PREFIX``.
         lease_s: Their ``GATEWAY_LEASE_SECONDS``.
 
     Raises:
-        ConfigError: The address is none.
+        ConfigError: The address is none; or none is given, and no gateway runs here, or several.
         BrokerUnavailable: On entering: Redis does not answer within 5 s.
     """
 
-    def __init__(self, redis_url: str, *, prefix: str = "gw", lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self, redis_url: str | None = None, *, prefix: str = "gw", lease_s: float = LEASE_S
+    ) -> None:
+        if redis_url is None:
+            run = the_running_gateway(folder=Path.cwd(), otherwise="give its redis_url")
+            redis_url, prefix, lease_s = run.redis_url, run.redis_prefix, run.lease_seconds
         self._address = parse(redis_url)
         self._prefix = prefix
         self._lease_s = lease_s

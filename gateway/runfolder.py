@@ -36,6 +36,7 @@ class RunFile:
     redis_url: str
     redis_prefix: str
     lease_seconds: float = 10.0
+    folder: str = ""  # where it was started; not known of another release
 
 
 def make_run_folder() -> Path:
@@ -154,6 +155,39 @@ def _no_temporary_files(error: OSError) -> str:
         " the files by which gunicorn knows that workers live. Mount one there"
         " (docker run --read-only --tmpfs /tmp), or name a folder in TMPDIR"
     )
+
+
+def the_running_gateway(
+    *, port: int | None = None, folder: Path | None = None, otherwise: str
+) -> RunFile:
+    """The one that is meant, never a guess.
+
+    Args:
+        port: It listens there.
+        folder: It was started there.
+        otherwise: What else to do, for the error.
+
+    Raises:
+        ConfigError: There is none, or several that do not share everything.
+    """
+    running = list(running_gateways())
+    found = [
+        run
+        for run in running
+        if port in (None, run.port) and (folder is None or run.folder == str(folder))
+    ]
+    if not found:
+        where = f" on port {port}" if port else f" in {folder}" if folder else " here"
+        others = f" (others: {_ports(running)})" if running else ""
+        raise ConfigError(f"no gateway of this user runs{where}{others}: {otherwise}")
+    if len({(run.redis_url, run.redis_prefix) for run in found}) > 1:
+        raise ConfigError(f"several gateways run here ({_ports(found)}): {otherwise}")
+    return found[0]
+
+
+def _ports(running: list[RunFile]) -> str:
+    numbers = ", ".join(str(run.port) for run in running)
+    return f"port {numbers}" if len(running) == 1 else f"ports {numbers}"
 
 
 def _make_locked_folder() -> Path:

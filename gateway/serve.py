@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from gateway.config import Settings, choose
@@ -75,10 +76,11 @@ def serve(settings: Settings) -> None:
             supervisor.check_redis(settings)
         port = listeners[0].getsockname()[1]
         url = settings.redis_url.reveal()
-        run = RunFile(os.getpid(), port, url, settings.redis_prefix, settings.lease_seconds)
+        prefix, lease_s, here = settings.redis_prefix, settings.lease_seconds, str(Path.cwd())
+        run = RunFile(os.getpid(), port, url, prefix, lease_s, here)
         run_file = write_run_file(run)
         stack.enter_context(_in_this_process_only(lambda: run_file.unlink(missing_ok=True)))
-        announce(settings, port, embedded=embedded)
+        announce(settings, port, broker_url=url if embedded else None)
         served = supervisor.ServeApplication(settings, listeners, folder, in_worker=in_worker)
         for listener in listeners:
             listener.detach()  # from here on they are gunicorn's, which closes them
@@ -106,19 +108,25 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def announce(settings: Settings, port: int, *, embedded: bool) -> None:
-    """Tell a person at a terminal where to look, and what to try next."""
+def announce(settings: Settings, port: int, *, broker_url: str | None) -> None:
+    """Tell a person at a terminal where to look, and what to try next.
+
+    Args:
+        broker_url: Of an embedded broker. That of another one may hold a password.
+    """
     shown = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::") else settings.host  # noqa: S104
     workers = f"{settings.workers} worker{'s' if settings.workers > 1 else ''}"
-    broker = "an embedded broker" if embedded else "the broker of GATEWAY_REDIS_URL"
+    broker = "an embedded broker" if broker_url else "the broker of GATEWAY_REDIS_URL"
     lines = [f"Gateway at http://{shown}:{port} ({workers}, {broker}). Stop it with Ctrl-C."]
     if settings.admin_bind:
         lines.append(f"  backends   http://{settings.admin_bind}")
+    if broker_url:
+        lines.append(f"  broker     {broker_url}")
     if sys.stdout.isatty() and settings.role != "handler":
         lines += [
             f"  open       http://{shown}:{port}",
             f"  endpoint   ws://{shown}:{port}/communicate",
-            "  workers    gateway workers",
+            f"  workers    gateway workers --port {port}",
         ]
     print("\n".join(lines), flush=True)  # noqa: T201
 

@@ -128,7 +128,7 @@ class ClientConnection:
     def begin(self, socket: Socket, turned: Turned | None) -> None:
         """The handshake is accepted. ``turned``: only to say that the application refuses."""
         self._socket = socket
-        self._edge.counters.opened += 1
+        self._edge.opened(self.id)
         self._progress_at = self._edge.now()
         if turned is not None:
             self._state = State.CLOSING
@@ -175,7 +175,7 @@ class ClientConnection:
             return
         self._state = State.CLOSED
         edge = self._edge
-        edge.counters.closed[code] += 1
+        edge.closed(self.id, code)
         self._outbox.take()
         self._outbox.settle(Receipt.GONE)
         if self._accepted and edge.wants_disconnects():
@@ -236,7 +236,10 @@ class ClientConnection:
         return Receipt.WRITTEN if self._state is State.CLOSING else Receipt.GONE
 
     def particulars(self) -> Particulars:
-        return self._visitor.particulars(idle_s=self._edge.now() - self._active_at)
+        idle_s, asked = self._edge.now() - self._active_at, self._decision is not None
+        return self._visitor.particulars(
+            self._desk, self._outbox, self._socket, idle_s=idle_s, asked=asked
+        )
 
     # Party
 

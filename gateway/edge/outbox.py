@@ -9,13 +9,18 @@ from gateway.protocol.receipt import Receipt
 
 
 class Outbox:
-    """Frames that collect until they are flushed in one write, and who wants to know of it."""
+    """Frames that collect until they are flushed in one write, and who wants to know of it.
 
-    __slots__ = ("_done", "bytes_waiting", "payloads")
+    Attributes:
+        taken: How many frames have left it.
+    """
+
+    __slots__ = ("_done", "bytes_waiting", "payloads", "taken")
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.bytes_waiting = 0
+        self.taken = 0
         self._done: list[Callable[[Receipt], None]] = []
 
     def collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> bool:
@@ -30,6 +35,7 @@ class Outbox:
     def take(self) -> tuple[list[bytes], int]:
         """Everything that has collected, and its size in bytes. ``settle`` comes next."""
         payloads, self.payloads = self.payloads, []
+        self.taken += len(payloads)
         size, self.bytes_waiting = self.bytes_waiting, 0
         return payloads, size
 

@@ -8,8 +8,12 @@ from enum import Enum, auto
 
 from gateway.dispatch import Dispatcher
 from gateway.hub import Hub
+from gateway.log import get_logger
 from gateway.metrics import Counters
+from gateway.protocol.ids import ConnectionId
 from gateway.registration import Registration
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +47,11 @@ class Edge:
     limits: ConnectionLimits
     wants_disconnects: Callable[[], bool]
     now: Callable[[], float]
+
+    def opened(self, connection: ConnectionId) -> None:
+        self.counters.opened += 1
+        log.debug("connection opened", connection_id=connection)
+
+    def closed(self, connection: ConnectionId, code: int) -> None:
+        self.counters.closed[code] += 1
+        log.debug("connection closed", connection_id=connection, code=code)

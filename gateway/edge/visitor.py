@@ -7,6 +7,9 @@ import time
 
 from starlette.datastructures import Headers
 
+from gateway.dispatch import Desk
+from gateway.edge.outbox import Outbox
+from gateway.edge.socket import Socket
 from gateway.protocol.envelope import Facts, Particulars
 from gateway.registry.base import Entry
 
@@ -50,11 +53,29 @@ class Visitor:
         """What the registry says of it."""
         return Entry(self.user, self._address, self._agent, protocol, self._since_unix_ms)
 
-    def particulars(self, *, idle_s: float) -> Particulars:
-        """What is told when somebody asks; ``idle_s`` ago something came or went."""
+    def particulars(
+        self, desk: Desk, outbox: Outbox, socket: Socket | None, *, idle_s: float, asked: bool
+    ) -> Particulars:
+        """What is told when somebody asks.
+
+        Args:
+            idle_s: So long ago something came or went.
+            asked: The application was asked to let it in, which was numbered like a message.
+        """
+        conversation = desk.conversation
+        buffered = 0 if socket is None else socket.buffered_bytes
         last_active_unix_ms = max(int((time.time() - idle_s) * 1000), self._since_unix_ms)
         return Particulars(
-            self._since_unix_ms, last_active_unix_ms, self.user, self._address, self._agent
+            self._since_unix_ms,
+            last_active_unix_ms,
+            self.user,
+            self._address,
+            self._agent,
+            waiting_bytes=outbox.bytes_waiting + buffered,
+            received=conversation.last_number - asked,
+            sent=outbox.taken,
+            unanswered=len(conversation),
+            handled_by=desk.introduced_to,
         )
 
     def late_s(self) -> float:

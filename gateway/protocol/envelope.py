@@ -209,13 +209,21 @@ class Inquire(_Envelope, tag=16, frozen=True):
 
 
 class Particulars(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What the owner of an open connection says of it. Times are of the owner's wall clock."""
+    """What the owner of an open connection says of it. Times are of the owner's wall clock.
+
+    The latter half is None from an owner of a release that does not tell it.
+    """
 
     connected_unix_ms: int
     last_active_unix_ms: int
     user: str | None
     address: str
     user_agent: str
+    waiting_bytes: int | None = None  # for the client to read
+    received: int | None = None  # messages
+    sent: int | None = None  # frames, greetings and answers among them
+    unanswered: int | None = None  # messages
+    handled_by: WorkerId | None = None  # the worker that was given the last message
 
 
 class Receipted(_Envelope, tag=17, frozen=True):

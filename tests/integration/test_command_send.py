@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from typer.testing import CliRunner, Result
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from gateway import cli
+import gateway
+from gateway import Connection, Gateway, Message, Receipt, cli
 from gateway.config import Settings
+from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, write_run_file
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
@@ -20,7 +23,8 @@ from tests.integration.test_http_api import only_connection
 from tests.integration.test_slow_readers import stop_reading
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.inprocess import in_process
-from tests.support.rawclient import raw_websocket
+from tests.support.logs import capture_logs
+from tests.support.rawclient import close_frame, raw_websocket
 from tests.support.waiting import eventually, eventually_async
 
 
@@ -169,3 +173,102 @@ async def test_of_a_running_gateway_the_lease_is_known(settings: MakeSettings) -
 
     async with in_process(own):  # an absence of ten seconds would be believed too late for this
         await eventually_async(gone, "belief in its absence")
+
+
+async def test_a_port_names_the_gateway_that_is_meant(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when a setting, or another gateway that runs, is asked instead."""
+    own = settings()
+    monkeypatch.setenv("GATEWAY_REDIS_URL", "redis://127.0.0.1:1/0")
+    write_run_file(RunFile(os.getppid(), 8001, "unix:///other.sock", "gw"))
+    write_run_file(RunFile(os.getpid(), 8000, own.redis_url.reveal(), own.redis_prefix))
+    async with in_process(own) as served, raw_websocket(served.port) as client:
+        connection = only_connection(served)
+        for command in (["send", connection, "1"], ["disconnect", connection]):
+            done = await asyncio.to_thread(
+                CliRunner().invoke, cli.app, [*command, "--port", "8000"]
+            )
+            assert done.stdout == "written\n"
+        assert await client.texts(1) == ["1"]
+
+
+async def test_a_client_without_an_address_finds_the_gateway_of_this_folder(
+    settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = settings()
+    url, prefix = own.redis_url.reveal(), own.redis_prefix
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="give its redis_url"):
+        gateway.client()
+    write_run_file(RunFile(os.getppid(), 8001, "unix:///other.sock", "gw", 10.0, "/elsewhere"))
+    write_run_file(RunFile(os.getpid(), 8000, url, prefix, 10.0, str(tmp_path)))
+
+    async with in_process(own) as served, raw_websocket(served.port), gateway.client() as client:
+        assert await client.send(only_connection(served), "x") is Receipt.WRITTEN
+
+
+# One stuck client
+
+
+async def test_of_one_connection_its_owner_says_what_waits_for_it(settings: MakeSettings) -> None:
+    own = settings(outbox_bytes=1_000_000)
+    async with in_process(own, talkative()) as served, raw_websocket(served.port) as client:
+        await stop_reading(served, client)
+        connection = only_connection(served)
+        [member] = served.worker.hub
+        told = member.particulars()
+
+        done = await run(own, "connections", connection, "--json")
+        row = json.loads(done.stdout)
+        text = await run(own, "connections", connection)
+
+        assert row["waiting_bytes"] == told.waiting_bytes > 0
+        assert row["received"] == row["sent"] >= 1
+        assert (row["unanswered"], row["handled_by"]) == (0, served.worker.me)
+        assert (row["worker"], row["address"]) == (served.worker.me, "127.0.0.1")
+        assert row["idle_s"] >= 0
+        assert f"waiting_bytes  {told.waiting_bytes}\n" in text.stdout
+
+
+async def test_messages_that_wait_for_a_handler_are_told(settings: MakeSettings) -> None:
+    app, release = Gateway(), asyncio.Event()
+
+    @app.on_connect
+    async def welcome(connection: Connection) -> str:
+        return "ali"
+
+    @app.on_message
+    async def wait(message: Message) -> None:
+        await release.wait()
+
+    async with in_process(own := settings(), app) as served, raw_websocket(served.port) as client:
+        client.say("1")
+        client.say("2")
+        await eventually(lambda: served.worker.dispatcher.unanswered == 2, "both")
+        row = json.loads((await run(own, "connections", only_connection(served), "--json")).stdout)
+        release.set()
+
+    assert (row["received"], row["sent"], row["unanswered"], row["user"]) == (2, 0, 2, "ali")
+
+
+async def test_of_a_connection_that_is_gone_that_is_said(settings: MakeSettings) -> None:
+    done = await run(settings(), "connections", "x")
+
+    assert (done.stdout, done.exit_code) == ("gone\n", 3)
+
+
+async def test_opens_and_closes_are_logged_for_those_who_debug(settings: MakeSettings) -> None:
+    async with in_process(settings()) as served:
+        with capture_logs() as logs:
+            async with raw_websocket(served.port) as client:
+                connection = only_connection(served)
+                client.send(close_frame(1000))
+                await client.rest()
+            await eventually(lambda: not len(served.worker.hub), "its end")
+
+    mine = [line for line in logs if line.get("connection_id") == connection]
+    assert [(line["event"], line["log_level"], line.get("code")) for line in mine] == [
+        ("connection opened", "debug", None),
+        ("connection closed", "debug", 1000),
+    ]

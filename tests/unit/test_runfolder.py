@@ -11,8 +11,9 @@ import stat
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from gateway.runfolder import (
     make_run_folder,
     remove_run_folder,
     running_gateways,
+    the_running_gateway,
     worker_died,
     write_run_file,
 )
@@ -307,3 +309,41 @@ def test_a_full_place_for_temporary_files_is_one_line(monkeypatch: pytest.Monkey
 
     with pytest.raises(ConfigError, match="No space left on device"):
         make_run_folder()
+
+
+# Which gateway is meant
+
+
+def test_a_gateway_is_found_by_its_port_or_by_its_folder(tmp_path: Path) -> None:
+    ours = replace(OURS, folder=str(tmp_path))
+    other = replace(OURS, pid=os.getppid(), port=8001, redis_url="unix:///other.sock")
+    for run in (ours, other):
+        write_run_file(run)
+
+    assert the_running_gateway(port=8001, otherwise="x") == other
+    assert the_running_gateway(folder=tmp_path, otherwise="x") == ours
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "several gateways run here ({}): try"),
+        ({"port": 9000}, "no gateway of this user runs on port 9000 (others: {}): try"),
+        ({"folder": Path("/no")}, "no gateway of this user runs in /no (others: {}): try"),
+    ],
+)
+def test_none_is_guessed_and_those_that_run_are_named(asked: Any, said: str) -> None:
+    """Also two that share a Redis and not the prefix: red when the first one is taken."""
+    for run in (OURS, replace(OURS, pid=os.getppid(), port=8001, redis_prefix="other")):
+        write_run_file(run)
+
+    with pytest.raises(ConfigError) as refused:
+        the_running_gateway(**asked, otherwise="try")
+
+    either = ("ports 8000, 8001", "ports 8001, 8000")
+    assert str(refused.value) in [said.format(ports) for ports in either]
+
+
+def test_without_any_that_is_said() -> None:
+    with pytest.raises(ConfigError, match="no gateway of this user runs here: try"):
+        the_running_gateway(otherwise="try")

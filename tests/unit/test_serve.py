@@ -48,7 +48,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def greeting(capsys: pytest.CaptureFixture[str], *, embedded: bool = True, **settings: Any) -> str:
-    announce(Settings(**settings), 8000, embedded=embedded)
+    announce(Settings(**settings), 8000, broker_url="unix:///run/b.sock" if embedded else None)
     return capsys.readouterr().out
 
 
@@ -119,14 +119,18 @@ def test_the_greeting_says_where_and_what(
 
 
 def test_a_log_file_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert greeting(capsys).count("\n") == 1
+    assert greeting(capsys, embedded=False).count("\n") == 1
+
+
+def test_the_address_of_an_embedded_broker_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert greeting(capsys).splitlines()[1:] == ["  broker     unix:///run/b.sock"]
 
 
 def test_a_person_is_told_what_to_try_next(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
 
-    announce(Settings(), 8000, embedded=True)
+    announce(Settings(), 8000, broker_url="unix:///run/b.sock")
 
     assert "ws://localhost:8000/communicate" in terminal.text
     assert "gateway workers" in terminal.text
@@ -136,7 +140,7 @@ def test_a_handler_has_no_endpoint_to_show(monkeypatch: pytest.MonkeyPatch) -> N
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
 
-    announce(Settings(role="handler"), 8000, embedded=False)
+    announce(Settings(role="handler"), 8000, broker_url=None)
 
     assert "/communicate" not in terminal.text
 

@@ -1,7 +1,8 @@
 """Whether the workers of this port live and are ready, told by any of them.
 
-Workers of one port share a folder, made by their supervisor. Each touches a file there about once a
-second while it is ready; so whichever worker is asked knows of all.
+Workers of one port share a folder, made by their supervisor. Each dates a file there about once a
+second while it is ready; so whichever worker is asked knows of all. The date is of the monotonic
+clock, which is one for all processes of a host and is never set.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class PortHealth:
         with suppress(OSError):
             if ready:
                 self._file.touch()
+                now = time.monotonic()
+                os.utime(self._file, (now, now))
             else:
                 self._file.unlink()
 
@@ -46,7 +49,7 @@ class PortHealth:
             return True
         if self._folder is None:
             return False
-        oldest = time.time() - FRESH_S
+        oldest = time.monotonic() - FRESH_S
         return any(_fresh(file, oldest) for file in self._folder.glob("ready-*"))
 
 

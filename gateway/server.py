@@ -59,6 +59,10 @@ class GatewayServer(Server):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._parent = os.getppid()
+        # uvicorn times it by the wall clock: one that is set back silences every worker of the host
+        # until their supervisor kills them.
+        self._notify, config.callback_notify = config.callback_notify, None
+        self._notify_at = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -72,6 +76,10 @@ class GatewayServer(Server):
     async def on_tick(self, counter: int) -> bool:
         if os.getppid() != self._parent:
             self.should_exit = True  # the supervisor was killed; nobody would stop us later
+        now = time.monotonic()
+        if self._notify is not None and now >= self._notify_at:
+            self._notify_at = now + NOTIFY_S
+            await self._notify()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -102,8 +110,8 @@ class GatewayServer(Server):
     async def _keep_notifying(self) -> None:
         """Tell gunicorn that a draining worker is alive."""
         while True:
-            if self.config.callback_notify is not None:
-                await self.config.callback_notify()
+            if self._notify is not None:
+                await self._notify()
             await asyncio.sleep(NOTIFY_S)
 
 

@@ -8,11 +8,13 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any, Final
 
+from gunicorn import arbiter as gunicorn_arbiter
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
@@ -36,6 +38,12 @@ log = get_logger(__name__)
 AFTER_DRAIN_S: Final = 10
 SILENT_WORKER_S: Final = 30
 BURY_S: Final = 1.0
+
+# gunicorn bounds a stop by the wall clock: one that is set forward kills workers in the middle of
+# their drain, one that is set back waits for them as long. It needs no date of this module.
+gunicorn_arbiter.time = SimpleNamespace(
+    time=time.monotonic, monotonic=time.monotonic, sleep=time.sleep
+)
 
 
 class Logger(glogging.Logger):

@@ -16,7 +16,7 @@ def another_worker(folder: Path, *, age_s: float) -> Path:
     """What a worker of another process has left there, that long ago."""
     file = folder / "ready-1"
     file.touch()
-    then = time.time() - age_s
+    then = time.monotonic() - age_s
     os.utime(file, (then, then))
     return file
 

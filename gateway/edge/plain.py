@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
@@ -14,6 +15,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LOST: Final = 1006
+MESSAGES_PER_TURN: Final = 32
 
 
 class PlainSocket:
@@ -99,7 +101,9 @@ class PlainSocket:
             await asyncio.wait(tasks)
 
     async def _read(self) -> None:
-        while True:
+        for count in itertools.count(1):
+            if count % MESSAGES_PER_TURN == 0:
+                await asyncio.sleep(0)  # a server that has read much does not wait in ``receive``
             await self._readable.wait()
             message = await self._receive()
             await self._readable.wait()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.plain import PlainSocket
+from gateway.edge.plain import MESSAGES_PER_TURN, PlainSocket
 from gateway.protocol.receipt import Receipt
 from tests.support.waiting import eventually
 
@@ -115,3 +115,28 @@ async def test_of_what_a_broken_socket_leaves_behind_only_what_was_begun_is_in_d
 
     wanted = [Receipt.WRITTEN, Receipt.UNREACHABLE, Receipt.GONE]
     assert [write.result() for write in writes] == wanted
+
+
+async def test_a_client_that_floods_leaves_the_loop_to_others() -> None:
+    """Red when a server that has a message at once is asked for the next one at once."""
+    left = 1000
+
+    async def receive() -> MutableMapping[str, Any]:
+        nonlocal left
+        left -= 1
+        if left:
+            return {"type": "websocket.receive", "text": "x"}
+        return {"type": "websocket.disconnect", "code": 1000}
+
+    async def send(message: MutableMapping[str, Any]) -> None: ...
+
+    socket = PlainSocket(receive, send, certain=True)
+    socket.start(Listening(), farewell=(1000, "bye"))
+    running = asyncio.create_task(socket.run())
+    in_a_turn = 0
+    while not running.done():
+        before = left
+        await asyncio.sleep(0)
+        in_a_turn = max(in_a_turn, before - left)
+
+    assert in_a_turn <= MESSAGES_PER_TURN

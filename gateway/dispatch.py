@@ -135,7 +135,7 @@ class Dispatcher:
         """Dispatch what may be dispatched now."""
         conversation = desk.conversation
         target = self._target(desk)
-        if target is not None and self._links.full(target):
+        if target is not None and not self._links.takes(target, conversation.bytes_in_flight):
             target = None
         released = conversation.release(target)
         if released and target is not None:

@@ -7,10 +7,11 @@ from typing import Final
 
 from gateway.metrics import Counters
 from gateway.protocol.envelope import MAX_BATCH_BYTES, join, stamp
-from gateway.protocol.ids import WorkerId
+from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.link import NO_BODY, Link
 
 MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20  # a link; includes what has not left yet
+SMALL_BYTES: Final = 64 << 10  # who is owed no more than this may use the last quarter of it
 
 
 class Lane:
@@ -20,13 +21,18 @@ class Lane:
         touched: Something has been put on it since ``number``.
         hello: The peer must be told of a new epoch before anything else.
         was_full: Somebody was told that it is full, and wants to hear when it no longer is.
+        was_crowded: The same of those who have much on it already.
+        heard_at: When the peer was last heard, or this was made.
+        heard: It was heard at all.
+        big: Connections with a large answer among what has collected lately.
     """
 
     __slots__ = (
-        "_bytes_waiting", "_items", "channel", "hello", "link", "peer", "touched", "was_full",
+        "_bytes_waiting", "_items", "big", "channel", "heard", "heard_at", "hello", "link", "peer",
+        "touched", "was_crowded", "was_full",
     )  # fmt: skip
 
-    def __init__(self, peer: WorkerId, channel: str, link: Link) -> None:
+    def __init__(self, peer: WorkerId, channel: str, link: Link, now: float) -> None:
         self.peer = peer
         self.channel = channel
         self.link = link
@@ -34,12 +40,43 @@ class Lane:
         self._bytes_waiting = 0
         self.touched = False
         self.hello = False
-        self.was_full = False
+        self.was_full = self.was_crowded = False
+        self.heard_at = now
+        self.heard = False
+        self.big: set[ConnectionId] = set()
 
     @property
     def full(self) -> bool:
         """At its bound."""
         return self.bytes_kept >= MAX_UNACKNOWLEDGED_BYTES
+
+    @property
+    def crowded(self) -> bool:
+        """In the last quarter before its bound: for those alone who are owed little."""
+        return 4 * self.bytes_kept >= 3 * MAX_UNACKNOWLEDGED_BYTES
+
+    def takes(self, owed_bytes: int) -> bool:
+        """Whether it takes more of somebody who has so much on it with that.
+
+        One that is told not may ask again when ``relieved``.
+        """
+        if not self.crowded:
+            return True
+        if owed_bytes > SMALL_BYTES:
+            self.was_crowded = True
+            return False
+        self.was_full = self.was_full or self.full
+        return not self.full
+
+    def relieved(self) -> bool:
+        """Whether some of those who were refused may be let on now. Says so once."""
+        if self.big and 4 * self.bytes_kept < MAX_UNACKNOWLEDGED_BYTES:
+            self.big.clear()
+        eased = (self.was_full and not self.full) or (self.was_crowded and not self.crowded)
+        if eased:
+            self.was_full = False
+            self.was_crowded = self.was_crowded and self.crowded
+        return eased
 
     @property
     def bytes_kept(self) -> int:
@@ -60,7 +97,8 @@ class Lane:
         """Drop everything and begin a new epoch."""
         self._items.clear()
         self._bytes_waiting = 0
-        self.touched = self.hello = self.was_full = False
+        self.touched = self.hello = self.was_full = self.was_crowded = False
+        self.big.clear()
         self.link.restart(now)
 
     @property

@@ -26,6 +26,7 @@ log = get_logger(__name__)
 MAX_ENDED: Final = 10_000
 TICK_S: Final = 0.025
 RETRY_S: Final = 0.1
+STRANGER_S: Final = 30.0  # longer than any lease takes to become known, or to end
 
 
 class Links:
@@ -38,6 +39,7 @@ class Links:
         deliver: Takes the envelopes of a peer, in order, exactly once while both live.
         lost: Told when a peer has given up the link: what either had sent may be lost.
         relieved: Told when a link that was full is no longer.
+        knows: Whether a peer is believed to live. A stranger's link lasts only while it is heard.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Links:
         )
         self.lost: Callable[[WorkerId], None] = lambda _peer: None
         self.relieved: Callable[[WorkerId], None] = lambda _peer: None
+        self.knows: Callable[[WorkerId], bool] = lambda _peer: True
 
     # Sending
 
@@ -97,13 +100,18 @@ class Links:
         lane.add(encode(envelope))
         self._touch(lane)
 
-    def full(self, peer: WorkerId) -> bool:
-        """Whether the link to ``peer`` is at its bound: feed it no more until ``relieved``."""
+    def takes(self, peer: WorkerId, owed_bytes: int) -> bool:
+        """Whether the link to ``peer`` takes more of somebody who has so much on it with that.
+
+        At its bound it takes nothing, and near it only from those who have little: one that has
+        much does not stop the others. Feed it no more until ``relieved``.
+        """
         lane = self._lanes.get(peer)
-        if lane is None or not lane.full:
-            return False
-        lane.was_full = True
-        return True
+        return lane is None or lane.takes(owed_bytes)
+
+    def lane_to(self, peer: WorkerId) -> Lane | None:
+        """The lane to ``peer``, if there is one."""
+        return self._lanes.get(peer)
 
     def tell(self, peer: WorkerId, envelope: Envelope) -> None:
         """Tell one, worker or not, once, unreliably: a hint."""
@@ -148,13 +156,14 @@ class Links:
         self._take_from(lane, batch, payload)
         if lane.kept_back:
             self.publish_soon()
-        if lane.was_full and not lane.full:
-            lane.was_full = False
+        if lane.relieved():
             self.relieved(lane.peer)
         self._tick_while_needed()
 
     def _take_from(self, lane: Lane, batch: Batch, payload: bytes) -> None:
         link, header = lane.link, batch.header
+        now = lane.heard_at = self._now()
+        lane.heard = True
         if header.version < link.version:
             link.speak(header.version)
         if link.lost(header):
@@ -162,7 +171,7 @@ class Links:
         elif link.forgotten(header):
             lane.hello = True
             self._touch(lane)
-        verdict = link.receive(header, payload, self._now())
+        verdict = link.receive(header, payload, now)
         if verdict is Verdict.DELIVER:
             if batch.envelopes:
                 self.deliver(header.sender, batch.envelopes)
@@ -192,8 +201,14 @@ class Links:
 
     @property
     def settled(self) -> bool:
-        """Everything sent has arrived, and everything that arrived is acknowledged."""
-        return not self._hints and all(lane.settled for lane in self._lanes.values())
+        """Everything sent has arrived, and everything that arrived is acknowledged.
+
+        But for peers that nobody knows and that never answered: they are not waited for.
+        """
+        return not self._hints and all(
+            lane.settled or (not lane.heard and not self.knows(lane.peer))
+            for lane in self._lanes.values()
+        )
 
     # Peers
 
@@ -317,18 +332,18 @@ class Links:
         lane = self._lanes.get(peer)
         if lane is None:
             link = Link(self.me, version=VERSION, now=self._now(), share=self._share)
-            lane = Lane(peer, self._channel_of(peer), link)
+            lane = Lane(peer, self._channel_of(peer), link, self._now())
             self._lanes[peer] = lane
             self._share.part(len(self._lanes))
         return lane
 
     def _restart(self, lane: Lane) -> None:
-        was_full = lane.was_full
+        refused = lane.was_full or lane.was_crowded
         lane.clear(self._now())
         lane.hello = True
         self._touch(lane)
         self.lost(lane.peer)
-        if was_full:
+        if refused:
             self.relieved(lane.peer)
 
     def _touch(self, lane: Lane) -> None:
@@ -346,11 +361,24 @@ class Links:
     def _tick(self) -> None:
         self._ticking = None
         now = self._now()
+        self._forget_strangers(now)
         for lane in self._lanes.values():
             if lane.due(now):
                 self.publish_soon()
                 break
         self._tick_while_needed()
+
+    def _forget_strangers(self, now: float) -> None:
+        """A peer that membership does not know will not be said to be gone either."""
+        silent = [lane for lane in self._lanes.values() if now - lane.heard_at >= STRANGER_S]
+        for lane in silent:
+            if not self.knows(lane.peer):
+                log.info("link forgotten", peer=lane.peer, bytes=lane.bytes_kept)
+                del self._lanes[lane.peer]
+                self._share.part(len(self._lanes))
+                self.lost(lane.peer)
+                if lane.was_full or lane.was_crowded:
+                    self.relieved(lane.peer)
 
     def _deliver_locally(self) -> None:
         envelopes, self._local = self._local, []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from gateway.errors import EnvelopeTooLarge, HandlerFailed
+from gateway.lane import SMALL_BYTES
 from gateway.links import Links
 from gateway.log import get_logger
-from gateway.protocol.envelope import Answer, Failed, Question, Receipted
+from gateway.protocol.envelope import Answer, Failed, Question, Receipted, Reply, Send
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members
 
@@ -18,20 +19,29 @@ class Router:
     def __init__(self, links: Links, members: Members) -> None:
         self._links = links
         self._members = members
+        links.knows = self.knows
 
     def answer(self, edge: WorkerId, answer: Answer) -> None:
         """Send an answer back to the edge that asked. One that cannot be sent becomes an error."""
         try:
             self._links.send(edge, answer)
+            if isinstance(answer, Reply) and len(answer.text or "") > SMALL_BYTES // 4:
+                lane = self._links.lane_to(edge)
+                if lane is not None:
+                    lane.big.add(answer.connection)
         except (EnvelopeTooLarge, UnicodeEncodeError) as error:
             why = str(error) if isinstance(error, EnvelopeTooLarge) else "it is not Unicode"
             log.error("answer not sendable", connection_id=answer.connection, why=why)
             failed = Failed(answer.connection, answer.number, answer.attempt, HandlerFailed.code)
             self._links.send(edge, failed)
 
-    def congested(self, edge: WorkerId) -> bool:
-        """Whether answers to ``edge`` pile up: start nothing more for it."""
-        return self._links.full(edge)
+    def congested(self, edge: WorkerId, connection: str) -> bool:
+        """Whether answers to ``edge`` pile up: start nothing more of this connection.
+
+        Those whose answers are large have to wait first.
+        """
+        lane = self._links.lane_to(edge)
+        return lane is not None and not lane.takes(SMALL_BYTES + 1 if connection in lane.big else 0)
 
     def knows(self, owner: WorkerId) -> bool:
         """Whether ``owner`` is believed to live (``gateway.asker.Way``)."""
@@ -39,7 +49,8 @@ class Router:
 
     def ask(self, owner: WorkerId, question: Question) -> bool:
         """Put a question on the link to ``owner``. False: too much waits for it already."""
-        if self._links.full(owner):
+        # A text waits for no answer before the next: all that is sent counts as one that has much.
+        if not self._links.takes(owner, SMALL_BYTES + 1 if isinstance(question, Send) else 0):
             return False
         self._links.send(owner, question)
         return True

@@ -57,7 +57,7 @@ class Answers(Protocol):
 
     def answer(self, edge: WorkerId, answer: Answer) -> None: ...
 
-    def congested(self, edge: WorkerId) -> bool: ...
+    def congested(self, edge: WorkerId, connection: str) -> bool: ...
 
 
 class _Queue:
@@ -274,7 +274,7 @@ class Runner:
     async def _take(self, queue: _Queue, task: asyncio.Task[None]) -> None:
         if not queue.dispatches:
             return
-        if self._answers.congested(queue.edge):
+        if self._answers.congested(queue.edge, queue.connection.id):
             queue.parked = True
             self._parked.setdefault(queue.edge, []).append(queue)
             return

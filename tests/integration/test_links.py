@@ -108,7 +108,7 @@ async def test_at_the_bound_of_a_link_its_edge_reads_no_more(
 
         for client in (one, two):
             assert await client.texts(10) == [f"Received:{text}"] * 10
-        assert bound <= kept < bound + 60_000
+        assert 0.75 * bound <= kept < bound  # the rest is for connections that have little on it
 
 
 async def test_at_the_bound_of_a_link_its_handlers_wait(
@@ -128,7 +128,9 @@ async def test_at_the_bound_of_a_link_its_handlers_wait(
         await eventually(lambda: _dispatched(handler) == 20, "the messages")
         proxy.freeze()
         app.gate.set()
-        await eventually(lambda: handler.worker.links.full(edge.worker.me), "the bound")
+        await eventually(
+            lambda: not handler.worker.links.takes(edge.worker.me, 1 << 20), "the bound"
+        )
         begun = len(app.started)
         proxy.thaw()
 

@@ -162,7 +162,7 @@ async def test_a_full_link_that_its_peer_restarts_is_told_to_be_free_again(
     async with running(NotedBroker()) as links:
         links.relieved = relieved.append
         links.send(peer, Reply(new_connection_id(), 1, 1, "text"))
-        assert links.full(peer)
+        assert not links.takes(peer, 0)
         new = Link(peer, version=VERSION, now=2_000_000.0)
         new.out.append(NO_BODY)
         ((header, body),) = new.leaving(2_000_000.0)

@@ -37,7 +37,7 @@ class Heard:
     def answer(self, edge: WorkerId, answer: Answer) -> None:
         self.answers.append(answer)
 
-    def congested(self, edge: WorkerId) -> bool:
+    def congested(self, edge: WorkerId, connection: str) -> bool:
         return False
 
 

@@ -5,6 +5,10 @@ Until then it keeps its last view, buries nobody and moves nothing. So a Redis t
 restarted empty or that lost a link does not make the living bury each other. A tombstone is no
 absence: it is believed at once.
 
+Nor is it believed after Redis' clock was set: a step forward ends every lease at once, those of
+the living too. So Redis' time is compared with one's own clock, and a step in either direction
+counts as a miss: after a lease without one, all that live have renewed under the new time.
+
 Pure: no I/O and no clock. ``now`` is monotonic seconds; leases end in milliseconds of Redis' time.
 """
 
@@ -17,6 +21,7 @@ from typing import Final
 from gateway.protocol.ids import WorkerId
 
 RENEWALS_PER_LEASE: Final = 10 / 3
+STEP_SHARE: Final = 0.05  # of a lease: what Redis' clock may gain or lose between two renewals
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class Members:
         self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
         self._steady_since: float | None = None
         self._born_ms = 0
+        self._ahead_s: tuple[float, float] | None = None  # Redis' clock of ours: least, most
         self._renewed_at = now
         self._elect()
 
@@ -119,7 +125,9 @@ class Members:
         # An answer may be late because Redis froze. A freeze ends leases that were renewed up to a
         # renewal before it began, and up to another one may pass before we ask.
         late = now - asked_at >= self.lease_s - 2 * renewal_s
-        if late or asked_at - self._renewed_at >= self.lease_s or leases.born_ms != self._born_ms:
+        stepped = self._stepped(leases.now_ms / 1000, asked_at, now)
+        silent = asked_at - self._renewed_at >= self.lease_s
+        if late or silent or stepped or leases.born_ms != self._born_ms:
             self.missed()
         self._born_ms = leases.born_ms
         if self._steady_since is None:
@@ -133,6 +141,23 @@ class Members:
         self._remove_the_absent(leases, changes, trusted=self.trusted(now))
         changes.changed = self._elect() or before != self.known
         return changes
+
+    def _stepped(self, redis_s: float, asked_at: float, now: float) -> bool:
+        """Whether Redis' clock was set since the last renewal, by more than it may drift.
+
+        It was read between ``asked_at`` and ``now``: how far it is ahead is known to that much, and
+        better with every renewal that is answered faster.
+        """
+        least, most = redis_s - now, redis_s - asked_at
+        if self._ahead_s is not None:
+            drift_s = STEP_SHARE * self.lease_s
+            was_least, was_most = self._ahead_s[0] - drift_s, self._ahead_s[1] + drift_s
+            if least > was_most or most < was_least:
+                self._ahead_s = least, most
+                return True
+            least, most = max(least, was_least), min(most, was_most)
+        self._ahead_s = least, most
+        return False
 
     def leaving(self, worker: WorkerId, *, now: float) -> bool:
         """A worker said that it drains. Returns whether that was news."""

@@ -8,12 +8,15 @@ import pytest
 
 from tests.faults.conftest import Report
 from tests.support.crowd import Crowd
-from tests.support.stand import Stand
+from tests.support.redis_server import RedisServer
+from tests.support.stand import Stand, standing
 from tests.support.waiting import eventually
 from tests.support.wallclock import COMPILER, WallClock
 
 IMPATIENT = "tests.support.apps.impatient"
 SILENT_WORKER_S = 4  # of its supervisor
+LEASE_S = 2
+SHORT_LEASE = {"GATEWAY_LEASE_SECONDS": str(LEASE_S)}
 DAY_S = 86_400
 STEPS_S = (-60, 0, DAY_S, 60)  # ahead of the true time: back, forward, a day, back by most of it
 
@@ -62,3 +65,27 @@ async def test_setting_the_clock_forward_during_a_stop_cuts_no_drain_short(
 
         assert set(crowd.ledger.closes) == {3001}
     assert served.wait() == 0
+
+
+async def test_setting_the_clock_of_redis_buries_nobody(
+    tmp_path: Path, report: Report, clock: WallClock
+) -> None:
+    """Red without ``Members._stepped``: all leases have ended, and whoever renews first buries."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with RedisServer(folder, environment=clock.environment) as redis:
+        async with standing(redis, tmp_path) as stand:
+            served = [await stand.serve(environment=SHORT_LEASE) for _ in range(3)]
+            async with Crowd([s.ws_url for s in served], 50) as crowd:
+                crowd.start_sending()
+                for ahead_s in (0, 12, 72, 60, DAY_S, 0):
+                    clock.set_ahead(ahead_s)
+                    await crowd.send_for(LEASE_S + 2)  # so that all trust what they see
+                ledger = await crowd.stop_sending()
+
+                report(ledger)
+                assert not ledger.broken
+                assert ledger.answered == ledger.sent
+                assert set(ledger.attempts) == {1}
+                assert not ledger.closes
+                assert not [e for s in served for e in s.events("worker died")]

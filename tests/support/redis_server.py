@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -26,12 +28,19 @@ def redis_binary() -> str:
 
 
 class RedisServer:
-    """One server on a free port of loopback, without persistence. A context manager."""
+    """One server on a free port of loopback, without persistence. A context manager.
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    Args:
+        environment: Variables that it has besides those of the test run.
+    """
+
+    def __init__(
+        self, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self._arguments = arguments
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,8 +57,9 @@ class RedisServer:
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                mortal([*command, *self._arguments]), stdout=log, stderr=log
-            )
+                mortal([*command, *self._arguments]),
+                stdout=log, stderr=log, env=self._environment,
+            )  # fmt: skip
         blocking_eventually(self._answers, "an answer of Redis", 10.0)
 
     def kill(self) -> None:

@@ -35,8 +35,15 @@ def leases(
     return Leases(NOW_MS, workers, tombstones or set())
 
 
-def look(it: Members, view: Leases, at: float) -> Changes:
-    return it.renewed(view, asked_at=at, now=at)
+def shown(view: Leases, at: float, *, ahead_s: float = 0.0) -> Leases:
+    """The same view at another moment: Redis' clock goes with ours, or was set ahead."""
+    past_ms = round((at - 100.0) * 1000)
+    workers = {worker: (end + past_ms, info) for worker, (end, info) in view.workers.items()}
+    return replace(view, now_ms=view.now_ms + past_ms + round(ahead_s * 1000), workers=workers)
+
+
+def look(it: Members, view: Leases, at: float, *, ahead_s: float = 0.0) -> Changes:
+    return it.renewed(shown(view, at, ahead_s=ahead_s), asked_at=at, now=at)
 
 
 def trusting(view: Leases, *, info: WorkerInfo = BOTH) -> tuple[Members, float]:
@@ -103,7 +110,7 @@ def test_an_answer_that_may_have_waited_for_a_frozen_redis_ends_trust() -> None:
 def test_an_answer_that_is_merely_slow_keeps_trust() -> None:
     it, now = trusting(leases())
 
-    it.renewed(leases(), asked_at=now + 3.0, now=now + 6.999)
+    it.renewed(shown(leases(), now + 5.0), asked_at=now + 3.0, now=now + 6.999)
 
     assert it.trusted(now + 6.999)
 

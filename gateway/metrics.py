@@ -82,6 +82,11 @@ ROUNDTRIP_SECONDS = Histogram(
     "Time a canary took through the broker and back.",
     buckets=SECONDS_BUCKETS,
 )
+LOOP_LAG_SECONDS = Histogram(
+    "gateway_loop_lag_seconds",
+    "How late the event loop of a worker was, twenty times a second.",
+    buckets=SECONDS_BUCKETS,
+)
 
 # What prometheus_client tells of its process in the one registry, it leaves out where a port has
 # several; so the same names again, for all workers together. They have no registry: in one process
@@ -168,6 +173,7 @@ class Counters:
         "link_polls",
         "link_repeats",
         "link_resends",
+        "loop_lag_seconds",
         "opened",
         "received",
         "refused",
@@ -197,6 +203,7 @@ class Counters:
         self.dispatches: Tally[tuple[str, str]] = Tally()
         self.handler_seconds = Seconds()
         self.roundtrip_seconds = Seconds()
+        self.loop_lag_seconds = Seconds()
 
     def count_send(self, receipt: str) -> None:
         self.sends[receipt] += 1
@@ -222,6 +229,7 @@ class Counters:
             DISPATCHES.labels(path=path, outcome=outcome).inc(count)
         self.handler_seconds.fold_into(HANDLER_SECONDS)
         self.roundtrip_seconds.fold_into(ROUNDTRIP_SECONDS)
+        self.loop_lag_seconds.fold_into(LOOP_LAG_SECONDS)
         self.__init__()  # type: ignore[misc]  # begins anew
 
 

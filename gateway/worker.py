@@ -39,6 +39,7 @@ from gateway.hub import Hub
 from gateway.inbox import Inbox
 from gateway.links import Links
 from gateway.log import get_logger
+from gateway.loop_watch import LoopWatch
 from gateway.membership import Membership
 from gateway.metrics import Counters
 from gateway.owner import Owner
@@ -131,6 +132,10 @@ class Worker:
             seconds=settings.handler_seconds,
             concurrency=settings.handler_concurrency,
             now=now,
+        )
+        self._watch = LoopWatch(
+            self.counters,
+            entry=Runner._call.__code__,  # noqa: SLF001 (what it calls is a handler)
         )
         self.dispatcher = Dispatcher(
             self.members, self.links, self.counters, patience_s=settings.handler_seconds, now=now
@@ -304,6 +309,7 @@ class Worker:
                 ("handlers", self.runner.run()),
                 ("membership", self._join()),
                 ("housekeeping", self._keep_house()),
+                ("loop watch", self._watch.run()),
             ):
                 tasks.create_task(self._essential(name, part), name=name)
 

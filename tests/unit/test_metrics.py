@@ -45,6 +45,7 @@ TYPES = {
     "gateway_redis_errors_total": "counter",
     "gateway_handler_seconds": "histogram",
     "gateway_broker_roundtrip_seconds": "histogram",
+    "gateway_loop_lag_seconds": "histogram",
 }
 PLAIN = {
     "opened": "gateway_connections_opened_total",
@@ -62,6 +63,7 @@ PLAIN = {
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",
     "roundtrip_seconds": "gateway_broker_roundtrip_seconds",
+    "loop_lag_seconds": "gateway_loop_lag_seconds",
 }
 
 A_PYTHON_BYTES = 5_000_000  # at least

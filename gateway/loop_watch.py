@@ -1,0 +1,118 @@
+"""Who holds the event loop: measured by the loop, and named by a thread that looks on meanwhile.
+
+The loop leaves a beat twenty times a second; nothing is done per message. When a beat is late, the
+thread looks what the loop's thread is at. Once the loop turns again, the beat says how long it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Final
+
+from gateway.log import get_logger
+from gateway.metrics import Counters
+
+log = get_logger(__name__)
+
+BEAT_S: Final = 0.05
+HELD_S: Final = 0.25
+LOOK_AFTER_S: Final = 0.15  # with a beat and a look each 50 ms: before 250 ms are over
+SAY_AGAIN_S: Final = 10.0
+MAX_PLACES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the loop's thread is: names and lines, no values.
+
+    Attributes:
+        handler: The application's handler that runs, and its line; "" when none does.
+        at: The line of whatever runs, in the handler or below it.
+    """
+
+    handler: str
+    at: str
+
+
+class LoopWatch:
+    """Measures and names what holds the loop that runs ``run``.
+
+    Args:
+        entry: The code that calls handlers: what it calls is the handler.
+    """
+
+    def __init__(self, counters: Counters, *, entry: CodeType) -> None:
+        self._counters = counters
+        self._entry = entry
+        self._beat_at = 0.0
+        self._seen: tuple[float, Place] | None = None  # the beat that was late, and what was seen
+        self._said: dict[Place | None, float] = {}
+        self._ended = threading.Event()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        self._beat_at = time.monotonic()
+        thread = threading.Thread(
+            target=self._look_on, args=(threading.get_ident(),), name="loop watch", daemon=True
+        )
+        thread.start()
+        try:
+            while True:
+                await asyncio.sleep(BEAT_S)
+                self._beat()
+        finally:
+            self._ended.set()
+
+    def _beat(self) -> None:
+        last, self._beat_at = self._beat_at, time.monotonic()
+        held_s = self._beat_at - last
+        self._counters.loop_lag_seconds.observe(max(0.0, held_s - BEAT_S))
+        if held_s >= HELD_S:
+            seen = self._seen
+            self._say(held_s, seen[1] if seen is not None and seen[0] == last else None)
+
+    def _say(self, held_s: float, place: Place | None) -> None:
+        now = self._beat_at
+        if now - self._said.get(place, -SAY_AGAIN_S) < SAY_AGAIN_S:
+            return
+        if len(self._said) >= MAX_PLACES:
+            self._said.clear()
+        self._said[place] = now
+        fields = {} if place is None else {"handler": place.handler or None, "at": place.at}
+        log.warning("loop held", held_s=round(held_s, 3), **fields)
+
+    # The thread
+
+    def _look_on(self, loop_thread: int) -> None:
+        while not self._ended.wait(BEAT_S):
+            beat_at = self._beat_at
+            if time.monotonic() - beat_at < LOOK_AFTER_S:
+                continue
+            frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 (documented, for this)
+            # Not again for the same beat: what held the loop first is what made it late.
+            if frame is not None and (self._seen is None or self._seen[0] != beat_at):
+                place = where(frame, self._entry)
+                if self._beat_at == beat_at:
+                    self._seen = beat_at, place
+
+
+def where(frame: FrameType, entry: CodeType) -> Place:
+    """What a thread is at, from its innermost frame."""
+    handler, inner, outer = "", frame, frame.f_back
+    while outer is not None:
+        if outer.f_code is entry:
+            handler = _line(inner)
+            break
+        inner, outer = outer, outer.f_back
+    return Place(handler, _line(frame))
+
+
+def _line(frame: FrameType) -> str:
+    file = "/".join(Path(frame.f_code.co_filename).parts[-2:])
+    return f"{file}:{frame.f_lineno} {frame.f_code.co_name}"

@@ -193,6 +193,7 @@ class RedisRegistry:
             pipe.hget(key, keys.REVISION)
             pipe.expire(key, int(ENTRIES_S))
             pipe.expire(keys.users(self._prefix, worker), int(ENTRIES_S))
+            pipe.hget(keys.users(self._prefix, worker), "")  # another type is found out, and mended
             revision, *_ = await pipe.execute()
         if revision is not None and not revision.isdigit():
             self.address.node.garbage("no revision", key)

@@ -101,6 +101,7 @@ def serve(
 @app.command("config")
 def show_config(config: ConfigFile = None) -> None:
     """Print every effective setting and where it comes from, or what is wrong with one."""
+    from gateway.room import remark  # noqa: PLC0415
     from gateway.serve import check  # noqa: PLC0415
 
     loaded = _load({}, config)
@@ -108,6 +109,8 @@ def show_config(config: ConfigFile = None) -> None:
     for spec in fields(Settings):
         value = getattr(loaded.settings, spec.name)
         print(f"{spec.name:<28} {_shown(value):<24} {loaded.sources[spec.name]}")
+    if said := remark(loaded.settings):
+        print(f"gateway: {said}", file=sys.stderr)
 
 
 @app.command()

@@ -127,6 +127,10 @@ class Dispatcher:
             return
         outcome = "failed" if isinstance(answer, Failed) else "answered"
         self._counters.dispatches[self._path(worker), outcome] += 1
+        if (seconds := self._counters.answer_seconds).skip:
+            seconds.skip -= 1
+        else:
+            self._measure(pending)
         desk.party.answered(pending, answer, worker)
         if desk.conversation.waiting:
             self.pump(desk)
@@ -159,6 +163,7 @@ class Dispatcher:
             if moved:
                 self._counters.dispatches[self._path(worker), "moved"] += moved
                 for pending in spent:
+                    self._measure(pending)
                     desk.party.unhandled(pending)
                 self.pump(desk)
 
@@ -187,6 +192,7 @@ class Dispatcher:
         if not self._members.handlers:
             for desk in list(self._blocked.values()):
                 for pending in desk.conversation.expire(before):
+                    self._measure(pending)
                     desk.party.unhandled(pending)
         late = []
         for desk in list((self._desks if away else self._blocked).values()):
@@ -198,6 +204,12 @@ class Dispatcher:
             elif away or desk.conversation.held:
                 late.append(desk.party.id)
         return late
+
+    def _measure(self, pending: Pending) -> None:
+        """Note how long a message took from its socket to its end here."""
+        if pending.event is not Event.MESSAGE:
+            return
+        self._counters.answer_seconds.observe(self._now() - pending.since)
 
     def _target(self, desk: Desk) -> WorkerId | None:
         if desk.generation != self._members.generation:

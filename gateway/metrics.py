@@ -11,7 +11,10 @@ import os
 import resource
 from bisect import bisect_left
 from collections import Counter as Tally
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
+from platform import python_version
 from typing import Final
 
 from prometheus_client import (
@@ -26,6 +29,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3004, 3005, 3008, 3013, 3503}
 
 CONNECTIONS = Gauge("gateway_connections", "Open connections.", multiprocess_mode="livesum")
 WORKERS = Gauge(
@@ -42,6 +46,22 @@ OUTBOX_BYTES = Gauge(
 CANARY_AGE = Gauge(
     "gateway_canary_age_seconds",
     "Seconds since the last canary came back.",
+    multiprocess_mode="livemax",
+)
+MAX_CONNECTIONS = Gauge(
+    "gateway_max_connections",
+    "Connections that the workers of this port take.",
+    multiprocess_mode="livesum",
+)
+MAX_HANDLERS = Gauge(
+    "gateway_max_handlers",
+    "Handlers that the workers of this port run at once.",
+    multiprocess_mode="livesum",
+)
+BUILD_INFO = Gauge(
+    "gateway_build_info",
+    "Always 1: which version of the gateway runs, and on which Python.",
+    ["version", "python"],
     multiprocess_mode="livemax",
 )
 OPENED = Counter("gateway_connections_opened_total", "Connections accepted.")
@@ -74,8 +94,15 @@ SECONDS_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
+ALL_OF_THEM: Final = 128  # between two folds, which come twice a second
+ONE_IN: Final = 8
 HANDLER_SECONDS = Histogram(
     "gateway_handler_seconds", "Time a handler took.", buckets=SECONDS_BUCKETS
+)
+ANSWER_SECONDS = Histogram(
+    "gateway_answer_seconds",
+    "From reading a message to the end of its handling, as its edge sees it.",
+    buckets=SECONDS_BUCKETS,
 )
 ROUNDTRIP_SECONDS = Histogram(
     "gateway_broker_roundtrip_seconds",
@@ -102,10 +129,33 @@ PROCESS_OPEN_FILES = Gauge(
     "process_open_fds", "Open file descriptors of all workers.",
     multiprocess_mode="livesum", registry=None,
 )  # fmt: skip
+PROCESS_MOST_FILES = Gauge(
+    "process_max_fds", "File descriptors that the workers may open.",
+    multiprocess_mode="livesum", registry=None,
+)  # fmt: skip
+
+# Every value of a label that is known in advance. A counter that appears with its first count has
+# no rate yet: an alert would miss it, and on a good day every failure is the first.
+KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
+    (CLOSED, ((*map(str, sorted(OWN_CLOSE_CODES)), "3xxx", "4xxx"),)),
+    (REFUSED, ((
+        "address", "handler_failed", "handshake_rate", "host", "max_connections", "no_handler",
+        "not_ready", "open_files", "origin", "request", "role",
+    ),)),
+    (SENDS, (("written", "gone", "slow", "unreachable"),)),
+    (API_REQUESTS, (
+        ("GET", "POST", "DELETE", "other"),
+        ("200", "204", "400", "401", "403", "404", "405", "410", "413", "429", "500", "503"),
+    )),
+    (REDIS_ERRORS, ((
+        "moved", "memory", "wrongtype", "permission", "script", "busy", "storage", "garbage",
+        "other",
+    ),)),
+    (DISPATCHES, (("local", "remote"), ("answered", "failed", "moved"))),
+)  # fmt: skip
 
 _STATM: Final = Path("/proc/self/statm")
 _OPEN_FILES: Final = Path("/proc/self/fd")
-_OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3004, 3005, 3008, 3013, 3503}
 
 
 class Seconds:
@@ -130,6 +180,30 @@ class Seconds:
         histogram._sum.inc(self.total)  # noqa: SLF001
 
 
+class FrequentSeconds(Seconds):
+    """Of what may happen ten thousand times a second: then one in eight is measured, for all.
+
+    Attributes:
+        skip: How many more need not be measured: count it down instead.
+    """
+
+    __slots__ = ("_measured", "_weight", "skip")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skip = 0
+        self._measured = 0
+        self._weight = 1
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(SECONDS_BUCKETS, seconds)] += self._weight
+        self.total += self._weight * seconds
+        self._measured += 1
+        if self._measured >= ALL_OF_THEM:
+            self._weight = ONE_IN
+            self.skip = ONE_IN - 1
+
+
 class _ProcessUse:
     """What this process uses, for a port whose workers are read together."""
 
@@ -151,6 +225,7 @@ class _ProcessUse:
             files = _OPEN_FILES.stat().st_size
         except (OSError, ValueError, IndexError):
             return  # not Linux
+        PROCESS_MOST_FILES.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         PROCESS_MEMORY_BYTES.set(pages * resource.getpagesize())
         if files:
             PROCESS_OPEN_FILES.set(files)
@@ -163,6 +238,7 @@ class Counters:
     """What one worker has counted since the last fold."""
 
     __slots__ = (
+        "answer_seconds",
         "api_requests",
         "closed",
         "dispatches",
@@ -202,6 +278,7 @@ class Counters:
         self.api_requests: Tally[tuple[str, int]] = Tally()
         self.dispatches: Tally[tuple[str, str]] = Tally()
         self.handler_seconds = Seconds()
+        self.answer_seconds = FrequentSeconds()
         self.roundtrip_seconds = Seconds()
         self.loop_lag_seconds = Seconds()
 
@@ -228,6 +305,7 @@ class Counters:
         for (path, outcome), count in self.dispatches.items():
             DISPATCHES.labels(path=path, outcome=outcome).inc(count)
         self.handler_seconds.fold_into(HANDLER_SECONDS)
+        self.answer_seconds.fold_into(ANSWER_SECONDS)
         self.roundtrip_seconds.fold_into(ROUNDTRIP_SECONDS)
         self.loop_lag_seconds.fold_into(LOOP_LAG_SECONDS)
         self.__init__()  # type: ignore[misc]  # begins anew
@@ -252,9 +330,19 @@ def count_redis_error(kind: str) -> None:
     REDIS_ERRORS.labels(kind=kind).inc()
 
 
+def begin(*, version: str, max_connections: int, max_handlers: int) -> None:
+    """What is there from a worker's start on: its limits, its version, and counters at 0."""
+    for counter, values in KNOWN_LABELS:
+        for labels in product(*values):
+            counter.labels(*labels)
+    BUILD_INFO.labels(version=version, python=python_version()).set(1)
+    MAX_CONNECTIONS.set(max_connections)
+    MAX_HANDLERS.set(max_handlers)
+
+
 def close_code_label(code: int) -> str:
     """A label that cannot grow with what clients and applications choose."""
-    return str(code) if code in _OWN_CLOSE_CODES else f"{code // 1000}xxx"
+    return str(code) if code in OWN_CLOSE_CODES else f"{code // 1000}xxx"
 
 
 def connections_of_all_workers() -> int:

@@ -24,7 +24,7 @@ from gateway import app
 from gateway.config import Settings, current
 from gateway.edge.addresses import Forwarded
 from gateway.edge.picows_websocket import GatewayWebSocket
-from gateway.edge.uvicorn_http import GatewayHttp
+from gateway.edge.reserve import ReservingHttp
 from gateway.log import configure, get_logger
 from gateway.runfolder import said_before
 from gateway.worker import Worker, new_worker_id
@@ -40,7 +40,7 @@ RESPAWN_PAUSE_S: Final = 1.0
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn must be set up so that every limit of the settings holds."""
     return {
-        "http": GatewayHttp.within(settings.handshake_seconds, settings.stall_seconds),
+        "http": ReservingHttp.within(settings.handshake_seconds, settings.stall_seconds),
         "ws": GatewayWebSocket.within(settings.frames_per_second),
         "ws_max_size": settings.message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+from gateway import __version__, metrics
 from gateway import log as logs
-from gateway import metrics
 from gateway.asker import Asker
 from gateway.audience import Audience
 from gateway.broker.base import Broker
@@ -24,7 +24,7 @@ from gateway.canaries import Canaries
 from gateway.config import Settings
 from gateway.dispatch import Dispatcher
 from gateway.drain import Drain
-from gateway.edge.admission import Admission, Limits
+from gateway.edge.admission import Admission
 from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
 from gateway.edge.shared import ConnectionLimits, Edge
@@ -51,6 +51,7 @@ from gateway.readiness import Readiness
 from gateway.redis_support import keys
 from gateway.registration import Registration
 from gateway.registry.base import Registry
+from gateway.room import limits
 from gateway.router import Router
 from gateway.standing import Standing
 
@@ -188,7 +189,7 @@ class Worker:
             registration=self._registration,
             health=self._health,
         )
-        self.admission = Admission(_limits(settings), now=now)
+        self.admission = Admission(limits(settings), now=now)
         self.endpoint = TextEndpoint(
             self.me,
             self._edge(),
@@ -263,6 +264,11 @@ class Worker:
         """Run the worker's parts around the block. Drain first, if it is to end kindly."""
         logs.bind_worker(self.me)
         log.info("worker starts", role=self.settings.role, pid=os.getpid())
+        metrics.begin(
+            version=__version__,
+            max_connections=self.admission.max_connections,
+            max_handlers=self.settings.handler_concurrency if self._info().handler else 0,
+        )
         task = asyncio.create_task(self._run(), name="worker")
         task.add_done_callback(self._stopped)
         try:
@@ -374,13 +380,3 @@ class Worker:
         metrics.HANDLER_WORKERS.set(len(self.members.handlers))
         metrics.CANARY_AGE.set(self._canaries.age_s)
         self.counters.fold()
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_connections=settings.max_connections,
-        max_connections_per_address=settings.max_connections_per_address,
-        handshakes_per_second=settings.handshakes_per_second,
-        allowed_origins=settings.allowed_origins,
-        allowed_hosts=settings.allowed_hosts,
-    )

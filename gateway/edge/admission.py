@@ -51,6 +51,9 @@ WRONG_ROLE = Refusal(
 TOO_MANY = Refusal(
     HTTPStatus.SERVICE_UNAVAILABLE, "max_connections", "this worker is full, try again", 1
 )
+NO_FILES = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE, "open_files", "this worker is out of descriptors, try again", 1
+)
 TOO_MANY_FROM_ADDRESS = Refusal(
     HTTPStatus.TOO_MANY_REQUESTS, "address", "too many connections from this address", 10
 )
@@ -74,6 +77,10 @@ class Admission:
         )
         self._told_at: float | None = None
         self.connections = 0
+
+    @property
+    def max_connections(self) -> int:
+        return self._limits.max_connections
 
     def check(self, headers: Headers, address: str, *, http_version: str = "1.1") -> Refusal | None:
         """Decide on one handshake. None admits it; then ``enter`` and, at its end, ``leave``."""

@@ -9,7 +9,9 @@ from contextlib import AsyncExitStack
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from gateway import Gateway, Message
 from tests.integration.conftest import MakeSettings
+from tests.integration.counting import Counted
 from tests.support.inprocess import cluster, in_process
 
 
@@ -59,3 +61,28 @@ async def test_a_burst_of_one_connection_is_answered_in_order(settings: MakeSett
         await sending
 
         assert got == [f"Received:{number}" for number in range(500)]
+
+
+async def test_how_long_a_client_waits_for_its_answers_is_measured_where_it_waits(
+    settings: MakeSettings,
+) -> None:
+    """All of it: of two messages the second waits for the first, besides its own handling."""
+    gateway = Gateway()
+
+    @gateway.on_message
+    async def slow(message: Message) -> str:
+        await asyncio.sleep(0.1)
+        return message.text
+
+    async with (
+        in_process(settings(), gateway) as served,
+        connect(served.ws_url, compression=None) as client,
+    ):
+        counted = Counted(served)
+        await client.send("one")
+        await client.send("two")
+        assert [await client.recv(), await client.recv()] == ["one", "two"]
+
+        handling_s = counted("gateway_handler_seconds_sum")
+        assert counted("gateway_answer_seconds_count") == 2
+        assert counted("gateway_answer_seconds_sum") >= handling_s + 0.09

@@ -34,6 +34,7 @@ class Served:
         module: What to run; another one stands in for another release.
         program: An installed ``gateway`` to run; nothing of this tree can then be imported.
         environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
+        ulimit: Options of the shell's ``ulimit``, in force for it and its workers.
     """
 
     readiness = "/readyz"  # below a prefix where an application mounts the gateway
@@ -47,6 +48,7 @@ class Served:
         wait_ready: bool = True,
         module: str = "gateway",
         program: Path | None = None,
+        ulimit: str = "",
     ) -> None:
         self.folder = folder
         self.log_file = folder / "serve.log"
@@ -55,6 +57,8 @@ class Served:
         self._cwd = cwd
         self._wait_ready = wait_ready
         self._run = [str(program)] if program else [sys.executable, "-m", module]
+        if ulimit:
+            self._run = ["sh", "-c", f'ulimit {ulimit} && exec "$@"', "sh", *self._run]
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
             "XDG_RUNTIME_DIR": str(folder),

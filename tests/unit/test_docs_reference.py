@@ -198,8 +198,8 @@ def test_codes_of_our_own_are_labels_and_are_listed() -> None:
         int(row["code"]) for row in rows(REFERENCE / "close-codes.md", "what the client should do")
     }
 
-    assert {c for c in metrics._OWN_CLOSE_CODES if c >= 3000} == {c for c in listed if c >= 3000}
-    assert listed <= metrics._OWN_CLOSE_CODES
+    assert {c for c in metrics.OWN_CLOSE_CODES if c >= 3000} == {c for c in listed if c >= 3000}
+    assert listed <= metrics.OWN_CLOSE_CODES
 
 
 def test_the_refusals_page_lists_every_refusal_as_it_is() -> None:

@@ -17,7 +17,15 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import metrics
-from gateway.metrics import SECONDS_BUCKETS, Counters, close_code_label, exposition
+from gateway.metrics import (
+    ALL_OF_THEM,
+    ONE_IN,
+    SECONDS_BUCKETS,
+    Counters,
+    FrequentSeconds,
+    close_code_label,
+    exposition,
+)
 
 # The table of the documentation: a name that changes breaks somebody's dashboard.
 TYPES = {
@@ -26,6 +34,9 @@ TYPES = {
     "gateway_handler_workers": "gauge",
     "gateway_outbox_bytes": "gauge",
     "gateway_canary_age_seconds": "gauge",
+    "gateway_max_connections": "gauge",
+    "gateway_max_handlers": "gauge",
+    "gateway_build_info": "gauge",
     "gateway_connections_opened_total": "counter",
     "gateway_connections_closed_total": "counter",
     "gateway_handshakes_refused_total": "counter",
@@ -44,6 +55,7 @@ TYPES = {
     "gateway_resyncs_total": "counter",
     "gateway_redis_errors_total": "counter",
     "gateway_handler_seconds": "histogram",
+    "gateway_answer_seconds": "histogram",
     "gateway_broker_roundtrip_seconds": "histogram",
     "gateway_loop_lag_seconds": "histogram",
 }
@@ -62,6 +74,7 @@ PLAIN = {
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",
+    "answer_seconds": "gateway_answer_seconds",
     "roundtrip_seconds": "gateway_broker_roundtrip_seconds",
     "loop_lag_seconds": "gateway_loop_lag_seconds",
 }
@@ -208,6 +221,33 @@ def test_folding_is_the_same_as_observing_one_by_one(durations: list[float]) -> 
 def values(histogram: Histogram) -> list[float]:
     (family,) = histogram.collect()
     return [each.value for each in family.samples if not each.name.endswith("_created")]
+
+
+# What may happen often
+
+
+def happen(seconds: FrequentSeconds, times: int, each_s: float) -> None:
+    for _ in range(times):
+        if seconds.skip:
+            seconds.skip -= 1
+        else:
+            seconds.observe(each_s)
+
+
+def test_of_what_is_rare_all_is_measured() -> None:
+    seconds = FrequentSeconds()
+    happen(seconds, ALL_OF_THEM, 0.25)
+
+    assert sum(seconds.counts) == ALL_OF_THEM
+    assert seconds.total == 0.25 * ALL_OF_THEM
+
+
+def test_of_what_is_frequent_one_in_eight_stands_for_all() -> None:
+    seconds = FrequentSeconds()
+    happen(seconds, 10_000, 0.02)
+
+    assert sum(seconds.counts) == pytest.approx(10_000, abs=ONE_IN)
+    assert seconds.total == pytest.approx(200.0, abs=ONE_IN * 0.02)
 
 
 # Labels

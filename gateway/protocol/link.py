@@ -69,7 +69,7 @@ class Link:
 
     __slots__ = (
         "_ack_at", "_acked", "_ask_at", "_ask_due", "_began", "_early", "_echoed", "_first_epoch",
-        "_floor", "_heard", "_in_epoch", "_me", "_measure_at", "_poll_at", "_poll_due",
+        "_floor", "_heard", "_holds", "_in_epoch", "_me", "_measure_at", "_poll_at", "_poll_due",
         "_serial", "_share", "epoch", "out", "patience", "polls", "received", "version",
     )  # fmt: skip
 
@@ -110,6 +110,7 @@ class Link:
         self._measure_at = 0  # the serial whose round trip is measured next
         self._poll_at: float | None = None
         self._poll_due = False
+        self._holds = False  # the peer has said that it keeps something that came early
         self.patience = Patience()
 
     def _begin_receiving(self) -> None:
@@ -209,12 +210,13 @@ class Link:
     def lost(self, header: Header) -> bool:
         """Whether the peer has given up our epoch. Then restart, and receive the batch.
 
-        It says so; or it has acknowledged us, and begins anew as if it had never heard of us: it
-        has forgotten this link. Not if it has acknowledged nothing: two ends that give each other
-        up without having heard of it would do so again and again.
+        It says so; or it begins anew, and had acknowledged more or held something: it has
+        forgotten this link. Not if it has acknowledged nothing: two ends that give each other up
+        without having heard of it would do so again and again.
         """
-        if header.ack_epoch == 0:
-            return self._acked > 0 and header.epoch > (self._in_epoch or self._floor)
+        begins = header.epoch > (self._in_epoch or self._floor)
+        if begins and header.ack_epoch in (0, self.epoch):
+            return header.ack < self._acked or self._holds
         return -header.ack_epoch >= self.epoch
 
     def forgotten(self, header: Header) -> bool:
@@ -288,6 +290,8 @@ class Link:
                 self._measure_at = heard + MEASURE_TICKS
                 self.patience.measured(now - self._began - heard / TICKS_PER_S)
         out.settle(self._acked, heard, header.held)
+        if header.held:
+            self._holds = True
         if progress:
             silence_s = self.patience.calm()
             self._poll_at = now + silence_s if self.out else None

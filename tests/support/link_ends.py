@@ -82,6 +82,8 @@ class Channel:
         self.hello(me)
 
     def forget(self, me: WorkerId) -> None:
+        """After a silence so long that nothing is under way any more."""
+        self.wire.clear()
         self.now += 1.0
         self.links[me] = Link(me, version=VERSION, now=self.now, share=self.share())
 

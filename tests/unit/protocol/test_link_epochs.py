@@ -141,3 +141,23 @@ def test_one_side_restarts_and_the_other_follows(restarting: WorkerId) -> None:
     answer = send(ends[other], b"answer", 101.0)
     assert not ends[restarting].lost(answer[0])
     assert ends[restarting].receive(*answer, 101.0) is Verdict.DELIVER
+
+
+def test_an_acknowledgement_from_before_a_peer_forgot_us_does_not_hold_the_link_up() -> None:
+    """Red when only a peer that has heard nothing of us counts as one that has forgotten us."""
+    a, b = pair()
+    take(b, send(a, b"1", 100.0), 100.0)
+    late = send(b, b"answer", 100.0)  # it acknowledges that
+    b = link(B, 200.0)
+    a.interrupted(200.0)
+    b.receive(say(a, 200.0), NO_BODY, 200.0)  # from before: it hears of us first by this
+    take(a, late, 200.0)
+
+    first = send(b, b"hello", 200.1)
+    assert a.lost(first[0])
+    a.restart(200.1)
+    assert take(b, send(a, b"2", 200.1), 200.1) == [b"2"]
+    a.receive(say(b, 202.0), NO_BODY, 202.0)  # a poll
+    b.receive(say(a, 202.0), NO_BODY, 202.0)
+    (again,) = b.leaving(202.0)
+    assert take(a, again, 202.0) == [b"hello"]

@@ -122,6 +122,11 @@ class Standing:
         self._runner.hold()
 
     def _release(self) -> None:
+        if self._members.lapsed(self._now()):
+            # The canary took longer than the lease: others may have moved on again. The next
+            # renewal asks anew.
+            self._releasing = False
+            return
         log.warning("lease renewed: handling goes on")
         self.holding = self._releasing = False
         self._links.release()

@@ -89,3 +89,34 @@ async def test_setting_the_clock_of_redis_buries_nobody(
                 assert set(ledger.attempts) == {1}
                 assert not ledger.closes
                 assert not [e for s in served for e in s.events("worker died")]
+
+
+async def test_an_old_snapshot_that_comes_back_buries_nobody(
+    tmp_path: Path, report: Report
+) -> None:
+    """Redis starts three times from leases that have long ended, before anybody misses a renewal.
+
+    Red where ``Members`` does not ask when this server began to know them (``born_ms``).
+    """
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with RedisServer(folder) as redis:
+        async with standing(redis, tmp_path) as stand:
+            served = [await stand.serve(environment=SHORT_LEASE) for _ in range(3)]
+            async with Crowd([s.ws_url for s in served], 50) as crowd:
+                crowd.start_sending()
+                with redis.client() as admin:
+                    admin.save()
+                for _ in range(3):
+                    await crowd.send_for(2 * LEASE_S + 1)  # so that all trust what they see
+                    redis.kill()
+                    redis.start()
+                await crowd.send_for(2 * LEASE_S + 1)
+                ledger = await crowd.stop_sending()
+
+                report(ledger)
+                assert not ledger.broken
+                assert ledger.answered == ledger.sent
+                assert not ledger.closes
+                assert not [e for s in served for e in s.events("worker died")]
+                await stand.registry_true(crowd)

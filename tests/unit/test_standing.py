@@ -1,0 +1,65 @@
+"""When a worker that may have been replaced goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from unittest.mock import Mock
+
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.standing import Standing
+
+ME = WorkerId("m" * 16)
+LEASE_S = 10.0
+
+
+class Held:
+    """A worker whose lease has lapsed and was renewed; its canary is still on its way."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.canaries: list[Callable[[], None]] = []
+        self.members = Members(
+            ME, WorkerInfo(edge=True, handler=True), lease_s=LEASE_S, now=self.now_s
+        )
+        parts = dict.fromkeys(
+            ("links", "runner", "dispatcher", "asker", "registration", "hub", "registry"), Mock()
+        )
+        self.standing = Standing(
+            members=self.members,
+            canaries=Mock(after_next=self.canaries.append),
+            replaced=Mock(),
+            now=lambda: self.now_s,
+            **parts,
+        )
+        self.renew()
+        self.now_s += LEASE_S
+        self.standing.check_lease()
+        self.renew()
+
+    def renew(self) -> None:
+        seen = Leases(round(self.now_s * 1000), {}, set())
+        self.members.renewed(seen, asked_at=self.now_s, now=self.now_s)
+        self.standing.renewed()
+
+
+def test_a_hold_ends_when_the_canary_is_back() -> None:
+    held = Held()
+    assert held.standing.holding
+
+    held.canaries.pop()()
+
+    assert not held.standing.holding
+
+
+def test_a_canary_that_took_longer_than_the_lease_ends_no_hold() -> None:
+    """Red without a second look at the lease: others may have been given the work meanwhile."""
+    held = Held()
+    held.now_s += LEASE_S
+
+    held.canaries.pop()()
+    assert held.standing.holding
+
+    held.renew()
+    held.canaries.pop()()
+    assert not held.standing.holding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,6 +50,16 @@ def test_with_tls_only_what_reads_the_key_may_do_more(tmp_path_factory: Any) -> 
 
     assert (nginx["read_only"], nginx["cap_drop"]) == (True, ["ALL"])
     assert set(nginx["cap_add"]) == MAY_BECOME_ANOTHER
+
+
+def test_a_password_is_in_a_file_only(tmp_path: Path) -> None:
+    file = tmp_path / "redis"
+    file.write_text("opensesame\n")
+    found = services("deploy/compose/password.yml", REDIS_PASSWORD_FILE=str(file))
+
+    assert "opensesame" not in json.dumps(found)
+    for name in ("gateway", "edge", "handler", "redis"):
+        assert [secret["source"] for secret in found[name]["secrets"]] == ["redis_password"]
 
 
 @pytest.mark.parametrize("override", ["", TLS])

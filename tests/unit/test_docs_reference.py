@@ -134,12 +134,31 @@ def test_every_metric_that_is_named_is_there(page: Path) -> None:
     assert named - prefixes <= known
 
 
-def test_every_alert_leads_to_a_page_of_the_runbook() -> None:
-    [rules] = blocks(REFERENCE / "metrics.md", "yaml")
-    leads = re.findall(r"runbook: (\S+?) }", rules)
+ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 
-    assert len(leads) == rules.count("- alert: ")
-    for lead in leads:
+
+def test_every_alert_asks_for_metrics_that_are_there() -> None:
+    families = metric_families()
+    parts = {f"{name}_bucket" for name, (kind, _) in families.items() if kind == "histogram"}
+    named = set(re.findall(r"\b(?:gateway|process)_[a-z_]*[a-z]\b", ALERTS.read_text()))
+
+    assert named <= set(families) | parts
+
+
+def test_the_metrics_reference_lists_every_alert_with_its_page_of_the_runbook() -> None:
+    leads = re.findall(
+        r"- alert: (\w+)\n.*?severity: (\w+).*?summary: (.*?)\n +runbook: (\S+)",
+        ALERTS.read_text(),
+        re.DOTALL,
+    )
+    listed = [
+        (row["alert"], row["severity"], row["when"])
+        for row in rows(REFERENCE / "metrics.md", "alert", "severity")
+    ]
+
+    assert listed == [lead[:3] for lead in leads]
+    assert len(leads) == ALERTS.read_text().count("- alert: ")
+    for *_, lead in leads:
         page, _, anchor = lead.partition("#")
         assert (ROOT / page).is_file(), lead
         assert not anchor or anchor in anchors(ROOT / page), lead

@@ -156,11 +156,13 @@ def test_parts_of_the_authorization_need_no_space_between_them() -> None:
 
 @given(paths, paths)
 def test_another_path_is_refused(path: str, other: str) -> None:
-    signature = [header(signed(url=HOST + url), b"authorization")[-64:] for url in (path, other)]
-    assume(signature[0] != signature[1])  # botocore takes /a and /b/../a for the same
+    right, wrong = signed(url=HOST + path), signed(url=HOST + other)
+    assume(signed_at(right) == signed_at(wrong))  # or they differ by that
+    # botocore takes /a and /b/../a for the same
+    assume(header(right, b"authorization")[-64:] != header(wrong, b"authorization")[-64:])
 
     with pytest.raises(SignatureWrong):
-        verified(replace(signed(url=HOST + path), raw_path=other.encode()))
+        verified(replace(right, raw_path=other.encode()))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S
 from gateway.redis_support.connection import RedisConnection
@@ -52,16 +54,25 @@ class LeaseConnection:
             raise
 
     async def _connected(self) -> RedisConnection:
-        if self._connection is None or self._connection.lost.done():
-            self._connecting = asyncio.create_task(
-                RedisConnection.connect(self._address, deadline_s=DEADLINE_S, name=self._name)
-            )
-            self._connection = await self._connecting
+        while self._connection is None or self._connection.lost.done():
+            if self._connecting is None:
+                self._connecting = asyncio.create_task(
+                    RedisConnection.connect(self._address, deadline_s=DEADLINE_S, name=self._name)
+                )
+            connecting = self._connecting
+            try:
+                # To its end, whoever is cancelled: uvloop may keep a socket whose connecting is
+                # broken off, and then hangs when the loop is to close.
+                self._connection = await asyncio.shield(connecting)
+            finally:
+                if connecting.done() and self._connecting is connecting:
+                    self._connecting = None
         return self._connection
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         if self._connecting is not None:
-            self._connecting.cancel()
+            with suppress(BrokerUnavailable):
+                self._connection = await self._connecting
         self._drop()
 
     def _drop(self) -> None:

@@ -272,7 +272,7 @@ class RedisRegistry:
     async def aclose(self) -> None:
         if self.asking:
             await asyncio.wait(self.asking, timeout=DEADLINE_S)
-        self._lease.close()
+        await self._lease.aclose()
         await self._redis.aclose()
 
     @_to_its_end

@@ -55,8 +55,9 @@ class Registration:
         self._entries: dict[ConnectionId, Entry] = {}
         self._changes: dict[ConnectionId, Entry | None] = {}
         self._written: dict[ConnectionId, Callable[[], None]] = {}
-        self._revision = 0
-        self._lost = False
+        self._written_revision = 0  # the last one that was surely written
+        self._tried_revision = 0  # the last one; it may have been written, or may be yet
+        self._lost = False  # the registry has to begin anew
         self._sealed = False
         self._work = asyncio.Event()
         self._now = now
@@ -102,12 +103,10 @@ class Registration:
         Raises:
             BrokerUnavailable: Nobody can know now.
         """
-        expected = self._revision
+        oldest = self._written_revision  # there may be writes while we ask
         found = await self._registry.revision(self._me)
-        current = {expected, expected + 1}  # a write may be under way
-        if self._revision == expected and found not in current and (expected or found):
-            log.warning("registry entries lost", expected=expected, found=found)
-            self._lost = True
+        if not oldest <= (found or 0) <= self._tried_revision:
+            self._begin_anew(found)
             self._work.set()
 
     async def run(self) -> None:
@@ -125,13 +124,11 @@ class Registration:
         """Write everything that the registry lacks, be it nothing. False: not now."""
         self.writing = True
         try:
-            if self._lost and self._allowed:
-                await self._rewrite()
             while self._allowed:
                 self._behind_since = self._now()
                 await self._write()
                 self._behind_since, self._failed = None, False
-                if not self._changes:
+                if not self.behind:
                     break
         except BrokerUnavailable as error:
             level = "debug" if self._failed else "warning"  # once an outage
@@ -146,16 +143,29 @@ class Registration:
         return not self._sealed and self._may_write()
 
     async def _write(self) -> None:
+        """Write a batch upon what the registry is believed to have.
+
+        Those of our writes of which nobody knows may be there too, or may come yet. What they hold
+        is in every later one as well, until one is surely written; and none comes after a later.
+        """
+        anew = self._lost
+        upon = None if anew else range(self._written_revision, self._tried_revision + 1)
         batch = dict(itertools.islice(self._changes.items(), MAX_BATCH))
-        await self._registry.write(self._me, self._revision + 1, batch)
-        self._revision += 1
+        self._tried_revision = revision = self._tried_revision + 1
+        if not await self._registry.write(self._me, revision, batch, upon=upon):
+            self._begin_anew(None)
+            return
+        self._written_revision = revision
+        if self._lost and not anew:
+            return  # found out meanwhile: all of it has to be written again
+        self._lost = False
         for connection, entry in batch.items():
             if self._changes.get(connection, _NOTHING) is entry:
                 del self._changes[connection]
             if entry is not None and (written := self._written.pop(connection, None)):
                 written()
 
-    async def _rewrite(self) -> None:
-        self._revision += 1
-        await self._registry.rewrite(self._me, self._revision, list(self._entries.items()))
-        self._lost = False
+    def _begin_anew(self, found: int | None) -> None:
+        log.warning("registry entries lost", expected=self._tried_revision, found=found)
+        self._lost = True
+        self._changes = dict(self._entries)

@@ -96,7 +96,7 @@ async def say_goodbye_for(
         finally:
             for ghost in ghosts:
                 ghost.leave()
-        await registry.write(worker, 0, dict.fromkeys((ghost.id for ghost in ghosts), None))
+        await registry.swept(worker, [ghost.id for ghost in ghosts])
         count += len(ghosts)
     return count
 

@@ -13,13 +13,14 @@ Guarantees, proved on every implementation by ``tests/contract/test_registry.py`
 4. A worker that is buried or has left is known to nobody who looks afterwards, once ``finish`` or
    ``leave`` has returned, and its entries are gone.
 5. An entry is found by its user from the moment at which it is found at all.
-6. What is found by user or by page belongs to workers that had a lease, and no tombstone, when
+6. What was lost of a worker's entries is never hidden by what it writes afterwards.
+7. What is found by user or by page belongs to workers that had a lease, and no tombstone, when
    the question was asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -83,25 +84,41 @@ class Registry(Protocol):
         ...
 
     async def write(
-        self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
-    ) -> None:
+        self,
+        worker: WorkerId,
+        revision: int,
+        changes: Mapping[ConnectionId, Entry | None],
+        *,
+        upon: range | None,
+    ) -> bool:
         """Write (or with None remove) entries of ``worker``, and set the revision, as one step.
 
-        The ids are those of connections of ``worker``. One task at a time writes or rewrites for
-        a worker, and through one registry, which keeps in mind who its users are. A sweep may
-        remove entries through another registry: of a worker with a tombstone, which ``of_user``
-        passes over, so that what the sweep has removed is not found by user either.
+        The ids are those of connections of ``worker``. One task at a time writes for a worker, and
+        through one registry, which keeps in mind who its users are.
+
+        Args:
+            revision: A number that was not used before, above all that were. Nobody can know
+                whether a write that raised was done, now or later; ``upon`` says what may be there.
+            upon: The revisions that may be there, of which 0 stands for no entries at all. None:
+                whatever is there is removed first, in the same step.
+
+        Returns:
+            False when another revision is there, and nothing was written: entries were lost.
+        """
+        ...
+
+    async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        """What a sweep had to do for these connections of a dead worker is done: remove them.
+
+        They stay with their users, who pass over a worker with a tombstone.
         """
         ...
 
     async def revision(self, worker: WorkerId) -> int | None:
-        """The revision of the entries, which live on for ``ENTRIES_S``. None: there are none."""
-        ...
+        """The revision of the entries, which live on for ``ENTRIES_S``. None: there are none.
 
-    async def rewrite(
-        self, worker: WorkerId, revision: int, entries: Sequence[tuple[ConnectionId, Entry]]
-    ) -> None:
-        """Replace all entries of ``worker``, in chunks: a failover has lost some."""
+        -1 if what is there is no revision.
+        """
         ...
 
     def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
@@ -139,7 +156,7 @@ class Registry(Protocol):
         A connection that was there before the walk began and is there after its end is in at least
         one of the pages; in more than one if entries come and go meanwhile. One that comes or goes
         meanwhile may be in it or not. The exception: a walk may miss entries that are written anew
-        in between (``rewrite``), and any of them when another server takes over in between.
+        in between, and any of them when another server takes over in between.
         """
         ...
 

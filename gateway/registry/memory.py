@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Final
 
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
@@ -63,8 +63,18 @@ class MemoryRegistry:
             self._leases[worker] = (0, self._leases[worker][1])
 
     async def write(
-        self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
-    ) -> None:
+        self,
+        worker: WorkerId,
+        revision: int,
+        changes: Mapping[ConnectionId, Entry | None],
+        *,
+        upon: range | None,
+    ) -> bool:
+        if upon is None:
+            self._entries.pop(worker, None)
+            self._users.pop(worker, None)
+        elif self._revisions.get(worker, 0) not in upon:
+            return False
         entries = self._entries.setdefault(worker, {})
         for connection, entry in changes.items():
             if entry is None:
@@ -75,16 +85,16 @@ class MemoryRegistry:
         users.apply(changes)
         users.touched.clear()
         self._revisions[worker] = revision
+        return True
+
+    async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        for connection in connections:
+            self._entries.get(worker, {}).pop(connection, None)
+        if worker in self._users:
+            self._users[worker].apply(dict.fromkeys(connections))
 
     async def revision(self, worker: WorkerId) -> int | None:
         return self._revisions.get(worker)
-
-    async def rewrite(
-        self, worker: WorkerId, revision: int, entries: Sequence[tuple[ConnectionId, Entry]]
-    ) -> None:
-        self._entries.pop(worker, None)
-        self._users.pop(worker, None)
-        await self.write(worker, revision, dict(entries))
 
     async def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
         for item in list(self._entries.get(worker, {}).items()):

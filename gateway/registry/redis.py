@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from functools import wraps
+from itertools import chain
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import msgspec
@@ -98,7 +99,7 @@ class RedisRegistry:
         self._renewal, self._sight = script("renew"), script("look")
         self._scripts = {
             name: self._redis.register_script(script(name))
-            for name in ("look", "claim", "finish", "leave", "bury", "mend")
+            for name in ("look", "claim", "finish", "leave", "bury", "mend", "write")
         }
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
@@ -165,26 +166,43 @@ class RedisRegistry:
 
     @_to_its_end
     async def write(
-        self, worker: WorkerId, revision: int, changes: Mapping[ConnectionId, Entry | None]
-    ) -> None:
+        self,
+        worker: WorkerId,
+        revision: int,
+        changes: Mapping[ConnectionId, Entry | None],
+        *,
+        upon: range | None,
+    ) -> bool:
+        if upon is None:
+            self._users.pop(worker, None)
         users = self._users.setdefault(worker, Users())
         users.apply(changes)
         touched = frozenset(users.touched)
-        put: dict[Any, Any] = {c: _entry_out(e) for c, e in changes.items() if e is not None}
-        put[keys.REVISION] = revision
+        put: list[tuple[Any, Any]] = [
+            (c, _entry_out(e)) for c, e in changes.items() if e is not None
+        ]
         drop = [c for c, e in changes.items() if e is None]
-        theirs = {user: users.of(user) for user in touched}
-        async with self._redis.pipeline(transaction=True) as pipe:
-            key = keys.connections(self._prefix, worker)
-            _change(pipe, key, put, drop)
-            _change(
-                pipe,
-                keys.users(self._prefix, worker),
-                {_field(user): _tails(some) for user, some in theirs.items() if some},
-                [_field(user) for user, some in theirs.items() if not some],
-            )
-            await pipe.execute()
-        users.touched -= touched  # only now: what has failed is written with the next changes
+        theirs = [(user, users.of(user)) for user in touched]
+        users_put: list[tuple[Any, Any]] = [
+            (_field(user), _tails(some)) for user, some in theirs if some
+        ]
+        users_drop = [_field(user) for user, some in theirs if not some]
+        done = await self._scripts["write"](
+            keys=[keys.connections(self._prefix, worker), keys.users(self._prefix, worker)],
+            args=[
+                *(("", "") if upon is None else (upon.start, upon.stop - 1)),
+                revision, int(ENTRIES_S), len(put), len(drop), len(users_put), len(users_drop),
+                *chain.from_iterable(put), *drop, *chain.from_iterable(users_put), *users_drop,
+            ],
+        )  # fmt: skip
+        if done:
+            users.touched -= touched  # only now: what has failed is written with the next changes
+        return bool(done)
+
+    @_to_its_end
+    async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        if connections:
+            await self._redis.hdel(keys.connections(self._prefix, worker), *connections)
 
     @_to_its_end
     async def revision(self, worker: WorkerId) -> int | None:
@@ -195,19 +213,12 @@ class RedisRegistry:
             pipe.expire(keys.users(self._prefix, worker), int(ENTRIES_S))
             pipe.hget(keys.users(self._prefix, worker), "")  # another type is found out, and mended
             revision, *_ = await pipe.execute()
-        if revision is not None and not revision.isdigit():
+        if revision is None:
+            return None
+        if not revision.isdigit() or len(revision) > 20:
             self.address.node.garbage("no revision", key)
             return UNKNOWN_REVISION
-        return None if revision is None else int(revision)
-
-    async def rewrite(
-        self, worker: WorkerId, revision: int, entries: Sequence[tuple[ConnectionId, Entry]]
-    ) -> None:
-        await self._clear(worker)
-        for start in range(0, len(entries), CHUNK):
-            await self.write(worker, revision, dict(entries[start : start + CHUNK]))
-        if not entries:
-            await self.write(worker, revision, {})
+        return int(revision)
 
     async def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
         cursor = None
@@ -292,15 +303,6 @@ class RedisRegistry:
         await self._redis.delete(
             keys.connections(self._prefix, worker), keys.users(self._prefix, worker)
         )
-
-
-def _change(pipe: Any, key: str, put: Mapping[Any, Any], drop: Sequence[Any]) -> None:
-    """Put and drop fields of one hash, and let it live on."""
-    if drop:
-        pipe.hdel(key, *drop)
-    if put:
-        pipe.hset(key, mapping=put)
-        pipe.expire(key, int(ENTRIES_S))
 
 
 def _field(user: str) -> bytes:

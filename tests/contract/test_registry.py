@@ -57,7 +57,7 @@ async def test_a_worker_that_buries_itself_leaves_its_entries_to_a_sweep(
 ) -> None:
     me, connection = new_worker_id(), new_connection_id()
     await registry.renew(me, INFO, 10.0)
-    await registry.write(me, 1, {connection: entry()})
+    await registry.write(me, 1, {connection: entry()}, upon=range(1))
 
     await registry.bury(me)
 
@@ -102,7 +102,7 @@ async def test_a_buried_worker_cannot_renew_itself_back(registry: Registry) -> N
 async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Registry) -> None:
     dead = new_worker_id()
     await registry.renew(dead, INFO, SOON_S)
-    await registry.write(dead, 1, {new_connection_id(dead): entry()})
+    await registry.write(dead, 1, {new_connection_id(dead): entry()}, upon=range(1))
     await ended(registry, dead)
     await registry.claim(dead)
 
@@ -118,7 +118,7 @@ async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Regi
 async def test_leaving_on_purpose_leaves_no_tombstone(registry: Registry) -> None:
     me = new_worker_id()
     await registry.renew(me, INFO, 10.0)
-    await registry.write(me, 1, {new_connection_id(me): entry()})
+    await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))
 
     await registry.leave(me)
 
@@ -144,9 +144,9 @@ async def test_a_renewal_that_comes_after_the_end_puts_back_no_lease(registry: R
 async def test_entries_are_written_changed_and_removed(registry: Registry) -> None:
     me = new_worker_id()
     one, two, three = (new_connection_id(me) for _ in range(3))
-    await registry.write(me, 1, {one: entry(1), two: entry(2)})
+    await registry.write(me, 1, {one: entry(1), two: entry(2)}, upon=range(1))
 
-    await registry.write(me, 2, {one: None, two: entry(22), three: entry(3)})
+    await registry.write(me, 2, {one: None, two: entry(22), three: entry(3)}, upon=range(2))
 
     assert await entries(registry, me) == {two: entry(22), three: entry(3)}
     assert await registry.revision(me) == 2
@@ -156,23 +156,53 @@ async def test_entries_that_were_never_written_have_no_revision(registry: Regist
     assert await registry.revision(new_worker_id()) is None
 
 
-async def test_rewriting_replaces_everything_also_over_many_chunks(registry: Registry) -> None:
+async def test_beginning_anew_replaces_everything(registry: Registry) -> None:
     me = new_worker_id()
-    await registry.write(me, 1, {new_connection_id(me): entry()})
-    wanted = [(new_connection_id(me), entry(n)) for n in range(2 * CHUNK + 1)]
+    await registry.write(me, 7, {new_connection_id(me): entry()}, upon=range(7))
+    wanted = {new_connection_id(me): entry(n) for n in range(2 * CHUNK + 1)}
 
-    await registry.rewrite(me, 5, wanted)
+    assert await registry.write(me, 5, wanted, upon=None)
 
-    assert await entries(registry, me) == dict(wanted)
+    assert await entries(registry, me) == wanted
     assert await registry.revision(me) == 5
 
 
-async def test_rewriting_nothing_still_sets_the_revision(registry: Registry) -> None:
+async def test_beginning_anew_with_nothing_still_sets_the_revision(registry: Registry) -> None:
     me = new_worker_id()
 
-    await registry.rewrite(me, 9, [])
+    await registry.write(me, 9, {}, upon=None)
 
     assert await registry.revision(me) == 9
+    assert await entries(registry, me) == {}
+
+
+@pytest.mark.parametrize("there", [None, 3, 8], ids=["nothing", "older", "newer"])
+async def test_nothing_is_written_upon_what_it_does_not_believe_in(
+    registry: Registry, there: int | None
+) -> None:
+    """Red when a write sets its revision over any other: then the next look finds nothing lost."""
+    me = new_worker_id()
+    one, two = new_connection_id(me), new_connection_id(me)
+    if there is not None:
+        await registry.write(me, there, {one: entry(1)}, upon=None)
+    before = await entries(registry, me)
+
+    written = await registry.write(me, 9, {one: None, two: entry(2)}, upon=range(4, 8))
+
+    assert not written
+    assert await registry.revision(me) == there
+    assert await entries(registry, me) == before
+
+
+@pytest.mark.parametrize("there", [4, 7])
+async def test_a_write_may_come_upon_any_that_nobody_knows_of(
+    registry: Registry, there: int
+) -> None:
+    me = new_worker_id()
+    await registry.write(me, there, {}, upon=None)
+
+    assert await registry.write(me, 8, {}, upon=range(4, 8))
+    assert await registry.revision(me) == 8
 
 
 class TestRedisRegistry:
@@ -182,7 +212,7 @@ class TestRedisRegistry:
         prefix, me = f"life{next(_prefixes)}", new_worker_id()
         registry = connect(redis_server, prefix)
         await registry.renew(me, INFO, 10.0)
-        await registry.write(me, 1, {new_connection_id(me): entry()})
+        await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))
         with redis_server.client() as admin:
             found = {key.decode() for key in admin.keys(f"{prefix}:*")}
             assert found == {
@@ -320,6 +350,24 @@ class TestRedisRegistry:
         assert not leases.workers[me][1].handler
         assert await entries(registry, me) == {}
 
+    @pytest.mark.parametrize("garbage", ["a string", "a word", "a huge number"])
+    async def test_garbage_in_the_place_of_entries_is_found_and_replaced(
+        self, connect: Connect, redis_server: RedisServer, garbage: str
+    ) -> None:
+        prefix, me = f"garbage{next(_prefixes)}", new_worker_id()
+        registry = connect(redis_server, prefix)
+        with redis_server.client() as admin:
+            if garbage == "a string":
+                admin.set(keys.connections(prefix, me), "x")
+            else:
+                value = "x" if garbage == "a word" else "9" * 400
+                admin.hset(keys.connections(prefix, me), keys.REVISION, value)
+
+        assert garbage == "a string" or await registry.revision(me) == -1
+        assert not await registry.write(me, 1, {}, upon=range(1))
+        assert await registry.write(me, 2, {}, upon=None)
+        assert await registry.revision(me) == 2
+
     async def test_no_server_is_one_kind_of_error_everywhere(
         self, connect: Connect, own_redis: RedisServer
     ) -> None:
@@ -330,7 +378,7 @@ class TestRedisRegistry:
         with pytest.raises(BrokerUnavailable):
             await registry.renew(me, INFO, 10.0)
         with pytest.raises(BrokerUnavailable):
-            await registry.write(me, 1, {})
+            await registry.write(me, 1, {}, upon=range(1))
         with pytest.raises(BrokerUnavailable):
             check(address, "x")
         with pytest.raises(BrokerUnavailable):

@@ -42,7 +42,9 @@ async def worker_with(registry: Registry, *users: str | None) -> tuple[WorkerId,
     await registry.renew(me, INFO, 10.0)
     items = [(new_connection_id(me), of(user, n)) for n, user in enumerate(users)]
     for start in range(0, len(items), CHUNK):
-        await registry.write(me, start + 1, dict(items[start : start + CHUNK]))
+        await registry.write(
+            me, start + 1, dict(items[start : start + CHUNK]), upon=range(start + 1)
+        )
     return me, items
 
 
@@ -117,7 +119,7 @@ async def test_a_user_may_have_more_connections_than_one_question_asks_for(
 async def test_a_connection_that_ended_is_no_longer_its_users(registry: Registry) -> None:
     me, [one, two] = await worker_with(registry, "ann", "ann")
 
-    await registry.write(me, 2, {one[0]: None})
+    await registry.write(me, 2, {one[0]: None}, upon=range(2))
 
     assert await registry.of_user("ann") == [two]
 
@@ -125,17 +127,17 @@ async def test_a_connection_that_ended_is_no_longer_its_users(registry: Registry
 async def test_a_connection_may_change_hands(registry: Registry) -> None:
     me, [(connection, _)] = await worker_with(registry, "ann")
 
-    await registry.write(me, 2, {connection: of("bob")})
+    await registry.write(me, 2, {connection: of("bob")}, upon=range(2))
 
     assert await registry.of_user("ann") == []
     assert await registry.of_user("bob") == [(connection, of("bob"))]
 
 
-async def test_rewriting_replaces_the_users_too(registry: Registry) -> None:
+async def test_beginning_anew_replaces_the_users_too(registry: Registry) -> None:
     me, [_, stays] = await worker_with(registry, "ann", "bob")
     comes = new_connection_id(me), of("cid")
 
-    await registry.rewrite(me, 5, [stays, comes])
+    await registry.write(me, 5, dict([stays, comes]), upon=None)
 
     found = [await registry.of_user(user) for user in ("ann", "bob", "cid")]
     assert found == [[], [stays], [comes]]
@@ -249,7 +251,7 @@ async def test_what_stays_is_listed_whatever_comes_and_goes_between_pages(
         goes = dict.fromkeys(passing[:40])
         passing = passing[40:]
         comes = {new_connection_id(me): of("bob") for _ in range(200)} if len(seen) < 1500 else {}
-        await registry.write(me, 2, {**goes, **comes})
+        await registry.write(me, 2, {**goes, **comes}, upon=range(2))
 
     assert seen.keys() >= stays
 
@@ -301,7 +303,7 @@ class TestRedisRegistry:
         registry = connect(redis_server, prefix)
         me, [one, _, _] = await worker_with(registry, "ann", "bob", None)
 
-        await registry.write(me, 2, {one[0]: None})
+        await registry.write(me, 2, {one[0]: None}, upon=range(2))
 
         with redis_server.client() as admin:
             assert admin.hkeys(keys.users(prefix, me)) == [b"bob"]
@@ -314,7 +316,7 @@ class TestRedisRegistry:
         registry, sweeper = (connect(redis_server, prefix) for _ in range(2))
         me, [one, two] = await worker_with(registry, "ann", "ann")
 
-        await sweeper.write(me, 0, {one[0]: None})
+        await sweeper.swept(me, [one[0]])
 
         assert await sweeper.of_user("ann") == [two]
         await sweeper.aclose()
@@ -328,10 +330,10 @@ class TestRedisRegistry:
         with own_redis.client() as admin:
             admin.config_set("maxmemory", 1)
             with pytest.raises(BrokerUnavailable):
-                await registry.write(me, 1, dict([comes]))
+                await registry.write(me, 1, dict([comes]), upon=range(1))
             admin.config_set("maxmemory", 0)
 
-        await registry.write(me, 1, dict([comes]))
+        await registry.write(me, 1, dict([comes]), upon=range(1))
 
         assert await registry.of_user("ann") == [comes]
 
@@ -346,10 +348,10 @@ class TestRedisRegistry:
             admin.hset(keys.users("users", me), "ann", comes.partition(".")[2])
             admin.config_set("maxmemory", 1)
             with pytest.raises(BrokerUnavailable):
-                await registry.write(me, 2, {comes: of("ann")})
+                await registry.write(me, 2, {comes: of("ann")}, upon=range(2))
             admin.config_set("maxmemory", 0)
 
-            await registry.write(me, 2, {comes: None})
+            await registry.write(me, 2, {comes: None}, upon=range(2))
 
             assert admin.hkeys(keys.users("users", me)) == [b"bob"]
 

@@ -99,7 +99,7 @@ async def test_acl_conf_lets_connections_be_found_by_user_and_by_page(
     worker, entry = new_worker_id(), Entry("ann", "192.0.2.1", "agent", "text", 0)
     async with aclosing(RedisRegistry(parse(guarded.url), prefix="gw")) as registry:
         await registry.renew(worker, WorkerInfo(edge=True, handler=True), 10.0)
-        await registry.write(worker, 1, {new_connection_id(worker): entry})
+        await registry.write(worker, 1, {new_connection_id(worker): entry}, upon=range(1))
 
         assert len(await registry.of_user("ann")) == 1
         assert len((await registry.page("", limit=10))[0]) == 1

@@ -246,7 +246,7 @@ async def test_a_sweep_that_was_broken_off_is_taken_over(
         await known_to(victim, 1)
         async with raw_websocket(victim.port) as client:
             client.say("hello")
-            await eventually(lambda: victim.worker._registration._revision, "the entry")
+            await eventually(lambda: victim.worker._registration._written_revision, "the entry")
             await kill(victim)
             await eventually(lambda: gone == ["begun"], "a sweep", 10)
             await kill(sweeper)

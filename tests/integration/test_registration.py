@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
 
 from gateway import Gateway, Message
 from gateway.protocol.members import WorkerInfo
@@ -124,6 +127,44 @@ async def test_a_redis_that_forgot_everything_knows_it_again_after_one_renewal(
         for client in (one, two):
             client.say("still there?")
             assert await client.texts(1) == ["Received:still there?"]
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["while one leaves", "in a quiet hour"])
+async def test_what_redis_forgot_is_not_hidden_by_the_next_write(
+    own_redis: RedisServer, quiet: bool
+) -> None:
+    """Red when a write sets the revision over any other: then 2 are served and none is listed."""
+    own = redis_settings(own_redis.url, "hidden", lease_seconds=3)
+    async with in_process(own) as served, AsyncExitStack() as stack:
+        one, _, _ = [await stack.enter_async_context(raw_websocket(served.port)) for _ in range(3)]
+        me, registered = served.worker.me, lambda: entries(own_redis, own, served.worker.me)
+        await eventually(lambda: len(registered()) == 3, "the entries")
+        before = registered()
+        with own_redis.client() as redis:
+            redis.flushall()
+        if not quiet:
+            one.send(close_frame(1000))
+            await one.rest()
+        await eventually(lambda: len(served.worker.hub) == (3 if quiet else 2), "the end")
+        wanted = {member.id: before[member.id] for member in served.worker.hub}
+
+        await eventually(lambda: entries(own_redis, own, me) == wanted, "the entries", 3)
+
+
+async def test_entries_are_written_once_and_not_again(
+    own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Red when a renewal takes a write that is under way for a loss."""
+    own = redis_settings(own_redis.url, "once", lease_seconds=1)
+    async with in_process(own) as served:
+        end = asyncio.get_running_loop().time() + 2
+        while asyncio.get_running_loop().time() < end:
+            async with raw_websocket(served.port) as client:
+                client.say("hello")
+                await client.texts(1)
+        assert served.worker._registration._tried_revision > 20
+
+    assert not [record for record in caplog.records if "lost" in record.getMessage()]
 
 
 async def test_a_worker_that_has_left_leaves_nothing_behind(

@@ -127,7 +127,7 @@ class Drain:
         """Give the lease back, or leave a tombstone where others must go on."""
         deadline = asyncio.get_running_loop().time() + LEAVE_ALTOGETHER_S
         await _soon(lambda: self._links.settled, deadline)
-        unfinished = len(self._registration) if self._standing.wants_disconnects else 0
+        unfinished = len(self._registration) if self._standing.wants_disconnects is not False else 0
         if unfinished:
             log.warning("drain leaves goodbyes to others", connections=unfinished)
             await _soon(lambda: not self._registration.behind, deadline)

@@ -39,8 +39,12 @@ class Watcher(Protocol):
         """This worker has a tombstone: others have taken over."""
         ...
 
-    async def sweep(self, worker: WorkerId) -> None:
-        """Say goodbye for the connections of a dead worker whose sweep this one has claimed."""
+    async def sweep(self, worker: WorkerId) -> bool:
+        """Say goodbye for connections of a dead worker whose sweep this one has joined.
+
+        Returns:
+            Whether that was all. False: others are at it, or will have to be.
+        """
         ...
 
 
@@ -201,9 +205,9 @@ class Membership:
             self._members.gone(worker, now=self._now())
             self._gone(worker, "lease ended")
             self._watcher.workers_changed()
-            await self._watcher.sweep(worker)
-            await self._registry.finish(worker)
-            log.info("worker swept", dead_worker=worker)
+            if await self._watcher.sweep(worker):
+                await self._registry.finish(worker)
+                log.info("worker swept", dead_worker=worker)
         except BrokerUnavailable as error:
             log.warning("sweep broken off", dead_worker=worker, error=str(error))
         finally:

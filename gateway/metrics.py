@@ -88,6 +88,9 @@ UNREADABLE = Counter("gateway_envelopes_unreadable_total", "Envelopes that could
 REDIS_ERRORS = Counter(
     "gateway_redis_errors_total", "Errors that Redis answered with, and garbage.", ["kind"]
 )
+GIVEN_UP = Counter(
+    "gateway_disconnects_given_up_total", "Connections whose on_disconnect was not run to its end."
+)
 RESYNCS = Counter("gateway_resyncs_total", "Gaps in the subscriptions.")
 
 SECONDS_BUCKETS: Final = (
@@ -242,6 +245,7 @@ class Counters:
         "api_requests",
         "closed",
         "dispatches",
+        "given_up",
         "handler_seconds",
         "link_batches",
         "link_early",
@@ -272,6 +276,7 @@ class Counters:
         self.link_repeats = 0
         self.unreadable = 0
         self.resyncs = 0
+        self.given_up = 0
         self.closed: Tally[int] = Tally()
         self.refused: Tally[str] = Tally()
         self.sends: Tally[str] = Tally()
@@ -287,6 +292,9 @@ class Counters:
 
     def count_api_request(self, method: str, status: int) -> None:
         self.api_requests[method, status] += 1
+
+    def count_given_up(self, count: int) -> None:
+        self.given_up += count
 
     def fold(self) -> None:
         """Move everything into prometheus_client and begin anew; and tell what the process uses."""
@@ -323,6 +331,7 @@ _PLAIN: Final = (
     (LINK_REPEATS, "link_repeats"),
     (UNREADABLE, "unreadable"),
     (RESYNCS, "resyncs"),
+    (GIVEN_UP, "given_up"),
 )
 
 

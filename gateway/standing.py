@@ -23,7 +23,7 @@ from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.registration import Registration
 from gateway.registry.base import Registry
-from gateway.sweep import say_goodbye_for
+from gateway.sweep import Sweep
 
 log = get_logger(__name__)
 
@@ -37,7 +37,8 @@ class Standing:
         registered: This worker's lease has been written.
         holding: It may have been replaced.
         is_buried: It has been.
-        wants_disconnects: Whether the application has an ``on_disconnect``.
+        wants_disconnects: Whether the application has an ``on_disconnect``; None when no handler
+            worker has been seen yet.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Standing:
         hub: Hub,
         registry: Registry,
         replaced: Callable[[], None],
+        given_up: Callable[[int], None],
         now: Callable[[], float],
     ) -> None:
         self._members = members
@@ -65,6 +67,7 @@ class Standing:
         self._hub = hub
         self._registry = registry
         self._replaced = replaced
+        self._given_up = given_up
         self._now = now
         self._releasing = False
         self._well_at = now()
@@ -73,7 +76,7 @@ class Standing:
         self.registered = False
         self.holding = False
         self.is_buried = False
-        self.wants_disconnects = False
+        self.wants_disconnects: bool | None = None
         links.lost = self._link_lost
         links.relieved = self._relieved
         runner.before_stint = self.check_lease
@@ -164,9 +167,22 @@ class Standing:
             self._decider_seen.set()
         self._dispatcher.workers_changed()
 
-    async def sweep(self, worker: WorkerId) -> None:
-        if self.wants_disconnects:
-            await say_goodbye_for(worker, self._registry, self._hub, self._dispatcher)
+    async def sweep(self, worker: WorkerId) -> bool:
+        sweep = Sweep(
+            worker,
+            self._registry,
+            self._hub,
+            self._dispatcher,
+            wanted=self._disconnects_wanted,
+            leaving=lambda: self._members.known[self._members.me].leaving,
+            given_up=self._given_up,
+        )
+        return await sweep.run()
+
+    def _disconnects_wanted(self) -> bool | None:
+        if self.wants_disconnects and not self._members.handlers:
+            return None
+        return self.wants_disconnects
 
     def _link_lost(self, peer: WorkerId) -> None:
         """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""

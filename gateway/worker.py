@@ -173,6 +173,7 @@ class Worker:
             hub=self.hub,
             registry=self._registry,
             replaced=lambda: self._exit("buried"),
+            given_up=self.counters.count_given_up,
             now=now,
         )
         self._membership = Membership(
@@ -230,7 +231,7 @@ class Worker:
                 outbox_bytes=settings.outbox_bytes,
                 stall_s=settings.stall_seconds,
             ),
-            wants_disconnects=lambda: self.standing.wants_disconnects,
+            wants_disconnects=lambda: self.standing.wants_disconnects is not False,
             now=self._now,
         )
 

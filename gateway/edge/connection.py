@@ -261,7 +261,7 @@ class ClientConnection:
         if pending.event is Event.CONNECT:
             self._decide(None)
         elif pending.event is Event.DISCONNECT:
-            log.error("on_disconnect given up", connection_id=self.id)
+            self._edge.given_up(self.id)
             self._leave()
         else:
             self._failed()

@@ -52,6 +52,10 @@ class Edge:
         self.counters.opened += 1
         log.debug("connection opened", connection_id=connection)
 
+    def given_up(self, connection: ConnectionId) -> None:
+        self.counters.given_up += 1
+        log.error("on_disconnect given up", connection_id=connection)
+
     def closed(self, connection: ConnectionId, code: int) -> None:
         self.counters.closed[code] += 1
         log.debug("connection closed", connection_id=connection, code=code)

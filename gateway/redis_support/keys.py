@@ -10,6 +10,7 @@
 | ``<p>:{workers}:server`` | string, run id of the server that ``born`` is true of | one value |
 | ``<p>:conns:<worker>`` | hash, connection -> facts, and ``revision`` | 1 h, renewed; swept |
 | ``<p>:users:<worker>`` | hash, user -> its connections there | as conns |
+| ``<p>:sweep:<worker>`` | zset, connection -> until when a sweeper has it, in ms | as conns |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
 | ``<p>:all`` | channel of every worker | |
 """
@@ -51,6 +52,10 @@ def connections(prefix: str, worker: WorkerId) -> str:
 
 def users(prefix: str, worker: WorkerId) -> str:
     return f"{prefix}:users:{worker}"
+
+
+def sweep(prefix: str, worker: WorkerId) -> str:
+    return f"{prefix}:sweep:{worker}"
 
 
 def inbox(prefix: str, worker: WorkerId) -> str:

@@ -8,8 +8,9 @@ Guarantees, proved on every implementation by ``tests/contract/test_registry.py`
 
 1. Time is the server's. The clocks of hosts never matter.
 2. ``renew`` never brings back a worker that is buried or has left, however late it comes.
-3. ``claim`` buries a worker only if its lease has ended, and gives the sweep to one worker at a
-   time. A claim ends after ``CLAIM_S``, so a sweeper that dies is replaced.
+3. ``claim`` buries a worker only if its lease has ended, and lets one worker into its sweep each
+   ``CLAIM_S``. ``take`` gives an entry to one sweeper at a time, for ``CLAIM_S`` from when it last
+   held on to it: sweepers share the work, and one that dies is replaced.
 4. A worker that is buried or has left is known to nobody who looks afterwards, once ``finish`` or
    ``leave`` has returned, and its entries are gone.
 5. An entry is found by its user from the moment at which it is found at all.
@@ -21,7 +22,7 @@ Guarantees, proved on every implementation by ``tests/contract/test_registry.py`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -43,6 +44,13 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     since_unix_ms: int
 
 
+class Left(NamedTuple):
+    """How many entries there are, and in how many seconds they are forgotten (``ENTRIES_S``)."""
+
+    entries: int
+    expires_s: float
+
+
 class Registry(Protocol):
     """One per worker; safe to use from several tasks.
 
@@ -61,10 +69,11 @@ class Registry(Protocol):
         ...
 
     async def claim(self, worker: WorkerId) -> bool:
-        """Bury ``worker`` if its lease has ended, and take on its sweep for ``CLAIM_S``.
+        """Bury ``worker`` if its lease has ended, and join its sweep.
 
         Returns:
-            False when it lives, is being swept by somebody else, or is swept already.
+            False when it lives, when somebody joined less than ``CLAIM_S`` ago, or when it is
+            swept already.
         """
         ...
 
@@ -107,6 +116,26 @@ class Registry(Protocol):
         """
         ...
 
+    async def take(self, worker: WorkerId, count: int) -> list[tuple[ConnectionId, Entry]]:
+        """Take on up to ``count`` entries of a dead worker, each once, for ``CLAIM_S``.
+
+        Fewer, or none: all others are taken. What its sweeper did not hold on to may be taken by
+        anybody, also by the same.
+        """
+        ...
+
+    async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        """Hold on to what was taken, for another ``CLAIM_S``."""
+        ...
+
+    async def give_back(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        """What was taken is for anybody to take."""
+        ...
+
+    async def left(self, worker: WorkerId) -> Left:
+        """What is left of the entries of a dead worker, taken or not."""
+        ...
+
     async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         """What a sweep had to do for these connections of a dead worker is done: remove them.
 
@@ -122,7 +151,9 @@ class Registry(Protocol):
         ...
 
     def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
-        """All entries of ``worker``, in no order; one written meanwhile may be missing."""
+        """All entries of ``worker``, in no order, each once; one written meanwhile may be
+        missing.
+        """
         ...
 
     async def of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:

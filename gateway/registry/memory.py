@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import itertools
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Final
 
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, living
+from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, Left, living
 from gateway.registry.users import Users
 
 _SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live
@@ -30,6 +32,7 @@ class MemoryRegistry:
         self._entries: dict[WorkerId, dict[ConnectionId, Entry]] = {}
         self._users: dict[WorkerId, Users] = {}
         self._revisions: dict[WorkerId, int] = {}
+        self._taken: dict[WorkerId, dict[ConnectionId, int]] = {}
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         if worker not in self._dead and worker not in self._left:
@@ -87,9 +90,32 @@ class MemoryRegistry:
         self._revisions[worker] = revision
         return True
 
+    async def take(self, worker: WorkerId, count: int) -> list[tuple[ConnectionId, Entry]]:
+        taken, now_ms = self._taken.setdefault(worker, {}), self._now_ms()
+        free = (
+            item
+            for item in self._entries.get(worker, {}).items()
+            if taken.get(item[0], now_ms) <= now_ms
+        )
+        some = list(itertools.islice(free, count))
+        taken.update(dict.fromkeys((connection for connection, _ in some), self._claim_end_ms()))
+        return some
+
+    async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        taken = self._taken.get(worker, {})
+        taken.update(dict.fromkeys(taken.keys() & set(connections), self._claim_end_ms()))
+
+    async def give_back(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        for connection in connections:
+            self._taken.get(worker, {}).pop(connection, None)
+
+    async def left(self, worker: WorkerId) -> Left:
+        return Left(len(self._entries.get(worker, {})), math.inf)
+
     async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         for connection in connections:
             self._entries.get(worker, {}).pop(connection, None)
+            self._taken.get(worker, {}).pop(connection, None)
         if worker in self._users:
             self._users[worker].apply(dict.fromkeys(connections))
 
@@ -139,6 +165,10 @@ class MemoryRegistry:
         self._entries.pop(worker, None)
         self._users.pop(worker, None)
         self._revisions.pop(worker, None)
+        self._taken.pop(worker, None)
+
+    def _claim_end_ms(self) -> int:
+        return self._now_ms() + int(CLAIM_S * 1000)
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
@@ -20,12 +21,13 @@ from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
-from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, living
+from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, Left, living
 from gateway.registry.lease_connection import Call, LeaseConnection
 from gateway.registry.reading import GARBAGE, entry_of, leases_of, without_wrong_types
 from gateway.registry.users import Users
 
 CHUNK: Final = 500
+_SCRIPTS: Final = ["look", "claim", "finish", "leave", "bury", "mend", "write", "take", "hold"]
 _BURIED: Final = 0  # what the script ``renew`` returns
 _CURSOR: Final = re.compile(r"([a-z0-9]{16})\.([0-9]{1,20})", re.ASCII)  # worker, HSCAN's own
 
@@ -97,10 +99,7 @@ class RedisRegistry:
         self._users: dict[WorkerId, Users] = {}  # of the workers that write through this registry
         self._lease = LeaseConnection(address, name=f"{name}.lease")
         self._renewal, self._sight = script("renew"), script("look")
-        self._scripts = {
-            name: self._redis.register_script(script(name))
-            for name in ("look", "claim", "finish", "leave", "bury", "mend", "write")
-        }
+        self._scripts = {name: self._redis.register_script(script(name)) for name in _SCRIPTS}
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         names = [self._workers, self._info, self._dead, self._born, self._server]
@@ -200,9 +199,41 @@ class RedisRegistry:
         return bool(done)
 
     @_to_its_end
+    async def take(self, worker: WorkerId, count: int) -> list[tuple[ConnectionId, Entry]]:
+        while True:
+            flat = await self._scripts["take"](
+                keys=[keys.connections(self._prefix, worker), keys.sweep(self._prefix, worker)],
+                args=[int(CLAIM_S * 1000), count, int(ENTRIES_S)],
+            )
+            names = [field.decode(errors="surrogateescape") for field in flat[::2]]
+            found = [entry_of(*item) for item in zip(names, flat[1::2], strict=True)]
+            taken = [item for item in found if item is not None]
+            junk = [field for field, item in zip(flat[::2], found, strict=True) if item is None]
+            await self._remove(worker, junk)
+            if taken or not junk:
+                return taken
+
+    @_to_its_end
+    async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        await self._hold(worker, connections, CLAIM_S)
+
+    @_to_its_end
+    async def give_back(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        await self._hold(worker, connections, 0)
+
+    @_to_its_end
+    async def left(self, worker: WorkerId) -> Left:
+        key = keys.connections(self._prefix, worker)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hlen(key)
+            pipe.hexists(key, keys.REVISION)
+            pipe.pttl(key)
+            fields, has_revision, life_ms = await pipe.execute()
+        return Left(fields - has_revision, math.inf if life_ms == -1 else life_ms / 1000)
+
+    @_to_its_end
     async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
-        if connections:
-            await self._redis.hdel(keys.connections(self._prefix, worker), *connections)
+        await self._remove(worker, connections)
 
     @_to_its_end
     async def revision(self, worker: WorkerId) -> int | None:
@@ -221,11 +252,13 @@ class RedisRegistry:
         return int(revision)
 
     async def entries(self, worker: WorkerId) -> AsyncIterator[tuple[ConnectionId, Entry]]:
-        cursor = None
+        cursor, seen = None, set[ConnectionId]()
         while cursor != 0:
             cursor, some = await self._scan(worker, cursor or 0, CHUNK)
             for item in some:
-                yield item
+                if item[0] not in seen:  # HSCAN may return a field twice
+                    seen.add(item[0])
+                    yield item
 
     @_to_its_end
     async def of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
@@ -297,11 +330,27 @@ class RedisRegistry:
         )
         return int(found[0]), [item for item in items if item is not None]
 
+    async def _hold(
+        self, worker: WorkerId, connections: Collection[ConnectionId], for_s: float
+    ) -> None:
+        if connections:
+            key = keys.sweep(self._prefix, worker)
+            await self._scripts["hold"](keys=[key], args=[int(for_s * 1000), *connections])
+
+    async def _remove(self, worker: WorkerId, fields: Collection[Any]) -> None:
+        if fields:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hdel(keys.connections(self._prefix, worker), *fields)
+                pipe.zrem(keys.sweep(self._prefix, worker), *fields)
+                await pipe.execute()
+
     @_to_its_end
     async def _clear(self, worker: WorkerId) -> None:
         self._users.pop(worker, None)
         await self._redis.delete(
-            keys.connections(self._prefix, worker), keys.users(self._prefix, worker)
+            keys.connections(self._prefix, worker),
+            keys.users(self._prefix, worker),
+            keys.sweep(self._prefix, worker),
         )
 
 

@@ -52,7 +52,8 @@ class Watcher:
 
     def buried(self) -> None: ...
 
-    async def sweep(self, worker: WorkerId) -> None: ...
+    async def sweep(self, worker: WorkerId) -> bool:
+        return True
 
 
 async def nothing() -> None: ...

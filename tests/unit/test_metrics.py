@@ -54,6 +54,7 @@ TYPES = {
     "gateway_envelopes_unreadable_total": "counter",
     "gateway_resyncs_total": "counter",
     "gateway_redis_errors_total": "counter",
+    "gateway_disconnects_given_up_total": "counter",
     "gateway_handler_seconds": "histogram",
     "gateway_answer_seconds": "histogram",
     "gateway_broker_roundtrip_seconds": "histogram",
@@ -71,6 +72,7 @@ PLAIN = {
     "link_repeats": "gateway_link_repeats_total",
     "unreadable": "gateway_envelopes_unreadable_total",
     "resyncs": "gateway_resyncs_total",
+    "given_up": "gateway_disconnects_given_up_total",
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",

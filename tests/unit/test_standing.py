@@ -29,6 +29,7 @@ class Held:
             members=self.members,
             canaries=Mock(after_next=self.canaries.append),
             replaced=Mock(),
+            given_up=Mock(),
             now=lambda: self.now_s,
             **parts,
         )

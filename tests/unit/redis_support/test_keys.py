@@ -18,6 +18,7 @@ BUILT = {
     keys.left("p"),
     keys.connections("p", W),
     keys.users("p", W),
+    keys.sweep("p", W),
     keys.inbox("p", W),
     keys.everyone("p"),
 }

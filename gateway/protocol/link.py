@@ -142,8 +142,8 @@ class Link:
         leaving = []
         for kept in self.out.leave():
             kept.serial = self._next_serial(now)
-            if kept.body is not None:
-                leaving.append((self._header(kept.number, kept.serial, now), kept.body))
+            assert kept.body is not None  # those that have arrived do not leave
+            leaving.append((self._header(kept.number, kept.serial, now), kept.body))
         if leaving:
             self._poll_due = False  # they bring a report as well
             if self._poll_at is None:

@@ -76,6 +76,14 @@ def test_an_answer_makes_room() -> None:
     assert not it.full
 
 
+def test_the_oldest_is_what_is_to_be_answered_next() -> None:
+    it = conversation("one", "two")
+
+    assert it.oldest is not None
+    assert it.oldest.text == "one"
+    assert conversation().oldest is None
+
+
 def test_nothing_is_released_without_a_worker() -> None:
     it = conversation("one")
 

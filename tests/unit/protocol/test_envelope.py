@@ -260,6 +260,7 @@ def test_a_worker_reads_its_own_version_and_the_one_before() -> None:
 @pytest.mark.parametrize("version", [OLDEST - 1, VERSION + 1])
 def test_a_version_that_is_too_old_or_too_new_is_not_guessed_at(version: int) -> None:
     assert read(batch(written(NEIGHBOUR), version=version)) is None
+    assert read(batch(b"\x91\xa1?", written(NEIGHBOUR), version=version)) is None
 
 
 def test_the_previous_version_has_the_same_envelopes_and_a_shorter_header() -> None:

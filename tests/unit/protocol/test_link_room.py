@@ -90,6 +90,16 @@ def test_to_an_older_peer_everything_is_sent_again_when_it_asks() -> None:
     assert numbers(a.leaving(100.0)) == [1, 2]
 
 
+def test_to_hear_the_same_version_again_takes_no_room_away() -> None:
+    """Each look at the leases says so, of every peer."""
+    a = link()
+    a.out.room_bytes = 7
+
+    a.speak(a.version)
+
+    assert a.out.room_bytes == 7
+
+
 def test_a_gap_is_asked_for_again_only_after_a_while_by_an_older_peer() -> None:
     a, b = pair(version=2)
     send(a, b"1", 100.0)

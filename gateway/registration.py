@@ -19,7 +19,7 @@ from typing import Final
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.registry.base import Entry, Registry
+from gateway.registry.base import Entry, Registry, bounded
 
 log = get_logger(__name__)
 
@@ -81,7 +81,8 @@ class Registration:
         return not self._failed and (behind_since is None or self._now() - behind_since < BEHIND_S)
 
     def put(self, connection: ConnectionId, entry: Entry, written: Callable[[], None]) -> None:
-        """Add or change an entry, and call ``written`` once the registry has it."""
+        """Add or change an entry, bounded, and call ``written`` once the registry has it."""
+        entry = bounded(entry)
         self._entries[connection] = entry
         self._changes[connection] = entry
         self._written[connection] = written

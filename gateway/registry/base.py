@@ -32,6 +32,9 @@ from gateway.protocol.members import Leases, WorkerInfo
 CLAIM_S: Final = 10.0
 TOMBSTONE_S: Final = 24 * 3600.0
 ENTRIES_S: Final = 3600.0
+MAX_USER_AGENT_BYTES: Final = 256
+MAX_ADDRESS_BYTES: Final = 64
+MAX_PROTOCOL_BYTES: Final = 64
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -42,6 +45,26 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     user_agent: str
     protocol: str
     since_unix_ms: int
+
+
+def bounded(entry: Entry) -> Entry:
+    """The entry as it is stored: facts that a client chooses are cut where they are too long.
+
+    The user is bounded where the application names it, and never cut: a part would be another.
+    """
+    return msgspec.structs.replace(
+        entry,
+        address=_cut(entry.address, MAX_ADDRESS_BYTES),
+        user_agent=_cut(entry.user_agent, MAX_USER_AGENT_BYTES),
+        protocol=_cut(entry.protocol, MAX_PROTOCOL_BYTES),
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many bytes of UTF-8, and no part of a character."""
+    if len(text) <= most and text.isascii():
+        return text
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
 class Left(NamedTuple):

@@ -49,6 +49,7 @@ class Arguments:
     users: int
     rate: float
     seconds: float
+    spawn_rate: float = 0.0  # users started a second; 0: as the scenario has it
     host: str = ""
     api: str = ""
     api_key: str = ""
@@ -105,6 +106,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Arguments:
     for option in OPTIONS:
         parser.add_argument(f"--{option.flag}")
     parser.add_argument("-u", "--users")
+    parser.add_argument("-r", "--spawn-rate")
+    parser.add_argument("-t", "--run-time")
     parser.add_argument("-H", "--host")
     parser.add_argument("--processes")
     given, _ = parser.parse_known_args(list(argv))
@@ -113,6 +116,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> Arguments:
         for name, value in {
             **{o.flag.replace("-", "_"): environ.get(environment_name(o.flag)) for o in OPTIONS},
             "users": environ.get("LOCUST_USERS"),
+            "spawn_rate": environ.get("LOCUST_SPAWN_RATE"),
+            "run_time": environ.get("LOCUST_RUN_TIME"),
             "host": environ.get("LOCUST_HOST"),
             "processes": environ.get("LOCUST_PROCESSES"),
             **{name: value for name, value in vars(given).items() if value is not None},
@@ -132,17 +137,20 @@ def check(raw: Mapping[str, Any]) -> Arguments:
     if name not in SCENARIOS:
         raise Refused(f"there is no scenario {name!r}; there are {', '.join(SCENARIOS)}")
     usual = SCENARIOS[name]
-    processes = int(_number(raw, "processes", 1, -1, 256))
+    if raw.get("run_time"):
+        raise Refused("run-time is not used here: seconds count from when everybody is connected")
+    processes = _whole(raw, "processes", 1, -1, 256)
     found = Arguments(
         scenario=name,
-        users=int(_number(raw, "users", usual.users, 1, 1_000_000)),
+        users=_whole(raw, "users", usual.users, 1, 1_000_000),
         rate=_number(raw, "rate", usual.rate, 0.1, 10_000_000),
         seconds=_number(raw, "seconds", usual.seconds, 1, 1_000_000),
+        spawn_rate=_number(raw, "spawn_rate", 0.0, 0.01, 1_000_000),
         host=_address(str(raw.get("host", "")), "host"),
         api=_address(str(raw.get("api", "")), "api"),
         api_key=str(raw.get("api_key", "")),
         compose=str(raw.get("compose", "")),
-        workers=int(_number(raw, "workers", 2, 1, 64)),
+        workers=_whole(raw, "workers", 2, 1, 64),
         processes=(os.cpu_count() or 1) if processes == -1 else max(1, processes),
         redis_metrics=_address(str(raw.get("redis_metrics", "")), "redis-metrics"),
         p99_ms=_number(raw, "p99_ms", 50, 1, 60_000),
@@ -168,8 +176,15 @@ def _number(raw: Mapping[str, Any], name: str, usual: float, low: float, high: f
     except ValueError:
         raise Refused(f"--{shown} {value} is not a number") from None
     if not low <= number <= high:
-        raise Refused(f"--{shown} {value} is outside {low:g} to {high:g}")
+        raise Refused(f"--{shown} {value} is outside {low:,.10g} to {high:,.10g}")
     return number
+
+
+def _whole(raw: Mapping[str, Any], name: str, usual: int, low: int, high: int) -> int:
+    number = _number(raw, name, usual, low, high)
+    if number != int(number):
+        raise Refused(f"--{name.replace('_', '-')} {raw[name]} is not a whole number")
+    return int(number)
 
 
 def _address(value: str, name: str) -> str:

@@ -130,7 +130,9 @@ class Generator:
         self.per_user, self.pushes = order["per_user"], order["pushes"]
         fresh, self.orders = order["serial"] != self.orders.get("serial"), order
         if order["end"]:
-            if fresh:
+            if order["stopped"]:
+                self._stopped()
+            elif fresh:
                 gevent.spawn(self._settle)
             return
         self.talking = True
@@ -141,11 +143,14 @@ class Generator:
     def _settle(self) -> None:
         """Stop sending, give answers their time, and judge what is left."""
         self.talking = False
+        order = self.orders
         now_s = time.monotonic()
         answers_by, back_by = now_s + ANSWERS_S, now_s + RETURN_S
         for member in list(self.members):
             member.obey(self.orders)
         while (now_s := time.monotonic()) < back_by:
+            if self.ended or self.orders is not order:
+                return  # somebody stopped the test
             quiet = not self.book.awaited and not any(m.unanswered for m in self.members)
             if (quiet or now_s > answers_by) and all(m.connected for m in self.members):
                 break

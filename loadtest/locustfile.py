@@ -8,14 +8,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import gevent
 from locust import events, runners
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
@@ -23,6 +21,8 @@ from locust.runners import WorkerRunner
 
 from loadtest import generator, scenarios  # noqa: F401
 from loadtest.arguments import OPTIONS, Arguments, Refused, environment_name, parse
+from loadtest.endings import Endings
+from loadtest.form import explain_forms
 from loadtest.limits import check_room, ports, raise_files
 from loadtest.run import Run
 from loadtest.scenarios import base
@@ -30,6 +30,8 @@ from loadtest.scenarios import base
 # Locust gives up a process that is silent for three seconds, and with the last one the test. On
 # a machine that is full that is a matter of luck; that a generator came late the verdict says.
 runners.HEARTBEAT_LIVENESS = 20
+
+endings = Endings()
 
 # Then of all the machines we know one.
 _several_machines = bool({"--master", "--worker"} & set(sys.argv))
@@ -76,28 +78,28 @@ def _begin(environment: Environment, **_: Any) -> None:
     environment.parsed_options.num_users = _asked.users
     generator.begin(environment)
     if isinstance(environment.runner, WorkerRunner):
+        endings.know(environment, None)
         return
+    # What the form begins with, and what is meant by a command line that says nothing of it.
+    environment.parsed_options.spawn_rate = environment.shape_class.spawn_rate(_asked)
     try:
         run = Run(environment, _asked, several_machines=_several_machines)
     except Refused as refused:
         _refuse(refused)
     base.begin(environment, run)
+    endings.know(environment, run)
+    if environment.web_ui is not None:
+        explain_forms(environment, run)
     # The rate of spawning is ours to choose.
     logging.getLogger("locust.runners").addFilter(lambda r: "spawn rate is very" not in r.msg)
     if environment.parsed_options.headless:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
-        # Locust's own handler comes too late: a headless test is over by then.
-        gevent.signal_handler(signal.SIGTERM, _stop)
 
     def close(**_: Any) -> None:
-        environment.process_exit_code = 1 if run.last_reasons else 0
-        run.stand.close()
+        environment.runner.stop()  # while the gateway is there: locust would do it later
+        run.finish()
+        environment.process_exit_code = run.exit_code
+        run.close()
 
     events.quitting.add_listener(close)
-    events.quit.add_listener(lambda **_: print(run.verdict(), flush=True))
-
-
-def _stop() -> None:
-    """End as on Ctrl-C, also in the background of a shell, where SIGINT is ignored."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.kill(os.getpid(), signal.SIGINT)
+    events.quit.add_listener(lambda **_: run.tell())

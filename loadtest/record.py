@@ -53,6 +53,7 @@ class Record:
     load: dict[int, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
     before: dict[str, float] | None = None  # /metrics
     after: dict[str, float] | None = None
+    stopped: bool = False  # by somebody, before it had come to its end
     notes: list[str] = field(default_factory=list)
     results: dict[str, float] = field(default_factory=dict)  # for other programs
     reasons: list[str] = field(default_factory=list)  # the scenario's own, why it is not clean

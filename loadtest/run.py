@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from locust.env import Environment
+from locust.runners import MasterRunner
 
-from loadtest.arguments import SCENARIOS, Arguments, Refused, check
+from loadtest.arguments import Arguments, Refused
+from loadtest.form import asked_in, same_place
 from loadtest.generator import ORDER, TALLY
-from loadtest.limits import check_room, ports, raise_files
 from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
 from loadtest.record import SETTLE_S, Record
 from loadtest.report import write_report
-from loadtest.stand import Stand, find_stand
+from loadtest.stand import Stand, stand_for
 from loadtest.tally import percentile
 from loadtest.verdict import headline, reasons
 
@@ -32,6 +33,8 @@ REPEAT_S: Final = 2.0
 HARM_S: Final = 300.0
 CONNECT_S: Final = 30.0  # and more for many users
 METRICS_LAG_S: Final = 2.5
+TELL_S: Final = 5.0  # for generators that are stopped, to send what they counted last
+NO_TEST: Final = "no test was run"
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +47,21 @@ class Run:
     ) -> None:
         self.environment = environment
         self.runner: Any = environment.runner
-        self._first = arguments
-        self._several_machines = several_machines
+        self.first = arguments
+        self.several_machines = several_machines
         self.results = Path(arguments.results)
-        self.stand: Stand = find_stand(arguments, self.results / "gateway.log")
-        if SCENARIOS[arguments.scenario].needs_stand and not self.stand.can_be_harmed:
-            raise Refused(
-                f"{arguments.scenario} needs a `gateway serve` of this machine, or --compose"
-            )
+        self._first_stand = stand_for(arguments, self.results / "gateway.log")
+        self.stand: Stand = self._first_stand
         environment.host = self.stand.host
         self.arguments = arguments
-        self.last_reasons: list[str] = ["no test was run"]
+        self.last_reasons: list[str] | None = None  # None: no test has come to an end
         self.folder: Path | None = None
         self.phase = "idle"
+        self._told = False  # the last verdict
+        self.hurried = False
         self._watching: Any = None
         self.runner.register_message(TALLY, self._tallied)
-        environment.events.test_start.add_listener(lambda **_: self.begin())
+        environment.events.test_stopping.add_listener(lambda **_: self.stop())
         environment.events.test_stop.add_listener(lambda **_: self.finish())
         self.begin_record()
 
@@ -69,6 +71,7 @@ class Run:
         self.order: dict[str, Any] = {
             "serial": 0,
             "end": False,
+            "stopped": False,
             "what": "",
             "per_user": 0.0,
             "pushes": 0.0,
@@ -79,16 +82,36 @@ class Run:
 
     # The test's life
 
-    def begin(self) -> None:
-        """Locust starts a test: what was typed into its page may differ from the command line."""
-        try:
-            self.arguments = self._asked_now()
-        except Refused as refused:
-            # Nobody is left to exit for: the page stands, and may start another test.
-            log.error("refused: %s", refused)
-            self.last_reasons = [f"refused: {refused}"]
-            self.phase = "refused"
-            return
+    def under_way(self) -> bool:
+        """Whether there is a run: the first tick of a test begins it, or it is refused.
+
+        Not locust's ``test_start``: before that the first tick says how many users are made.
+        """
+        if self.phase == "idle":
+            try:
+                self._begin()
+            except Refused as refused:
+                # Nobody is left to exit for: the page stands, and may start another test.
+                log.error("refused: %s", refused)
+                return False
+        return True
+
+    def _begin(self) -> None:
+        """What was typed into locust's page may differ from the command line.
+
+        Raises:
+            Refused: What was typed cannot be.
+        """
+        options = vars(self.environment.parsed_options)
+        asked = asked_in(self, {**options, "host": self.environment.host})
+        if isinstance(self.runner, MasterRunner) and not self.runner.clients.ready:
+            raise Refused("no process is there to make the load")
+        if asked.asks_for_own_gateway or same_place(asked, self.first):
+            self.stand = self._first_stand
+        else:
+            self.stand = stand_for(asked, self.results / "gateway.log")
+        self.environment.host = self.stand.host
+        self.arguments = asked
         self.begin_record()
         self.record.before = scrape(self.stand.api)
         if self.record.before is None:
@@ -101,34 +124,15 @@ class Run:
             f"{self.arguments.scenario}: {self.arguments.users} users, "
             f"{self.arguments.rate:g} messages/s, {self.arguments.seconds:g} s at {self.stand.host}"
         )
+        self._told = False
         self._watching = gevent.spawn(self._watch)
-
-    def _asked_now(self) -> Arguments:
-        """The arguments of the command line, with what was typed into the page instead.
-
-        Raises:
-            Refused: What was typed cannot be.
-        """
-        options = self.environment.parsed_options
-        typed = {name: getattr(options, name, None) for name in ("rate", "seconds", "p99_ms")}
-        typed["users"] = getattr(options, "num_users", None)
-        asked = check(
-            {
-                **{name: getattr(self._first, name) for name in Arguments.__slots__},
-                **{name: value for name, value in typed.items() if value is not None},
-            }
-        )
-        if not self._several_machines:
-            check_room(asked, files=raise_files(), ports_per_source=ports())
-        return asked
 
     def tick(self, shape: Phases) -> bool:
         """What is to be done in this second. False: the test is over."""
-        if self.phase == "refused":
-            return False
         now_s = time.time()
         if self.phase == "connecting":
-            patience_s = CONNECT_S + self.arguments.users / 50
+            ramp_s = shape.everybody / shape.spawn_rate(self.arguments)
+            patience_s = CONNECT_S + self.arguments.users / 50 + ramp_s
             if self.connected >= self.arguments.users:
                 self._load(shape)
             elif now_s - self.record.begun_unix_s > patience_s:
@@ -201,23 +205,45 @@ class Run:
                 return
             gevent.sleep(0.3)
 
-    def finish(self) -> None:
-        """Locust stopped the test: write the report."""
-        if self.phase in {"idle", "refused"}:
-            self.phase = "idle"
+    def stop(self) -> None:
+        """Locust ends the test. Before its time: generators may say what they counted last."""
+        if self.phase not in {"connecting", "load", "settling"}:
             return
-        if self.phase != "settled":
-            self.record.load_to_unix_s = time.time()
-            self.record.load_from_unix_s = self.record.load_from_unix_s or time.time()
-            self.record.reasons.append("stopped before its time")
+        now_s = time.time()
+        if self.phase != "settling":
+            self.record.load_from_unix_s = self.record.load_from_unix_s or now_s
+            self.record.load_to_unix_s = now_s
+        self.phase = "stopping"
+        self.record.stopped = True
+        self.record.mark(now_s, "stopped")
+        if self.record.before is not None:
+            self.record.notes.append("Stopped: the server's counters were not compared.")
+        self.send_order(end=True, stopped=True)
+        end = time.monotonic() + TELL_S
+        while not self.hurried and time.monotonic() < end:
+            if all(node["ended"] for node in self.nodes.values()):
+                break
+            gevent.sleep(0.05)
+        self.record.generators = max(1, len(self.nodes))
+
+    def finish(self) -> None:
+        """The test is over: write the report. Does not wait, so nothing comes between."""
+        if self.phase == "idle":
+            return
+        if self.phase not in {"settled", "stopping"}:
+            self.stop()
+        if self.phase == "idle":
+            return  # somebody else did, meanwhile
         self.phase = "idle"
         if self._watching is not None:
-            self._watching.kill()
+            self._watching.kill(block=False)
         shape = self.environment.shape_class
         self.last_reasons = reasons(self.record, shape.expected())
         day = datetime.now().strftime("%Y-%m-%d")  # noqa: DTZ005 (the day where the test is run)
         self.folder = _fresh(self.results / f"{day}-{self.arguments.scenario}")
         write_report(self.record, self.last_reasons, self.folder, shape.figures())
+        if self.environment.web_ui is not None:
+            self.tell()
 
     # Orders, and what comes back
 
@@ -284,9 +310,27 @@ class Run:
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    def verdict(self) -> str:
-        where = f"\nreport: {self.folder}/report.html" if self.folder else ""
-        return headline(self.last_reasons) + where
+    def tell(self) -> None:
+        """Print the verdict, once."""
+        if not self._told:
+            self._told = True
+            where = f"\nreport: {self.folder}/report.html" if self.folder else ""
+            known = self.last_reasons is not None
+            print((headline(self.last_reasons or []) if known else NO_TEST) + where, flush=True)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the last run was clean, 1 when it was not, 2 without one."""
+        return 2 if self.last_reasons is None else int(bool(self.last_reasons))
+
+    @property
+    def own_host(self) -> str:
+        """Where the gateway of the command line is."""
+        return self._first_stand.host
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End what was started here."""
+        self._first_stand.close(at_once=at_once)
 
 
 def _machine() -> str:

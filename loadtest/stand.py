@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from loadtest.arguments import Arguments, Refused
+from loadtest.arguments import SCENARIOS, Arguments, Refused
 
 START_S: Final = 30.0
 CONNECT_S: Final = 5.0
@@ -60,7 +61,7 @@ class Stand:
         """Whether a restart that was begun has not come to its end."""
         return False
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
         """Stop what was started here."""
 
 
@@ -114,19 +115,32 @@ class OwnStand(LocalStand):
             port = _wait_for(self._process, log_file)
             host = f"http://127.0.0.1:{port}"
             super().__init__(host, "", key, psutil.Process(self._process.pid))
-        except BaseException:
-            self._process.kill()
+        except BaseException:  # SystemExit too: somebody does not want to wait for it
+            self.close()
             raise
 
-    def close(self) -> None:
+    def close(self, *, at_once: bool = False) -> None:
+        if at_once:
+            kill_family(self._process.pid)
         if self._process.poll() is not None:
             return
         self._process.terminate()
         try:
             self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        except BaseException as error:  # SystemExit: somebody cannot wait
+            kill_family(self._process.pid)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             self._process.wait()
+
+
+def kill_family(pid: int) -> None:
+    """End a process and all that it started, at once."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        first = psutil.Process(pid)
+        for process in [first, *first.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 class ComposeStand(Stand):
@@ -183,6 +197,18 @@ def _docker(*arguments: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise Refused(f"docker {arguments[0]}: {error}") from None
     return done.stdout
+
+
+def stand_for(arguments: Arguments, log_file: Path) -> Stand:
+    """The gateway that the arguments name, good for their scenario.
+
+    Raises:
+        Refused: There is none.
+    """
+    found = find_stand(arguments, log_file)
+    if SCENARIOS[arguments.scenario].needs_stand and not found.can_be_harmed:
+        raise Refused(f"{arguments.scenario} needs a `gateway serve` of this machine, or --compose")
+    return found
 
 
 def find_stand(arguments: Arguments, log_file: Path) -> Stand:

@@ -50,7 +50,10 @@ def reasons(record: Record, expected: Expected) -> list[str]:
         code = int(name.removeprefix("close "))
         if code not in expected.closes:
             found.append(f"{tally.total(name)} connections closed with {code}")
-    if not tally.total("answered") and not tally.total("pushed"):
+    if record.stopped:
+        found.append("stopped before its time")
+    too_soon = record.stopped and not record.seconds()
+    if not too_soon and not tally.total("answered") and not tally.total("pushed"):
         found.append("nothing was answered")
     if overloaded(record) and not expected.breaks:
         found.append("generator overloaded: more processes (LOCUST_PROCESSES), or less load")
@@ -77,8 +80,8 @@ def disagreements(record: Record, expected: Expected) -> list[str]:
     had not reported yet is allowed for.
     """
     before, after = record.before, record.after
-    if before is None:
-        return []
+    if before is None or record.stopped:
+        return []  # nobody waited until the last of it was counted
     if after is None:
         return ["counters are unknown: /metrics answered at first, and not at the end"]
     tally = record.tally

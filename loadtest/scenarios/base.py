@@ -6,6 +6,7 @@ from typing import Any
 
 from locust import LoadTestShape
 
+from loadtest.arguments import Arguments
 from loadtest.record import Record
 from loadtest.run import Run
 from loadtest.verdict import Expected
@@ -39,14 +40,21 @@ class Phases(LoadTestShape):
 
     def tick(self) -> tuple[int, float] | None:
         """Locust asks once a second."""
-        self.prepare()
-        if not self.run.tick(self):
+        run = self.run
+        if not run.under_way():
             return None
-        users = self.run.arguments.users
-        return users + self.others, self.spawn_rate(users)
+        self.prepare()
+        if not run.tick(self):
+            return None
+        return self.everybody, self.spawn_rate(run.arguments)
 
-    def spawn_rate(self, users: int) -> float:
-        return max(20.0, min(users / 2, 200.0))
+    @property
+    def everybody(self) -> int:
+        return self.run.arguments.users + self.others
+
+    def spawn_rate(self, arguments: Arguments) -> float:
+        """Users started a second."""
+        return arguments.spawn_rate or max(20.0, min(arguments.users / 2, 200.0))
 
     def prepare(self) -> None:
         """Before users are made."""

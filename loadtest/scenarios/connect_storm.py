@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from loadtest.arguments import Arguments
 from loadtest.scenarios.base import Phases
 from loadtest.users.gateway import GatewayUser
 
@@ -22,8 +23,8 @@ class StormUser(GatewayUser):
 class ConnectStorm(Phases):
     """Everybody comes in one second, and twice leaves and comes back."""
 
-    def spawn_rate(self, users: int) -> float:
-        return float(users)
+    def spawn_rate(self, arguments: Arguments) -> float:
+        return float(arguments.users)  # whatever was asked for: less is no storm
 
     def order(self, elapsed_s: float) -> dict[str, Any]:
         wave = int(elapsed_s / self.run.arguments.seconds * 3)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,30 +19,53 @@ from tests.support.waiting import blocking_eventually
 ENDED_S = 40.0
 
 
-@pytest.mark.parametrize(
-    ("number", "interrupts"),
-    [
-        (signal.SIGINT, signal.SIG_DFL),
-        (signal.SIGTERM, signal.SIG_DFL),
-        (signal.SIGTERM, signal.SIG_IGN),  # begun in the background of a shell
-    ],
-)
-def test_a_run_that_is_stopped_says_so_and_leaves_nothing_behind(
-    tmp_path: Path, number: signal.Signals, interrupts: signal.Handlers
-) -> None:
+HEADLESS = ("--headless", "--only-summary")
+
+
+@contextmanager
+def begun(
+    folder: Path, *options: str, interrupts: signal.Handlers = signal.SIG_DFL
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A load test that would last long, and its log. It is not left running."""
     command = [
-        locust(), "-f", "loadtest/locustfile.py", "--headless", "--only-summary",
-        "--scenario", "steady", "--users", "10", "--rate", "20", "--seconds", "60",
-        "--results", str(tmp_path / "results"),
+        locust(), "-f", "loadtest/locustfile.py", "--web-host", "127.0.0.1", "--web-port",
+        str(free_port()), "--scenario", "steady", "--users", "10", "--rate", "20", "--seconds",
+        "60", "--loglevel", "WARNING", "--results", str(folder / "results"), *options,
     ]  # fmt: skip
-    log = tmp_path / "log"
+    log = folder / "log"
     with log.open("wb") as written:
         process = subprocess.Popen(
-            mortal(command), env=environment(tmp_path), cwd=ROOT, stdout=written, stderr=written,
+            mortal(command), env=environment(folder), cwd=ROOT, stdout=written, stderr=written,
             stdin=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),  # noqa: PLW1509 (no threads)
         )  # fmt: skip
     try:
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def two_processes() -> tuple[str, ...]:
+    port = str(free_port())
+    return ("--processes", "2", "--master-port", port, "--master-bind-port", port)
+
+
+@pytest.mark.parametrize(
+    ("options", "number", "interrupts"),
+    [
+        (HEADLESS, signal.SIGINT, signal.SIG_DFL),
+        (HEADLESS, signal.SIGTERM, signal.SIG_DFL),
+        (HEADLESS, signal.SIGTERM, signal.SIG_IGN),  # begun in the background of a shell
+        ((*HEADLESS, *two_processes()), signal.SIGINT, signal.SIG_DFL),
+        (("--autostart",), signal.SIGINT, signal.SIG_DFL),  # with the page
+        (("--autostart",), signal.SIGTERM, signal.SIG_DFL),
+    ],
+)
+def test_a_run_that_is_stopped_says_so_and_leaves_nothing_behind(
+    tmp_path: Path, options: tuple[str, ...], number: signal.Signals, interrupts: signal.Handlers
+) -> None:
+    with begun(tmp_path, *options, interrupts=interrupts) as (process, log):
         blocking_eventually(lambda: " load " in log.read_text(), "load", ENDED_S)
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
@@ -48,16 +73,34 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing_behind(
         assert process.wait(ENDED_S) == 1
         _, alive = psutil.wait_procs(family, timeout=ENDED_S)
         assert alive == []
-        assert "not clean: stopped before its time" in log.read_text()
-    finally:
-        process.kill()
-        process.wait()
+        said = log.read_text()
+        assert said.count("not clean: stopped before its time") == 1
+        assert "counters" not in said  # nobody waited until they agreed
+        assert "Interrupt" not in said
+        assert "Traceback" not in said
+        [summary] = (tmp_path / "results").glob("*/summary.md")
+        assert "counters were not compared" in summary.read_text()
+        assert (summary.parent / "report.html").exists()
+
+
+def test_ctrl_c_while_the_gateway_starts_says_that_no_test_was_run(tmp_path: Path) -> None:
+    with begun(tmp_path, *HEADLESS) as (process, log):
+        gateways = tmp_path / "results" / "gateway.log"
+        blocking_eventually(gateways.exists, "the start of the gateway", ENDED_S)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(ENDED_S) == 2
+        _, alive = psutil.wait_procs(family, timeout=ENDED_S)
+        assert alive == []
+        assert log.read_text() == "no test was run\n"
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ("steady --rate abc", "loadtest: --rate abc is not a number"),
+        ("steady --run-time 30s", "loadtest: run-time is not used here: "),
         ("calm", "loadtest: there is no scenario 'calm'"),
         ("steady --users 1000000 --rate 100000", "loadtest: 1000000 users do not fit: "),
         ("steady --host http://127.0.0.1:{port}", "loadtest: nobody listens at http://127.0.0.1"),

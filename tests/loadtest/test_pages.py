@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -71,28 +72,104 @@ async def test_the_report_says_first_whether_it_is_clean_and_shows_plots(
         assert await page.locator("svg text", has_text="worker killed").count() >= 2
 
 
+async def test_the_first_start_obeys_the_form(locusts_page: LocustsPage) -> None:
+    """Users and their ramp, although the command line asked for others. Must be the first start."""
+    form = b"user_count=7&spawn_rate=3&rate=14&seconds=2"
+    answered = await asyncio.to_thread(answer, f"{locusts_page.url}/swarm", form)
+    assert json.loads(answered)["success"] is True
+
+    folder = await new_report(locusts_page, set())
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts["reasons"] == []
+    assert facts["figures"]["asked for"] == "7 users, 14 messages/s, 2 s"
+    assert facts["figures"]["handshakes"].endswith("(7)")  # and never others
+    connected = re.search(r"- ([\d.]+) s: all connected", (folder / "summary.md").read_text())
+    assert connected is not None
+    assert float(connected[1]) > 1.8  # the seventh comes two seconds after the first
+
+
 async def test_locusts_page_starts_a_run_that_ends_in_a_report(locusts_page: LocustsPage) -> None:
+    before = reports(locusts_page)
     async with chromium() as browser, reader(browser) as (page, asked):
         await page.context.route("**/*", refuse_others)
         await page.goto(locusts_page.url)
+        await page.get_by_role("button", name="New").click()
         await page.get_by_role("button", name="Start").click()
-        results = locusts_page.folder / "results"
 
-        # The page is written after the summary: when it begins, that is whole.
-        await eventually(lambda: [*results.glob("*/report.html")], "a report", START_S)
-        [summary] = results.glob("*/summary.md")
-        assert summary.read_text().splitlines()[0] == "clean"
+        folder = await new_report(locusts_page, before)
+        assert (folder / "summary.md").read_text().splitlines()[0] == "clean"
         assert {urlsplit(url).hostname for url in asked if "://" in url} == {"127.0.0.1"}
 
 
-async def test_a_form_that_cannot_be_is_refused_in_one_line(locusts_page: LocustsPage) -> None:
-    form = b"user_count=1000000&spawn_rate=1&rate=100000&seconds=2"
+async def test_stop_gives_the_verdict_and_the_report_at_once(locusts_page: LocustsPage) -> None:
+    before = reports(locusts_page)
+    form = b"user_count=5&spawn_rate=5&rate=20&seconds=600"
     await asyncio.to_thread(answer, f"{locusts_page.url}/swarm", form)
-    log = locusts_page.folder / "log"
+    await eventually(
+        lambda: said(locusts_page).count("connected 5  sent 20/s") > 0, "load", START_S
+    )
+    again = await asyncio.to_thread(answer, f"{locusts_page.url}/swarm", form)
+    await asyncio.to_thread(answer, f"{locusts_page.url}/stop", b"")
 
-    await eventually(lambda: "refused: 1000000 users do not fit" in log.read_text(), "a no")
+    assert json.loads(again)["message"] == "a test runs: stop it before another is started"
+    folder = await new_report(locusts_page, before)
+    verdict = f"not clean: stopped before its time\nreport: {folder}/report.html\n"
+    await eventually(lambda: said(locusts_page).endswith(verdict), "the verdict")
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("user_count=1000000&rate=100000", "1000000 users do not fit: "),
+        ("user_count=-1", "users -1 is outside 1 to 1,000,000"),
+        ("user_count=1e9", "users 1e9 is outside 1 to 1,000,000"),
+        ("user_count=", "users is empty"),
+        ("rate=abc", "rate abc is not a number"),
+        ("rate=", "rate is empty"),
+        ("spawn_rate=0", "spawn-rate 0 is outside 0.01 to"),
+        ("seconds=inf", "seconds inf is outside 1 to"),
+        ("run_time=30s", "run-time is not used here: seconds count from when"),
+        ("host=gateway", "host gateway is not like http://"),
+    ],
+)
+async def test_a_form_that_cannot_be_is_explained_in_one_line(
+    locusts_page: LocustsPage, field: str, says: str
+) -> None:
+    answered = await asyncio.to_thread(answer, f"{locusts_page.url}/swarm", field.encode())
+
+    assert json.loads(answered)["success"] is False
+    assert json.loads(answered)["message"].startswith(says)
+    await eventually(lambda: f"refused: {says}" in said(locusts_page), "a line in the log")
+    assert "Traceback" not in said(locusts_page)
+    stats = await asyncio.to_thread(answer, f"{locusts_page.url}/stats/requests")
+    assert json.loads(stats)["state"] in {"ready", "stopped"}
+
+
+async def test_a_host_where_nobody_listens_is_refused_and_nobody_is_made(
+    locusts_page: LocustsPage,
+) -> None:
+    before = reports(locusts_page)
+    form = f"user_count=5&rate=10&host=http://127.0.0.1:{free_port()}".encode()
+    await asyncio.to_thread(answer, f"{locusts_page.url}/swarm", form)
+
+    await eventually(lambda: "refused: nobody listens at" in said(locusts_page), "a no")
     await eventually_async(lambda: has_stopped(locusts_page), "the end of the test", START_S)
-    assert "Traceback" not in log.read_text()
+    assert reports(locusts_page) == before
+
+
+def said(started: LocustsPage) -> str:
+    return (started.folder / "log").read_text()
+
+
+def reports(started: LocustsPage) -> set[Path]:
+    """Folders whose page, which is written last, has begun: all else in them is whole."""
+    return {page.parent for page in (started.folder / "results").glob("*/report.html")}
+
+
+async def new_report(started: LocustsPage, before: set[Path]) -> Path:
+    await eventually(lambda: bool(reports(started) - before), "a report", START_S)
+    [folder] = reports(started) - before
+    return folder
 
 
 async def has_stopped(started: LocustsPage) -> bool:

@@ -104,6 +104,13 @@ def test_metrics_that_no_longer_answer_are_no_agreement() -> None:
     ]
 
 
+def test_a_run_that_was_stopped_has_no_books_to_compare() -> None:
+    record = good()
+    record.stopped, record.after = True, None
+
+    assert reasons(record, Expected()) == ["stopped before its time"]
+
+
 def test_closes_count_unless_they_were_meant() -> None:
     record = good()
     record.tally.count("close 1006", 1002.0, 2)

@@ -25,6 +25,7 @@ class Sample:
     redis_cpu: float | None = None
     redis_bytes: int | None = None
     connections: float | None = None  # as the gateway counts them
+    connected: int = 0  # as the users count them
 
 
 @dataclass(slots=True)
@@ -49,7 +50,6 @@ class Record:
     tally: Tally = field(default_factory=Tally)
     samples: list[Sample] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    connected: dict[int, int] = field(default_factory=dict)
     load: dict[int, list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0, 0.0]))
     before: dict[str, float] | None = None  # /metrics
     after: dict[str, float] | None = None

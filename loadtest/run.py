@@ -286,8 +286,9 @@ class Run:
         observer = Observer(self.stand, self.arguments.redis_metrics)
         while True:
             begun_s = time.monotonic()
-            self.record.samples.append(observer.look())
-            self.record.connected[int(time.time())] = self.connected
+            sample = observer.look()
+            sample.connected = self.connected
+            self.record.samples.append(sample)
             if len(self.record.samples) % 2 == 0:
                 self.say(self._progress())
             gevent.sleep(max(0.1, 1.0 - (time.monotonic() - begun_s)))

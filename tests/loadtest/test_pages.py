@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -18,7 +19,7 @@ import psutil
 import pytest
 from playwright.async_api import Browser, Page, Request, Route
 
-from tests.support.browser import chromium
+from tests.support.browser import chromium, contrast
 from tests.support.children import mortal
 from tests.support.loadtest import ROOT, Outcome, environment, locust
 from tests.support.ports import free_port
@@ -70,6 +71,58 @@ async def test_the_report_says_first_whether_it_is_clean_and_shows_plots(
             assert box is not None, title
             assert box["height"] > 100, title
         assert await page.locator("svg text", has_text="worker killed").count() >= 2
+
+
+# Colours of what is drawn, what is cut off or lies over something else, and how high letters are.
+_LOOK = """() => {
+  const paper = getComputedStyle(document.body).backgroundColor;
+  const inks = [], lines = [], cut = [], crossed = [];
+  let lowest = 99;
+  for (const svg of document.querySelectorAll("svg")) {
+    const whole = svg.getBoundingClientRect();
+    const events = [];
+    for (const text of svg.querySelectorAll("text")) {
+      const box = text.getBoundingClientRect();
+      inks.push(getComputedStyle(text).fill);
+      lowest = Math.min(lowest, box.height);
+      if (box.left < whole.left || box.right > whole.right || box.top < whole.top
+          || box.bottom > whole.bottom) cut.push(text.textContent);
+      if (/[a-z]{3}/.test(text.textContent)) events.push(box);
+    }
+    for (const one of events) for (const other of events)
+      if (one !== other && one.left < other.right && other.left < one.right
+          && one.top + 2 < other.bottom && other.top + 2 < one.bottom) crossed.push(1);
+    for (const path of svg.querySelectorAll("[id*=line2d] > path[clip-path]"))
+      lines.push([getComputedStyle(path).stroke, getComputedStyle(path).strokeOpacity]);
+  }
+  const named = [...document.querySelectorAll("figcaption li")].filter(
+    (li) => li.scrollWidth > li.clientWidth + 1);
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  return { paper, inks, lines: lines.filter(([_, o]) => o === "1").map(([s]) => s), cut,
+           crossed: crossed.length, named: named.length, lowest, wide };
+}"""
+
+
+@pytest.mark.parametrize("width", [1100, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_report_can_be_read_by_day_and_night_and_on_a_phone(
+    outcome_of: Callable[[str], Outcome], width: int, scheme: Literal["light", "dark"]
+) -> None:
+    outcome = await asyncio.to_thread(outcome_of, "kill_worker")
+    async with chromium() as browser:
+        page = await browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        await page.goto(outcome.page.as_uri())
+        seen = await page.evaluate(_LOOK)
+
+    assert len(seen["inks"]) > 50
+    assert len(seen["lines"]) > 10
+    assert contrast("rgb(0, 0, 0)", seen["paper"]) > 15 or scheme == "dark"
+    assert contrast("rgb(255, 255, 255)", seen["paper"]) > 15 or scheme == "light"
+    assert min(contrast(ink, seen["paper"]) for ink in seen["inks"]) >= 4.5
+    assert min(contrast(line, seen["paper"]) for line in seen["lines"]) >= 3
+    assert seen["cut"] == []
+    assert (seen["crossed"], seen["named"], seen["wide"]) == (0, 0, 0)
+    assert seen["lowest"] >= 10
 
 
 async def test_the_first_start_obeys_the_form(locusts_page: LocustsPage) -> None:

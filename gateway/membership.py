@@ -15,7 +15,7 @@ from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.protocol.envelope import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import RENEWALS_PER_LEASE, Changes, Members, WorkerInfo
+from gateway.protocol.members import RENEWALS_PER_LEASE, Changes, Leases, Members, WorkerInfo
 from gateway.registry.base import Registry
 
 log = get_logger(__name__)
@@ -146,7 +146,7 @@ class Membership:
                 members.me, members.known[members.me], members.lease_s
             )
             changes = members.renewed(leases, asked_at=asked_at, now=self._now())
-            self._act(changes, tasks)
+            self._act(changes, leases, tasks)
         except BrokerUnavailable as error:
             members.missed()
             self._missed += 1
@@ -168,7 +168,7 @@ class Membership:
         except BrokerUnavailable as error:
             log.debug("renewal not followed up", error=str(error))
 
-    def _act(self, changes: Changes, tasks: asyncio.TaskGroup) -> None:
+    def _act(self, changes: Changes, leases: Leases, tasks: asyncio.TaskGroup) -> None:
         if changes.buried:
             self._ended = True
             self._watcher.buried()
@@ -188,15 +188,16 @@ class Membership:
         for worker in (*changes.lapsed, *changes.unswept):
             if worker not in self._sweeping:
                 self._sweeping.add(worker)
-                tasks.create_task(self._sweep(worker), name=f"sweep {worker}")
+                end_ms, _ = leases.workers[worker]
+                tasks.create_task(self._sweep(worker, end_ms), name=f"sweep {worker}")
 
     def _gone(self, worker: WorkerId, why: str) -> None:
         log.info("worker gone", gone_worker=worker, why=why)
         self._watcher.worker_gone(worker)
 
-    async def _sweep(self, worker: WorkerId) -> None:
+    async def _sweep(self, worker: WorkerId, seen_end_ms: int) -> None:
         try:
-            if not await self._registry.claim(worker):
+            if not await self._registry.claim(worker, seen_end_ms):
                 self._look_now.set()
                 return
             log.warning("worker died", dead_worker=worker)

@@ -91,12 +91,17 @@ class Registry(Protocol):
         """All leases, without one of one's own: for tools."""
         ...
 
-    async def claim(self, worker: WorkerId) -> bool:
+    async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
         """Bury ``worker`` if its lease has ended, and join its sweep.
 
+        Args:
+            seen_end_ms: When its lease ended, as ``renew`` or ``look`` said. One that it has
+                renewed since is not claimed, even if that has ended too: the clock may have
+                been set while the claim was under way.
+
         Returns:
-            False when it lives, when somebody joined less than ``CLAIM_S`` ago, or when it is
-            swept already.
+            False when it lives, has renewed, or is swept already, and when somebody joined less
+            than ``CLAIM_S`` ago.
         """
         ...
 

@@ -44,10 +44,10 @@ class MemoryRegistry:
         self._dead = {w: at for w, at in self._dead.items() if now_ms - at < TOMBSTONE_S * 1000}
         return Leases(now_ms, dict(self._leases), set(self._dead), born_ms=_SINCE_EVER)
 
-    async def claim(self, worker: WorkerId) -> bool:
+    async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
         now_ms = self._now_ms()
         lease = self._leases.get(worker)
-        if lease is None or lease[0] > now_ms:
+        if lease is None or lease[0] > now_ms or lease[0] != seen_end_ms:
             return False
         self._dead.setdefault(worker, now_ms)
         self._leases[worker] = (now_ms + int(CLAIM_S * 1000), lease[1])

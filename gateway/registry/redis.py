@@ -142,10 +142,11 @@ class RedisRegistry:
             self.address.node.garbage("another type, removed", key.decode(errors="replace"))
 
     @_to_its_end
-    async def claim(self, worker: WorkerId) -> bool:
+    async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
         return bool(
             await self._scripts["claim"](
-                keys=[self._workers, self._dead], args=[worker, int(CLAIM_S * 1000)]
+                keys=[self._workers, self._dead],
+                args=[worker, int(CLAIM_S * 1000), seen_end_ms],
             )
         )
 

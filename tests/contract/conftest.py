@@ -69,3 +69,9 @@ async def ended(registry: Registry, worker: WorkerId) -> None:
         return worker not in leases.workers or leases.workers[worker][0] < leases.now_ms
 
     await eventually_async(over, "the end of the lease")
+
+
+async def claim(registry: Registry, worker: WorkerId) -> bool:
+    """Claim ``worker`` as one who has just looked at its lease."""
+    lease = (await registry.look()).workers.get(worker)
+    return await registry.claim(worker, 0 if lease is None else lease[0])

@@ -16,7 +16,7 @@ from gateway.redis_support.check import check
 from gateway.redis_support.client import bury
 from gateway.registry.base import Entry, Registry
 from gateway.registry.redis import CHUNK
-from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
+from tests.contract.conftest import INFO, SOON_S, Connect, claim, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -48,7 +48,7 @@ async def test_a_living_worker_cannot_be_claimed(registry: Registry) -> None:
     me = new_worker_id()
     await registry.renew(me, INFO, 10.0)
 
-    assert not await registry.claim(me)
+    assert not await claim(registry, me)
     assert me not in (await registry.look()).tombstones
 
 
@@ -64,7 +64,7 @@ async def test_a_worker_that_buries_itself_leaves_its_entries_to_a_sweep(
     assert me in (await registry.look()).tombstones
     assert me in (await registry.renew(me, INFO, 10.0)).tombstones
     assert await entries(registry, me) == {connection: entry()}
-    assert await registry.claim(me)
+    assert await claim(registry, me)
 
 
 async def test_burying_a_worker_without_a_lease_does_nothing(registry: Registry) -> None:
@@ -80,7 +80,8 @@ async def test_one_of_many_claims_a_worker_whose_lease_has_ended(registry: Regis
     await registry.renew(dead, INFO, SOON_S)
     await ended(registry, dead)
 
-    claims = await asyncio.gather(*(registry.claim(dead) for _ in range(10)))
+    seen_end_ms, _ = (await registry.look()).workers[dead]
+    claims = await asyncio.gather(*(registry.claim(dead, seen_end_ms) for _ in range(10)))
 
     assert sorted(claims) == [False] * 9 + [True]
     assert dead in (await registry.look()).tombstones
@@ -90,7 +91,7 @@ async def test_a_buried_worker_cannot_renew_itself_back(registry: Registry) -> N
     dead = new_worker_id()
     await registry.renew(dead, INFO, SOON_S)
     await ended(registry, dead)
-    await registry.claim(dead)
+    await claim(registry, dead)
     await registry.finish(dead)
 
     leases = await registry.renew(dead, INFO, 10.0)
@@ -104,7 +105,7 @@ async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Regi
     await registry.renew(dead, INFO, SOON_S)
     await registry.write(dead, 1, {new_connection_id(dead): entry()}, upon=range(1))
     await ended(registry, dead)
-    await registry.claim(dead)
+    await claim(registry, dead)
 
     await registry.finish(dead)
 
@@ -112,7 +113,7 @@ async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Regi
     assert dead not in leases.workers
     assert dead in leases.tombstones
     assert await entries(registry, dead) == {}
-    assert not await registry.claim(dead)
+    assert not await claim(registry, dead)
 
 
 async def test_leaving_on_purpose_leaves_no_tombstone(registry: Registry) -> None:
@@ -291,7 +292,7 @@ class TestRedisRegistry:
         leases = await registry.look()
         assert dead in leases.tombstones
         assert leases.workers[dead][0] == 0
-        assert await registry.claim(dead)
+        assert await claim(registry, dead)
 
     async def test_a_worker_that_left_is_not_buried(self, redis_server: RedisServer) -> None:
         address = parse(redis_server.url)
@@ -304,11 +305,11 @@ class TestRedisRegistry:
         registry = connect(redis_server, prefix)
         await registry.renew(dead, INFO, SOON_S)
         await ended(registry, dead)
-        assert await registry.claim(dead)
+        assert await claim(registry, dead)
         with redis_server.client() as admin:
             admin.zadd(keys.workers(prefix), {dead: 1.0})  # the claim has run out
 
-        assert await registry.claim(dead)
+        assert await claim(registry, dead)
 
     async def test_a_worker_frozen_for_long_after_its_sweep_sees_its_tombstone(
         self, connect: Connect, redis_server: RedisServer

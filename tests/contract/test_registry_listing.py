@@ -14,7 +14,7 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.registry.base import Entry, Registry
 from gateway.registry.redis import CHUNK
-from tests.contract.conftest import INFO, SOON_S, Connect, ended
+from tests.contract.conftest import INFO, SOON_S, Connect, claim, ended
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 
@@ -69,7 +69,7 @@ async def walk(registry: Registry, limit: int, worker: WorkerId | None = None) -
 async def bury(registry: Registry, worker: WorkerId) -> None:
     await registry.renew(worker, INFO, SOON_S)
     await ended(registry, worker)
-    assert await registry.claim(worker)
+    assert await claim(registry, worker)
 
 
 # By user

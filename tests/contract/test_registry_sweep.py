@@ -10,7 +10,7 @@ import pytest
 from gateway.protocol.ids import ConnectionId
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
-from tests.contract.conftest import Connect, entry
+from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually_async
@@ -83,3 +83,21 @@ class TestRedisRegistry:
 
         assert await registry.take(me, 3) == []
         assert (await registry.left(me)).entries == 0
+
+
+async def test_a_lease_that_was_renewed_since_it_was_seen_is_not_claimed(
+    registry: Registry,
+) -> None:
+    """The clock is set while a claim is under way, and ends what was renewed meanwhile too.
+
+    Red when a claim looks only whether a lease has ended.
+    """
+    me = new_worker_id()
+    await registry.renew(me, INFO, SOON_S)
+    seen_end_ms, _ = (await registry.look()).workers[me]
+    await ended(registry, me)
+    await registry.renew(me, INFO, SOON_S)
+    await ended(registry, me)
+
+    assert not await registry.claim(me, seen_end_ms)
+    assert me not in (await registry.look()).tombstones

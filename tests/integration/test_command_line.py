@@ -271,7 +271,8 @@ async def test_a_worker_that_has_stopped_renewing_is_lapsed_and_then_gone(
         return [row["state"] for row in await listed("workers")] == ["lapsed"]
 
     await eventually_async(lapsed, "the end of the lease")
-    assert await registry.claim(frozen)
+    seen_end_ms, _ = (await registry.look()).workers[frozen]
+    assert await registry.claim(frozen, seen_end_ms)
 
     assert await listed("workers") == []
 

@@ -128,8 +128,8 @@ async def test_a_message_to_another_worker_waits_for_redis_no_longer_either(
         (("-publish",), "PUBLISH"),
         (("resetchannels", "&none"), "SUBSCRIBE"),
         (("-eval",), "EVAL "),
-        (("-hset",), "HSET"),
-        (("resetkeys", "~other:*"), "HSET"),
+        (("-hset",), "EVALSHA"),
+        (("resetkeys", "~other:*"), "EVALSHA"),
     ],
 )
 async def test_what_a_user_may_not_do_is_said_with_the_command(

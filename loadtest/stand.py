@@ -61,6 +61,10 @@ class Stand:
         """Whether a restart that was begun has not come to its end."""
         return False
 
+    def alone(self) -> bool:
+        """Whether there is only one of what can be killed: nobody serves in its place."""
+        return False
+
     def close(self, *, at_once: bool = False) -> None:
         """Stop what was started here."""
 
@@ -100,6 +104,9 @@ class LocalStand(Stand):
         self._leaving = self.processes().workers
         self.serve.send_signal(signal.SIGHUP)
         return "restart begins"
+
+    def alone(self) -> bool:
+        return len(self.processes().workers) < 2
 
     def busy(self) -> bool:
         return any(worker.is_running() for worker in self._leaving)
@@ -185,6 +192,9 @@ class ComposeStand(Stand):
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         return "restart begins"
+
+    def alone(self) -> bool:
+        return len(self._containers()) < 2
 
     def busy(self) -> bool:
         return self._restarting is not None and self._restarting.poll() is None

@@ -30,11 +30,13 @@ class Expected:
 
     Attributes:
         closes: Close codes of ordinary users.
+        refusals: How handshakes may fail, as they are counted: ``HTTP 503``, or an error's name.
         kills: Workers that were killed, with what they had counted.
         breaks: The scenario looks for the point at which latency breaks.
     """
 
     closes: Collection[int] = ()
+    refusals: Collection[str] = ()
     kills: int = 0
     breaks: bool = False
 
@@ -52,6 +54,9 @@ def reasons(record: Record, expected: Expected) -> list[str]:
             found.append(f"{tally.total(name)} connections closed with {code}")
     if record.stopped:
         found.append("stopped before its time")
+    for name in tally.names("refused "):
+        if (refusal := name.removeprefix("refused ")) not in expected.refusals:
+            found.append(f"{tally.total(name)} handshakes refused: {refusal}")
     too_soon = record.stopped and not record.seconds()
     if not too_soon and not tally.total("answered") and not tally.total("pushed"):
         found.append("nothing was answered")

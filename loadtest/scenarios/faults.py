@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from loadtest.scenarios.base import Phases
 from loadtest.tally import percentile
+
+# What a port or a proxy answers while nobody is behind it.
+UNSERVED: Final = frozenset({"ConnectionRefusedError", "HTTP 502", "HTTP 503", "HTTP 504"})
 
 
 class Timed(Phases):
@@ -15,9 +18,11 @@ class Timed(Phases):
     abstract = True
     at: ClassVar[tuple[float, ...]] = ()
     struck = 0
+    alone = False  # the only one was struck
 
     def begin(self) -> None:
         self.struck = 0
+        self.alone = False
 
     def strike(self) -> str:
         """Do it. Returns what was done, for the plots."""
@@ -27,6 +32,7 @@ class Timed(Phases):
         if self.run.stand.busy() or self.struck == len(self.at):
             return True
         if elapsed_s >= self.at[self.struck] * self.run.arguments.seconds:
+            self.alone = self.alone or self.run.stand.alone()
             self.record.mark(time.time(), self.strike())
             self.struck += 1
             self.run.say(f"  {self.record.events[-1].label}")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from loadtest.scenarios.faults import Timed
+from typing import Final
+
+from loadtest.scenarios.faults import UNSERVED, Timed
 from loadtest.users.gateway import GatewayUser
 from loadtest.verdict import Expected
+
+# Handshakes that the killed worker had taken. Whoever comes later finds another one.
+CUT_OFF: Final = frozenset(
+    {"ConnectionResetError", "BrokenPipeError", "WebSocketConnectionClosedException"}
+)
 
 
 class SurvivingUser(GatewayUser):
@@ -25,7 +32,8 @@ class KillWorker(Timed):
             self.record.reasons.append("nobody lost a connection: no worker with users was killed")
 
     def expected(self) -> Expected:
-        return Expected(closes={1006}, kills=self.struck)
+        refusals = CUT_OFF | UNSERVED if self.alone else CUT_OFF
+        return Expected(closes={1006}, refusals=refusals, kills=self.struck)
 
 
 USERS = (SurvivingUser,)

@@ -30,3 +30,4 @@ def test_a_gateway_that_lets_nobody_back_in_is_not_clean(
 
     assert outcome.code == 1, outcome.output
     assert " users were not connected at the end" in outcome.headline
+    assert " handshakes refused: HTTP 500" in outcome.headline

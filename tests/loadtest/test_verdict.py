@@ -119,6 +119,14 @@ def test_closes_count_unless_they_were_meant() -> None:
     assert reasons(record, Expected()) == ["2 connections closed with 1006"]
 
 
+def test_refused_handshakes_count_unless_they_were_meant() -> None:
+    record = good()
+    record.tally.count("refused HTTP 503", 1002.0, 2)
+
+    assert reasons(record, Expected(refusals={"HTTP 503"})) == []
+    assert reasons(record, Expected()) == ["2 handshakes refused: HTTP 503"]
+
+
 def test_silence_is_not_clean() -> None:
     record = good()
     record.tally.counts["answered"].clear()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
-from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S
 from gateway.redis_support.connection import RedisConnection
@@ -56,23 +54,35 @@ class LeaseConnection:
     async def _connected(self) -> RedisConnection:
         while self._connection is None or self._connection.lost.done():
             if self._connecting is None:
-                self._connecting = asyncio.create_task(
-                    RedisConnection.connect(self._address, deadline_s=DEADLINE_S, name=self._name)
+                connect = RedisConnection.connect(
+                    self._address, deadline_s=DEADLINE_S, name=self._name
                 )
+                self._connecting = asyncio.create_task(connect)
+                self._connecting.add_done_callback(self._have)
             connecting = self._connecting
+            # To its end, whoever is cancelled: uvloop may keep a socket whose connecting is
+            # broken off, and then hangs when the loop is to close.
             try:
-                # To its end, whoever is cancelled: uvloop may keep a socket whose connecting is
-                # broken off, and then hangs when the loop is to close.
-                self._connection = await asyncio.shield(connecting)
+                await asyncio.shield(connecting)
             finally:
-                if connecting.done() and self._connecting is connecting:
-                    self._connecting = None
+                self._have(connecting)
         return self._connection
 
+    def _have(self, connecting: asyncio.Task[RedisConnection]) -> None:
+        """Take what has come of it, once.
+
+        Also a callback: whoever waited for it may be cancelled in the turn in which it stands.
+        """
+        if self._connecting is not connecting or not connecting.done():
+            return
+        self._connecting = None
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._connection = connecting.result()
+
     async def aclose(self) -> None:
-        if self._connecting is not None:
-            with suppress(BrokerUnavailable):
-                self._connection = await self._connecting
+        while (connecting := self._connecting) is not None:
+            await asyncio.wait({connecting})
+            self._have(connecting)
         self._drop()
 
     def _drop(self) -> None:

@@ -8,8 +8,11 @@ import socket
 import time
 from typing import Any
 
+import pytest
+
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import RedisConnection
+from gateway.registry.lease_connection import Call, LeaseConnection
 from tests.contract.conftest import INFO, Connect
 from tests.support.ids import new_worker_id
 from tests.support.redis_server import RedisServer
@@ -80,3 +83,29 @@ async def test_a_reply_that_came_while_the_loop_was_held_is_read_before_its_dead
         here.close()
         there.close()
         connection.abort()
+
+
+async def test_whoever_is_cancelled_while_it_connects_leaves_no_connection_behind(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever turn of the loop. Red while a connection that stood in that very turn was
+    nobody's: it stayed open, and uvloop hung when its loop was to close."""
+    made: list[RedisConnection] = []
+    connect = RedisConnection.connect
+
+    async def noted(*arguments: Any, **options: Any) -> RedisConnection:
+        made.append(await connect(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(RedisConnection, "connect", noted)
+    for turns in range(40):
+        lease = LeaseConnection(parse(redis_server.url), name="a test")
+        asking = asyncio.create_task(lease.run(Call("return 1", ())))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+        await lease.aclose()
+
+    assert made
+    await eventually(lambda: all(one.lost.done() for one in made), "the end of all connections")

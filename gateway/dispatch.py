@@ -7,7 +7,7 @@ different edges are harmless: only its own edge dispatches a connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gateway.links import Links
@@ -16,6 +16,7 @@ from gateway.metrics import Counters
 from gateway.protocol.conversation import Conversation, Event, Pending
 from gateway.protocol.envelope import (
     Answer,
+    Blocking,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
@@ -25,6 +26,7 @@ from gateway.protocol.envelope import (
     Introduce,
 )
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.load import Load
 from gateway.protocol.members import Members
 from gateway.protocol.rendezvous import pick
 
@@ -88,6 +90,8 @@ class Dispatcher:
         self._now = now
         self._desks: dict[ConnectionId, Desk] = {}
         self._blocked: dict[ConnectionId, Desk] = {}
+        self._loads: dict[WorkerId, Load] = {}
+        self._parted: dict[ConnectionId, Desk] = {}  # of closed ones whose worker is still at it
 
     def __len__(self) -> int:
         """How many parties have a desk."""
@@ -107,6 +111,8 @@ class Dispatcher:
         self._desks.pop(desk.party.id, None)
         self._blocked.pop(desk.party.id, None)
         desk.conversation.abandon()  # or whoever settles for it now would dispatch what waits
+        if desk.conversation.outstanding:
+            self._parted[desk.party.id] = desk
         if desk.introduced_to is not None:
             self._links.send(desk.introduced_to, Forget(desk.party.id))
 
@@ -125,6 +131,7 @@ class Dispatcher:
         if pending is None:
             log.debug("stale answer", connection_id=desk.party.id, from_worker=worker)
             return
+        self._unload(worker, pending)
         outcome = "failed" if isinstance(answer, Failed) else "answered"
         self._counters.dispatches[self._path(worker), outcome] += 1
         if (seconds := self._counters.answer_seconds).skip:
@@ -135,20 +142,36 @@ class Dispatcher:
         if desk.conversation.waiting:
             self.pump(desk)
 
+    def settle_parted(self, worker: WorkerId, answer: Answer) -> None:
+        """An answer has come in for a party that has gone: its worker has that much less to do."""
+        desk = self._parted.get(answer.connection)
+        if desk is None:
+            return
+        pending = desk.conversation.settle(worker, answer.number, answer.attempt)
+        if not desk.conversation.outstanding:
+            del self._parted[answer.connection]
+        if pending is not None:
+            self._unload(worker, pending)
+
     def pump(self, desk: Desk) -> None:
         """Dispatch what may be dispatched now."""
         conversation = desk.conversation
         target = self._target(desk)
-        if target is not None and not self._links.takes(target, conversation.bytes_in_flight):
+        if target is not None and not self._takes(target, conversation.bytes_in_flight):
             target = None
         released = conversation.release(target)
         if released and target is not None:
             if desk.introduced_to != target:
                 self._introduce(desk, target)
+            load = self._loads[target]
             for pending in released:
+                load.add(pending.size_bytes)
                 self._links.send(target, _envelope(desk.party.id, pending))
         if conversation.waiting:
             self._blocked[desk.party.id] = desk
+            if spent := conversation.take_spent():
+                self._give_up(desk, spent)
+                self.pump(desk)
         else:
             self._blocked.pop(desk.party.id, None)
 
@@ -156,16 +179,26 @@ class Dispatcher:
 
     def worker_gone(self, worker: WorkerId) -> None:
         """``worker`` is dead, or has given up its link: what it owes is handed to others."""
+        load = self._loads.pop(worker, None)
+        parted = [desk for desk in self._parted.values() if desk.conversation.worker == worker]
+        for desk in parted:
+            del self._parted[desk.party.id]
         for desk in list(self._desks.values()):
             if desk.introduced_to == worker:
                 desk.introduced_to = None
             moved, spent = desk.conversation.take_back(worker)
             if moved:
                 self._counters.dispatches[self._path(worker), "moved"] += moved
-                for pending in spent:
-                    self._measure(pending)
-                    desk.party.unhandled(pending)
+                self._give_up(desk, spent)
                 self.pump(desk)
+        if load is not None and load.refused:
+            self.relieved(worker)
+
+    def blame(self, worker: WorkerId, blocking: Blocking) -> None:
+        """``worker`` is held up by this. If it is given up, nobody else is to be."""
+        desk = self._desks.get(blocking.connection)
+        if desk is not None:
+            desk.conversation.blame(worker, blocking.number, blocking.attempt)
 
     def workers_changed(self) -> None:
         """Others may handle what waits."""
@@ -173,7 +206,7 @@ class Dispatcher:
             self.pump(desk)
 
     def relieved(self, worker: WorkerId) -> None:
-        """The link to ``worker`` takes envelopes again."""
+        """The link to ``worker``, or that worker itself, takes envelopes again."""
         for desk in list(self._blocked.values()):
             if desk.target == worker:
                 self.pump(desk)
@@ -204,6 +237,25 @@ class Dispatcher:
             elif away or desk.conversation.held:
                 late.append(desk.party.id)
         return late
+
+    def _takes(self, target: WorkerId, owed_bytes: int) -> bool:
+        load = self._loads.get(target)
+        if load is None:
+            load = self._loads[target] = Load()
+        return load.takes(owed_bytes) and self._links.takes(target, owed_bytes)
+
+    def _unload(self, worker: WorkerId, pending: Pending) -> None:
+        load = self._loads.get(worker)
+        if load is not None and load.settle(pending.size_bytes):
+            self.relieved(worker)
+
+    def _give_up(self, desk: Desk, spent: Iterable[Pending]) -> None:
+        for pending in spent:
+            log.error(
+                "message given up", connection_id=desk.party.id, event_kind=pending.event.name
+            )
+            self._measure(pending)
+            desk.party.unhandled(pending)
 
     def _measure(self, pending: Pending) -> None:
         """Note how long a message took from its socket to its end here."""

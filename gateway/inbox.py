@@ -15,7 +15,9 @@ from gateway.metrics import Counters
 from gateway.owner import Owner
 from gateway.protocol.envelope import (
     Admitted,
+    Answer,
     Arrived,
+    Blocking,
     Canary,
     Disconnect,
     Dispatch,
@@ -46,6 +48,14 @@ class News(Protocol):
     def worker_news(self, envelope: Arrived | Leaving | Gone) -> None: ...
 
 
+class Asked(Protocol):
+    """Who keeps what handler workers were asked (``gateway.dispatch``)."""
+
+    def settle_parted(self, worker: WorkerId, answer: Answer) -> None: ...
+
+    def blame(self, worker: WorkerId, blocking: Blocking) -> None: ...
+
+
 class Inbox:
     """The receiver of a worker's subscriptions (``gateway.broker.base.Receiver``)."""
 
@@ -55,6 +65,7 @@ class Inbox:
         links: Links,
         hub: Hub,
         runner: Runner,
+        asked: Asked,
         owner: Owner,
         asker: Asker,
         news: News,
@@ -64,6 +75,7 @@ class Inbox:
         self._links = links
         self._hub = hub
         self._runner = runner
+        self._asked = asked
         self._owner = owner
         self._asker = asker
         self._news = news
@@ -98,6 +110,8 @@ class Inbox:
                 member = self._hub.get(envelope.connection)
                 if member is not None:
                     member.settle(peer, envelope)
+                else:
+                    self._asked.settle_parted(peer, envelope)
             case Dispatch() | DispatchConnect() | DispatchDisconnect():
                 self._runner.dispatch(peer, envelope)
             case Introduce():
@@ -113,6 +127,8 @@ class Inbox:
                 self._owner.asked(peer, envelope)
             case Receipted():
                 self._asker.answered(peer, envelope)
+            case Blocking():
+                self._asked.blame(peer, envelope)
             case Canary():
                 if peer == self._links.me:
                     self._news.canary_back(envelope.token)

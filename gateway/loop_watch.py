@@ -2,14 +2,17 @@
 
 The loop leaves a beat twenty times a second; nothing is done per message. When a beat is late, the
 thread looks what the loop's thread is at. Once the loop turns again, the beat says how long it was.
+If it does not turn for long, and others will take this worker for dead, the thread raises an alarm.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
@@ -45,9 +48,22 @@ class LoopWatch:
 
     Args:
         entry: The code that calls handlers: what it calls is the handler.
+        alarm: Called by the thread with the loop, and for how long it has been held, after
+            ``alarm_after_s`` and again each ``alarm_again_s``.
     """
 
-    def __init__(self, counters: Counters, *, entry: CodeType) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        *,
+        entry: CodeType,
+        alarm: Callable[[asyncio.AbstractEventLoop, float], None] = lambda _loop, _held_s: None,
+        alarm_after_s: float = math.inf,
+        alarm_again_s: float = 1.0,
+    ) -> None:
+        self._alarm = alarm
+        self._alarm_after_s = alarm_after_s
+        self._alarm_again_s = alarm_again_s
         self._counters = counters
         self._entry = entry
         self._beat_at = 0.0
@@ -59,7 +75,10 @@ class LoopWatch:
         """Watch until cancelled."""
         self._beat_at = time.monotonic()
         thread = threading.Thread(
-            target=self._look_on, args=(threading.get_ident(),), name="loop watch", daemon=True
+            target=self._look_on,
+            args=(asyncio.get_running_loop(), threading.get_ident()),
+            name="loop watch",
+            daemon=True,
         )
         thread.start()
         try:
@@ -89,11 +108,15 @@ class LoopWatch:
 
     # The thread
 
-    def _look_on(self, loop_thread: int) -> None:
+    def _look_on(self, loop: asyncio.AbstractEventLoop, loop_thread: int) -> None:
+        alarm_at = 0.0
         while not self._ended.wait(BEAT_S):
-            beat_at = self._beat_at
-            if time.monotonic() - beat_at < LOOK_AFTER_S:
+            beat_at, now = self._beat_at, time.monotonic()
+            if now - beat_at < LOOK_AFTER_S:
                 continue
+            if now - beat_at >= self._alarm_after_s and now >= alarm_at:
+                alarm_at = now + self._alarm_again_s
+                self._alarm(loop, now - beat_at)
             frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 (documented, for this)
             # Not again for the same beat: what held the loop first is what made it late.
             if frame is not None and (self._seen is None or self._seen[0] != beat_at):

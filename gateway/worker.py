@@ -17,6 +17,7 @@ from typing import Final
 
 from gateway import __version__, metrics
 from gateway import log as logs
+from gateway.alarm import SHARE_OF_LEASE, Alarm
 from gateway.asker import Asker
 from gateway.audience import Audience
 from gateway.broker.base import Broker
@@ -29,6 +30,7 @@ from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
 from gateway.edge.shared import ConnectionLimits, Edge
 from gateway.errors import GatewayError
+from gateway.handlers.handling import Handling
 from gateway.handlers.runner import Runner
 from gateway.handlers.table import Handlers
 from gateway.health import PortHealth
@@ -106,12 +108,13 @@ class Worker:
 
     def _put_together(self) -> None:
         settings, now = self.settings, self._now
+        channel_of = partial(keys.inbox, settings.redis_prefix)
         self.members = Members(self.me, self._info(), lease_s=settings.lease_seconds, now=now())
         self.links = Links(
             self.me,
             self._broker,
             self.counters,
-            channel_of=lambda worker: keys.inbox(settings.redis_prefix, worker),
+            channel_of=channel_of,
             everyone=self._everyone,
             now=now,
         )
@@ -134,9 +137,19 @@ class Worker:
             concurrency=settings.handler_concurrency,
             now=now,
         )
+        alarm_after_s = SHARE_OF_LEASE * settings.lease_seconds
+        alarm = Alarm(
+            self.me,
+            self._broker,
+            at_work=self.runner.at_work,
+            channel_of=channel_of,
+            deadline_s=alarm_after_s,
+        )
         self._watch = LoopWatch(
             self.counters,
-            entry=Runner._call.__code__,  # noqa: SLF001 (what it calls is a handler)
+            entry=Handling.call.__code__,
+            alarm=alarm.raise_,
+            alarm_after_s=alarm_after_s,
         )
         self.dispatcher = Dispatcher(
             self.members, self.links, self.counters, patience_s=settings.handler_seconds, now=now
@@ -145,6 +158,7 @@ class Worker:
             links=self.links,
             hub=self.hub,
             runner=self.runner,
+            asked=self.dispatcher,
             owner=self.owner,
             asker=self.asker,
             news=self,

@@ -68,6 +68,14 @@ class Broker(Protocol):
         """
         ...
 
+    def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
+        """Publish from another thread while the event loop is held, over a connection of its own.
+
+        Raises:
+            BrokerUnavailable: It was not published, or nobody can know.
+        """
+        ...
+
     def resubscribe(self) -> None:
         """Drop the subscriptions and make them anew: nothing comes in, and it should."""
         ...

@@ -61,6 +61,9 @@ class MemoryBroker:
         loop.call_soon(_settle, published, receivers)
         return published
 
+    def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
+        """Nothing: whoever would hear of it is held by the same loop."""
+
     def resubscribe(self) -> None:
         if self._receiver is not None:
             self._receiver.on_resync(Resync(tuple(self._channels), 0.0))

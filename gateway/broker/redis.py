@@ -12,6 +12,7 @@ from gateway.broker.base import Receiver, Resync
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.client import publish
 from gateway.redis_support.connection import HELLO, RedisConnection, ReplyError
 
 log = get_logger(__name__)
@@ -72,6 +73,9 @@ class RedisBroker:
             [("PUBLISH", *message) for message in messages],
             or_fail=self._refusal,
         )
+
+    def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
+        publish(self._address, channel, payload, deadline_s=deadline_s)
 
     def resubscribe(self) -> None:
         if self._subscriber is not None:

@@ -49,9 +49,8 @@ class ClientConnection:
     """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
 
     __slots__ = (
-        "_accepted", "_active_at", "_admitted", "_codec", "_decision", "_desk", "_edge", "_outbox",
-        "_parting", "_progress_at", "_rate", "_reading", "_socket", "_state", "_taken_bytes",
-        "_visitor", "ended", "id",
+        "_accepted", "_active_at", "_codec", "_decision", "_desk", "_edge", "_outbox", "_parting",
+        "_rate", "_reading", "_socket", "_state", "_visitor", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -71,11 +70,8 @@ class ClientConnection:
         self._socket: Socket | None = None
         self._reading = True
         self._outbox = Outbox()
-        self._admitted = False  # by the application's own decision
         self._accepted = False  # the application knows it as open
-        self._progress_at = 0.0
         self._active_at = edge.now()
-        self._taken_bytes = 0  # of what was written, what the kernel had taken when last looked
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
         self._decision: asyncio.Future[Answer | None] | None = None
@@ -95,10 +91,11 @@ class ClientConnection:
             ``Admitted``, ``Turned``, ``Failed``, or None when nobody came to decide.
         """
         self._decision = asyncio.get_running_loop().create_future()
-        self._edge.dispatcher.read(self._desk, Event.CONNECT)
+        size = self._visitor.size_bytes
+        self._edge.dispatcher.read(self._desk, Event.CONNECT, size_bytes=size)
         answer = await self._decision
         if isinstance(answer, Admitted):
-            self._admit(answer)
+            self._visitor.admit(answer)
             if self._visitor.late_s() >= 0:
                 return Turned(self.id, answer.number, answer.attempt, *EXPIRED)
         return answer
@@ -129,10 +126,12 @@ class ClientConnection:
         """The handshake is accepted. ``turned``: only to say that the application refuses."""
         self._socket = socket
         self._edge.opened(self.id)
-        self._progress_at = self._edge.now()
+        self._outbox.progress_at = self._edge.now()
         if turned is not None:
             self._state = State.CLOSING
-            self._accepted = self._admitted  # and expired: ``on_connect`` may have counted it in
+            self._accepted = (
+                self._visitor.admitted
+            )  # and expired: ``on_connect`` may have counted it in
             socket.start(self, farewell=(NORMAL, GOODBYE))
             socket.close(turned.code, turned.reason)
             return
@@ -313,11 +312,9 @@ class ClientConnection:
         if self._visitor.expires_unix_s is not None:
             self._check_expiry()
         buffered = self._socket.buffered_bytes
-        taken = self._socket.written_bytes - buffered
-        if not buffered or taken > self._taken_bytes:
-            self._taken_bytes = taken
-            self._progress_at = now
-        elif now - self._progress_at >= self._edge.limits.stall_s:
+        if self._outbox.stuck_s(self._socket.written_bytes, buffered, now) >= (
+            self._edge.limits.stall_s
+        ):
             self._drop_slow("stalled", buffered)
         return buffered
 
@@ -348,7 +345,11 @@ class ClientConnection:
     def _after_answer(self) -> None:
         if self._state is State.DRAINING:
             self._close_if_drained()
-        elif not self._reading and not self._desk.conversation.full and self._socket is not None:
+        else:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._reading and not self._desk.conversation.full and self._socket is not None:
             self._reading = True
             self._socket.resume_reading()
 
@@ -367,22 +368,19 @@ class ClientConnection:
     def _registered(self) -> None:
         self._desk.conversation.held = False
         self._edge.dispatcher.pump(self._desk)
+        if self._state is State.OPEN:
+            self._read_on()
 
     def _decide(self, answer: Answer | None) -> None:
         if self._state is State.CLOSED:
             if isinstance(answer, Admitted):
-                self._admit(answer)
+                self._visitor.admit(answer)
             self._let_out()
         elif self._decision is not None and not self._decision.done():
             self._decision.set_result(answer)
 
-    def _admit(self, admitted: Admitted) -> None:
-        self._admitted = True
-        self._visitor.user = admitted.user
-        self._visitor.expires_unix_s = admitted.expires_unix_s
-
     def _let_out(self) -> None:
-        if self._admitted and self._edge.wants_disconnects():
+        if self._visitor.admitted and self._edge.wants_disconnects():
             self._say_goodbye(LOST, "left during the handshake")
         else:
             self._leave()

@@ -1,4 +1,4 @@
-"""What one connection will be sent with its next write."""
+"""What one connection will be sent with its next write, and whether it takes what was written."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ class Outbox:
 
     Attributes:
         taken: How many frames have left it.
+        progress_at: When the socket was last seen to take something.
     """
 
-    __slots__ = ("_done", "bytes_waiting", "payloads", "taken")
+    __slots__ = ("_done", "_socket_took", "bytes_waiting", "payloads", "progress_at", "taken")
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.bytes_waiting = 0
         self.taken = 0
+        self.progress_at = 0.0
+        self._socket_took = 0  # bytes, when last looked
         self._done: list[Callable[[Receipt], None]] = []
 
     def collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> bool:
@@ -51,3 +54,11 @@ class Outbox:
             done, self._done = self._done, []
             for told in done:
                 told(receipt)
+
+    def stuck_s(self, written: int, buffered: int, now: float) -> float:
+        """For how long nothing of what waits has left the socket; 0 when nothing waits."""
+        took = written - buffered
+        if not buffered or took > self._socket_took:
+            self._socket_took = took
+            self.progress_at = now
+        return now - self.progress_at

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from gateway.dispatch import Desk
 from gateway.edge.outbox import Outbox
 from gateway.edge.socket import Socket
-from gateway.protocol.envelope import Facts, Particulars
+from gateway.protocol.envelope import Admitted, Facts, Particulars
 from gateway.registry.base import Entry
 
 
@@ -18,13 +18,14 @@ class Visitor:
     """The client of one connection.
 
     Attributes:
+        admitted: The application has let it in, by a decision of its own.
         user: Who it is, if the application has said so.
         expires_unix_s: Until when it may stay, if the application has said so.
     """
 
     __slots__ = (
-        "_address", "_headers", "_query", "_since_unix_ms", "_subprotocols", "expires_unix_s",
-        "user",
+        "_address", "_headers", "_query", "_since_unix_ms", "_subprotocols", "admitted",
+        "expires_unix_s", "user",
     )  # fmt: skip
 
     def __init__(
@@ -35,8 +36,19 @@ class Visitor:
         self._query = query
         self._subprotocols = subprotocols
         self._since_unix_ms = int(time.time() * 1000)
+        self.admitted = False
         self.user: str | None = None
         self.expires_unix_s: float | None = None
+
+    def admit(self, admitted: Admitted) -> None:
+        self.admitted = True
+        self.user = admitted.user
+        self.expires_unix_s = admitted.expires_unix_s
+
+    @property
+    def size_bytes(self) -> int:
+        """About what its facts take wherever they are told."""
+        return len(self._headers) + len(self._query)
 
     @property
     def facts(self) -> Facts:

@@ -12,41 +12,20 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Collection
-from contextvars import Context, copy_context
-from dataclasses import replace
+from contextvars import copy_context
 from typing import Final, Protocol
 
-from gateway.errors import HandlerFailed, Refused
-from gateway.handlers.isolation import isolated
-from gateway.handlers.table import (
-    Admit,
-    Connection,
-    Handlers,
-    Message,
-    WrongAnswer,
-    decision,
-    reply,
-)
-from gateway.log import bind_connection, get_logger
+from gateway.errors import HandlerFailed
+from gateway.handlers.handling import Handling
+from gateway.handlers.queue import AnyDispatch, Queue, introduced
+from gateway.handlers.table import Handlers
+from gateway.log import get_logger
 from gateway.metrics import Counters
-from gateway.protocol.envelope import (
-    Admitted,
-    Answer,
-    Dispatch,
-    DispatchConnect,
-    DispatchDisconnect,
-    Facts,
-    Failed,
-    Forget,
-    Introduce,
-    Reply,
-    Turned,
-)
+from gateway.protocol.envelope import Answer, Failed, Forget, Introduce
 from gateway.protocol.ids import ConnectionId, WorkerId
 
 log = get_logger(__name__)
 
-AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
 CHECKS_PER_LIMIT: Final = 10
 LONGEST_CHECK_S: Final = 1.0
 STINT_S: Final = 0.01
@@ -58,27 +37,6 @@ class Answers(Protocol):
     def answer(self, edge: WorkerId, answer: Answer) -> None: ...
 
     def congested(self, edge: WorkerId, connection: str) -> bool: ...
-
-
-class _Queue:
-    """One connection's dispatches at this worker."""
-
-    __slots__ = (
-        "cancels", "connection", "context", "dispatches", "edge", "forgotten",
-        "parked", "queued", "started_at", "task",
-    )  # fmt: skip
-
-    def __init__(self, edge: WorkerId, connection: Connection) -> None:
-        self.edge = edge
-        self.connection = connection
-        self.dispatches: deque[AnyDispatch] = deque()
-        self.context: Context | None = None
-        self.task: asyncio.Task[None] | None = None  # set while a handler runs
-        self.started_at = 0.0
-        self.queued = False
-        self.parked = False
-        self.cancels = 0  # how often what runs was cancelled by us
-        self.forgotten = False
 
 
 class Runner:
@@ -102,16 +60,15 @@ class Runner:
         concurrency: int,
         now: Callable[[], float],
     ) -> None:
-        self._handlers = handlers
         self._answers = answers
         self._counters = counters
         self._seconds = seconds
         self._concurrency = concurrency
         self._now = now
-        self._queues: dict[WorkerId, dict[ConnectionId, _Queue]] = {}
-        self._ready: deque[_Queue] = deque()
-        self._parked: dict[WorkerId, list[_Queue]] = {}
-        self._running: set[_Queue] = set()
+        self._queues: dict[WorkerId, dict[ConnectionId, Queue]] = {}
+        self._ready: deque[Queue] = deque()
+        self._parked: dict[WorkerId, list[Queue]] = {}
+        self._running: set[Queue] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._waking = False
         self._workers = 0
@@ -125,14 +82,15 @@ class Runner:
         # Not that of whoever happens to bring the first message: handlers would see what a
         # middleware of the surrounding application has set for one handshake.
         self._context = copy_context()
+        self._handling = Handling(handlers, seconds=seconds, context=self._context)
 
     # What edges say
 
     def introduce(self, edge: WorkerId, envelope: Introduce) -> None:
-        connection = _connection(envelope.connection, envelope.facts)
+        connection = introduced(envelope.connection, envelope.facts)
         queue = self._queues.setdefault(edge, {}).get(envelope.connection)
         if queue is None:
-            self._queues[edge][envelope.connection] = _Queue(edge, connection)
+            self._queues[edge][envelope.connection] = Queue(edge, connection)
         else:
             queue.connection = connection
             queue.forgotten = False
@@ -198,13 +156,25 @@ class Runner:
         if self._ready:
             self._wake()
 
+    def at_work(self, loop: asyncio.AbstractEventLoop) -> tuple[WorkerId, AnyDispatch] | None:
+        """What a handler is at that holds ``loop`` now, and for whom.
+
+        For a thread that looks on while the loop is held: nothing moves meanwhile. None also when
+        what holds it is no handler, or a task that one has begun.
+        """
+        holding = asyncio.current_task(loop)
+        for queue in tuple(self._running):
+            if queue.task is holding and holding is not None and queue.running is not None:
+                return queue.edge, queue.running
+        return None
+
     def cancel_all(self) -> None:
         """Others have taken over: stop everything, answer nothing."""
         self.hold()
         for edge in list(self._queues):
             self.edge_gone(edge)
         for queue in self._running:
-            _cancel(queue)
+            queue.cancel()
 
     # The pool
 
@@ -223,7 +193,7 @@ class Runner:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def _enqueue(self, queue: _Queue) -> None:
+    def _enqueue(self, queue: Queue) -> None:
         if queue.queued or queue.parked or queue.task is not None or not queue.dispatches:
             return
         queue.queued = True
@@ -271,7 +241,7 @@ class Runner:
                 self._wake()
             await waiter
 
-    async def _take(self, queue: _Queue, task: asyncio.Task[None]) -> None:
+    async def _take(self, queue: Queue, task: asyncio.Task[None]) -> None:
         if not queue.dispatches:
             return
         if self._answers.congested(queue.edge, queue.connection.id):
@@ -280,14 +250,15 @@ class Runner:
             return
         dispatch = queue.dispatches.popleft()
         queue.task = task
+        queue.running = dispatch
         queue.started_at = self._now()
         self._running.add(queue)
         if self._timer is None:
             self._check_later()
         try:
-            answer = await self._handle(queue, dispatch)
+            answer = await self._handling.handle(queue, dispatch)
         finally:
-            queue.task = None
+            queue.task = queue.running = None
             self._running.discard(queue)
         self._ended_at = self._now()
         self._counters.handler_seconds.observe(self._ended_at - queue.started_at)
@@ -296,59 +267,7 @@ class Runner:
         self._drop_if_done(queue)
         self._enqueue(queue)
 
-    async def _handle(self, queue: _Queue, dispatch: AnyDispatch) -> Answer:
-        connection, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
-        if queue.context is None:
-            queue.context = self._context.copy()
-            bind_connection(queue.context, connection)
-        failed = Failed(connection, number, attempt, HandlerFailed.code)
-        answer: Answer = failed
-        try:
-            answer = await isolated(self._call(queue, dispatch), queue.context.copy())
-        except Refused as refused:
-            if isinstance(dispatch, DispatchConnect):
-                answer = Turned(connection, number, attempt, refused.close_code, refused.reason)
-            else:
-                log.exception("handler failed", connection_id=connection)
-        except asyncio.CancelledError:
-            if queue.cancels:
-                log.error("handler cancelled", connection_id=connection, after_s=self._seconds)
-            elif queue.task is None or queue.task.cancelling():
-                raise
-            else:  # the handler awaited something that somebody else has cancelled
-                log.exception("handler failed", connection_id=connection)
-        except WrongAnswer as wrong:
-            log.error("handler failed", connection_id=connection, why=str(wrong))
-        except (Exception, SystemExit):
-            log.exception("handler failed", connection_id=connection)
-        if not queue.cancels:
-            return answer
-        _uncancel(queue)
-        return failed
-
-    async def _call(self, queue: _Queue, dispatch: AnyDispatch) -> Answer:
-        handlers, connection = self._handlers, queue.connection
-        name, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
-        match dispatch:
-            case Dispatch(text=text):
-                if handlers.on_message is None:
-                    return Reply(name, number, attempt, None)
-                message = Message(text, connection, f"{name}:{number}", attempt)
-                text_back = reply(await handlers.on_message(message), handlers.on_message)
-                return Reply(name, number, attempt, text_back)
-            case DispatchConnect():
-                admit = Admit()
-                if handlers.on_connect is not None:
-                    admit = decision(await handlers.on_connect(connection), handlers.on_connect)
-                until = admit.expires_unix_s
-                queue.connection = replace(connection, user=admit.user, expires_at=until)
-                return Admitted(name, number, attempt, admit.user, until)
-            case DispatchDisconnect():
-                if handlers.on_disconnect is not None:
-                    await handlers.on_disconnect(connection)
-                return Reply(name, number, attempt, None)
-
-    def _drop_if_done(self, queue: _Queue) -> None:
+    def _drop_if_done(self, queue: Queue) -> None:
         if queue.forgotten and not queue.dispatches and queue.task is None:
             queues = self._queues.get(queue.edge, {})
             if queues.get(ConnectionId(queue.connection.id)) is queue:
@@ -366,34 +285,6 @@ class Runner:
         for queue in self._running:
             # Once more for every further limit: a handler may have swallowed its cancellation.
             if now - queue.started_at >= (queue.cancels + 1) * self._seconds:
-                _cancel(queue)
+                queue.cancel()
         if self._running:
             self._check_later()
-
-
-def _cancel(queue: _Queue) -> None:
-    if queue.task is not None:
-        queue.cancels += 1
-        queue.task.cancel()
-
-
-def _uncancel(queue: _Queue) -> None:
-    """What was cancelled has ended. Raises CancelledError if the worker stops as well."""
-    remaining = 0
-    for _ in range(queue.cancels):
-        remaining = queue.task.uncancel() if queue.task is not None else 0
-    queue.cancels = 0
-    if remaining:
-        raise asyncio.CancelledError
-
-
-def _connection(name: ConnectionId, facts: Facts) -> Connection:
-    return Connection(
-        id=name,
-        user=facts.user,
-        headers=dict(facts.headers),
-        query=facts.query,
-        address=facts.address,
-        subprotocols=facts.subprotocols,
-        expires_at=facts.expires_unix_s,
-    )

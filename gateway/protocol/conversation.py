@@ -13,6 +13,7 @@ from gateway.protocol.ids import WorkerId
 
 MAX_IN_FLIGHT: Final = 32
 MAX_IN_FLIGHT_BYTES: Final = 1 << 20
+WAITING_BYTES: Final = 64 << 10  # while some of it cannot even be dispatched
 MAX_ATTEMPTS: Final = 3
 
 
@@ -55,7 +56,10 @@ class Conversation:
     nobody may handle them now or because they must not overtake an answer of another worker.
     """
 
-    __slots__ = ("_pending", "_sent", "bytes_in_flight", "held", "last_number", "worker")
+    __slots__ = (
+        "_blamed", "_pending", "_sent", "_some_spent", "bytes_in_flight", "held", "last_number",
+        "worker",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         # One short list, not two deques: an empty deque is 600 bytes, and connections are many.
@@ -64,6 +68,8 @@ class Conversation:
         self.worker: WorkerId | None = None
         self.bytes_in_flight = 0
         self.last_number = 0
+        self._blamed: Pending | None = None  # it holds its worker up, as that said
+        self._some_spent = False  # perhaps: something behind others has had its last attempt
         self.held = False  # true: dispatch nothing yet
 
     def __len__(self) -> int:
@@ -72,7 +78,9 @@ class Conversation:
     @property
     def full(self) -> bool:
         """At the bound: the socket must not be read."""
-        return len(self._pending) >= MAX_IN_FLIGHT or self.bytes_in_flight >= MAX_IN_FLIGHT_BYTES
+        if len(self._pending) >= MAX_IN_FLIGHT or self.bytes_in_flight >= MAX_IN_FLIGHT_BYTES:
+            return True
+        return self._sent < len(self._pending) and self.bytes_in_flight > WAITING_BYTES
 
     @property
     def oldest(self) -> Pending | None:
@@ -82,6 +90,10 @@ class Conversation:
     @property
     def outstanding(self) -> int:
         return self._sent
+
+    @property
+    def outstanding_bytes(self) -> int:
+        return sum(pending.size_bytes for pending in self._pending[: self._sent])
 
     @property
     def waiting(self) -> int:
@@ -108,15 +120,18 @@ class Conversation:
         """What is to be dispatched to ``target`` now, in order; it is outstanding from here on.
 
         Nothing while another worker owes an answer, while held, or when there is no target.
-        ``worker`` is the target whenever anything is returned.
+        ``worker`` is the target whenever anything is returned. What had its last attempt is not
+        dispatched again, and nothing that came after it before ``take_spent``.
         """
         if self.held or target is None or self._sent == len(self._pending):
             return []
         if self._sent and self.worker != target:
             return []
-        self.worker = target
-        released = self._pending[self._sent :]
-        self._sent = len(self._pending)
+        end = self._first_spent() if self._some_spent else len(self._pending)
+        released = self._pending[self._sent : end]
+        if released:
+            self.worker = target
+            self._sent = end
         return released
 
     def settle(self, worker: WorkerId, number: int, attempt: int) -> Pending | None:
@@ -133,14 +148,21 @@ class Conversation:
         self._sent -= 1
         return self._drop(0)
 
+    def blame(self, worker: WorkerId, number: int, attempt: int) -> None:
+        """``worker`` says that this attempt holds it up. If it is given up, that was the last."""
+        if worker == self.worker:
+            for pending in self._pending[: self._sent]:
+                if pending.number == number and pending.attempt == attempt:
+                    self._blamed = pending
+
     def take_back(self, worker: WorkerId) -> tuple[int, list[Pending]]:
         """``worker`` is gone: everything it owes waits again, in its old place.
 
-        Any of it may have been started, so each gets a new attempt.
+        Any of it may have been started, so each gets a new attempt; but for the one that has held
+        its worker up, which would do the same to the next.
 
         Returns:
-            How many events moved, and those that had their last attempt: they are out of the
-            conversation, to be answered with an error.
+            How many events moved, and what ``take_spent`` returns.
         """
         if worker != self.worker:
             return 0, []
@@ -148,10 +170,20 @@ class Conversation:
         moved, self._sent = self._sent, 0
         for pending in self._pending[:moved]:
             pending.attempt += 1
-        spent = [p for p in self._pending[:moved] if p.attempt > MAX_ATTEMPTS]
-        for pending in spent:
-            self._drop(self._pending.index(pending))
-        return moved, spent
+            if pending is self._blamed:
+                pending.attempt = MAX_ATTEMPTS + 1
+                self._some_spent = True
+        return moved, self.take_spent()
+
+    def take_spent(self) -> list[Pending]:
+        """Take out the oldest that had their last attempt, to be answered with an error.
+
+        Nothing while a worker owes an answer: an error may not overtake it.
+        """
+        spent = []
+        while not self._sent and self._pending and self._pending[0].attempt > MAX_ATTEMPTS:
+            spent.append(self._drop(0))
+        return spent
 
     def expire(self, before: float) -> list[Pending]:
         """Take out what has waited since before ``before``: nobody came to handle it.
@@ -170,7 +202,16 @@ class Conversation:
         while len(self._pending) > self._sent:
             self._drop(-1)
 
+    def _first_spent(self) -> int:
+        for index, pending in enumerate(self._pending):
+            if pending.attempt > MAX_ATTEMPTS:
+                return index
+        self._some_spent = False
+        return len(self._pending)
+
     def _drop(self, index: int) -> Pending:
         pending = self._pending.pop(index)
         self.bytes_in_flight -= pending.size_bytes
+        if pending is self._blamed:
+            self._blamed = None
         return pending

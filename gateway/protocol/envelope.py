@@ -235,6 +235,14 @@ class Receipted(_Envelope, tag=17, frozen=True):
     particulars: Particulars | None = None
 
 
+class Blocking(_Envelope, tag=18, frozen=True):
+    """Handler to edge, outside of any link: its event loop is held by the handler of this."""
+
+    connection: ConnectionId
+    number: int
+    attempt: int
+
+
 Answer = Reply | Failed | Admitted | Turned
 Question = Send | Disconnect | Inquire
 Envelope = (
@@ -255,6 +263,7 @@ Envelope = (
     | Disconnect
     | Inquire
     | Receipted
+    | Blocking
 )
 _encode = msgspec.msgpack.Encoder().encode
 _decode_batch = msgspec.msgpack.Decoder(tuple[Header, list[Envelope]]).decode

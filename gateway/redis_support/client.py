@@ -67,3 +67,16 @@ def bury(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: fl
             return True
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
+
+
+def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: float) -> None:
+    """For a thread beside an event loop that is held.
+
+    Raises:
+        BrokerUnavailable: Not done, or nobody can know.
+    """
+    try:
+        with blocking_client(address, deadline_s=deadline_s) as server:
+            server.publish(channel, payload)
+    except (RedisError, OSError) as error:
+        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error

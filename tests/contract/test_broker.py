@@ -215,6 +215,18 @@ class TestRedisOnABadDay:
             assert broker.connected
             await eventually(lambda: (name, b"back") in inbox.got or inbox.resyncs, "news")
 
+    async def test_what_is_published_while_the_loop_is_held_arrives_once_it_is_not(
+        self, own_redis: RedisServer
+    ) -> None:
+        inbox, name = Collector(), channel()
+        async with running(RedisBroker(parse(own_redis.url)), inbox) as broker:
+            await broker.subscribe(name)
+            broker.publish_blocking(name, b"held", deadline_s=5.0)
+            await eventually(lambda: (name, b"held") in inbox.got, "the delivery")
+            own_redis.kill()
+            with pytest.raises(BrokerUnavailable):
+                broker.publish_blocking(name, b"nobody", deadline_s=1.0)
+
     async def test_a_server_that_refuses_to_publish_is_an_error(
         self, own_redis: RedisServer
     ) -> None:

@@ -132,29 +132,39 @@ async def test_an_answer_of_33_mb_is_refused_where_it_is_made(stand: Stand, repo
         assert edge.metric("gateway_resyncs_total") == 0
 
 
+@pytest.mark.parametrize("handler_workers", [2, 3])
 async def test_a_handler_that_blocks_its_worker_past_the_lease(
-    stand: Stand, report: Report
+    stand: Stand, report: Report, handler_workers: int
 ) -> None:
-    """Its worker is taken for dead, and its messages are handled by another.
+    """Its worker is taken for dead, and what it owes is handled by others; but for that message,
+    which would hold them up as well: it is answered with an error.
 
-    Red without ``Dispatcher.worker_gone``: they wait until it wakes up, and are lost.
+    Red without ``Dispatcher.worker_gone``: what it owes waits until it wakes up, and is lost. Red
+    without ``Dispatcher.blame``: two more workers are buried.
     """
-    edge, _ = await split(stand)
+    edge, handlers = await split(stand, handlers=handler_workers)
     async with (
         Crowd([edge.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd,
         traced(edge.ws_url) as bad,
     ):
         crowd.start_sending()
         await bad.recv()
-        await bad.send("block-once 14")
-        await crowd.send_for(17)
-        assert (await hear(bad))["attempt"] == 2
+        await bad.send("well")
+        await bad.send("block 14")
+        await bad.send("well")
+        assert (await hear(bad))["text"] == "Received:well"
+        assert await hear(bad) == {"error": "handler failed"}
+        assert (await hear(bad))["text"] == "Received:well"
+        await crowd.send_for(17)  # what a second one would need to be buried
         ledger = await crowd.stop_sending()
 
         report(ledger)
         assert not ledger.broken
         assert ledger.answered == ledger.sent
         assert not ledger.closes
+        assert len([e for s in (edge, *handlers) for e in s.events("worker died")]) == 1
+        [said] = [e for s in handlers for e in s.events("handler blocks its worker")]
+        assert said["attempt"] == 1
 
 
 async def test_a_message_that_kills_its_worker_takes_down_three_at_most(

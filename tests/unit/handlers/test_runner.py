@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from threading import Thread
 
 from gateway import Admit, Connection, Message
 from gateway.handlers.runner import STINT_S, Runner
@@ -173,3 +174,24 @@ async def test_no_handler_is_started_once_its_worker_may_not() -> None:
         runner.before_stint = lambda: None
         runner.release()
         await eventually(lambda: len(heard.answers) == CONNECTIONS, "the rest")
+
+
+async def test_a_thread_that_looks_on_sees_which_message_holds_the_loop() -> None:
+    handlers, seen = Handlers(), []
+
+    async def hold(message: Message) -> str:
+        loop = asyncio.get_running_loop()
+        look = Thread(target=lambda: seen.append(runner.at_work(loop)))
+        look.start()
+        look.join()
+        return "well"
+
+    handlers.set("on_message", hold)
+    heard = Heard()
+    async with running(handlers, heard) as runner:
+        runner.introduce(EDGE, Introduce(NAME, Facts(None, "", "", (), ())))
+        runner.dispatch(EDGE, Dispatch(NAME, 7, 2, "text"))
+        await eventually(lambda: heard.answers, "an answer")
+
+        assert seen == [(EDGE, Dispatch(NAME, 7, 2, "text"))]
+        assert runner.at_work(asyncio.get_running_loop()) is None

@@ -8,6 +8,7 @@ from gateway.protocol.envelope import (
     VERSION,
     Admitted,
     Arrived,
+    Blocking,
     Canary,
     Disconnect,
     Dispatch,
@@ -64,6 +65,7 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Send: st.builds(Send, CONNECTION, COUNT, TEXT, st.none() | TEXT, st.booleans()),
     Disconnect: st.builds(Disconnect, CONNECTION, COUNT, COUNT, TEXT, st.booleans()),
     Inquire: st.builds(Inquire, CONNECTION, COUNT, st.booleans()),
+    Blocking: st.builds(Blocking, CONNECTION, COUNT, COUNT),
     Receipted: st.builds(Receipted, CONNECTION, COUNT, RECEIPT, st.none() | PARTICULARS),
 }
 ENVELOPE = st.one_of(*BY_KIND.values())

@@ -8,6 +8,7 @@ from gateway.protocol.conversation import (
     MAX_ATTEMPTS,
     MAX_IN_FLIGHT,
     MAX_IN_FLIGHT_BYTES,
+    WAITING_BYTES,
     Conversation,
     Event,
     Pending,
@@ -58,11 +59,21 @@ def test_it_is_full_at_exactly_32_events() -> None:
 
 def test_it_is_full_at_exactly_one_mebibyte() -> None:
     it = conversation("x", size_bytes=(1 << 20) - 1)
+    it.release(A)
     assert not it.full
 
     it.read(Event.MESSAGE, "x", size_bytes=1, now=0.0)
 
     assert it.full
+
+
+def test_64_kib_are_enough_while_something_cannot_even_be_dispatched() -> None:
+    """Red without ``WAITING_BYTES``: each connection keeps a mebibyte while no worker takes it."""
+    it = conversation("x", size_bytes=WAITING_BYTES + 1)
+    assert it.full
+
+    it.release(A)
+    assert not it.full
 
 
 def test_an_answer_makes_room() -> None:
@@ -276,3 +287,58 @@ def test_a_new_event_after_a_lost_socket_still_has_the_next_number() -> None:
     it.read(Event.DISCONNECT, "", size_bytes=0, now=1.0)
 
     assert numbers(it.release(A)) == [3]
+
+
+# What holds its worker up
+
+
+def test_what_held_its_worker_up_is_not_moved_and_overtakes_nothing() -> None:
+    """Red when it is moved like its neighbours: it holds up the next worker, and one more."""
+    it = conversation("before", "poison", "after")
+    it.release(A)
+
+    it.blame(A, 2, 1)
+    moved, spent = it.take_back(A)
+
+    assert (moved, spent) == (3, [])
+    assert [(p.number, p.attempt) for p in it.release(B)] == [(1, 2)]
+    assert it.take_spent() == []
+    assert it.settle(B, 1, 2)
+    assert numbers(it.take_spent()) == [2]
+    assert [(p.number, p.attempt) for p in it.release(B)] == [(3, 2)]
+
+
+def test_the_oldest_that_held_its_worker_up_is_spent_at_once() -> None:
+    it = conversation("poison", "after")
+    it.release(A)
+
+    it.blame(A, 1, 1)
+
+    moved, spent = it.take_back(A)
+    assert (moved, numbers(spent)) == (2, [1])
+    assert numbers(it.release(B)) == [2]
+
+
+def test_a_worker_that_wakes_in_time_may_answer_what_held_it_up() -> None:
+    it = conversation("slow", "after")
+    it.release(A)
+    it.blame(A, 1, 1)
+
+    assert it.settle(A, 1, 1)
+
+    assert it.take_back(A) == (1, [])
+    assert numbers(it.release(B)) == [2]
+
+
+@pytest.mark.parametrize(("worker", "number", "attempt"), [(B, 1, 1), (A, 1, 2), (A, 2, 1)])
+def test_nobody_is_blamed_by_who_was_not_asked_or_for_what_was_not_asked(
+    worker: WorkerId, number: int, attempt: int
+) -> None:
+    it = conversation("one")
+    it.release(A)
+    it.read(Event.MESSAGE, "two", size_bytes=1, now=0.0)
+
+    it.blame(worker, number, attempt)
+
+    assert it.take_back(A) == (1, [])
+    assert numbers(it.release(B)) == [1, 2]

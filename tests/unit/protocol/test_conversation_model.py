@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ class Item:
     since: float
     attempt: int = 1
     asked: WorkerId | None = None
+    blamed: bool = False
 
 
 @dataclass
@@ -46,7 +48,8 @@ class Model:
         owing = {item.asked for item in self.items if item.asked}
         if self.held or target is None or owing - {target}:
             return []
-        released = [item for item in self.items if item.asked is None]
+        dispatchable = takewhile(lambda item: item.attempt < 4, self.items)
+        released = [item for item in dispatchable if item.asked is None]
         for item in released:
             item.asked = target
         return [item.number for item in released]
@@ -64,10 +67,21 @@ class Model:
         moved = [item for item in self.items if item.asked == worker]
         for item in moved:
             item.asked = None
-            item.attempt += 1
-        spent = [item.number for item in moved if item.attempt == 4]
-        self.items = [item for item in self.items if item.attempt < 4]
-        return len(moved), spent
+            item.attempt = 4 if item.blamed else item.attempt + 1
+        return len(moved), self.take_spent()
+
+    def blame(self, worker: WorkerId, number: int, attempt: int) -> None:
+        for item in self.items:
+            if (item.asked, item.number, item.attempt) == (worker, number, attempt):
+                for other in self.items:
+                    other.blamed = other is item
+
+    def take_spent(self) -> list[int]:
+        if any(item.asked for item in self.items):
+            return []
+        spent = [item.number for item in takewhile(lambda item: item.attempt == 4, self.items)]
+        self.items = self.items[len(spent) :]
+        return spent
 
     def expire(self, before: float) -> list[int]:
         if any(item.asked for item in self.items):
@@ -87,6 +101,8 @@ STEP = st.one_of(
     st.tuples(st.just("settle"), WORKER, st.integers(-1, 2), st.integers(-1, 1)),
     st.tuples(st.just("answer")),
     st.tuples(st.just("take back"), WORKER),
+    st.tuples(st.just("blame"), WORKER, st.integers(0, 3), st.integers(-1, 1)),
+    st.tuples(st.just("take spent")),
     st.tuples(st.just("expire"), st.integers(0, 20)),
     st.tuples(st.just("abandon")),
     st.tuples(st.just("hold"), st.booleans()),
@@ -106,7 +122,8 @@ def test_whatever_happens_it_does_what_the_model_does(steps: list[tuple[object, 
             size,
         )
         assert it.waiting == len(model.items) - outstanding
-        assert it.full == (len(model.items) >= 32 or size >= 1 << 20)
+        most = 1 << 20 if it.waiting == 0 else (1 << 16) + 1
+        assert it.full == (len(model.items) >= 32 or size >= most)
 
 
 def play(it: Conversation, model: Model, step: tuple[object, ...], now: float) -> None:
@@ -138,3 +155,15 @@ def play(it: Conversation, model: Model, step: tuple[object, ...], now: float) -
             model.abandon()
         case ("hold", bool(held)):
             it.held = model.held = held
+        case _:
+            play_blame(it, model, step, head)
+
+
+def play_blame(it: Conversation, model: Model, step: tuple[object, ...], head: Item) -> None:
+    match step:
+        case ("blame", str(by), int(further), int(later)):
+            blamed = WorkerId(by), head.number + further, max(1, head.attempt + later)
+            it.blame(*blamed)
+            model.blame(*blamed)
+        case ("take spent",):
+            assert numbers(it.take_spent()) == model.take_spent()

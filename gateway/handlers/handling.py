@@ -1,0 +1,93 @@
+"""One dispatch handled: what the application is called with, and what becomes of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import Context
+from dataclasses import replace
+
+from gateway.errors import HandlerFailed, Refused
+from gateway.handlers.isolation import isolated
+from gateway.handlers.queue import AnyDispatch, Queue
+from gateway.handlers.table import Admit, Handlers, Message, WrongAnswer, decision, reply
+from gateway.log import bind_connection, get_logger
+from gateway.protocol.envelope import (
+    Admitted,
+    Answer,
+    Dispatch,
+    DispatchConnect,
+    DispatchDisconnect,
+    Failed,
+    Reply,
+    Turned,
+)
+
+log = get_logger(__name__)
+
+
+class Handling:
+    """Calls the handlers of an application.
+
+    Args:
+        seconds: A handler is cancelled after this long; only for the log.
+        context: Handlers run in copies of it.
+    """
+
+    def __init__(self, handlers: Handlers, *, seconds: float, context: Context) -> None:
+        self._handlers = handlers
+        self._seconds = seconds
+        self._context = context
+
+    async def handle(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
+        """Run the handler that this is for. Raises nothing but the end of this worker."""
+        connection, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
+        if queue.context is None:
+            queue.context = self._context.copy()
+            bind_connection(queue.context, connection)
+        failed = Failed(connection, number, attempt, HandlerFailed.code)
+        answer: Answer = failed
+        try:
+            answer = await isolated(self.call(queue, dispatch), queue.context.copy())
+        except Refused as refused:
+            if isinstance(dispatch, DispatchConnect):
+                answer = Turned(connection, number, attempt, refused.close_code, refused.reason)
+            else:
+                log.exception("handler failed", connection_id=connection)
+        except asyncio.CancelledError:
+            if queue.cancels:
+                log.error("handler cancelled", connection_id=connection, after_s=self._seconds)
+            elif queue.task is None or queue.task.cancelling():
+                raise
+            else:  # the handler awaited something that somebody else has cancelled
+                log.exception("handler failed", connection_id=connection)
+        except WrongAnswer as wrong:
+            log.error("handler failed", connection_id=connection, why=str(wrong))
+        except (Exception, SystemExit):
+            log.exception("handler failed", connection_id=connection)
+        if not queue.cancels:
+            return answer
+        queue.uncancel()
+        return failed
+
+    async def call(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
+        """What this calls is a handler (``gateway.loop_watch``)."""
+        handlers, connection = self._handlers, queue.connection
+        name, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
+        match dispatch:
+            case Dispatch(text=text):
+                if handlers.on_message is None:
+                    return Reply(name, number, attempt, None)
+                message = Message(text, connection, f"{name}:{number}", attempt)
+                text_back = reply(await handlers.on_message(message), handlers.on_message)
+                return Reply(name, number, attempt, text_back)
+            case DispatchConnect():
+                admit = Admit()
+                if handlers.on_connect is not None:
+                    admit = decision(await handlers.on_connect(connection), handlers.on_connect)
+                until = admit.expires_unix_s
+                queue.connection = replace(connection, user=admit.user, expires_at=until)
+                return Admitted(name, number, attempt, admit.user, until)
+            case DispatchDisconnect():
+                if handlers.on_disconnect is not None:
+                    await handlers.on_disconnect(connection)
+                return Reply(name, number, attempt, None)

@@ -1,0 +1,69 @@
+"""What waits to be handled for one connection at one worker, and the handler that runs for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextvars import Context
+
+from gateway.handlers.table import Connection
+from gateway.protocol.envelope import Dispatch, DispatchConnect, DispatchDisconnect, Facts
+from gateway.protocol.ids import ConnectionId, WorkerId
+
+AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
+
+
+class Queue:
+    """One connection's dispatches at this worker.
+
+    Attributes:
+        running: What its handler is at.
+        task: Set while a handler runs.
+        cancels: How often what runs was cancelled by us.
+    """
+
+    __slots__ = (
+        "cancels", "connection", "context", "dispatches", "edge", "forgotten",
+        "parked", "queued", "running", "started_at", "task",
+    )  # fmt: skip
+
+    def __init__(self, edge: WorkerId, connection: Connection) -> None:
+        self.edge = edge
+        self.connection = connection
+        self.dispatches: deque[AnyDispatch] = deque()
+        self.context: Context | None = None
+        self.running: AnyDispatch | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.started_at = 0.0
+        self.queued = False
+        self.parked = False
+        self.cancels = 0
+        self.forgotten = False
+
+    def cancel(self) -> None:
+        """Cancel what runs."""
+        if self.task is not None:
+            self.cancels += 1
+            self.task.cancel()
+
+    def uncancel(self) -> None:
+        """What was cancelled has ended. Raises CancelledError if the worker stops as well."""
+        remaining = 0
+        for _ in range(self.cancels):
+            remaining = self.task.uncancel() if self.task is not None else 0
+        self.cancels = 0
+        if remaining:
+            raise asyncio.CancelledError
+
+
+def introduced(name: ConnectionId, facts: Facts) -> Connection:
+    """A connection as handlers know it."""
+    return Connection(
+        id=name,
+        user=facts.user,
+        headers=dict(facts.headers),
+        query=facts.query,
+        address=facts.address,
+        subprotocols=facts.subprotocols,
+        expires_at=facts.expires_unix_s,
+    )

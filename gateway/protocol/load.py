@@ -1,0 +1,49 @@
+"""How much one worker has to handle for us, and whether it may be given more."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAX_BYTES: Final = 32 << 20
+EVENT_BYTES: Final = 256  # what an event costs besides its text
+SMALL_BYTES: Final = 64 << 10  # who has no more than this there may use the last quarter
+
+
+class Load:
+    """What an edge has given one worker and has no answer for. It lies in that worker's memory.
+
+    Attributes:
+        bytes_owed: Of all of it.
+        refused: Somebody was told to wait. Those who have much there wait behind them.
+    """
+
+    __slots__ = ("bytes_owed", "refused")
+
+    def __init__(self) -> None:
+        self.bytes_owed = 0
+        self.refused = False
+
+    def takes(self, owed_bytes: int) -> bool:
+        """Whether it takes more of somebody who has so much there with that.
+
+        One that is told not may ask again once ``settle`` says so.
+        """
+        if owed_bytes <= SMALL_BYTES:
+            room = self.bytes_owed < MAX_BYTES
+        else:
+            room = 4 * self.bytes_owed < 3 * MAX_BYTES and not self.refused
+        self.refused = self.refused or not room
+        return room
+
+    def add(self, size_bytes: int) -> None:
+        self.bytes_owed += size_bytes + EVENT_BYTES
+
+    def settle(self, size_bytes: int) -> bool:
+        """Something is answered. Returns whether those who wait may ask again: not for each one,
+        since there may be thousands of them.
+        """
+        self.bytes_owed -= size_bytes + EVENT_BYTES
+        if not self.refused or 2 * self.bytes_owed > MAX_BYTES:
+            return False
+        self.refused = False
+        return True

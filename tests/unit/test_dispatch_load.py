@@ -1,0 +1,146 @@
+"""What an edge gives one handler worker at most, however many connections have a mebibyte each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.broker.memory import MemoryBroker
+from gateway.dispatch import Desk, Dispatcher
+from gateway.links import Links
+from gateway.metrics import Counters
+from gateway.protocol.conversation import Event, Pending
+from gateway.protocol.envelope import Answer, Facts, Reply
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.load import EVENT_BYTES, Load
+from gateway.protocol.members import Members, WorkerInfo
+from tests.support.ids import new_connection_id, new_worker_id
+
+BOUND = 1 << 20
+TEXT = "x" * (32 << 10)
+
+
+class Party:
+    """A connection that counts its answers."""
+
+    facts = Facts(None, "", "", (), ())
+
+    def __init__(self) -> None:
+        self.id = new_connection_id()
+        self.ended = 0
+
+    def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
+        self.ended += 1
+
+    def unhandled(self, pending: Pending) -> None:
+        self.ended += 1
+
+
+class Stand:
+    """A dispatcher whose links take everything, and one handler worker."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gateway.protocol.load.MAX_BYTES", BOUND)
+        self.handler = new_worker_id()
+        members = Members(
+            new_worker_id(), WorkerInfo(edge=True, handler=False), lease_s=10.0, now=0.0
+        )
+        members.known[self.handler] = WorkerInfo(edge=False, handler=True)
+        members._elect()
+        links = Links(
+            members.me, MemoryBroker(), Counters(), channel_of=str, everyone="all", now=zero
+        )
+        links.takes = lambda _peer, _owed: True  # type: ignore[method-assign]
+        self.dispatcher = Dispatcher(members, links, Counters(), patience_s=30.0, now=zero)
+
+    def visit(self, messages: int, text: str = TEXT) -> Desk:
+        desk = self.dispatcher.open(Party())
+        for _ in range(messages):
+            self.dispatcher.read(desk, Event.MESSAGE, text, size_bytes=len(text))
+        return desk
+
+    def answer(self, desk: Desk, settle: Callable[[WorkerId, Answer], None]) -> None:
+        oldest = desk.conversation.oldest
+        assert oldest is not None
+        settle(self.handler, Reply(desk.party.id, oldest.number, oldest.attempt, None))
+
+    def outstanding(self, desks: list[Desk]) -> int:
+        return sum(desk.conversation.outstanding_bytes for desk in desks)
+
+
+def zero() -> float:
+    return 0.0
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
+    return Stand(monkeypatch)
+
+
+def test_what_lies_undecided_at_a_worker_is_bounded_over_all_connections(stand: Stand) -> None:
+    """Red without ``Load``: 40 connections, 40 times their bound."""
+    desks = [stand.visit(8) for _ in range(40)]
+    most = 0
+    while any(len(desk.conversation) for desk in desks):
+        most = max(most, stand.outstanding(desks))
+        desk = next(desk for desk in desks if desk.conversation.outstanding)
+        stand.answer(desk, lambda worker, answer: stand.dispatcher.settle(desk, worker, answer))  # noqa: B023
+
+    assert BOUND // 2 < most <= BOUND + 8 * len(TEXT)
+    assert [desk.party.ended for desk in desks if isinstance(desk.party, Party)] == [8] * 40
+
+
+def test_who_has_little_there_goes_before_who_has_much(stand: Stand) -> None:
+    much = stand.visit(32)
+    assert much.conversation.waiting
+
+    assert not stand.visit(1, "hello").conversation.waiting
+
+
+def test_what_is_still_to_be_handled_for_clients_that_left_counts(stand: Stand) -> None:
+    """Red when a closed connection takes its load along: a worker may be filled by coming anew."""
+    desks = []
+    for _ in range(40):
+        desks.append(stand.visit(8))
+        stand.dispatcher.close(desks[-1])
+    assert stand.outstanding(desks) <= BOUND + 8 * len(TEXT)
+
+    late = stand.visit(8)
+    assert late.conversation.waiting
+    for desk in desks:
+        while desk.conversation.outstanding:
+            stand.answer(desk, stand.dispatcher.settle_parted)
+    assert not late.conversation.waiting
+
+
+def test_the_load_of_a_worker_ends_with_it(stand: Stand) -> None:
+    """Its link was lost, and it lives: what it had is dispatched anew, and what waited too."""
+    desks = [stand.visit(8) for _ in range(40)]
+    before = stand.outstanding(desks)
+
+    stand.dispatcher.worker_gone(stand.handler)
+
+    assert BOUND // 2 < stand.outstanding(desks) <= BOUND + 8 * len(TEXT)
+    assert before <= BOUND + 8 * len(TEXT)
+
+
+def test_events_without_a_text_cost_something_too(stand: Stand) -> None:
+    desks = [stand.visit(32, "") for _ in range(2 * BOUND // EVENT_BYTES // 32)]
+
+    assert desks[-1].conversation.waiting
+
+
+def test_those_who_wait_are_not_asked_again_for_each_answer() -> None:
+    load = Load()
+    while load.takes(1 << 20):
+        load.add(1 << 20)
+    full = load.bytes_owed
+
+    asked_at = []
+    while load.bytes_owed > 0:
+        if load.settle(1 << 20):
+            asked_at.append(load.bytes_owed)
+
+    assert len(asked_at) == 1
+    assert asked_at[0] < 0.7 * full

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from gateway.dispatch import Desk
 from gateway.edge.outbox import Outbox
+from gateway.edge.parting import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, NORMAL, TOO_BIG
 from gateway.edge.shared import Edge, State
 from gateway.edge.socket import Socket
 from gateway.edge.visitor import Visitor
 from gateway.errors import (
     BinaryMessage,
     ConnectionEnding,
-    Expired,
     HandlerFailed,
     RateExceeded,
     SlowConsumer,
@@ -36,13 +35,6 @@ from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE, Codec
 
 log = get_logger(__name__)
-
-NORMAL: Final = 1000
-LOST: Final = 1006
-TOO_BIG: Final = 1009
-DRAINED: Final = (3001, "drain")
-EXPIRED: Final = (Expired.close_code, Expired.reason)
-EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
 
 
 class ClientConnection:
@@ -203,10 +195,7 @@ class ClientConnection:
         self._edge.counters.sent += len(payloads)
         known = socket.write(payloads)
         self._active_at = self._edge.now()
-        if known is None:
-            self._outbox.settle(Receipt.WRITTEN)
-        else:
-            self._outbox.settle_when(known)
+        self._outbox.settle_when(known)
 
     @property
     def taking(self) -> Receipt:

@@ -42,9 +42,11 @@ class Outbox:
         size, self.bytes_waiting = self.bytes_waiting, 0
         return payloads, size
 
-    def settle_when(self, known: asyncio.Future[Receipt]) -> None:
-        """Say what became of what was taken, once it is known."""
-        if self._done:
+    def settle_when(self, known: asyncio.Future[Receipt] | None) -> None:
+        """Say what became of what was taken, once it is known; with None it was written."""
+        if known is None:
+            self.settle(Receipt.WRITTEN)
+        elif self._done:
             done, self._done = self._done, []
             known.add_done_callback(lambda receipt: [told(receipt.result()) for told in done])
 

@@ -20,7 +20,7 @@ from gateway import metrics, testing, worker
 from gateway.cli import app
 from gateway.config import CONFIG_VARIABLE, Secret, Settings, load, variable
 from gateway.edge.admission import Refusal
-from gateway.edge.connection import DRAINED, NORMAL, TOO_BIG
+from gateway.edge.parting import DRAINED, NORMAL, TOO_BIG
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.text import GOODBYE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -49,19 +50,19 @@ class PortHealth:
             return True
         if self._folder is None:
             return False
-        oldest = time.monotonic() - FRESH_S
-        return any(_fresh(file, oldest) for file in self._folder.glob("ready-*"))
+        return any(_fresh(self._folder))
 
 
 def ready_workers(folder: Path) -> set[int]:
     """The process ids of the workers that share ``folder`` and are ready."""
-    oldest = time.time() - FRESH_S
-    names = [file.name for file in folder.glob("ready-*") if _fresh(file, oldest)]
-    return {int(pid) for pid in (name.partition("-")[2] for name in names) if pid.isdecimal()}
+    pids = (file.name.partition("-")[2] for file in _fresh(folder))
+    return {int(pid) for pid in pids if pid.isdecimal()}
 
 
-def _fresh(file: Path, oldest: float) -> bool:
-    try:
-        return file.stat().st_mtime >= oldest
-    except OSError:
-        return False
+def _fresh(folder: Path) -> Iterator[Path]:
+    """The files that were dated lately, by the clock that ``PortHealth.report`` dates them by."""
+    oldest = time.monotonic() - FRESH_S
+    for file in folder.glob("ready-*"):
+        with suppress(OSError):
+            if file.stat().st_mtime >= oldest:
+                yield file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.health import FRESH_S, PortHealth
+from gateway.health import FRESH_S, PortHealth, ready_workers
 
 
 def another_worker(folder: Path, *, age_s: float) -> Path:
@@ -74,9 +74,17 @@ def test_a_worker_that_has_fallen_silent_is_not_believed(tmp_path: Path) -> None
 
 def test_one_ready_worker_is_enough(tmp_path: Path) -> None:
     another_worker(tmp_path, age_s=FRESH_S + 2)
-    (tmp_path / "ready-2").touch()
+    PortHealth(tmp_path).report(ready=True)
 
     assert PortHealth(tmp_path).any_ready()
+
+
+def test_who_is_ready_is_told_by_the_clock_that_dates_the_files(tmp_path: Path) -> None:
+    """Red when it is compared with another clock: a service manager is never told READY=1."""
+    another_worker(tmp_path, age_s=FRESH_S + 2)
+    PortHealth(tmp_path).report(ready=True)
+
+    assert ready_workers(tmp_path) == {os.getpid()}
 
 
 def test_a_file_that_vanishes_while_it_is_looked_at_is_no_worker(tmp_path: Path) -> None:

@@ -125,6 +125,8 @@ class Standing:
         self._runner.hold()
 
     def _release(self) -> None:
+        if self.is_buried:
+            return
         if self._members.lapsed(self._now()):
             # The canary took longer than the lease: others may have moved on again. The next
             # renewal asks anew.

@@ -22,11 +22,12 @@ class Held:
         self.members = Members(
             ME, WorkerInfo(edge=True, handler=True), lease_s=LEASE_S, now=self.now_s
         )
-        parts = dict.fromkeys(
-            ("links", "runner", "dispatcher", "asker", "registration", "hub", "registry"), Mock()
-        )
+        self.links, self.runner = Mock(), Mock()
+        parts = dict.fromkeys(("dispatcher", "asker", "registration", "hub", "registry"), Mock())
         self.standing = Standing(
             members=self.members,
+            links=self.links,
+            runner=self.runner,
             canaries=Mock(after_next=self.canaries.append),
             replaced=Mock(),
             given_up=Mock(),
@@ -64,3 +65,16 @@ def test_a_canary_that_took_longer_than_the_lease_ends_no_hold() -> None:
     held.renew()
     held.canaries.pop()()
     assert not held.standing.holding
+
+
+def test_a_canary_that_is_back_after_the_burial_ends_no_hold() -> None:
+    """Red without a look at the burial: a worker that others have replaced goes on."""
+    held = Held()
+    held.now_s += 3
+    held.standing.buried()
+
+    held.canaries.pop()()
+
+    assert held.standing.holding
+    held.runner.release.assert_not_called()
+    held.links.release.assert_not_called()

@@ -99,7 +99,7 @@ async def test_whoever_is_cancelled_while_it_connects_leaves_no_connection_behin
 
     monkeypatch.setattr(RedisConnection, "connect", noted)
     for turns in range(40):
-        lease = LeaseConnection(parse(redis_server.url), name="a test")
+        lease = LeaseConnection(parse(redis_server.url), name="test")
         asking = asyncio.create_task(lease.run(Call("return 1", ())))
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -86,10 +86,8 @@ class ClientConnection:
         size = self._visitor.size_bytes
         self._edge.dispatcher.read(self._desk, Event.CONNECT, size_bytes=size)
         answer = await self._decision
-        if isinstance(answer, Admitted):
-            self._visitor.admit(answer)
-            if self._visitor.late_s() >= 0:
-                return Turned(self.id, answer.number, answer.attempt, *EXPIRED)
+        if isinstance(answer, Admitted) and self._visitor.late_s() >= 0:
+            return Turned(self.id, answer.number, answer.attempt, *EXPIRED)
         return answer
 
     def discard(self) -> None:
@@ -361,9 +359,9 @@ class ClientConnection:
             self._read_on()
 
     def _decide(self, answer: Answer | None) -> None:
+        if isinstance(answer, Admitted):  # here: whoever waits for it may be cancelled meanwhile
+            self._visitor.admit(answer)
         if self._state is State.CLOSED:
-            if isinstance(answer, Admitted):
-                self._visitor.admit(answer)
             self._let_out()
         elif self._decision is not None and not self._decision.done():
             self._decision.set_result(answer)

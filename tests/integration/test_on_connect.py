@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from gateway import Connection, Gateway, Message, Refused
+from gateway.app import create_app
+from gateway.edge.connection import ClientConnection
 from gateway.handlers.table import MAX_USER_BYTES
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
@@ -249,6 +252,38 @@ async def test_a_client_that_was_admitted_too_late_is_said_goodbye_for(
         await asyncio.sleep(0)
         door.hold.set()
         await eventually(lambda: door.gone, "on_disconnect")
+
+        assert [connection.user for connection in door.gone] == ["ann"]
+
+
+async def test_one_whose_handshake_is_cancelled_as_the_decision_comes_is_said_goodbye_for(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when whoever waits for the decision notes that the client was let in."""
+    door = Door()
+    handshakes: list[asyncio.Task[Any]] = []
+    app = create_app(door.gateway, settings())
+    answered = ClientConnection.answered
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            task = asyncio.current_task()
+            assert task is not None
+            handshakes.append(task)
+        await app(scope, receive, send)
+
+    def answered_and_cancelled(self: ClientConnection, *args: Any) -> None:
+        answered(self, *args)
+        handshakes[0].cancel()
+
+    monkeypatch.setattr(ClientConnection, "answered", answered_and_cancelled)
+    async with (
+        in_process(settings(), door.gateway, app=noting) as served,
+        raw_client(served.port) as client,
+    ):
+        client.send(request("/communicate?ann"))
+        await eventually(lambda: handshakes and handshakes[0].done(), "the cancellation")
+        await eventually(lambda: _empty(served), "the end")
 
         assert [connection.user for connection in door.gone] == ["ann"]
 

@@ -117,11 +117,23 @@ class Dispatcher:
             self._links.send(desk.introduced_to, Forget(desk.party.id))
 
     def read(
-        self, desk: Desk, event: Event, text: str = "", *, size_bytes: int = 0, close_code: int = 0
+        self,
+        desk: Desk,
+        event: Event,
+        text: str = "",
+        *,
+        size_bytes: int = 0,
+        close_code: int = 0,
+        attempt: int = 1,
     ) -> None:
         """Take the next event of a party and dispatch it as soon as it may be."""
         desk.conversation.read(
-            event, text, size_bytes=size_bytes, now=self._now(), close_code=close_code
+            event,
+            text,
+            size_bytes=size_bytes,
+            now=self._now(),
+            close_code=close_code,
+            attempt=attempt,
         )
         self.pump(desk)
 

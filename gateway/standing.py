@@ -171,6 +171,7 @@ class Standing:
 
     async def sweep(self, worker: WorkerId) -> bool:
         sweep = Sweep(
+            self._members.me,
             worker,
             self._registry,
             self._hub,

@@ -15,7 +15,7 @@ from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.envelope import Answer, Facts, Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
-from gateway.registry.base import CLAIM_S, Entry, Registry
+from gateway.registry.base import CLAIM_S, Left, Registry, Taken
 
 log = get_logger(__name__)
 
@@ -32,7 +32,7 @@ class End(Enum):
     """What came of an ``on_disconnect``."""
 
     HANDLED = auto()
-    GIVEN_UP = auto()  # three workers died while they ran it
+    DIED = auto()  # a worker died while it ran it
     UNHEARD = auto()  # there was no handler worker for too long
 
 
@@ -41,14 +41,14 @@ class Ghost:
 
     def __init__(
         self,
-        connection: ConnectionId,
-        entry: Entry,
+        taken: Taken,
         hub: Hub,
         dispatcher: Dispatcher,
         ended: Callable[[], None],
     ) -> None:
-        self.id = connection
+        self.id, entry, deaths = taken
         self.facts = Facts(entry.user, entry.address, "", (("user-agent", entry.user_agent),), ())
+        self.suspect = deaths > 0
         self.end: End | None = None
         self._ended = ended
         self._dispatcher = dispatcher
@@ -57,7 +57,14 @@ class Ghost:
         hub.add(self)
 
     def say_goodbye(self) -> None:
-        self._dispatcher.read(self._desk, Event.DISCONNECT, LOST_REASON, close_code=LOST_CODE)
+        # Its last attempt here: the registry counts, since a sweeper may die of it like any other.
+        self._dispatcher.read(
+            self._desk,
+            Event.DISCONNECT,
+            LOST_REASON,
+            close_code=LOST_CODE,
+            attempt=MAX_ATTEMPTS,
+        )
 
     def leave(self) -> None:
         self._dispatcher.close(self._desk)
@@ -86,11 +93,7 @@ class Ghost:
         self._end(End.HANDLED)
 
     def unhandled(self, pending: Pending) -> None:
-        if pending.attempt <= MAX_ATTEMPTS:
-            self._end(End.UNHEARD)
-            return
-        log.error("on_disconnect given up", connection_id=self.id)
-        self._end(End.GIVEN_UP)
+        self._end(End.UNHEARD if pending.attempt <= MAX_ATTEMPTS else End.DIED)
 
     def _end(self, end: End) -> None:
         self.end = end
@@ -102,6 +105,9 @@ class Sweep:
     """One worker's part in the sweep of a dead one. Several may sweep the same: each takes other
     entries, and holds on to them for as long as it lives.
 
+    An entry that a worker died with is a suspect: it is run after all others, and alone, so that
+    nothing shares its fate. When three have died it is given up.
+
     Args:
         wanted: Whether the application wants to know of disconnects; None while there is nobody to
             tell, or nobody to say so. Until there is, the entries stay where they are.
@@ -111,6 +117,7 @@ class Sweep:
 
     def __init__(
         self,
+        me: WorkerId,
         worker: WorkerId,
         registry: Registry,
         hub: Hub,
@@ -120,6 +127,7 @@ class Sweep:
         leaving: Callable[[], bool],
         given_up: Callable[[int], None],
     ) -> None:
+        self._me = me
         self._worker = worker
         self._registry = registry
         self._hub = hub
@@ -145,26 +153,33 @@ class Sweep:
         """
         while not self._leaving():
             wanted = self._wanted()
-            if wanted is None:
-                if await self._nobody_comes():
-                    return True
-            elif not wanted:
+            if wanted is False:
                 return True
+            left = await self._registry.left(self._worker)
+            if not left.entries:
+                return True
+            if left.expires_s <= LAST_MOMENT_S:
+                await self._give_up()
+                return True
+            if wanted is None:
+                await self._nobody_comes(left)
             elif await self._say_goodbyes():
                 return not (await self._registry.left(self._worker)).entries
         return False
 
     async def _say_goodbyes(self) -> bool:
-        """Returns whether all is taken and what was ours is handled; False: nobody handles it."""
+        """Returns whether all is taken and what was ours is handled; False: look again."""
         loop = asyncio.get_running_loop()
-        hold_at, all_taken = loop.time() + HOLD_S, False
+        hold_at, more, late = loop.time() + HOLD_S, True, False
         try:
             while True:
-                goes_on = self._wanted() is True and not self._leaving()
-                if goes_on and not all_taken and len(self._ghosts) <= AT_ONCE // 2:
-                    all_taken = await self._take_on(AT_ONCE - len(self._ghosts))
+                goes_on = self._wanted() is True and not self._leaving() and not late
+                if goes_on and (not self._ghosts or (more and self._has_room)):
+                    more = await self._take_on()
+                    if more and not self._ghosts:
+                        continue  # those were given up
                 if not self._ghosts:
-                    return all_taken
+                    return not more
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(hold_at):
                         await self._ended.wait()
@@ -172,39 +187,51 @@ class Sweep:
                 await self._put_down()
                 if loop.time() >= hold_at:
                     await self._registry.hold(self._worker, self._ghosts)
+                    late = (await self._registry.left(self._worker)).expires_s <= LAST_MOMENT_S
                     hold_at = loop.time() + HOLD_S
         finally:
             for ghost in self._ghosts.values():
                 ghost.leave()
             self._ghosts.clear()
 
-    async def _take_on(self, count: int) -> bool:
-        """Returns whether that was all there is to take."""
-        taken = await self._registry.take(self._worker, count)
-        for connection, entry in taken:
-            if connection not in self._ghosts:
-                ghost = Ghost(connection, entry, self._hub, self._dispatcher, self._ended.set)
-                self._ghosts[connection] = ghost
+    @property
+    def _has_room(self) -> bool:
+        ghosts = self._ghosts
+        return len(ghosts) <= AT_ONCE // 2 and not any(ghost.suspect for ghost in ghosts.values())
+
+    async def _take_on(self) -> bool:
+        """Returns whether there was anything to take. A suspect is taken only by itself."""
+        taken = await self._registry.take(
+            self._worker,
+            AT_ONCE - len(self._ghosts),
+            sweeper=self._me,
+            suspects=not self._ghosts,
+        )
+        spent = [item.connection for item in taken if item.deaths >= MAX_ATTEMPTS]
+        for item in taken:
+            if item.connection not in self._ghosts and item.deaths < MAX_ATTEMPTS:
+                ghost = Ghost(item, self._hub, self._dispatcher, self._ended.set)
+                self._ghosts[item.connection] = ghost
                 ghost.say_goodbye()
-        return len(taken) < count
+        for connection in spent:
+            log.error("on_disconnect given up", connection_id=connection)
+        if spent:
+            self._given_up(len(spent))
+            await self._registry.swept(self._worker, spent)
+        return bool(taken)
 
     async def _put_down(self) -> None:
-        ended = [ghost for ghost in self._ghosts.values() if ghost.end is not None]
-        for ghost in ended:
-            del self._ghosts[ghost.id]
-        if lost := sum(ghost.end is End.GIVEN_UP for ghost in ended):
-            self._given_up(lost)
-        await self._registry.swept(self._worker, [g.id for g in ended if g.end is not End.UNHEARD])
-        await self._registry.give_back(self._worker, [g.id for g in ended if g.end is End.UNHEARD])
+        ended: dict[End, list[ConnectionId]] = {end: [] for end in End}
+        for ghost in list(self._ghosts.values()):
+            if ghost.end is not None:
+                ended[ghost.end].append(ghost.id)
+                del self._ghosts[ghost.id]
+        await self._registry.swept(self._worker, ended[End.HANDLED])
+        await self._registry.give_back(self._worker, ended[End.UNHEARD])
+        await self._registry.give_back(self._worker, ended[End.DIED], died=True)
 
-    async def _nobody_comes(self) -> bool:
-        """Wait a while for a handler worker. Returns whether the wait is over: nothing is left."""
-        left = await self._registry.left(self._worker)
-        if not left.entries:
-            return True
-        if left.expires_s <= LAST_MOMENT_S:
-            await self._give_up()
-            return True
+    async def _nobody_comes(self, left: Left) -> None:
+        """Wait a while for a handler worker."""
         if not self._waits:
             self._waits = True
             log.warning(
@@ -215,14 +242,15 @@ class Sweep:
             if self._wanted() is not None or self._leaving():
                 break
             await asyncio.sleep(POLL_S)
-        return False
 
     async def _give_up(self) -> None:
         """Redis is about to forget them: say how many, and let nobody count them twice."""
         lost = 0
-        while taken := await self._registry.take(self._worker, AT_ONCE):
+        while taken := await self._registry.take(
+            self._worker, AT_ONCE, sweeper=self._me, suspects=True
+        ):
             lost += len(taken)
-            await self._registry.swept(self._worker, [connection for connection, _ in taken])
+            await self._registry.swept(self._worker, [item.connection for item in taken])
         if lost:
             self._given_up(lost)
             log.error("sweep given up", dead_worker=self._worker, entries=lost)

@@ -39,6 +39,7 @@ class Pending:
         size_bytes: int,
         since: float,
         close_code: int = 0,
+        attempt: int = 1,
     ) -> None:
         self.number = number
         self.event = event
@@ -46,7 +47,7 @@ class Pending:
         self.close_code = close_code
         self.size_bytes = size_bytes
         self.since = since
-        self.attempt = 1
+        self.attempt = attempt
 
 
 class Conversation:
@@ -100,9 +101,19 @@ class Conversation:
         return len(self._pending) - self._sent
 
     def read(
-        self, event: Event, text: str, *, size_bytes: int, now: float, close_code: int = 0
+        self,
+        event: Event,
+        text: str,
+        *,
+        size_bytes: int,
+        now: float,
+        close_code: int = 0,
+        attempt: int = 1,
     ) -> None:
-        """Take the next event of this connection. It waits until ``release``."""
+        """Take the next event of this connection. It waits until ``release``.
+
+        ``attempt``: which one it begins with, of ``MAX_ATTEMPTS``.
+        """
         self.last_number += 1
         self.bytes_in_flight += size_bytes
         self._pending.append(
@@ -113,6 +124,7 @@ class Conversation:
                 size_bytes=size_bytes,
                 since=now,
                 close_code=close_code,
+                attempt=attempt,
             )
         )
 

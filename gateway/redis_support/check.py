@@ -117,6 +117,7 @@ def _commands(prefix: str) -> list[Command]:
         ("EXPIRE", users, 60),
         ("EXEC",),
         ("HLEN", conns),
+        ("ZCARD", keys.sweep(prefix, NOBODY)),
         ("HEXISTS", conns, "nobody"),
         ("PTTL", conns),
         ("HMGET", conns, "nobody"),

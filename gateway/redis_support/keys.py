@@ -11,6 +11,7 @@
 | ``<p>:conns:<worker>`` | hash, connection -> facts, and ``revision`` | 1 h, renewed; swept |
 | ``<p>:users:<worker>`` | hash, user -> its connections there | as conns |
 | ``<p>:sweep:<worker>`` | zset, connection -> until when a sweeper has it, in ms | as conns |
+| ``<p>:deaths:<worker>`` | hash, connection -> how many died of its sweep, who has it | as conns |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
 | ``<p>:all`` | channel of every worker | |
 """
@@ -56,6 +57,10 @@ def users(prefix: str, worker: WorkerId) -> str:
 
 def sweep(prefix: str, worker: WorkerId) -> str:
     return f"{prefix}:sweep:{worker}"
+
+
+def deaths(prefix: str, worker: WorkerId) -> str:
+    return f"{prefix}:deaths:{worker}"
 
 
 def inbox(prefix: str, worker: WorkerId) -> str:

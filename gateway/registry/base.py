@@ -74,6 +74,14 @@ class Left(NamedTuple):
     expires_s: float
 
 
+class Taken(NamedTuple):
+    """What a sweeper took on, and how many workers died while they had it in a sweep."""
+
+    connection: ConnectionId
+    entry: Entry
+    deaths: int
+
+
 class Registry(Protocol):
     """One per worker; safe to use from several tasks.
 
@@ -144,11 +152,18 @@ class Registry(Protocol):
         """
         ...
 
-    async def take(self, worker: WorkerId, count: int) -> list[tuple[ConnectionId, Entry]]:
+    async def take(
+        self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
+    ) -> list[Taken]:
         """Take on up to ``count`` entries of a dead worker, each once, for ``CLAIM_S``.
 
-        Fewer, or none: all others are taken. What its sweeper did not hold on to may be taken by
-        anybody, also by the same.
+        None: all others are taken, or are suspects. What its sweeper did not hold on to may be
+        taken by anybody, also by the same; if that sweeper has died meanwhile, it counts.
+
+        Args:
+            sweeper: Who takes them.
+            suspects: When there is nothing else, take one entry that somebody died with, of those
+                with the fewest deaths.
         """
         ...
 
@@ -156,8 +171,10 @@ class Registry(Protocol):
         """Hold on to what was taken, for another ``CLAIM_S``."""
         ...
 
-    async def give_back(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
-        """What was taken is for anybody to take."""
+    async def give_back(
+        self, worker: WorkerId, connections: Collection[ConnectionId], *, died: bool = False
+    ) -> None:
+        """What was taken is for anybody to take. ``died``: whoever ran it for its sweeper has."""
         ...
 
     async def left(self, worker: WorkerId) -> Left:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -11,7 +10,7 @@ from typing import Final
 
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, Left, living
+from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, Left, Taken, living
 from gateway.registry.users import Users
 
 _SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live
@@ -33,6 +32,7 @@ class MemoryRegistry:
         self._users: dict[WorkerId, Users] = {}
         self._revisions: dict[WorkerId, int] = {}
         self._taken: dict[WorkerId, dict[ConnectionId, int]] = {}
+        self._deaths: dict[ConnectionId, tuple[int, WorkerId | None]] = {}  # and who has it
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         if worker not in self._dead and worker not in self._left:
@@ -90,24 +90,35 @@ class MemoryRegistry:
         self._revisions[worker] = revision
         return True
 
-    async def take(self, worker: WorkerId, count: int) -> list[tuple[ConnectionId, Entry]]:
-        taken, now_ms = self._taken.setdefault(worker, {}), self._now_ms()
-        free = (
-            item
-            for item in self._entries.get(worker, {}).items()
-            if taken.get(item[0], now_ms) <= now_ms
-        )
-        some = list(itertools.islice(free, count))
-        taken.update(dict.fromkeys((connection for connection, _ in some), self._claim_end_ms()))
+    async def take(
+        self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
+    ) -> list[Taken]:
+        held, now_ms = self._taken.setdefault(worker, {}), self._now_ms()
+        free: list[Taken] = []
+        for connection, entry in self._entries.get(worker, {}).items():
+            if held.get(connection, now_ms) <= now_ms:
+                deaths, holder = self._deaths.get(connection, (0, None))
+                deaths += holder != sweeper and self._died(holder)
+                free.append(Taken(connection, entry, deaths))
+        some = [item for item in free if not item.deaths][:count]
+        if free and not some and suspects:
+            some = [min(free, key=lambda item: item.deaths)]
+        for connection, _, deaths in some:
+            held[connection] = self._claim_end_ms()
+            self._deaths[connection] = (deaths, sweeper)
         return some
 
     async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         taken = self._taken.get(worker, {})
         taken.update(dict.fromkeys(taken.keys() & set(connections), self._claim_end_ms()))
 
-    async def give_back(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+    async def give_back(
+        self, worker: WorkerId, connections: Collection[ConnectionId], *, died: bool = False
+    ) -> None:
         for connection in connections:
-            self._taken.get(worker, {}).pop(connection, None)
+            if self._taken.get(worker, {}).pop(connection, None) is not None:
+                deaths, _ = self._deaths.get(connection, (0, None))
+                self._deaths[connection] = (deaths + died, None)
 
     async def left(self, worker: WorkerId) -> Left:
         return Left(len(self._entries.get(worker, {})), math.inf)
@@ -116,6 +127,7 @@ class MemoryRegistry:
         for connection in connections:
             self._entries.get(worker, {}).pop(connection, None)
             self._taken.get(worker, {}).pop(connection, None)
+            self._deaths.pop(connection, None)
         if worker in self._users:
             self._users[worker].apply(dict.fromkeys(connections))
 
@@ -165,7 +177,15 @@ class MemoryRegistry:
         self._entries.pop(worker, None)
         self._users.pop(worker, None)
         self._revisions.pop(worker, None)
-        self._taken.pop(worker, None)
+        for connection in self._taken.pop(worker, {}):
+            self._deaths.pop(connection, None)
+
+    def _died(self, sweeper: WorkerId | None) -> bool:
+        """Who has left, or lives and only lost its hold, did not die of it."""
+        if sweeper is None:
+            return False
+        lives = sweeper in self._left or self._leases.get(sweeper, (0,))[0] > self._now_ms()
+        return sweeper in self._dead or not lives
 
     def _claim_end_ms(self) -> int:
         return self._now_ms() + int(CLAIM_S * 1000)

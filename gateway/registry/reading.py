@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,8 @@ FAR_MS: Final = 1 << 62  # further than any lease can end
 # What comes of replies that are not what was asked for.
 GARBAGE: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+
+_CURSOR: Final = re.compile(r"([a-z0-9]{16})\.([0-9]{1,20})", re.ASCII)  # worker, HSCAN's own
 
 _entry_in = msgspec.msgpack.Decoder(Entry).decode
 _info_in = msgspec.json.Decoder(WorkerInfo).decode
@@ -79,3 +82,27 @@ def without_wrong_types(replies: Sequence[Any]) -> list[Any]:
         if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
             raise reply
     return [None if isinstance(reply, Exception) else reply for reply in replies]
+
+
+def field_of(user: str) -> bytes:
+    # A text that is no Unicode, as a shell may hand in, is nobody's, and no error.
+    return user.encode(errors="surrogatepass")
+
+
+def tails_of(connections: Collection[ConnectionId]) -> str:
+    return " ".join(connection.partition(".")[2] for connection in connections)
+
+
+def connections_of(worker: WorkerId, tails: bytes) -> list[ConnectionId]:
+    named = (f"{worker}.{tail}" for tail in tails.decode(errors="replace").split(" "))
+    return [ConnectionId(name) for name in named if owner_of(name) is not None]
+
+
+def place_of(cursor: str) -> tuple[WorkerId, int]:
+    """The worker and the cursor of HSCAN that our cursor stands for."""
+    if not cursor:
+        return WorkerId(""), 0
+    match = _CURSOR.fullmatch(cursor)
+    if match is None or int(match[2]) >= 1 << 64:
+        raise ValueError(f"cursor {cursor!r} is not one of a list of connections")
+    return WorkerId(match[1]), int(match[2])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
@@ -16,20 +15,30 @@ import msgspec
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
-from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id, owner_of
+from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
-from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, Left, living
+from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, Left, Taken, living
 from gateway.registry.lease_connection import Call, LeaseConnection
-from gateway.registry.reading import GARBAGE, entry_of, leases_of, without_wrong_types
+from gateway.registry.reading import (
+    GARBAGE,
+    connections_of,
+    entry_of,
+    field_of,
+    leases_of,
+    place_of,
+    tails_of,
+    without_wrong_types,
+)
 from gateway.registry.users import Users
 
 CHUNK: Final = 500
-_SCRIPTS: Final = ["look", "claim", "finish", "leave", "bury", "mend", "write", "take", "hold"]
+_SCRIPTS: Final = [
+    "look", "claim", "finish", "leave", "bury", "mend", "write", "take", "hold", "give_back",
+]  # fmt: skip
 _BURIED: Final = 0  # what the script ``renew`` returns
-_CURSOR: Final = re.compile(r"([a-z0-9]{16})\.([0-9]{1,20})", re.ASCII)  # worker, HSCAN's own
 
 UNKNOWN_REVISION: Final = -1  # nobody's: whoever finds it writes its entries again
 
@@ -137,6 +146,8 @@ class RedisRegistry:
             mine = WorkerId(worker)
             kinds |= {keys.connections(self._prefix, mine): "hash"}
             kinds |= {keys.users(self._prefix, mine): "hash"}
+            kinds |= {keys.sweep(self._prefix, mine): "zset"}
+            kinds |= {keys.deaths(self._prefix, mine): "hash"}
         removed = await self._scripts["mend"](keys=list(kinds), args=list(kinds.values()))
         for key in removed:
             self.address.node.garbage("another type, removed", key.decode(errors="replace"))
@@ -184,9 +195,9 @@ class RedisRegistry:
         drop = [c for c, e in changes.items() if e is None]
         theirs = [(user, users.of(user)) for user in touched]
         users_put: list[tuple[Any, Any]] = [
-            (_field(user), _tails(some)) for user, some in theirs if some
+            (field_of(user), tails_of(some)) for user, some in theirs if some
         ]
-        users_drop = [_field(user) for user, some in theirs if not some]
+        users_drop = [field_of(user) for user, some in theirs if not some]
         done = await self._scripts["write"](
             keys=[keys.connections(self._prefix, worker), keys.users(self._prefix, worker)],
             args=[
@@ -200,27 +211,38 @@ class RedisRegistry:
         return bool(done)
 
     @_to_its_end
-    async def take(self, worker: WorkerId, count: int) -> list[tuple[ConnectionId, Entry]]:
+    async def take(
+        self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
+    ) -> list[Taken]:
+        names = [*self._swept(worker), self._workers, self._dead, self._left]
         while True:
             flat = await self._scripts["take"](
-                keys=[keys.connections(self._prefix, worker), keys.sweep(self._prefix, worker)],
-                args=[int(CLAIM_S * 1000), count, int(ENTRIES_S)],
+                keys=names, args=[int(CLAIM_S * 1000), count, sweeper, int(suspects)]
             )
-            names = [field.decode(errors="surrogateescape") for field in flat[::2]]
-            found = [entry_of(*item) for item in zip(names, flat[1::2], strict=True)]
-            taken = [item for item in found if item is not None]
-            junk = [field for field, item in zip(flat[::2], found, strict=True) if item is None]
+            taken, junk = [], []
+            for field, value, deaths in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+                item = entry_of(field.decode(errors="surrogateescape"), value)
+                if item is None:
+                    junk.append(field)
+                else:
+                    taken.append(Taken(*item, int(deaths)))
             await self._remove(worker, junk)
             if taken or not junk:
                 return taken
 
     @_to_its_end
     async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
-        await self._hold(worker, connections, CLAIM_S)
+        if connections:
+            key = keys.sweep(self._prefix, worker)
+            await self._scripts["hold"](keys=[key], args=[int(CLAIM_S * 1000), *connections])
 
     @_to_its_end
-    async def give_back(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
-        await self._hold(worker, connections, 0)
+    async def give_back(
+        self, worker: WorkerId, connections: Collection[ConnectionId], *, died: bool = False
+    ) -> None:
+        if connections:
+            _, *names = self._swept(worker)
+            await self._scripts["give_back"](keys=names, args=[int(died), *connections])
 
     @_to_its_end
     async def left(self, worker: WorkerId) -> Left:
@@ -266,12 +288,12 @@ class RedisRegistry:
         workers = living(await self.look())
         async with self._redis.pipeline(transaction=False) as pipe:
             for worker in workers:
-                pipe.hget(keys.users(self._prefix, worker), _field(user))
+                pipe.hget(keys.users(self._prefix, worker), field_of(user))
             lists = without_wrong_types(await pipe.execute(raise_on_error=False))
         wanted: list[list[ConnectionId]] = []
         async with self._redis.pipeline(transaction=False) as pipe:
             for worker, tails in zip(workers, lists, strict=True):
-                theirs = _connections(worker, tails or b"")
+                theirs = connections_of(worker, tails or b"")
                 for start in range(0, len(theirs), CHUNK):
                     chunk = theirs[start : start + CHUNK]
                     pipe.hmget(keys.connections(self._prefix, worker), chunk)
@@ -290,7 +312,7 @@ class RedisRegistry:
         """A cursor is the worker to go on with, and where in its hash (HSCAN's guarantees)."""
         if limit < 1:
             raise ValueError(f"a page of {limit} is smaller than 1")
-        start, scan = _place(cursor)
+        start, scan = place_of(cursor)
         if cursor and worker not in (None, start):
             raise ValueError(f"cursor {cursor!r} belongs to another worker")
         return await self._page(start, scan, limit, worker)
@@ -331,49 +353,21 @@ class RedisRegistry:
         )
         return int(found[0]), [item for item in items if item is not None]
 
-    async def _hold(
-        self, worker: WorkerId, connections: Collection[ConnectionId], for_s: float
-    ) -> None:
-        if connections:
-            key = keys.sweep(self._prefix, worker)
-            await self._scripts["hold"](keys=[key], args=[int(for_s * 1000), *connections])
+    def _swept(self, worker: WorkerId) -> list[str]:
+        """The keys of a sweep: what there is to do, who has it until when, who died of it."""
+        names = (keys.connections, keys.sweep, keys.deaths)
+        return [name(self._prefix, worker) for name in names]
 
     async def _remove(self, worker: WorkerId, fields: Collection[Any]) -> None:
         if fields:
+            conns, sweep, deaths = self._swept(worker)
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hdel(keys.connections(self._prefix, worker), *fields)
-                pipe.zrem(keys.sweep(self._prefix, worker), *fields)
+                pipe.hdel(conns, *fields)
+                pipe.zrem(sweep, *fields)
+                pipe.hdel(deaths, *fields)
                 await pipe.execute()
 
     @_to_its_end
     async def _clear(self, worker: WorkerId) -> None:
         self._users.pop(worker, None)
-        await self._redis.delete(
-            keys.connections(self._prefix, worker),
-            keys.users(self._prefix, worker),
-            keys.sweep(self._prefix, worker),
-        )
-
-
-def _field(user: str) -> bytes:
-    # A text that is no Unicode, as a shell may hand in, is nobody's, and no error.
-    return user.encode(errors="surrogatepass")
-
-
-def _tails(connections: Collection[ConnectionId]) -> str:
-    return " ".join(connection.partition(".")[2] for connection in connections)
-
-
-def _connections(worker: WorkerId, tails: bytes) -> list[ConnectionId]:
-    named = (f"{worker}.{tail}" for tail in tails.decode(errors="replace").split(" "))
-    return [ConnectionId(name) for name in named if owner_of(name) is not None]
-
-
-def _place(cursor: str) -> tuple[WorkerId, int]:
-    """The worker and the cursor of HSCAN that our cursor stands for."""
-    if not cursor:
-        return WorkerId(""), 0
-    match = _CURSOR.fullmatch(cursor)
-    if match is None or int(match[2]) >= 1 << 64:
-        raise ValueError(f"cursor {cursor!r} is not one of a list of connections")
-    return WorkerId(match[1]), int(match[2])
+        await self._redis.delete(*self._swept(worker), keys.users(self._prefix, worker))

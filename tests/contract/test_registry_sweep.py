@@ -7,15 +7,22 @@ import itertools
 
 import pytest
 
-from gateway.protocol.ids import ConnectionId
+from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
-from gateway.registry.base import Registry
+from gateway.registry.base import Registry, Taken
 from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually_async
 
 _prefixes = itertools.count()
+SWEEPER = new_worker_id()
+
+
+async def take(
+    registry: Registry, worker: WorkerId, count: int, sweeper: WorkerId = SWEEPER
+) -> list[Taken]:
+    return await registry.take(worker, count, sweeper=sweeper, suspects=True)
 
 
 async def test_sweepers_take_each_entry_once(registry: Registry) -> None:
@@ -27,8 +34,8 @@ async def test_sweepers_take_each_entry_once(registry: Registry) -> None:
         await registry.write(me, start + 1, some, upon=range(start + 1))
     taken: list[ConnectionId] = []
     swept = 0
-    while any(parts := await asyncio.gather(*(registry.take(me, 97) for _ in range(3)))):
-        names = [connection for part in parts for connection, _ in part]
+    while any(parts := await asyncio.gather(*(take(registry, me, 97) for _ in range(3)))):
+        names = [connection for part in parts for connection, _, _ in part]
         taken += names
         await registry.swept(me, names[::2])  # the hash shrinks meanwhile
         swept += len(names[::2])
@@ -41,11 +48,48 @@ async def test_what_was_given_back_may_be_taken_again(registry: Registry) -> Non
     me = new_worker_id()
     one, two = new_connection_id(me), new_connection_id(me)
     await registry.write(me, 1, {one: entry(1), two: entry(2)}, upon=range(1))
-    await registry.take(me, 2)
+    await take(registry, me, 2)
 
     await registry.give_back(me, [one])
 
-    assert await registry.take(me, 2) == [(one, entry(1))]
+    assert await take(registry, me, 2) == [(one, entry(1), 0)]
+
+
+async def test_who_died_with_an_entry_is_counted_and_who_lives_or_has_left_is_not(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when attempts are counted by the sweeper alone: they die with it."""
+    for module in ("redis", "memory"):
+        monkeypatch.setattr(f"gateway.registry.{module}.CLAIM_S", SOON_S)
+    me, dies, lives, leaves = (new_worker_id() for _ in range(4))
+    one, two = new_connection_id(me), new_connection_id(me)
+    await registry.write(me, 1, {one: entry(1), two: entry(2)}, upon=range(1))
+
+    async def taken_by(sweeper: WorkerId) -> dict[ConnectionId, int]:
+        await registry.renew(sweeper, INFO, 10.0)
+        found: list[Taken] = []
+
+        async def took() -> bool:
+            found.extend(await take(registry, me, 2, sweeper))
+            return bool(found)
+
+        await eventually_async(took, "the end of the claim")
+        return {item.connection: item.deaths for item in found}
+
+    assert await taken_by(leaves) == {one: 0, two: 0}
+    await registry.leave(leaves)
+    assert await taken_by(lives) == {one: 0, two: 0}
+    assert await taken_by(dies) == {one: 0, two: 0}
+    await registry.bury(dies)
+    [(suspect, deaths)] = (await taken_by(lives)).items()
+
+    assert deaths == 1
+    await registry.give_back(me, [suspect], died=True)
+    assert await registry.take(me, 2, sweeper=lives, suspects=False) == []
+    [(other, deaths)] = (await taken_by(lives)).items()
+    assert (other != suspect, deaths) == (True, 1)
+    await registry.swept(me, [other])
+    assert await taken_by(lives) == {suspect: 2}
 
 
 class TestRedisRegistry:
@@ -58,16 +102,31 @@ class TestRedisRegistry:
         prefix, me = f"shared{next(_prefixes)}", new_worker_id()
         registry, other = connect(redis_server, prefix), connect(redis_server, prefix)
         await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))
-        [(connection, _)] = await registry.take(me, 10)
+        [(connection, _, _)] = await take(registry, me, 10)
         end = asyncio.get_running_loop().time() + 0.8
         while asyncio.get_running_loop().time() < end:
             await registry.hold(me, [connection])
-            assert await other.take(me, 10) == []
+            assert await take(other, me, 10) == []
 
         async def taken() -> bool:
-            return bool(await other.take(me, 10))
+            return bool(await take(other, me, 10))
 
         await eventually_async(taken, "the end of what nobody holds on to")
+
+    async def test_a_sweep_does_not_put_off_the_hour_of_its_entries(
+        self, connect: Connect, redis_server: RedisServer
+    ) -> None:
+        """Red when each take renews it: what can never be handled is never given up."""
+        prefix, me = f"hour{next(_prefixes)}", new_worker_id()
+        registry = connect(redis_server, prefix)
+        await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))
+        with redis_server.client() as admin:
+            admin.expire(keys.connections(prefix, me), 100)
+            await take(registry, me, 1)
+
+            assert (await registry.left(me)).expires_s <= 100
+            for key in (keys.sweep(prefix, me), keys.deaths(prefix, me)):
+                assert 0 < admin.ttl(key) <= 100
 
     async def test_what_is_no_entry_does_not_keep_a_sweep(
         self, connect: Connect, redis_server: RedisServer
@@ -78,10 +137,10 @@ class TestRedisRegistry:
         with redis_server.client() as admin:
             admin.hset(keys.connections(prefix, me), mapping={b"\xff": "x", "junk": "x"})
 
-        for connection, _ in await registry.take(me, 3):
+        for connection, _, _ in await take(registry, me, 3):
             await registry.swept(me, [connection])
 
-        assert await registry.take(me, 3) == []
+        assert await take(registry, me, 3) == []
         assert (await registry.left(me)).entries == 0
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
+from contextlib import closing
+from typing import Any
 
 import pytest
+import redis
 
 from gateway import Connection, Gateway
 from gateway.config import Settings
-from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
+from gateway.redis_support import keys
 from gateway.redis_support.address import parse
-from gateway.registry.base import Entry
+from gateway.registry.base import Entry, Taken
 from gateway.registry.redis import RedisRegistry
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
@@ -23,20 +27,22 @@ from tests.support.inprocess import cluster, in_process
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
-Taken = list[tuple[ConnectionId, Entry]]
 
-
-async def die(settings: Settings, entries: int) -> tuple[WorkerId, set[str]]:
+async def die(settings: Settings, entries: int, junk: int = 0) -> tuple[WorkerId, set[str]]:
     """A worker that died and left these entries."""
     dead = new_worker_id()
     registry = RedisRegistry(parse(settings.redis_url.reveal()), prefix=settings.redis_prefix)
     left = {
         new_connection_id(dead): Entry("ann", "192.0.2.1", "", "text", 0) for _ in range(entries)
     }
-    await registry.renew(dead, WorkerInfo(edge=True, handler=False), 0.05)
     for start in range(0, entries, 1000):
         some = dict(itertools.islice(left.items(), start, start + 1000))
         await registry.write(dead, start + 1, some, upon=range(start + 1))
+    if junk:
+        key = keys.connections(settings.redis_prefix, dead)
+        with closing(redis.Redis.from_url(settings.redis_url.reveal())) as admin:
+            admin.hset(key, mapping=dict.fromkeys(range(junk), "junk"))
+    await registry.renew(dead, WorkerInfo(edge=True, handler=False), 0.05)
     await registry.aclose()
     return dead, set(left)
 
@@ -67,8 +73,10 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
     monkeypatch.setattr("gateway.sweep.HOLD_S", 0.15)
     takers, runs, take = Counter[RedisRegistry](), Counter[str](), RedisRegistry.take
 
-    async def noted(self: RedisRegistry, worker: WorkerId, count: int) -> Taken:
-        taken = await take(self, worker, count)
+    async def noted(
+        self: RedisRegistry, worker: WorkerId, count: int, **options: Any
+    ) -> list[Taken]:
+        taken = await take(self, worker, count, **options)
         takers[self] += len(taken)
         return taken
 
@@ -90,8 +98,10 @@ async def test_a_sweep_ends_though_entries_come_twice(
     """Red when an id has two ghosts: one of them waits for ever for its answer."""
     runs, take = Counter[str](), RedisRegistry.take
 
-    async def twice(self: RedisRegistry, worker: WorkerId, count: int) -> Taken:
-        taken = await take(self, worker, count)
+    async def twice(
+        self: RedisRegistry, worker: WorkerId, count: int, **options: Any
+    ) -> list[Taken]:
+        taken = await take(self, worker, count, **options)
         return taken + taken[:5]
 
     monkeypatch.setattr(RedisRegistry, "take", twice)
@@ -102,6 +112,20 @@ async def test_a_sweep_ends_though_entries_come_twice(
         await eventually(lambda: not left_of(redis_server, own, dead), "the end of the sweep")
 
     assert set(runs.values()) == {1}
+
+
+async def test_junk_among_the_entries_does_not_break_off_a_sweep(
+    settings: MakeSettings, redis_server: RedisServer
+) -> None:
+    """Red when fewer than were asked for are taken for the last: the next claim is 10 s off."""
+    runs = Counter[str]()
+    own = settings(lease_seconds=1)
+    async with in_process(own, listener(runs, 0)):
+        dead, connections = await die(own, 450, junk=30)
+        await eventually(lambda: dead in buried_workers(redis_server, own), "the burial", 10)
+        await eventually(lambda: not left_of(redis_server, own, dead), "the end of the sweep")
+
+    assert runs == dict.fromkeys(connections, 1)
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -1,4 +1,4 @@
--- Hold on to entries of a dead worker that were taken on, or with 0 give them back.
+-- Hold on to entries of a dead worker that were taken on.
 -- KEYS: sweep    ARGV: claim_ms, connection, ...
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

@@ -19,6 +19,7 @@ BUILT = {
     keys.connections("p", W),
     keys.users("p", W),
     keys.sweep("p", W),
+    keys.deaths("p", W),
     keys.inbox("p", W),
     keys.everyone("p"),
 }

@@ -29,7 +29,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3004, 3005, 3008, 3013, 3503}
+OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3004, 3005, 3008, 3012, 3013, 3503}
 
 CONNECTIONS = Gauge("gateway_connections", "Open connections.", multiprocess_mode="livesum")
 WORKERS = Gauge(

@@ -164,7 +164,7 @@ class ClientConnection:
             return
         self._state = State.CLOSED
         edge = self._edge
-        edge.closed(self.id, code)
+        edge.closed(self.id, code, reason)
         self._outbox.take()
         self._outbox.settle(Receipt.GONE)
         if self._accepted and edge.wants_disconnects():

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from gateway.edge.ending import Ending
+from gateway.edge.parting import NO_PONG
 from gateway.edge.server_parts import ServerParts, State
 from gateway.protocol import frames
 
@@ -62,7 +63,7 @@ class KeepAlive(Ending):
             self._write(frames.header(frames.PING, 8) + self._ping)
             self._put_deadline(timeout_s or interval_s)
         else:
-            self._fail(INTERNAL_ERROR, "keepalive ping timeout")
+            self._fail(*NO_PONG)
 
     def pause_writing(self) -> None:
         self._clogged = True

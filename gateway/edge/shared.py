@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from gateway.dispatch import Dispatcher
+from gateway.edge.parting import NO_PONG
 from gateway.hub import Hub
 from gateway.log import get_logger
 from gateway.metrics import Counters
@@ -56,6 +57,8 @@ class Edge:
         self.counters.given_up += 1
         log.error("on_disconnect given up", connection_id=connection)
 
-    def closed(self, connection: ConnectionId, code: int) -> None:
+    def closed(self, connection: ConnectionId, code: int, reason: str) -> None:
         self.counters.closed[code] += 1
-        log.debug("connection closed", connection_id=connection, code=code)
+        # Of reasons only this one, which is ours: a client's may hold anything.
+        why = {"reason": reason} if (code, reason) == NO_PONG else {}
+        log.debug("connection closed", connection_id=connection, code=code, **why)

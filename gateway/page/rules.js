@@ -30,6 +30,7 @@ const CLOSE_CODES = {
   3001: "its worker is leaving",
   3005: "its time was over",
   3008: "this page read too slowly",
+  3012: "this page was silent for too long",
   3013: "too many lines a second",
   3503: "somebody has closed it",
 };

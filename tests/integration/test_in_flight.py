@@ -8,6 +8,7 @@ from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.support.inprocess import cluster, in_process
+from tests.support.logs import capture_logs
 from tests.support.rawclient import (
     PING,
     PONG,
@@ -95,13 +96,29 @@ async def test_a_connection_whose_socket_is_not_read_is_not_taken_for_dead(
 
 
 async def test_a_client_that_answers_no_ping_is_given_up(settings: MakeSettings) -> None:
+    """Red where it was 1011, like a failed handler, and the log had no reason."""
     async with in_process(settings(), ws_ping_interval=0.05, ws_ping_timeout=0.2) as served:
         counted = Counted(served)
-        async with raw_websocket(served.port) as client:
-            frames = await client.rest()
+        with capture_logs() as logs:
+            async with raw_websocket(served.port) as client:
+                frames = await client.rest()
 
         assert frames[0].opcode == PING
-        assert counted("gateway_connections_closed_total", code="1011") == 1
+        assert counted("gateway_connections_closed_total", code="3012") == 1
+        closed = [line for line in logs if line["event"] == "connection closed"]
+        assert [(line["code"], line["reason"]) for line in closed] == [(3012, "no pong")]
+
+
+async def test_what_a_client_gives_as_its_reason_is_not_logged(settings: MakeSettings) -> None:
+    async with in_process(settings()) as served:
+        with capture_logs() as logs:
+            async with raw_websocket(served.port) as client:
+                client.send(close_frame(3012, "my password"))
+                await client.rest()
+            await eventually(lambda: not len(served.worker.hub), "its end")
+
+        assert any(line["event"] == "connection closed" for line in logs)
+        assert "my password" not in repr(logs)
 
 
 async def test_a_close_that_waits_behind_too_many_messages_is_answered(

@@ -20,7 +20,7 @@ from gateway import metrics, testing, worker
 from gateway.cli import app
 from gateway.config import CONFIG_VARIABLE, Secret, Settings, load, variable
 from gateway.edge.admission import Refusal
-from gateway.edge.parting import DRAINED, NORMAL, TOO_BIG
+from gateway.edge.parting import DRAINED, NO_PONG, NORMAL, TOO_BIG
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.text import GOODBYE
@@ -207,6 +207,7 @@ def test_the_close_codes_page_lists_every_code_that_is_used() -> None:
         (str(NORMAL), GOODBYE),
         (str(TOO_BIG), "over N bytes, or that of the server"),
         (str(DRAINED[0]), DRAINED[1]),
+        (str(NO_PONG[0]), NO_PONG[1]),
         (str(LOST_CODE), "-"),
         *((str(ending.close_code), ending.reason) for ending in endings),
     }

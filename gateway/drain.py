@@ -24,10 +24,10 @@ log = get_logger(__name__)
 
 SHARE_FOR_CLOSING: Final = 0.8  # of the window; the rest is for what was begun
 SLOWEST_PER_S: Final = 10.0  # fewer a second would spare nobody and only take longer
-QUIET_S: Final = 0.5
+QUIET_S: Final = 0.3
 PARTING_S: Final = 1.0
 LEAVE_S: Final = 2.0
-LEAVE_ALTOGETHER_S: Final = 5.0  # the supervisor waits for 10 s after the window
+LEAVE_ALTOGETHER_S: Final = 3.0  # after LEAVE_S for answers; the supervisor waits for 10 s
 LATE_DECISION_S: Final = 1.0  # for on_connect, to let somebody in who is let out again at once
 
 
@@ -83,7 +83,8 @@ class Drain:
         if alive and not self._standing.is_buried:
             now = asyncio.get_running_loop().time()
             # What was closed at the window's end has its on_disconnect to run.
-            await until(lambda: self._at_rest(began), max(began + window_s, now + PARTING_S))
+            await self._come_to_rest(began, max(began + window_s, now + PARTING_S))
+            self._standing.retire()  # in this turn: nothing begins that this breaks off
             await self._leave()
         log.info("drain ends", unanswered=self._dispatcher.unanswered)
 
@@ -114,19 +115,33 @@ class Drain:
             leaver.drop()  # it does not answer our close; its end must be known before we go
         await _ended(rest, loop.time() + PARTING_S)
 
-    def _at_rest(self, began: float) -> bool:
-        """Nothing to handle, and for a moment nobody has sent anything."""
+    async def _come_to_rest(self, began: float, deadline: float) -> None:
+        """Wait until all is handled, and nothing came while its answers left."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await until(lambda: self._idle(began) and self._quiet, deadline)
+            await _soon(lambda: self._links.settled, loop.time() + LEAVE_S)
+            if self._idle(began) or loop.time() >= deadline:
+                return
+
+    def _idle(self, began: float) -> bool:
+        """Nothing to handle, and nobody to say goodbye to."""
         besides = set()
         if asyncio.get_running_loop().time() - began >= LATE_DECISION_S:
             besides = {c.id for c in self._connections() if c.deserted}
-        if self._runner.busy(besides) or len(self._dispatcher) > len(besides):
-            return False
-        return len(self._members.known) == 1 or self._runner.quiet_for_s() >= QUIET_S
+        return not self._runner.busy(besides) and len(self._dispatcher) <= len(besides)
+
+    @property
+    def _quiet(self) -> bool:
+        """Nobody has sent anything for a moment, and nobody should who knows that we leave."""
+        if len(self._members.known) == 1:
+            return True
+        known_s = self._membership.leaving_known_for_s()
+        return min(known_s, self._runner.quiet_for_s()) >= QUIET_S
 
     async def _leave(self) -> None:
         """Give the lease back, or leave a tombstone where others must go on."""
         deadline = asyncio.get_running_loop().time() + LEAVE_ALTOGETHER_S
-        await _soon(lambda: self._links.settled, deadline)
         unfinished = len(self._registration) if self._standing.wants_disconnects is not False else 0
         if unfinished:
             log.warning("drain leaves goodbyes to others", connections=unfinished)

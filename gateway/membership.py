@@ -79,6 +79,8 @@ class Membership:
         self._ended = False
         self._registered = False
         self._missed = 0  # renewals in a row
+        self._said_leaving_at: float | None = None
+        self._heard_leaving_at: float | None = None
 
     @property
     def _renewal_s(self) -> float:
@@ -101,6 +103,8 @@ class Membership:
                 if worker not in self._members.known:
                     self._look_now.set()
             case Leaving(worker=worker):
+                if worker == self._members.me and self._heard_leaving_at is None:
+                    self._heard_leaving_at = self._now()
                 if self._members.leaving(worker, now=self._now()):
                     log.info("worker leaves", leaving_worker=worker)
                     self._watcher.workers_changed()
@@ -114,9 +118,22 @@ class Membership:
         """Change what this worker says of itself, at once as far as that is possible."""
         self._members.say(info)
         if info.leaving:
+            self._said_leaving_at = self._now()
             self._tell_everyone(Leaving(self._members.me))
         self._watcher.workers_changed()
         self._look_now.set()
+
+    def leaving_known_for_s(self) -> float:
+        """For how long nothing should come any more, as all others know that this worker leaves.
+
+        What it said has come back to itself, and may take as long again to reach the others and
+        what they sent before to get here. Whoever did not hear it reads it with the leases.
+        """
+        if self._said_leaving_at is None:
+            return 0.0
+        if self._heard_leaving_at is None:
+            return max(0.0, self._now() - self._said_leaving_at - self._renewal_s)
+        return max(0.0, self._now() - 2 * self._heard_leaving_at + self._said_leaving_at)
 
     async def leave(self, within_s: float, *, unfinished: bool = False) -> None:
         """End the lease, after everything else. At worst it ends by itself.

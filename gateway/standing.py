@@ -70,6 +70,7 @@ class Standing:
         self._given_up = given_up
         self._now = now
         self._releasing = False
+        self._retired = False
         self._well_at = now()
         self._decides: bool | None = None
         self._decider_seen = asyncio.Event()
@@ -119,13 +120,18 @@ class Standing:
         self._runner.cancel_all()
         self._replaced()
 
+    def retire(self) -> None:
+        """The lease is about to go: what comes from now on is moved by its edge, not run here."""
+        self._retired = True
+        self._runner.hold()
+
     def _hold(self) -> None:
         self.holding = True
         self._links.hold()
         self._runner.hold()
 
     def _release(self) -> None:
-        if self.is_buried:
+        if self.is_buried or self._retired:
             return
         if self._members.lapsed(self._now()):
             # The canary took longer than the lease: others may have moved on again. The next

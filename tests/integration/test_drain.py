@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from starlette.websockets import WebSocket
 
 from gateway import Connection, Gateway, Message
+from gateway.config import Secret, Settings
+from gateway.protocol.ids import WorkerId
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers, listed_workers
 from tests.support.inprocess import InProcess, cluster, in_process
+from tests.support.proxy import Proxy
 from tests.support.rawclient import RawClient, raw_client, raw_websocket, request
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -135,6 +140,98 @@ async def test_a_drain_that_finishes_leaves_no_tombstone(
     assert set(host.gone) == set(everybody)
     assert not buried_workers(redis_server, own)
     assert not listed_workers(redis_server, own)
+
+
+# What it was just given
+
+
+class Peers:
+    """A worker that leaves, and one that stays with a client whose messages go to the first."""
+
+    def __init__(
+        self, leaver: InProcess, stayer: InProcess, client: RawClient, started: list[list[str]]
+    ) -> None:
+        self.leaver = leaver
+        self.stayer = stayer
+        self.client = client
+        self._started = started
+
+    def started(self) -> list[list[str]]:
+        """What the leaver and the stayer have started, but for what introduced the client."""
+        return [[text for text in texts if text != "hello"] for texts in self._started]
+
+
+@asynccontextmanager
+async def peers(leaves: Settings, stays: Settings, *, takes_s: float) -> AsyncIterator[Peers]:
+    started: list[list[str]] = [[], []]
+
+    def handling(place: int) -> Gateway:
+        gateway = Gateway()
+
+        @gateway.on_message
+        async def handle(message: Message) -> str:
+            started[place].append(message.text)
+            await asyncio.sleep(takes_s)
+            return message.text
+
+        return gateway
+
+    async with (
+        in_process(stays, handling(1)) as stayer,
+        in_process(leaves, handling(0)) as leaver,
+        AsyncExitStack() as stack,
+    ):
+        both = (leaver, stayer)
+        await eventually(lambda: all(len(s.worker.members.known) == 2 for s in both), "both")
+        client = None
+        while not started[0]:
+            client = await stack.enter_async_context(raw_websocket(stayer.port))
+            client.say("hello")
+            assert await client.texts(1) == ["hello"]
+        assert client is not None
+        yield Peers(leaver, stayer, client, started)
+
+
+async def test_what_a_worker_was_given_before_it_said_that_it_leaves_is_finished(
+    settings: MakeSettings, redis_server: RedisServer
+) -> None:
+    """Red when quiet from before counts: it leaves while the message is on its way, or at work."""
+    own = settings(drain_seconds=LONG_S, trace=False)
+    async with (
+        Proxy(redis_server.port) as way,
+        peers(own, replace(own, redis_url=Secret(way.url)), takes_s=0.4) as those,
+    ):
+        runner = those.leaver.worker.runner
+        await eventually(lambda: runner.quiet_for_s() >= 1, "quiet")
+        way.delay_s = 0.1
+        those.client.say("now")
+        await eventually(lambda: those.stayer.worker.dispatcher.unanswered, "the dispatch")
+        await stop(those.leaver)
+
+        assert await those.client.texts(1) == ["now"]
+        assert those.started() == [["now"], []]
+
+
+async def test_what_a_worker_is_given_as_its_lease_goes_is_run_by_another(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when it still starts it, and breaks it off: the message is run twice."""
+    own = settings(drain_seconds=0.2, trace=False)
+    async with peers(own, own, takes_s=0.4) as those:
+        worker = those.leaver.worker
+        leave = worker._registry.leave
+
+        async def leave_late(me: WorkerId) -> None:
+            those.client.say("late")
+            await eventually(lambda: worker.runner.busy(()), "the message")
+            await leave(me)
+
+        monkeypatch.setattr(worker._registry, "leave", leave_late)
+        monkeypatch.setattr(worker._membership, "say", lambda _info: None)  # nobody hears it
+        await stop(those.leaver)
+
+        assert await those.client.texts(1) == ["late"]
+        assert those.started() == [[], ["late"]]
 
 
 # Handshakes

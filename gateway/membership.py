@@ -54,6 +54,8 @@ class Membership:
     Args:
         after_renewal: Run after every renewal that succeeded, unless it still runs; the next one
             does not wait for it.
+        died: Told once of each worker that ended without leaving, whoever of all workers claims its
+            sweep first.
         tell_everyone: Publishes a hint to all workers.
     """
 
@@ -65,6 +67,7 @@ class Membership:
         *,
         tell_everyone: Callable[[Arrived | Leaving | Gone], None],
         after_renewal: Callable[[], Awaitable[None]],
+        died: Callable[[], None],
         now: Callable[[], float],
     ) -> None:
         self._members = members
@@ -72,6 +75,7 @@ class Membership:
         self._watcher = watcher
         self._tell_everyone = tell_everyone
         self._after_renewal = after_renewal
+        self._died = died
         self._now = now
         self._look_now = asyncio.Event()
         self._sweeping: set[WorkerId] = set()
@@ -205,27 +209,33 @@ class Membership:
         for worker in (*changes.lapsed, *changes.unswept):
             if worker not in self._sweeping:
                 self._sweeping.add(worker)
-                end_ms, _ = leases.workers[worker]
-                tasks.create_task(self._sweep(worker, end_ms), name=f"sweep {worker}")
+                end_ms, info = leases.workers[worker]
+                # A claim that succeeds is the first one if it found no tombstone, or the end that a
+                # burial leaves: 0. Later ones find the end of an earlier claim.
+                died = not info.leaving and (worker in changes.lapsed or not end_ms)
+                tasks.create_task(self._sweep(worker, end_ms, died=died), name=f"sweep {worker}")
 
     def _gone(self, worker: WorkerId, why: str) -> None:
         log.info("worker gone", gone_worker=worker, why=why)
         self._watcher.worker_gone(worker)
 
-    async def _sweep(self, worker: WorkerId, seen_end_ms: int) -> None:
+    async def _sweep(self, worker: WorkerId, seen_end_ms: int, *, died: bool) -> None:
         try:
             if not await self._registry.claim(worker, seen_end_ms):
                 self._look_now.set()
                 return
             log.warning("worker died", dead_worker=worker)
+            if died:
+                self._died()
             self._tell_everyone(Gone(worker))
             # Also one that was never in the view: it may wake up, and send what it had.
             self._members.gone(worker, now=self._now())
             self._gone(worker, "lease ended")
             self._watcher.workers_changed()
+            held = (await self._registry.left(worker)).entries
             if await self._watcher.sweep(worker):
                 await self._registry.finish(worker)
-                log.info("worker swept", dead_worker=worker)
+                log.info("worker swept", dead_worker=worker, connections=held)
         except BrokerUnavailable as error:
             log.warning("sweep broken off", dead_worker=worker, error=str(error))
         finally:

@@ -91,6 +91,9 @@ REDIS_ERRORS = Counter(
 GIVEN_UP = Counter(
     "gateway_disconnects_given_up_total", "Connections whose on_disconnect was not run to its end."
 )
+WORKER_DEATHS = Counter(
+    "gateway_worker_deaths_total", "Workers found dead that were not leaving, by the first to see."
+)
 RESYNCS = Counter("gateway_resyncs_total", "Gaps in the subscriptions.")
 
 SECONDS_BUCKETS: Final = (
@@ -262,6 +265,7 @@ class Counters:
         "sends",
         "sent",
         "unreadable",
+        "worker_deaths",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -277,6 +281,7 @@ class Counters:
         self.unreadable = 0
         self.resyncs = 0
         self.given_up = 0
+        self.worker_deaths = 0
         self.closed: Tally[int] = Tally()
         self.refused: Tally[str] = Tally()
         self.sends: Tally[str] = Tally()
@@ -292,6 +297,9 @@ class Counters:
 
     def count_api_request(self, method: str, status: int) -> None:
         self.api_requests[method, status] += 1
+
+    def count_worker_death(self) -> None:
+        self.worker_deaths += 1
 
     def count_given_up(self, count: int) -> None:
         self.given_up += count
@@ -332,6 +340,7 @@ _PLAIN: Final = (
     (UNREADABLE, "unreadable"),
     (RESYNCS, "resyncs"),
     (GIVEN_UP, "given_up"),
+    (WORKER_DEATHS, "worker_deaths"),
 )
 
 

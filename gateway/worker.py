@@ -196,6 +196,7 @@ class Worker:
             self.standing,
             tell_everyone=self.links.tell_everyone,
             after_renewal=self._registration.check,
+            died=self.counters.count_worker_death,
             now=now,
         )
         self.readiness = Readiness(

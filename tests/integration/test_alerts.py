@@ -20,6 +20,7 @@ RULES = PROMETHEUS / "alerts.yml"
 Series = dict[str, str | None]  # what is told of each; None is nothing
 
 INTERVAL_S = 30
+DEATHS = " ".join(f"{deaths}x15" for deaths in range(5))  # one every 8 minutes
 
 
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
@@ -76,6 +77,7 @@ GOOD: Series = {
     of_port("gateway_messages_received_total"): rising(100),
     of_port("gateway_link_resends_total"): steady(3),
     of_port("gateway_resyncs_total"): steady(2),
+    of_port("gateway_worker_deaths_total"): steady(3),
     of_port("gateway_envelopes_unreadable_total"): steady(0),
     **labelled(),
     of_port("gateway_dispatches_total", path="local", outcome="answered"): rising(100),
@@ -118,6 +120,10 @@ CASES: dict[str, tuple[Series, set[str]]] = {
         {of_port("gateway_dispatches_total", path="remote", outcome="moved"): rising(0.1)},
         {"GatewayWorkersDie"},
     ),
+    "a worker dies every eight minutes, and nothing moves": (
+        {of_port("gateway_worker_deaths_total"): DEATHS}, {"GatewayWorkersDie"},
+    ),
+    "two workers died, once": ({of_port("gateway_worker_deaths_total"): "0x15 2x64"}, set()),
     "handlers fail": (
         {of_port("gateway_dispatches_total", path="remote", outcome="failed"): rising(2)},
         {"GatewayHandlersFail"},
@@ -133,6 +139,14 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "handshakes are refused": (
         {of_port("gateway_handshakes_refused_total", reason="not_ready"): rising(2)},
         {"GatewayRefuses"},
+    ),
+    "redis keeps messages waiting": (
+        {of_port("gateway_connections_closed_total", code="3004"): rising(2)},
+        {"GatewayClosesSockets"},
+    ),
+    "networks break": (
+        {of_port("gateway_connections_closed_total", code="3012"): rising(2)},
+        {"GatewayClosesSockets"},
     ),
     "sockets break": (
         {of_port("gateway_connections_closed_total", code="1006"): rising(2)},

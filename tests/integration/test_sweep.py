@@ -82,10 +82,12 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
 
     monkeypatch.setattr(RedisRegistry, "take", noted)
     own = settings(lease_seconds=1)
-    async with cluster(own, 3, [listener(runs, 0.8) for _ in range(3)]):
+    async with cluster(own, 3, [listener(runs, 0.8) for _ in range(3)]) as workers:
+        counted = Counted(*workers)
         dead, connections = await die(own, 1200)
         await eventually(lambda: dead in buried_workers(redis_server, own), "the burial", 10)
         await eventually(lambda: not left_of(redis_server, own, dead), "the end of the sweep", 30)
+        assert counted("gateway_worker_deaths_total") == 1  # though several claim it
 
     assert runs.keys() == connections
     assert set(runs.values()) == {1}

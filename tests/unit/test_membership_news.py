@@ -6,12 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import pytest
+
 from gateway.errors import BrokerUnavailable
 from gateway.membership import Membership
 from gateway.protocol.envelope import Arrived
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.registry.base import Entry
 from gateway.registry.memory import MemoryRegistry
+from tests.support.ids import new_connection_id
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
 ME = WorkerId("m" * 16)
@@ -56,6 +61,16 @@ class Watcher:
         return True
 
 
+class Interrupted(Watcher):
+    """One whose first sweep does not get to its end."""
+
+    sweeps = 0
+
+    async def sweep(self, worker: WorkerId) -> bool:
+        self.sweeps += 1
+        return self.sweeps > 1
+
+
 async def nothing() -> None: ...
 
 
@@ -63,14 +78,17 @@ def membership(
     registry: MemoryRegistry,
     watcher: Watcher | None = None,
     after_renewal: Callable[[], Awaitable[None]] = nothing,
+    died: Callable[[], None] = lambda: None,
+    lease_s: float = LEASE_S,
 ) -> Membership:
     now = asyncio.get_running_loop().time
     return Membership(
-        Members(ME, INFO, lease_s=LEASE_S, now=now()),
+        Members(ME, INFO, lease_s=lease_s, now=now()),
         registry,
         watcher or Watcher(),
         tell_everyone=lambda envelope: None,
         after_renewal=after_renewal,
+        died=died,
         now=now,
     )
 
@@ -140,3 +158,32 @@ async def test_what_a_renewal_has_told_is_acted_on_even_if_what_follows_it_fails
         running.cancel()
 
     assert watcher.joined == [OTHER]
+
+
+@pytest.mark.parametrize(("leaving", "buried"), [(False, False), (False, True), (True, True)])
+async def test_a_death_is_counted_once_whoever_buries_the_worker(
+    monkeypatch: pytest.MonkeyPatch, *, leaving: bool, buried: bool
+) -> None:
+    """Also where its sweep is claimed again. Who was leaving has not died of itself."""
+    monkeypatch.setattr("gateway.registry.memory.CLAIM_S", 0.05)
+    registry, watcher, deaths = MemoryRegistry(), Interrupted(), 0
+
+    def died() -> None:
+        nonlocal deaths
+        deaths += 1
+
+    await registry.renew(OTHER, replace(INFO, leaving=leaving), 0.05)
+    entries = {new_connection_id(OTHER): Entry(None, "192.0.2.1", "", "text", 0) for _ in range(3)}
+    await registry.write(OTHER, 1, entries, upon=None)
+    if buried:
+        await registry.bury(OTHER)
+    with capture_logs() as logs:
+        async with asyncio.TaskGroup() as tasks:
+            it = membership(registry, watcher, died=died, lease_s=0.2)
+            running = tasks.create_task(it.run())
+            await eventually(lambda: any(e["event"] == "worker swept" for e in logs), "the sweep")
+            running.cancel()
+
+    assert deaths == (not leaving)
+    assert watcher.sweeps == 2
+    assert [e["connections"] for e in logs if e["event"] == "worker swept"] == [3]

@@ -55,6 +55,7 @@ TYPES = {
     "gateway_resyncs_total": "counter",
     "gateway_redis_errors_total": "counter",
     "gateway_disconnects_given_up_total": "counter",
+    "gateway_worker_deaths_total": "counter",
     "gateway_handler_seconds": "histogram",
     "gateway_answer_seconds": "histogram",
     "gateway_broker_roundtrip_seconds": "histogram",
@@ -73,6 +74,7 @@ PLAIN = {
     "unreadable": "gateway_envelopes_unreadable_total",
     "resyncs": "gateway_resyncs_total",
     "given_up": "gateway_disconnects_given_up_total",
+    "worker_deaths": "gateway_worker_deaths_total",
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",

@@ -17,6 +17,7 @@ from typing import Any, Final
 from gateway import credential_lists
 from gateway import setting_values as value
 from gateway.errors import ConfigError
+from gateway.protocol.members import MAX_LEASE_S
 from gateway.setting_values import Parser, Secret
 
 PREFIX: Final = "GATEWAY_"
@@ -137,7 +138,9 @@ class Settings:
     handler_concurrency: int = _integer(
         1000, 1, 100_000, "handlers", "At once in one worker. Past it: they wait."
     )
-    lease_seconds: float = _seconds(10.0, 1, 300, "How long a silent worker is believed to live.")
+    lease_seconds: float = _seconds(
+        10.0, 1, MAX_LEASE_S, "How long a silent worker is believed to live."
+    )
     drain_seconds: float = _seconds(30.0, 0, 3600, "For a worker to leave on purpose.")
     allowed_origins: tuple[str, ...] = _setting(
         (),

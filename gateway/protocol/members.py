@@ -20,6 +20,7 @@ from typing import Final
 
 from gateway.protocol.ids import WorkerId
 
+MAX_LEASE_S: Final = 300.0  # what ends later no worker wrote, unless the clock was set back
 RENEWALS_PER_LEASE: Final = 10 / 3
 STEP_SHARE: Final = 0.05  # of a lease: what Redis' clock may gain or lose between two renewals
 

@@ -7,7 +7,8 @@ sweep after a death; a question about one connection goes to its owner instead.
 Guarantees, proved on every implementation by ``tests/contract/test_registry.py``:
 
 1. Time is the server's. The clocks of hosts never matter.
-2. ``renew`` never brings back a worker that is buried or has left, however late it comes.
+2. ``renew`` never brings back a worker that is buried or has left, nor ``write`` its entries,
+   however late they come.
 3. ``claim`` buries a worker only if its lease has ended, and lets one worker into its sweep each
    ``CLAIM_S``. ``take`` gives an entry to one sweeper at a time, for ``CLAIM_S`` from when it last
    held on to it: sweepers share the work, and one that dies is replaced.
@@ -149,6 +150,9 @@ class Registry(Protocol):
 
         Returns:
             False when another revision is there, and nothing was written: entries were lost.
+
+        Raises:
+            BrokerRefused: The worker is buried or has left: nobody would sweep what came now.
         """
         ...
 

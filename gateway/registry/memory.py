@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Final
 
+from gateway.errors import BrokerRefused
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, Left, Taken, living
@@ -73,6 +74,8 @@ class MemoryRegistry:
         *,
         upon: range | None,
     ) -> bool:
+        if worker in self._dead or worker in self._left:
+            raise BrokerRefused(f"not written: {worker} is buried or has left")
         if upon is None:
             self._entries.pop(worker, None)
             self._users.pop(worker, None)

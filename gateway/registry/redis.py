@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.members import MAX_LEASE_S, Leases, WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
@@ -39,6 +39,7 @@ _SCRIPTS: Final = [
     "look", "claim", "finish", "leave", "bury", "mend", "write", "take", "hold", "give_back",
 ]  # fmt: skip
 _BURIED: Final = 0  # what the script ``renew`` returns
+_GONE: Final = 2  # what the script ``write`` returns
 
 UNKNOWN_REVISION: Final = -1  # nobody's: whoever finds it writes its entries again
 
@@ -113,7 +114,9 @@ class RedisRegistry:
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         names = [self._workers, self._info, self._dead, self._born, self._server]
         renewal = Call(
-            self._renewal, [*names, self._left], [worker, int(lease_s * 1000), _info_out(info)]
+            self._renewal,
+            [*names, self._left],
+            [worker, int(lease_s * 1000), _info_out(info), int(MAX_LEASE_S * 1000)],
         )
         try:
             renewed, seen = await self._lease.run(renewal, Call(self._sight, names))
@@ -170,6 +173,7 @@ class RedisRegistry:
     async def leave(self, worker: WorkerId) -> None:
         await self._clear(worker)
         await self._scripts["leave"](keys=[self._workers, self._info, self._left], args=[worker])
+        await self._clear(worker)  # what was written in between; from now on nothing is
 
     @_to_its_end
     async def bury(self, worker: WorkerId) -> None:
@@ -199,13 +203,19 @@ class RedisRegistry:
         ]
         users_drop = [field_of(user) for user, some in theirs if not some]
         done = await self._scripts["write"](
-            keys=[keys.connections(self._prefix, worker), keys.users(self._prefix, worker)],
+            keys=[
+                keys.connections(self._prefix, worker), keys.users(self._prefix, worker),
+                self._dead, self._left,
+            ],
             args=[
                 *(("", "") if upon is None else (upon.start, upon.stop - 1)),
                 revision, int(ENTRIES_S), len(put), len(drop), len(users_put), len(users_drop),
-                *chain.from_iterable(put), *drop, *chain.from_iterable(users_put), *users_drop,
+                worker, *chain.from_iterable(put), *drop, *chain.from_iterable(users_put),
+                *users_drop,
             ],
         )  # fmt: skip
+        if done == _GONE:
+            raise BrokerRefused(f"not written: {worker} is buried or has left")
         if done:
             users.touched -= touched  # only now: what has failed is written with the next changes
         return bool(done)

@@ -232,7 +232,8 @@ class TestRedisRegistry:
             stays = {keys.born(prefix), keys.server(prefix), keys.left(prefix)}
             assert {key.decode() for key in admin.keys(f"{prefix}:*")} == stays
             hour_ago_ms = now_ms(admin) - 3_600_000
-            admin.zadd(keys.left(prefix), {me: hour_ago_ms})
+            many = {new_worker_id(): hour_ago_ms for _ in range(1000)}
+            admin.zadd(keys.left(prefix), {me: hour_ago_ms, **many})
             await registry.renew(new_worker_id(), INFO, 10.0)
             assert not admin.exists(keys.left(prefix))
 

@@ -1,8 +1,10 @@
 -- Write entries of one worker, if what is there is what it believes; or remove all and begin anew.
--- KEYS: conns, users
+-- KEYS: conns, users, dead, left
 -- ARGV: first, last (of the revisions to write upon; both "" to begin anew), revision, life_s,
---       how many entries to put, to drop, users to put, to drop; and all those in turn
--- Returns: 1 written, 0 something else is there
+--       how many entries to put, to drop, users to put, to drop; worker; and all those in turn
+-- Returns: 1 written, 0 something else is there, 2 it is buried or has left
+-- Nobody would sweep what came after a sweep. A Cluster, which would want one slot, is refused.
+if redis.call('ZSCORE', KEYS[3], ARGV[9]) or redis.call('ZSCORE', KEYS[4], ARGV[9]) then return 2 end
 if ARGV[1] == '' then
   redis.call('DEL', KEYS[1], KEYS[2])
 else
@@ -11,7 +13,7 @@ else
   local number = tonumber(found or 0)
   if not number or number < tonumber(ARGV[1]) or number > tonumber(ARGV[2]) then return 0 end
 end
-local at = 9
+local at = 10
 local function change(command, key, count, width)
   local last = at + count * width - 1
   while at <= last do

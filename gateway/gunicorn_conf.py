@@ -67,6 +67,7 @@ def on_starting(server: Arbiter) -> None:
             supervisor.check_redis(_settings, must_answer=False)
     except ConfigError as error:
         _refuse(str(error))
+    supervisor.halt_for_no_status(server)
     tell_when_ready(server, _run_folder)
 
 
@@ -75,7 +76,8 @@ def _refuse(why: str) -> None:
     sys.exit(2)
 
 
-def child_exit(server: Arbiter, worker: GatewayWorker) -> None:  # noqa: ARG001
+def child_exit(server: Arbiter, worker: GatewayWorker) -> None:
     worker_died(_run_folder, worker.pid)
+    supervisor.halt_if_it_could_not_start(server, worker)
     if _settings.redis_url:
         supervisor.bury_child(parse(_settings.redis_url.reveal()), _settings, worker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import mmap
 import os
 import signal
 import socket
@@ -35,6 +36,7 @@ PING_INTERVAL_S: Final = 25.0
 PING_TIMEOUT_S: Final = 10.0
 NOTIFY_S: Final = 1.0
 RESPAWN_PAUSE_S: Final = 1.0
+START_FAILURES: Final = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
@@ -120,12 +122,22 @@ class GatewayWorker(UvicornWorker):
 
     Attributes:
         gateway_worker_id: Chosen in the supervisor, which can then bury the worker by name.
+
+    What it could not start for, it tells its supervisor in a byte that they share. The status of
+    its process says nothing of that: handlers, and C libraries below them, exit as they like.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.CONFIG_KWARGS = {"loop": "uvloop", **uvicorn_options(current())}
         super().__init__(*arguments, **options)
         self.gateway_worker_id = new_worker_id()
+        self._told = mmap.mmap(-1, 1)
+        self._server: GatewayServer | None = None
+
+    @property
+    def start_failure(self) -> int:
+        """gunicorn's code for why this worker must not be tried again, 0 where it may be."""
+        return self._told[0]
 
     def init_process(self) -> None:
         settings = current()
@@ -134,14 +146,21 @@ class GatewayWorker(UvicornWorker):
         try:
             super().init_process()
         except SystemExit as end:
-            if end.code in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR) and self._respawned:
-                # gunicorn would stop every healthy sibling because of one that cannot start.
+            if not isinstance(end.code, int) or end.code not in START_FAILURES or self._has_served:
+                raise
+            if self._respawned:
+                # Not told: every healthy sibling would stop because of one that cannot start.
                 if not said_before("start", str(end.code)):
                     logging.getLogger("gunicorn.error").error(
                         "a worker could not start; trying again"
                     )
                 time.sleep(RESPAWN_PAUSE_S)
                 sys.exit(1)
+            self._told[0] = end.code
+            raise
+        except Exception:
+            if not self._respawned and not self.booted:
+                self._told[0] = Arbiter.WORKER_BOOT_ERROR
             raise
 
     def load_wsgi(self) -> None:
@@ -154,6 +173,10 @@ class GatewayWorker(UvicornWorker):
         os.kill(os.getpid(), signal.SIGTERM)
 
     @property
+    def _has_served(self) -> bool:
+        return self._server is not None and self._server.started
+
+    @property
     def _respawned(self) -> bool:
         return bool(self.age > self.cfg.workers)
 
@@ -161,7 +184,7 @@ class GatewayWorker(UvicornWorker):
         # Here too, and not only in the application: one that mounts a gateway is served as it is.
         trusted = current().trusted_proxies
         self.config.app = Forwarded(self.wsgi, trusted) if trusted else self.wsgi
-        server = GatewayServer(self.config)
+        self._server = server = GatewayServer(self.config)
         asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, os._exit, 0)
         await server.serve(sockets=self.sockets)
         if not server.started:

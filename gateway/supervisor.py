@@ -18,6 +18,7 @@ from gunicorn import arbiter as gunicorn_arbiter
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
@@ -128,7 +129,7 @@ class ServeApplication(BaseApplication):
             "graceful_timeout": int(settings.drain_seconds) + AFTER_DRAIN_S,
             "timeout": SILENT_WORKER_S,
             "control_socket_disable": True,
-            "on_starting": lambda arbiter: tell_when_ready(arbiter, self._run_folder),
+            "on_starting": self._on_starting,
             "post_fork": lambda arbiter, worker: self._in_worker(),  # noqa: ARG005
             "child_exit": self._child_exit,
         }
@@ -152,10 +153,34 @@ class ServeApplication(BaseApplication):
     def run(self) -> None:
         Supervisor(self).run()
 
-    def _child_exit(self, arbiter: Arbiter, worker: GatewayWorker) -> None:  # noqa: ARG002
+    def _on_starting(self, arbiter: Arbiter) -> None:
+        halt_for_no_status(arbiter)
+        tell_when_ready(arbiter, self._run_folder)
+
+    def _child_exit(self, arbiter: Arbiter, worker: GatewayWorker) -> None:
         worker_died(self._run_folder, worker.pid)
+        halt_if_it_could_not_start(arbiter, worker)
         if self.settings.redis_url:
             bury_child(parse(self.settings.redis_url.reveal()), self.settings, worker)
+
+
+def halt_for_no_status(arbiter: Arbiter) -> None:
+    """Keep gunicorn from stopping everything for a worker that ends with status 3 or 4.
+
+    It takes them for a start that failed, also of a worker that has served for days. Now no status
+    equals its codes; an exit with one of them keeps the lower eight bits, which are as before.
+    """
+    arbiter.WORKER_BOOT_ERROR = 0x100 + Arbiter.WORKER_BOOT_ERROR
+    arbiter.APP_LOAD_ERROR = 0x100 + Arbiter.APP_LOAD_ERROR
+
+
+def halt_if_it_could_not_start(arbiter: Arbiter, worker: GatewayWorker) -> None:
+    """End everything if one of the first workers has told that it cannot start.
+
+    Not where everything ends already: gunicorn reaps the others while it stops.
+    """
+    if worker.start_failure and arbiter.LISTENERS:
+        raise HaltServer("a worker could not start", worker.start_failure)
 
 
 def bury_child(address: RedisAddress, settings: Settings, worker: GatewayWorker) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import structlog
 from gunicorn.app.wsgiapp import WSGIApplication
+from gunicorn.arbiter import Arbiter
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from gateway import config
 from gateway.config import Secret, Settings
@@ -24,8 +29,21 @@ from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
+from tests.support.serve import ROOT, Served
+from tests.support.waiting import blocking_eventually
 
 INFO = WorkerInfo(edge=True, handler=True, host="here", pid=7, envelope_version=2)
+BROKEN_LIFESPAN = """
+from contextlib import asynccontextmanager
+from starlette.applications import Starlette
+
+@asynccontextmanager
+async def lifespan(app):
+    raise ValueError("no database")
+    yield
+
+app = Starlette(lifespan=lifespan)
+"""
 LOGGERS = (
     None, "gunicorn.error", "gunicorn.access", "uvicorn.error", "uvicorn.access", "websockets",
 )  # fmt: skip
@@ -102,6 +120,56 @@ def test_a_child_that_died_is_no_longer_ready(
     application.cfg.child_exit(None, child)
 
     assert not ready.exists()
+
+
+def test_no_status_of_a_worker_that_has_served_ends_its_siblings(tmp_path: Path) -> None:
+    """Red on gunicorn's own arbiter: it takes 3 and 4 for a failed start, and stops everything."""
+    app = "tests.support.apps.badday:gateway"
+    with Served(tmp_path, app, "--workers", "2") as served:
+        for status in (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR):
+            before = set(served.worker_pids())
+            with connect(served.ws_url) as client, suppress(ConnectionClosed):
+                client.send(f"exit-process {status}")
+                client.recv(timeout=20)
+            blocking_eventually(
+                lambda: served.ready() and set(served.worker_pids()) != before,  # noqa: B023
+                "a worker in the place of the dead one",
+                20,
+            )
+            assert served.worker_pids()[0] in before
+        assert "Traceback" not in served.log
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("1 / 0", Arbiter.WORKER_BOOT_ERROR),
+        (BROKEN_LIFESPAN, Arbiter.WORKER_BOOT_ERROR),
+        ("raise SystemExit(4)", Arbiter.APP_LOAD_ERROR),
+    ],
+)
+def test_workers_that_cannot_start_end_the_supervisor_with_their_status(
+    tmp_path: Path, redis_server: RedisServer, text: str, status: int
+) -> None:
+    """Under gunicorn's command line, which looks at nothing before. One word, no traceback of its.
+
+    Red with gunicorn's own halt: raised again in its stop for the second worker.
+    """
+    (tmp_path / "unstartable.py").write_text(text)
+    redis = {"GATEWAY_REDIS_URL": redis_server.url}
+    environment = Served(tmp_path, environment=redis).environment
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        done = subprocess.run(
+            [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "-w", "2",
+             "-b", f"fd://{listener.fileno()}", "unstartable:app"],
+            env={**environment, "PYTHONPATH": f"{ROOT}:{tmp_path}"},
+            pass_fds=[listener.fileno()], cwd=tmp_path,
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == status, done.stderr
+    assert "HaltServer" not in done.stderr
 
 
 def test_a_redis_that_does_not_answer_is_named_without_its_password() -> None:

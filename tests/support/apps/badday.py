@@ -20,6 +20,12 @@ def work() -> None:
         pass
 
 
+def end(status: str) -> None:
+    if status:
+        os._exit(int(status))  # as a C library may
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 @gateway.on_message
 async def handle(message: Message) -> str | None:
     word, _, argument = message.text.partition(" ")
@@ -38,8 +44,8 @@ async def handle(message: Message) -> str | None:
             return "x" * int(argument)
         case "exit":
             raise SystemExit(3)
-        case "die":
-            os.kill(os.getpid(), signal.SIGKILL)
+        case "die" | "exit-process" if word == "die" or message.attempt == 1:
+            end(argument)
         case "nothing":
             return None
     return f"Received:{message.text}"

@@ -126,3 +126,11 @@ def test_the_tests_of_the_application_guide_pass(tmp_path: Path) -> None:
 
     assert run.returncode == 0, run.stdout
     assert "5 passed" in run.stdout
+
+
+@pytest.mark.parametrize("page", [*EVERY_PAGE, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_no_line_goes_on_where_a_sentence_has_ended(page: Path) -> None:
+    """Left behind where two changes of one sentence met: one is whole, the other has no head."""
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+    assert not re.findall(r"(?<=\.)\n *[a-z].*", prose)

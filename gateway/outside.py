@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.asker import Asker
 from gateway.audience import Audience
@@ -178,6 +178,12 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         self._lease_s = lease_s
         self._entered: AbstractAsyncContextManager[AsyncClient] | None = None
         self._thread: _LoopThread | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> None:
+            how = "; use `with gateway.client() as client:`" if hasattr(Client, name) else ""
+            raise AttributeError(f"'client' object has no attribute {name!r}{how}")
 
     async def __aenter__(self) -> AsyncClient:
         if self._entered is not None:

@@ -134,6 +134,14 @@ def test_a_process_that_has_set_up_no_logging_sees_nothing_on_its_standard_outpu
     assert "debug" not in ran.stderr
 
 
+def test_a_client_that_was_not_entered_says_how_it_is_used() -> None:
+    """Red with a bare AttributeError, which leaves a module of Flask or Celery without a hint."""
+    client = gateway.client("redis://127.0.0.1:1/0")
+
+    with pytest.raises(AttributeError, match=r"with gateway\.client\(\) as client:"):
+        client.send_to_user("ali", "hello")  # type: ignore[attr-defined]
+
+
 def test_an_address_that_is_none_is_said() -> None:
     with pytest.raises(ConfigError):
         gateway.client("http://localhost")

@@ -146,7 +146,7 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     (CLOSED, ((*map(str, sorted(OWN_CLOSE_CODES)), "3xxx", "4xxx"),)),
     (REFUSED, ((
         "address", "handler_failed", "handshake_rate", "host", "max_connections", "no_handler",
-        "not_ready", "open_files", "origin", "request", "role",
+        "not_ready", "open_files", "origin", "request", "role", "subprotocols",
     ),)),
     (SENDS, (("written", "gone", "slow", "unreachable"),)),
     (API_REQUESTS, (

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from gateway.edge.addresses import UNIX
 from gateway.edge.hosts import Hosts, same_host
 from gateway.edge.refusal import Refusal
+from gateway.edge.upgrade import MAX_SUBPROTOCOLS
 from gateway.log import get_logger
 from gateway.protocol.rate import Rate
 
@@ -60,6 +61,9 @@ TOO_MANY_FROM_ADDRESS = Refusal(
 TOO_FAST = Refusal(
     HTTPStatus.TOO_MANY_REQUESTS, "handshake_rate", "too many handshakes, try again", 1
 )
+TOO_MANY_SUBPROTOCOLS = Refusal(
+    HTTPStatus.BAD_REQUEST, "subprotocols", "too many subprotocols offered"
+)
 WRONG_ORIGIN = Refusal(HTTPStatus.FORBIDDEN, "origin", "this origin may not connect")
 
 
@@ -82,10 +86,14 @@ class Admission:
     def max_connections(self) -> int:
         return self._limits.max_connections
 
-    def check(self, headers: Headers, address: str, *, http_version: str = "1.1") -> Refusal | None:
+    def check(
+        self, headers: Headers, address: str, *, http_version: str = "1.1", subprotocols: int = 0
+    ) -> Refusal | None:
         """Decide on one handshake. None admits it; then ``enter`` and, at its end, ``leave``."""
         limits = self._limits
         refusal = self.hosts.check(headers.raw, http_version=http_version)
+        if refusal is None and subprotocols > MAX_SUBPROTOCOLS:  # read by a server that is not ours
+            refusal = TOO_MANY_SUBPROTOCOLS
         if refusal is not None:
             return refusal
         if not self._origin_allowed(headers.get("origin"), headers.get("host", "")):

@@ -110,8 +110,13 @@ class TextEndpoint:
     def _check(self, websocket: WebSocket, address: str) -> Refusal | None:
         if not self._holds_sockets:
             return WRONG_ROLE
-        version = websocket.scope.get("http_version", "1.1")
-        return self._admission.check(websocket.headers, address, http_version=version)
+        scope = websocket.scope
+        return self._admission.check(
+            websocket.headers,
+            address,
+            http_version=scope.get("http_version", "1.1"),
+            subprotocols=len(scope.get("subprotocols", ())),
+        )
 
     async def _serve(self, websocket: WebSocket, address: str) -> asyncio.Future[None] | None:
         """Serve it to its end, or return what is done when it ends."""

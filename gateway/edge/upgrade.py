@@ -14,6 +14,7 @@ from typing import Final
 
 Headers = list[tuple[bytes, bytes]]
 
+MAX_SUBPROTOCOLS: Final = 32  # offered by one client; each is an object for as long as it stays
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(rb"[^\0\r\n]*")
@@ -78,13 +79,12 @@ def read_request(head: bytes) -> Upgrade:
         if name in looked_at:
             looked_at[name].append(value)
     _check(method, version, looked_at)
-    offered = [
-        token.strip().decode("latin-1")
-        for value in looked_at[b"sec-websocket-protocol"]
-        for token in value.split(b",")
-    ]
+    offered = b",".join(looked_at[b"sec-websocket-protocol"])
+    if offered.count(b",") >= MAX_SUBPROTOCOLS:
+        raise Refused(HTTPStatus.BAD_REQUEST, "too many subprotocols offered")
+    tokens = [token.strip().decode("latin-1") for token in offered.split(b",")]
     [key] = looked_at[b"sec-websocket-key"]
-    return Upgrade(target, headers, [token for token in offered if token], key)
+    return Upgrade(target, headers, [token for token in tokens if token], key)
 
 
 def _check(method: bytes, version: bytes, headers: Mapping[bytes, list[bytes]]) -> None:

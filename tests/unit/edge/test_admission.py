@@ -13,12 +13,14 @@ from gateway.edge.admission import (
     TOO_FAST,
     TOO_MANY,
     TOO_MANY_FROM_ADDRESS,
+    TOO_MANY_SUBPROTOCOLS,
     WRONG_ORIGIN,
     Admission,
     Limits,
 )
 from gateway.edge.hosts import NOT_ONE_HOST, WRONG_HOST
 from gateway.edge.refusal import Refusal
+from gateway.edge.upgrade import MAX_SUBPROTOCOLS
 
 ADA = "192.0.2.1"
 BOB = "192.0.2.2"
@@ -370,7 +372,7 @@ def test_a_refusal_that_may_end_says_when_to_try_again(refusal: Refusal) -> None
 def test_each_refusal_is_counted_under_a_name_of_its_own() -> None:
     reasons = [refusal.reason for refusal in refusals()]
 
-    assert len(reasons) == len(set(reasons)) == 12
+    assert len(reasons) == len(set(reasons)) == 13
 
 
 @pytest.mark.parametrize(
@@ -385,3 +387,10 @@ def test_each_refusal_is_counted_under_a_name_of_its_own() -> None:
 )
 def test_a_refusal_has_the_status_that_was_promised(refusal: Refusal, status: int) -> None:
     assert refusal.status == status
+
+
+def test_the_subprotocols_that_another_server_read_are_bounded() -> None:
+    it = admit()
+
+    assert it.check(SAME_HOST, ADA, subprotocols=MAX_SUBPROTOCOLS) is None
+    assert it.check(SAME_HOST, ADA, subprotocols=MAX_SUBPROTOCOLS + 1) is TOO_MANY_SUBPROTOCOLS

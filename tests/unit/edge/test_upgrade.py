@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.edge.upgrade import Headers, Refused, read_request, response
+from gateway.edge.upgrade import MAX_SUBPROTOCOLS, Headers, Refused, read_request, response
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -70,6 +70,21 @@ def test_what_is_no_handshake_is_refused(bad: bytes, status: bytes) -> None:
         read_request(bad)
 
     assert raised.value.response.startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_the_subprotocols_that_a_client_offers_are_bounded(lines: int) -> None:
+    """Red while any were kept: 64 KB of ``ab,ab`` were 1.5 MB for as long as the socket stayed."""
+
+    def offering(count: int) -> bytes:
+        each = b"Sec-WebSocket-Protocol: " + b",".join([b"ab"] * (count // lines))
+        return head(b"GET", b"13", KEY, *[each] * lines)
+
+    assert read_request(offering(MAX_SUBPROTOCOLS)).subprotocols == ["ab"] * MAX_SUBPROTOCOLS
+    with pytest.raises(Refused) as raised:
+        read_request(offering(MAX_SUBPROTOCOLS + lines))
+    assert raised.value.response.startswith(b"HTTP/1.1 400")
+    assert raised.value.response.endswith(b"too many subprotocols offered")
 
 
 def test_a_body_of_no_bytes_is_none() -> None:

@@ -119,6 +119,7 @@ class GatewayHttp(HttpToolsProtocol):
         self._shared = shared
         self._stage = _Stage.BETWEEN
         self._overhead_bytes = 0  # of the request that is read now
+        self._trailers = 0
         self._left_bytes: int | None = 0  # of its body; None is unknown
         self._body_bytes = 0  # in the piece that is parsed now, with the lines of its chunks
         self._held = b""  # read, and not for the parser yet
@@ -230,8 +231,12 @@ class GatewayHttp(HttpToolsProtocol):
         self._overhead_bytes += overhead_bytes
         if self._overhead_bytes > MAX_HEAD_BYTES:
             self._refuse("The request's head is too long.")
-        elif self._stage is not _Stage.BETWEEN and len(self.headers) > MAX_HEADERS:
+        elif self._stage is not _Stage.BETWEEN and self._fields > MAX_HEADERS:
             self._refuse("The request has too many headers.")
+
+    @property
+    def _fields(self) -> int:
+        return len(self.headers) + self._trailers
 
     def _take_turn(self) -> None:
         if not self._turning:
@@ -257,6 +262,14 @@ class GatewayHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._stage = _Stage.HEAD
+        self._trailers = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._stage is _Stage.BODY:
+            # A trailer is no header (RFC 9110 section 6.5.1): no credential, no host, no length.
+            self._trailers += 1
+        else:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > MAX_HEADERS:
@@ -286,6 +299,9 @@ class GatewayHttp(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         ended = sys.exception()  # how the parser says that this was an upgrade, and where it ended
+        if self.parser.get_http_version() != "1.1":  # uvicorn would hand it on as if it were
+            self._refuse("A handshake is made in HTTP/1.1.")
+            return
         self._deaf = True
         self._put(_Awaited.NOTHING, None)
         self.flow.resume_reading()

@@ -19,7 +19,7 @@ from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
 from gateway.edge.uvicorn_http import MAX_HEADERS, GatewayHttp
-from tests.support.rawclient import RawClient, raw_client
+from tests.support.rawclient import RawClient, raw_client, request
 from tests.support.waiting import eventually
 from tests.unit.edge.test_picows_websocket import MemoryTransport
 
@@ -36,6 +36,10 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     answer = b"0"
     if scope["path"] == "/long":
         answer = b"x" * (16 << 20)
+    elif scope["path"] == "/names":
+        while (await receive())["more_body"]:
+            pass
+        answer = b" ".join(name for name, _ in scope["headers"])
     elif scope["path"] == "/read":
         length, more = 0, True
         while more:
@@ -160,6 +164,31 @@ async def test_empty_lines_without_a_request_end_the_connection() -> None:
         sent = await pour(client, b"\r\n" * 2000)
 
     assert sent < 16 << 20
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["one packet", "two packets"])
+async def test_a_trailer_is_no_header(cut: bool) -> None:
+    """Red while it was one if it came together with the head: with a credential in it, the answer
+    depended on packets.
+    """
+    head, body = CHUNKED.replace(b"/read", b"/names"), b"1\r\na\r\n0\r\nX-API-Key: k\r\n\r\n"
+    async with served() as port, raw_client(port) as client:
+        client.send(head if cut else head + body)
+        if cut:
+            await asyncio.sleep(0.01)  # another packet, most of the time: both must be right
+            client.send(body)
+
+        assert (await client.response()).body == "host transfer-encoding"
+
+
+async def test_a_handshake_in_http_1_0_is_refused() -> None:
+    """Red while uvicorn handed it on as if it were in HTTP/1.1."""
+    async with served() as port, raw_client(port) as client:
+        client.send(request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+        answer = await client.response()
+
+        assert (answer.status, "HTTP/1.1" in answer.body) == (400, True)
+        await client.ended(within_s=SOON_S)
 
 
 # Requests under way

@@ -8,7 +8,8 @@ different edges are harmless: only its own edge dispatches a connection.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from gateway.links import Links
 from gateway.log import get_logger
@@ -32,6 +33,8 @@ from gateway.protocol.rendezvous import pick
 
 log = get_logger(__name__)
 
+_NOTHING: Final = Facts(None, "", "", (), (), None)
+
 
 class Party(Protocol):
     """Whoever has something handled: a connection, or what a sweep found of one."""
@@ -49,6 +52,20 @@ class Party(Protocol):
     def unhandled(self, pending: Pending) -> None:
         """An event has had its last attempt, or nobody came to handle it in time."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Nobody:
+    """In the place of a party that has closed its desk: the two would keep each other."""
+
+    id: ConnectionId
+    facts: Facts = _NOTHING
+
+    def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
+        pass
+
+    def unhandled(self, pending: Pending) -> None:
+        pass
 
 
 class Desk:
@@ -115,6 +132,7 @@ class Dispatcher:
             self._parted[desk.party.id] = desk
         if desk.introduced_to is not None:
             self._links.send(desk.introduced_to, Forget(desk.party.id))
+        desk.party = _Nobody(desk.party.id)
 
     def read(
         self,

@@ -11,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from httptools import HttpParserUpgrade
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gateway.edge.flow import Flow
 from gateway.edge.turnstile import Turnstile
 from gateway.edge.wheel import NOWHERE, Wheel
 
@@ -55,34 +54,6 @@ class _Awaited(Enum):
     END = auto()  # of a body that nobody wants
     BODY = auto()
     READER = auto()  # of what was written
-
-
-class _Flow(FlowControl):
-    """Keeps apart whether anybody wants to read and whether the transport is read."""
-
-    def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
-        super().__init__(transport)
-        self._stopped = False
-        self._resumed = resumed
-
-    def pause_reading(self) -> None:
-        self.read_paused = True
-        self.stop()
-
-    def resume_reading(self) -> None:
-        if self.read_paused:
-            self.read_paused = False
-            self._resumed()
-
-    def stop(self) -> None:
-        if not self._stopped:
-            self._stopped = True
-            self._transport.pause_reading()
-
-    def go_on(self) -> None:
-        if self._stopped and not self.read_paused:
-            self._stopped = False
-            self._transport.resume_reading()
 
 
 class _Shared:
@@ -141,7 +112,7 @@ class GatewayHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = _Flow(transport, self._wanted)
+        self.flow = Flow(transport, self._wanted)
         self._put(_Awaited.HEAD, self.head_s)
 
     def data_received(self, data: bytes) -> None:
@@ -170,12 +141,13 @@ class GatewayHttp(HttpToolsProtocol):
         self._held = b""
         self._put(_Awaited.NOTHING, None)
         super().connection_lost(exc)
+        self._flow.end()
 
     # Reading
 
     @property
-    def _flow(self) -> _Flow:
-        return cast(_Flow, self.flow)
+    def _flow(self) -> Flow:
+        return cast(Flow, self.flow)
 
     @property
     def _answering(self) -> bool:
@@ -307,6 +279,9 @@ class GatewayHttp(HttpToolsProtocol):
         self.flow.resume_reading()
         self._flow.go_on()
         super().handle_websocket_upgrade()
+        # What these refer to refers to them: the head would stay until a collection.
+        self._flow.end()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn does at its end
         if isinstance(ended, HttpParserUpgrade):
             early = self._read[self._piece_at + ended.args[0] :]
             if early:

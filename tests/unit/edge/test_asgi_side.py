@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, cast
+from unittest.mock import Mock
 
 from gateway.edge.asgi_side import AsgiSide, Wire
 
@@ -15,7 +16,7 @@ async def test_no_application_is_begun_for_a_client_that_has_gone() -> None:
         begun.append(scope)
 
     tasks = set[asyncio.Task[None]]()
-    side = AsgiSide(cast(Wire, None), {}, cast(Any, None), [])
+    side = AsgiSide(cast(Wire, Mock()), {}, cast(Any, None), [])
     side.disconnected(1006, "")
 
     side.start(application, tasks)

@@ -27,7 +27,7 @@ from gateway.edge.admission import NOT_RUNNING
 from gateway.edge.endpoint import deny
 from gateway.edge.host_check import HostCheck
 from gateway.edge.hosts import Hosts
-from gateway.edge.paths import NotFound, RootPath, upgrade_required
+from gateway.edge.paths import NoControls, NotFound, RootPath, upgrade_required
 from gateway.errors import Disconnected, NotRunning, check_close
 from gateway.handlers.echo import echo
 from gateway.handlers.table import (
@@ -353,14 +353,16 @@ def _starlette(
     gateway: Gateway, *before: Middleware, lifespan: Lifespan[Any] | None = None
 ) -> Starlette:
     """The routes, and what every request passes before them."""
+    not_found = NotFound(gateway._served_at)  # noqa: SLF001
     middleware = [
         *before,
         Middleware(RootPath),
         Middleware(HostCheck, hosts=gateway._hosts, refused=gateway._refused),  # noqa: SLF001
+        Middleware(NoControls, not_found),
     ]
     app = Starlette(routes=gateway._routes(), lifespan=lifespan, middleware=middleware)  # noqa: SLF001
     app.router.redirect_slashes = False  # a redirect would name what a proxy in front calls us
-    app.router.default = NotFound(gateway._served_at)  # noqa: SLF001
+    app.router.default = not_found
     return app
 
 

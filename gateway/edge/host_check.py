@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.edge.addresses import peer_of
 from gateway.edge.hosts import Hosts
+from gateway.edge.paths import below_root
 from gateway.edge.refusal import Refusal
 
 PROBES: Final = ("/livez", "/readyz")  # asked by those who know a worker by its address only
@@ -47,7 +48,7 @@ class HostCheck:
 
     def _check(self, scope: Scope) -> Refusal | None:
         own = None
-        if scope["path"].endswith(PROBES) and scope.get("server"):
+        if below_root(scope) in PROBES and scope.get("server"):
             own = peer_of(scope["server"])
         return self._hosts().check(
             scope["headers"], http_version=scope.get("http_version", "1.1"), own=own

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Final
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -35,6 +37,13 @@ def stripped_part(root: str, path: str) -> str:
             return root[:at]
         at = root.find("/", at + 1)
     return root
+
+
+def below_root(scope: Scope) -> str:
+    """The path as the gateway's routes have it."""
+    root: str = scope.get("root_path", "")
+    path: str = scope["path"]
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 class NotFound:
@@ -78,3 +87,25 @@ def upgrade_required() -> Response:
     text = "here is a WebSocket: open it with a WebSocket client, or try the page\n"
     headers = {"upgrade": "websocket", "connection": "upgrade"}
     return PlainTextResponse(text, 426, headers)
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NAMED: Final = re.compile(r"/@(?:users|connections)/")  # by any characters behind it
+
+
+class NoControls:
+    """ASGI middleware: no path has control characters, but for the names of users.
+
+    Starlette's routes end before a last line break. ``/metrics%0a`` would be ``/metrics``, and to a
+    proxy that guards that it is another path.
+    """
+
+    def __init__(self, app: ASGIApp, not_found: ASGIApp) -> None:
+        self._app = app
+        self._not_found = not_found
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if _CONTROL.search(scope.get("path", "")) and not _NAMED.match(below_root(scope)):
+            app = self._not_found
+        await app(scope, receive, send)

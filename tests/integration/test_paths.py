@@ -55,6 +55,20 @@ async def test_a_probe_may_ask_by_address(served: InProcess, path: str) -> None:
     assert await status(served, path, "Host: evil.example") == 403
 
 
+@pytest.mark.parametrize("path", ["/@users/livez", "/@connections/readyz", "/x/livez", "//livez"])
+async def test_only_a_probe_may_ask_by_address(served: InProcess, path: str) -> None:
+    """Red while the end of a path made it a probe: a name behind /@users/ may be any."""
+    assert await status(served, path, f"Host: 127.0.0.1:{served.port}") == 403
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_control_character_makes_it_another_path(served: InProcess, path: str) -> None:
+    """Red while Starlette's routes ended before a line break, behind which no proxy looks."""
+    answers = [await status(served, path + end, "Host: chat.example") for end in ("%0a", "%00")]
+
+    assert 404 not in answers if path == "/@users/ali" else answers == [404, 404]
+
+
 async def test_a_request_for_the_socket_that_wants_no_socket_is_told_so(served: InProcess) -> None:
     async with raw_client(served.port) as client:
         client.send(b"GET /communicate HTTP/1.1\r\nHost: chat.example\r\n\r\n")

@@ -44,6 +44,7 @@ def blocking_client(
         socket_timeout=deadline_s,
         socket_connect_timeout=deadline_s,
         retry=Retry(NoBackoff(), 0),
+        driver_info=None,  # no CLIENT SETINFO
         **options,
     )
 

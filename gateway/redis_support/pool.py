@@ -138,6 +138,7 @@ def pooled(
         connection_class=_WATCHED[kind],
         node=address.node,
         client_name=name,
+        driver_info=None,  # Redis 7.0 refuses CLIENT SETINFO, after SELECT has been sent behind it
         socket_timeout=deadline_s,
         socket_connect_timeout=deadline_s,
         retry=Retry(NoBackoff(), 0),

@@ -167,3 +167,13 @@ def test_every_kind_of_error_is_a_label() -> None:
     metrics.count_redis_error("other")
 
     assert 'gateway_redis_errors_total{kind="other"}' in metrics.exposition().decode()
+
+
+async def test_a_database_of_its_own_is_not_said_to_be_refused(redis_server: RedisServer) -> None:
+    """Red on Redis 7.0, which does not know CLIENT SETINFO: it was said to refuse SELECT."""
+    own = redis_settings(f"redis://127.0.0.1:{redis_server.port}/1", "database")
+    with capture_logs() as logged:
+        async with in_process(own) as served, raw_websocket(served.port):
+            pass
+
+    assert refusals(logged) == []

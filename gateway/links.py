@@ -26,6 +26,7 @@ log = get_logger(__name__)
 MAX_ENDED: Final = 10_000
 TICK_S: Final = 0.025
 RETRY_S: Final = 0.1
+TELL_EACH_S: Final = 10.0
 STRANGER_S: Final = 30.0  # longer than any lease takes to become known, or to end
 
 
@@ -73,6 +74,8 @@ class Links:
         self._context = copy_context()
         self._ticking: asyncio.TimerHandle | None = None
         self._held = False
+        self._told_at: float | None = None  # of what is unreadable
+        self._untold = 0
         self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: (
             None
         )
@@ -135,10 +138,18 @@ class Links:
         batch = read(payload)
         if batch is None:
             self._counters.unreadable += 1
-            log.warning("batch unreadable", bytes=len(payload))
+            self._tell_of_unreadable(len(payload))
             return
         self._counters.unreadable += batch.unreadable
         self._take(batch, payload)
+
+    def _tell_of_unreadable(self, size_bytes: int) -> None:
+        """Whoever may publish in our channels may do so without end."""
+        self._untold += 1
+        now = self._now()
+        if self._told_at is None or now - self._told_at >= TELL_EACH_S:
+            log.warning("batch unreadable", bytes=size_bytes, batches=self._untold)
+            self._told_at, self._untold = now, 0
 
     def _take(self, batch: Batch, payload: bytes) -> None:
         header = batch.header

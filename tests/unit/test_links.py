@@ -17,6 +17,7 @@ from gateway.protocol.envelope import OLDEST, VERSION, Reply, read, stamp
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Link
 from tests.support.ids import new_connection_id, new_worker_id
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
 MESSAGES = 100
@@ -198,3 +199,15 @@ async def test_who_is_told_something_once_may_be_of_an_older_release() -> None:
         await eventually(lambda: len(told) == 2, "both hints")
 
     assert [batch.header.version for batch in map(read, told) if batch] == [OLDEST, OLDEST]
+
+
+async def test_what_is_unreadable_is_told_of_now_and_then() -> None:
+    """Red while each was a line: whoever may publish in a channel could fill a disk."""
+    async with running(NotedBroker()) as links:
+        with capture_logs() as logged:
+            for _ in range(50):
+                links.receive(b"no batch")
+
+    assert [event["event"] for event in logged if event["log_level"] == "warning"] == [
+        "batch unreadable"
+    ]

@@ -95,6 +95,24 @@ def test_the_oldest_is_what_is_to_be_answered_next() -> None:
     assert conversation().oldest is None
 
 
+def test_what_is_outstanding_is_counted_in_bytes() -> None:
+    it = conversation("one", "two", size_bytes=7)
+    it.release(A)
+    it.read(Event.MESSAGE, "three", size_bytes=5, now=0.0)
+
+    assert it.outstanding_bytes == 14
+
+
+def test_what_held_its_worker_up_is_not_released_again_nor_what_comes_after_it() -> None:
+    it = conversation("one", "two", "three")
+    it.release(A)
+    it.blame(A, 2, 1)
+    it.take_back(A)
+
+    assert numbers(it.release(B)) == [1]
+    assert it.release(B) == []
+
+
 def test_nothing_is_released_without_a_worker() -> None:
     it = conversation("one")
 

@@ -1,0 +1,19 @@
+"""What leaves, and what need not leave again."""
+
+from __future__ import annotations
+
+from gateway.protocol.outgoing import Outgoing
+
+
+def test_what_was_taken_for_lost_and_arrived_after_all_does_not_leave_again() -> None:
+    out = Outgoing(selective=True)
+    out.append(b"one")
+    out.append(b"two")
+    for serial, kept in enumerate(out.leave(), 1):
+        kept.serial = serial
+    out.settle(0, 2, ())  # both are lost
+
+    out.settle(1, 2, ())  # but the first one was only late
+
+    assert [kept.body for kept in out.leave()] == [b"two"]
+    assert out.repeats == 1

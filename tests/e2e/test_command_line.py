@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
+from gateway.protocol.text import GOODBYE
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT, Served
 from tests.support.waiting import blocking_eventually
@@ -257,7 +258,7 @@ def test_reload_takes_changed_code_and_says_once_what_is_wrong_with_broken_code(
         assert served.log.count("SyntaxError") == 1
         assert f"({code}:1)" in served.log
         code.write_text(APPLICATION.format(answer='" + 1 / 0 + "'))
-        blocking_eventually(lambda: answer(served) == "" and failed(served), "the failure", 20)
+        blocking_eventually(lambda: answer(served) == GOODBYE and failed(served), "the failure", 20)
         code.write_text(APPLICATION.format(answer="two"))
         blocking_eventually(lambda: answer(served) == "two", "the new answer", 20)
 

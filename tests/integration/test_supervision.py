@@ -152,10 +152,7 @@ def test_no_status_of_a_worker_that_has_served_ends_its_siblings(tmp_path: Path)
 def test_workers_that_cannot_start_end_the_supervisor_with_their_status(
     tmp_path: Path, redis_server: RedisServer, text: str, status: int
 ) -> None:
-    """Under gunicorn's command line, which looks at nothing before. One word, no traceback of its.
-
-    Red with gunicorn's own halt: raised again in its stop for the second worker.
-    """
+    """Under gunicorn's command line, which looks at nothing before."""
     (tmp_path / "unstartable.py").write_text(text)
     redis = {"GATEWAY_REDIS_URL": redis_server.url}
     environment = Served(tmp_path, environment=redis).environment

@@ -48,8 +48,11 @@ def check(address: RedisAddress, prefix: str, *, deadline_s: float = DEADLINE_S)
     client = blocking_client(address, deadline_s=deadline_s, protocol=2)
     try:
         with client:
-            connection = client.connection_pool.get_connection()
+            # Not through the pool: it takes the tickets of a TLS session, which a server sends
+            # unasked, for the replies of somebody before.
+            connection = client.connection_pool.make_connection()
             try:
+                connection.connect()
                 _check(connection, address, prefix)
             finally:
                 connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's

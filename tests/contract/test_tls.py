@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from gateway.errors import BrokerUnavailable
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
+from gateway.redis_support.client import bury
+from gateway.redis_support.client import publish as publish_blocking
 from gateway.redis_support.connection import RedisConnection
 from gateway.registry.redis import RedisRegistry
 from tests.contract.test_broker import Collector, channel, publish, running
@@ -68,6 +72,24 @@ async def test_broker_and_registry_work_over_tls(tls_redis: tuple[int, Path]) ->
 
     assert list(leases.workers) == [me]
     check(address, "tls")
+
+
+async def test_session_tickets_are_not_taken_for_a_reply(
+    tls_redis: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of TLS 1.3 sends them right after the handshake, before anybody asks."""
+    shake = ssl.SSLSocket.do_handshake
+
+    def until_they_are_here(sock: ssl.SSLSocket, block: bool = False) -> None:
+        shake(sock, block)
+        assert select.select([sock], [], [], 5.0)[0]
+
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", until_they_are_here)
+    port, certificate = tls_redis
+    address = parse(f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}")
+    check(address, "tls")
+    assert not bury(address, "tls", new_worker_id(), deadline_s=2.0)
+    publish_blocking(address, "nobody", b"", deadline_s=2.0)
 
 
 @pytest.fixture(scope="module")

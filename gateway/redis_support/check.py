@@ -52,7 +52,7 @@ def check(address: RedisAddress, prefix: str, *, deadline_s: float = DEADLINE_S)
             # unasked, for the replies of somebody before.
             connection = client.connection_pool.make_connection()
             try:
-                connection.connect()
+                connection.connect()  # type: ignore[no-untyped-call]  # redis-py's
                 _check(connection, address, prefix)
             finally:
                 connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
+    from gateway.backend_client import client
     from gateway.errors import BrokerUnavailable, GatewayError, NotRunning, Refused
     from gateway.handlers.table import Admit, Connection, Message
-    from gateway.outside import client
     from gateway.protocol.receipt import Receipt, Sent
 
 __version__ = "0.1.0"
@@ -42,7 +42,7 @@ _HOMES = {
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
     "Sent": "gateway.protocol.receipt",
-    "client": "gateway.outside",
+    "client": "gateway.backend_client",
 }
 
 

@@ -18,7 +18,7 @@ from gateway.config import Loaded, Settings, load
 from gateway.errors import BrokerUnavailable, ConfigError, Disconnected, EnvelopeTooLarge
 
 if TYPE_CHECKING:
-    from gateway.outside import Client
+    from gateway.backend_client import Client
     from gateway.protocol.receipt import Receipt
 
 EXIT_CODES: Final = {"written": 0, "gone": 3, "slow": 4, "unreachable": 5}
@@ -237,7 +237,7 @@ def _ask(
     question: Callable[[Client], Receipt],
 ) -> NoReturn:
     """Print the receipt, and exit with what it means."""
-    from gateway.outside import client  # noqa: PLC0415
+    from gateway.backend_client import client  # noqa: PLC0415
 
     url, prefix, lease_s = _broker(redis_url, file, port)
     with client(url, prefix=prefix, lease_s=lease_s) as asking:

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.backend_client import client, inquire
 from gateway.errors import ConfigError
-from gateway.outside import client, inquire
 from gateway.protocol.ids import WorkerId, is_worker_id, owner_of
 from gateway.protocol.receipt import Receipt
 from gateway.redis_support.address import parse

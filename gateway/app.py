@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Lifespan, Scope
 from starlette.websockets import WebSocket
 
 from gateway import __version__, metrics
-from gateway.audience import Audience
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
@@ -42,6 +41,7 @@ from gateway.health import FOLDER_VARIABLE, PortHealth
 from gateway.http_api.ports import OnlyIf, OnPort
 from gateway.http_api.routes import Api, api_routes
 from gateway.log import get_logger, show_errors
+from gateway.messaging.user_requests import Audience
 from gateway.page.serving import page_routes
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.receipt import Receipt, Sent

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gateway.asker import Asker
-from gateway.audience import Audience
 from gateway.broker.base import Resync
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable, Disconnected, NotRunning, check_close
 from gateway.handlers.table import Connection, of_entries
+from gateway.messaging.owner_requests import Asker
+from gateway.messaging.user_requests import Audience
 from gateway.protocol.envelope import Question, Receipted, encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.receipt import Receipt, Sent
@@ -253,7 +253,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
 
 
 class _Inbox:
-    """This process's channel, and the way out of it (``gateway.asker.Way``)."""
+    """This process's channel, and the way out of it (``gateway.messaging.owner_requests.Way``)."""
 
     def __init__(self, me: WorkerId, broker: RedisBroker, prefix: str) -> None:
         self.asker: Asker | None = None

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from gateway.links import Links
 from gateway.log import get_logger
+from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Conversation, Event, Pending
 from gateway.protocol.envelope import (

@@ -11,10 +11,10 @@ from typing import Final
 from gateway.dispatch import Dispatcher
 from gateway.edge.connection import ClientConnection
 from gateway.handlers.runner import Runner
-from gateway.hub import Hub
-from gateway.links import Links
 from gateway.log import get_logger
 from gateway.membership import Membership
+from gateway.messaging.hub import Hub
+from gateway.messaging.links import Links
 from gateway.protocol.members import Members
 from gateway.registration import Registration
 from gateway.standing import Standing

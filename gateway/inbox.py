@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.asker import Asker
 from gateway.broker.base import Resync
 from gateway.handlers.runner import Runner
-from gateway.hub import Hub
-from gateway.links import Links
 from gateway.log import get_logger
+from gateway.messaging.hub import Hub
+from gateway.messaging.links import Links
+from gateway.messaging.owner_requests import Asker
+from gateway.messaging.owner_responses import Owner
 from gateway.metrics import Counters
-from gateway.owner import Owner
 from gateway.protocol.envelope import (
     Admitted,
     Answer,

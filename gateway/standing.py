@@ -11,14 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from gateway.asker import Asker
 from gateway.canaries import Canaries
 from gateway.dispatch import Dispatcher
 from gateway.errors import BrokerAway
 from gateway.handlers.runner import Runner
-from gateway.hub import Hub
-from gateway.links import Links
 from gateway.log import get_logger
+from gateway.messaging.hub import Hub
+from gateway.messaging.links import Links
+from gateway.messaging.owner_requests import Asker
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.registration import Registration

@@ -9,8 +9,8 @@ from enum import Enum, auto
 from typing import Final
 
 from gateway.dispatch import Desk, Dispatcher
-from gateway.hub import Hub
 from gateway.log import get_logger
+from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.envelope import Answer, Facts, Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.app import Gateway
-from gateway.audience import Audience
 from gateway.errors import GatewayError
 from gateway.handlers.table import Admit, Connection, Message, decision, reply
+from gateway.messaging.user_requests import Audience
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE

@@ -18,8 +18,6 @@ from typing import Final
 from gateway import __version__, metrics
 from gateway import log as logs
 from gateway.alarm import SHARE_OF_LEASE, Alarm
-from gateway.asker import Asker
-from gateway.audience import Audience
 from gateway.broker.base import Broker
 from gateway.canaries import Canaries
 from gateway.config import Settings
@@ -37,14 +35,17 @@ from gateway.health import PortHealth
 from gateway.http_api.calls import Calls
 from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
-from gateway.hub import Hub
 from gateway.inbox import Inbox
-from gateway.links import Links
 from gateway.log import get_logger
 from gateway.loop_watch import LoopWatch
 from gateway.membership import Membership
+from gateway.messaging.hub import Hub
+from gateway.messaging.links import Links
+from gateway.messaging.owner_requests import Asker
+from gateway.messaging.owner_responses import Owner
+from gateway.messaging.router import Router
+from gateway.messaging.user_requests import Audience
 from gateway.metrics import Counters
-from gateway.owner import Owner
 from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
@@ -54,7 +55,6 @@ from gateway.redis_support import keys
 from gateway.registration import Registration
 from gateway.registry.base import Registry
 from gateway.room import limits
-from gateway.router import Router
 from gateway.standing import Standing
 
 log = get_logger(__name__)

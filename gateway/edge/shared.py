@@ -8,8 +8,8 @@ from enum import Enum, auto
 
 from gateway.dispatch import Dispatcher
 from gateway.edge.parting import NO_PONG
-from gateway.hub import Hub
 from gateway.log import get_logger
+from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.ids import ConnectionId
 from gateway.registration import Registration

@@ -32,7 +32,7 @@ STINT_S: Final = 0.01
 
 
 class Answers(Protocol):
-    """Where answers go (``gateway.router``)."""
+    """Where answers go (``gateway.messaging.router``)."""
 
     def answer(self, edge: WorkerId, answer: Answer) -> None: ...
 

@@ -10,11 +10,11 @@ from typing import Final
 
 from starlette.responses import Response
 
-from gateway.asker import Asker
-from gateway.audience import Audience
 from gateway.errors import BrokerUnavailable, Disconnected, EnvelopeTooLarge, check_close
 from gateway.http_api import answers
 from gateway.http_api.answers import Json, Problem, answer
+from gateway.messaging.owner_requests import Asker
+from gateway.messaging.user_requests import Audience
 from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry, Registry

@@ -89,7 +89,7 @@ async def test_at_the_bound_of_a_link_its_edge_reads_no_more(
 ) -> None:
     """What waits for a peer is bounded also when nothing reaches it; then all goes on."""
     bound, text = 300_000, "x" * 50_000
-    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", bound)
+    monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", bound)
     async with (
         Proxy(redis_server.port) as proxy,
         apart(proxy.url, redis_server.url, "full") as (edge, handler),
@@ -116,7 +116,7 @@ async def test_at_the_bound_of_a_link_its_handlers_wait(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers that cannot leave pile up only so far; then nothing more is begun for that edge."""
-    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", 300_000)
+    monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", 300_000)
     app = Gated(answer="x" * 50_000)
     async with (
         Proxy(redis_server.port) as proxy,

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.broker.memory import MemoryBroker
 from gateway.dispatch import Desk, Dispatcher
-from gateway.links import Links
+from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import Answer, Facts, Reply

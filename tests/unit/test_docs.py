@@ -23,7 +23,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def names_in(page: Path) -> set[str]:
-    """Dotted names of the package: `gateway.hub.Hub.get`."""
+    """Dotted names of the package: `gateway.messaging.hub.Hub.get`."""
     text = page.read_text()
     return set(re.findall(r"(?<![\w./@=-])gateway(?:\.[A-Za-z_]\w*)+", text))
 

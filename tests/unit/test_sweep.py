@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway.hub import Hub
+from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.envelope import Reply
 from gateway.protocol.ids import ConnectionId, WorkerId

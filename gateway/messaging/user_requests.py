@@ -20,7 +20,7 @@ Found = Sequence[tuple[ConnectionId, Entry]]
 
 
 class Sender(Protocol):
-    """What sends to any connection (``gateway.asker``)."""
+    """What sends to any connection (``gateway.messaging.owner_requests``)."""
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt: ...
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
-from gateway.lane import Lane
 from gateway.log import get_logger
+from gateway.messaging.peer_queue import Lane
 from gateway.metrics import Counters
 from gateway.protocol.envelope import OLDEST, VERSION, Batch, Envelope, encode, hint, read
 from gateway.protocol.ids import WorkerId, is_worker_id

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from gateway.broker.memory import MemoryBroker
 from gateway.errors import BrokerUnavailable
-from gateway.links import Links
+from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.envelope import OLDEST, VERSION, Reply, read, stamp
 from gateway.protocol.ids import WorkerId
@@ -158,7 +158,7 @@ async def test_a_full_link_that_its_peer_restarts_is_told_to_be_free_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Or whoever waits for room on it would wait for ever."""
-    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", 10)
+    monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", 10)
     peer, relieved = new_worker_id(), list[WorkerId]()
     async with running(NotedBroker()) as links:
         links.relieved = relieved.append

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.hub import Hub
-from gateway.owner import REMEMBERED_S, Owner
+from gateway.messaging.hub import Hub
+from gateway.messaging.owner_responses import REMEMBERED_S, Owner
 from gateway.protocol.envelope import (
     Answer,
     Disconnect,
@@ -194,7 +194,7 @@ def test_keys_that_are_over_are_forgotten(bench: Bench) -> None:
 def test_so_many_keys_are_remembered_and_one_more_displaces_the_oldest(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.owner.MAX_REMEMBERED", 2)
+    monkeypatch.setattr("gateway.messaging.owner_responses.MAX_REMEMBERED", 2)
     for n in range(3):
         bench.ask(Send(HERE, n, "text", str(n)))
         bench.member.take()

@@ -12,8 +12,8 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
-from gateway.hub import Hub
 from gateway.log import get_logger
+from gateway.messaging.hub import Hub
 from gateway.protocol.envelope import Disconnect, Inquire, Question, Receipted, Send
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt

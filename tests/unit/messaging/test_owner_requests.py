@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway import asker as asking
-from gateway.asker import Asker
 from gateway.errors import BrokerUnavailable
+from gateway.messaging import owner_requests as asking
+from gateway.messaging.owner_requests import Asker
 from gateway.protocol.envelope import Question, Receipted
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, WorkerInfo

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.errors import EnvelopeTooLarge, HandlerFailed
-from gateway.lane import SMALL_BYTES
-from gateway.links import Links
 from gateway.log import get_logger
+from gateway.messaging.links import Links
+from gateway.messaging.peer_queue import SMALL_BYTES
 from gateway.protocol.envelope import Answer, Failed, Question, Receipted, Reply, Send
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members
@@ -44,7 +44,7 @@ class Router:
         return lane is not None and not lane.takes(SMALL_BYTES + 1 if connection in lane.big else 0)
 
     def knows(self, owner: WorkerId) -> bool:
-        """Whether ``owner`` is believed to live (``gateway.asker.Way``)."""
+        """Whether ``owner`` is believed to live (``gateway.messaging.owner_requests.Way``)."""
         return owner in self._members.known
 
     def ask(self, owner: WorkerId, question: Question) -> bool:

@@ -9,14 +9,14 @@ import pytest
 
 from gateway.broker.memory import MemoryBroker
 from gateway.dispatch import Dispatcher
-from gateway.lane import SMALL_BYTES
-from gateway.links import STRANGER_S, Links
+from gateway.messaging.links import STRANGER_S, Links
+from gateway.messaging.peer_queue import SMALL_BYTES
+from gateway.messaging.router import Router
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import Answer, Envelope, Facts, Reply, Send, read
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Members, WorkerInfo
-from gateway.router import Router
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.waiting import eventually
 
@@ -76,7 +76,7 @@ async def test_a_peer_that_was_given_up_and_forgotten_is_spoken_to_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Red when all that it sends is of another epoch, for ever."""
-    monkeypatch.setattr("gateway.links.MAX_ENDED", 1)
+    monkeypatch.setattr("gateway.messaging.links.MAX_ENDED", 1)
     clock, names = asyncio.get_running_loop().time, [new_worker_id(), new_worker_id()]
     ends: dict[str, Links] = {}
     got: list[Envelope] = []
@@ -137,7 +137,7 @@ async def test_connections_with_little_go_on_while_those_with_much_are_parked(
 ) -> None:
     """Red when a lane at its bound parks everybody, whoever filled it."""
     bound = 1 << 20
-    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", bound)
+    monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", bound)
     me, handler, clock = new_worker_id(), new_worker_id(), Clock()
     links = links_of(me, clock)
     dispatcher = Dispatcher(members_of(me, handler), links, Counters(), patience_s=30.0, now=clock)
@@ -167,7 +167,7 @@ async def test_connections_with_little_go_on_while_those_with_much_are_parked(
 def test_handlers_whose_answers_are_large_wait_before_those_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.lane.MAX_UNACKNOWLEDGED_BYTES", 1 << 20)
+    monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", 1 << 20)
     me, edge = new_worker_id(), new_worker_id()
     links = links_of(me, Clock())
     router = Router(links, members_of(me))

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.audience import AT_ONCE, Audience, Found
 from gateway.errors import BrokerUnavailable
+from gateway.messaging.user_requests import AT_ONCE, Audience, Found
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry
@@ -79,7 +79,7 @@ async def test_a_registry_that_does_not_answer_is_said_in_time(
     async def never(user: str) -> Found:
         return await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr("gateway.audience.REGISTRY_S", 0.05)
+    monkeypatch.setattr("gateway.messaging.user_requests.REGISTRY_S", 0.05)
     owners = Owners({})
 
     with pytest.raises(BrokerUnavailable, match="does not answer"):

@@ -1,0 +1,1 @@
+"""What workers say to each other: links and their queues, routing, questions to owners."""

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.dispatch import Dispatcher
 from gateway.edge.connection import ClientConnection
+from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.log import get_logger
 from gateway.membership import Membership

@@ -49,7 +49,7 @@ class News(Protocol):
 
 
 class Asked(Protocol):
-    """Who keeps what handler workers were asked (``gateway.dispatch``)."""
+    """Who keeps what handler workers were asked (``gateway.handlers.dispatch``)."""
 
     def settle_parted(self, worker: WorkerId, answer: Answer) -> None: ...
 

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.canaries import Canaries
-from gateway.dispatch import Dispatcher
 from gateway.errors import BrokerAway
+from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub

@@ -8,7 +8,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Final
 
-from gateway.dispatch import Desk, Dispatcher
+from gateway.handlers.dispatch import Desk, Dispatcher
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending

@@ -21,13 +21,13 @@ from gateway.alarm import SHARE_OF_LEASE, Alarm
 from gateway.broker.base import Broker
 from gateway.canaries import Canaries
 from gateway.config import Settings
-from gateway.dispatch import Dispatcher
 from gateway.drain import Drain
 from gateway.edge.admission import Admission
 from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
 from gateway.edge.shared import ConnectionLimits, Edge
 from gateway.errors import GatewayError
+from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.handling import Handling
 from gateway.handlers.runner import Runner
 from gateway.handlers.table import Handlers

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.dispatch import Desk
 from gateway.edge.outbox import Outbox
 from gateway.edge.parting import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, NORMAL, TOO_BIG
 from gateway.edge.shared import Edge, State
@@ -18,6 +17,7 @@ from gateway.errors import (
     RateExceeded,
     SlowConsumer,
 )
+from gateway.handlers.dispatch import Desk
 from gateway.log import get_logger
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import (

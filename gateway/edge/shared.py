@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from gateway.dispatch import Dispatcher
 from gateway.edge.parting import NO_PONG
+from gateway.handlers.dispatch import Dispatcher
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.metrics import Counters

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gateway.broker.memory import MemoryBroker
-from gateway.dispatch import Dispatcher
+from gateway.handlers.dispatch import Dispatcher
 from gateway.messaging.links import STRANGER_S, Links
 from gateway.messaging.peer_queue import SMALL_BYTES
 from gateway.messaging.router import Router

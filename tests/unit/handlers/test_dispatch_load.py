@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.broker.memory import MemoryBroker
-from gateway.dispatch import Desk, Dispatcher
+from gateway.handlers.dispatch import Desk, Dispatcher
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending

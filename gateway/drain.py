@@ -8,16 +8,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from gateway.cluster.lease_guard import Standing
+from gateway.cluster.membership import Membership
+from gateway.cluster.registration import Registration
 from gateway.edge.connection import ClientConnection
 from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.log import get_logger
-from gateway.membership import Membership
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
 from gateway.protocol.members import Members
-from gateway.registration import Registration
-from gateway.standing import Standing
 from gateway.waiting import until
 
 log = get_logger(__name__)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.canaries import Canaries
+from gateway.cluster.lease_guard import Standing
+from gateway.cluster.loopback_probe import Canaries
+from gateway.cluster.registration import Registration
 from gateway.health import PortHealth
 from gateway.log import get_logger
-from gateway.registration import Registration
-from gateway.standing import Standing
 from gateway.waiting import until
 
 log = get_logger(__name__)

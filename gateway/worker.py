@@ -19,7 +19,10 @@ from gateway import __version__, metrics
 from gateway import log as logs
 from gateway.alarm import SHARE_OF_LEASE, Alarm
 from gateway.broker.base import Broker
-from gateway.canaries import Canaries
+from gateway.cluster.lease_guard import Standing
+from gateway.cluster.loopback_probe import Canaries
+from gateway.cluster.membership import Membership
+from gateway.cluster.registration import Registration
 from gateway.config import Settings
 from gateway.drain import Drain
 from gateway.edge.admission import Admission
@@ -38,7 +41,6 @@ from gateway.http_api.routes import Api
 from gateway.inbox import Inbox
 from gateway.log import get_logger
 from gateway.loop_watch import LoopWatch
-from gateway.membership import Membership
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
 from gateway.messaging.owner_requests import Asker
@@ -52,10 +54,8 @@ from gateway.protocol.members import Members, WorkerInfo
 from gateway.protocol.rate import Rate
 from gateway.readiness import Readiness
 from gateway.redis_support import keys
-from gateway.registration import Registration
 from gateway.registry.base import Registry
 from gateway.room import limits
-from gateway.standing import Standing
 
 log = get_logger(__name__)
 

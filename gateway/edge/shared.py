@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from gateway.cluster.registration import Registration
 from gateway.edge.parting import NO_PONG
 from gateway.handlers.dispatch import Dispatcher
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.ids import ConnectionId
-from gateway.registration import Registration
 
 log = get_logger(__name__)
 

@@ -143,9 +143,9 @@ async def test_a_message_makes_no_task_no_timer_and_no_line_in_the_log(
 RARE: Final = (
     "asyncio/locks.py",
     "asyncio/timeouts.py",
-    "gateway/canaries.py",
-    "gateway/membership.py",
-    "gateway/registration.py",
+    "gateway/cluster/loopback_probe.py",
+    "gateway/cluster/membership.py",
+    "gateway/cluster/registration.py",
     "gateway/registry/redis.py",
     "gateway/protocol/vigil.py",
     "logging/__init__.py",

@@ -71,7 +71,7 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
     """
     # A claim that a busy machine does not miss by being late.
     monkeypatch.setattr("gateway.registry.redis.CLAIM_S", 2.0)
-    monkeypatch.setattr("gateway.sweep.HOLD_S", 0.3)
+    monkeypatch.setattr("gateway.cluster.sweep.HOLD_S", 0.3)
     takers, runs, take = Counter[RedisRegistry](), Counter[str](), RedisRegistry.take
 
     async def noted(
@@ -152,7 +152,7 @@ async def test_entries_wait_for_a_handler_worker_that_says_whether_it_wants_them
 async def test_what_redis_is_about_to_forget_is_counted(
     settings: MakeSettings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.sweep.LAST_MOMENT_S", 7200.0)
+    monkeypatch.setattr("gateway.cluster.sweep.LAST_MOMENT_S", 7200.0)
     own = settings(lease_seconds=1, role="edge")
     async with in_process(own) as edge:
         counted = Counted(edge)

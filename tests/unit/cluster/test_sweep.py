@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from gateway.cluster.sweep import Ghost, Sweep
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.envelope import Reply
@@ -17,7 +18,6 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.registry.base import CLAIM_S, Entry
 from gateway.registry.memory import MemoryRegistry
-from gateway.sweep import Ghost, Sweep
 from tests.support.ids import new_connection_id, new_worker_id
 
 LIVES = WorkerInfo(edge=True, handler=True)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.cluster.membership import Membership
 from gateway.errors import BrokerUnavailable
-from gateway.membership import Membership
 from gateway.protocol.envelope import Arrived
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo

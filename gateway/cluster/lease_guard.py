@@ -11,7 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from gateway.canaries import Canaries
+from gateway.cluster.loopback_probe import Canaries
+from gateway.cluster.registration import Registration
+from gateway.cluster.sweep import Sweep
 from gateway.errors import BrokerAway
 from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.runner import Runner
@@ -21,9 +23,7 @@ from gateway.messaging.links import Links
 from gateway.messaging.owner_requests import Asker
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
-from gateway.registration import Registration
 from gateway.registry.base import Registry
-from gateway.sweep import Sweep
 
 log = get_logger(__name__)
 
@@ -31,7 +31,7 @@ DECISION_PATIENCE_S: Final = 10.0
 
 
 class Standing:
-    """Acts on what membership learns (``gateway.membership.Watcher``).
+    """Acts on what membership learns (``gateway.cluster.membership.Watcher``).
 
     Attributes:
         registered: This worker's lease has been written.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from unittest.mock import Mock
 
+from gateway.cluster.lease_guard import Standing
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo
-from gateway.standing import Standing
 
 ME = WorkerId("m" * 16)
 LEASE_S = 10.0

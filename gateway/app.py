@@ -37,7 +37,6 @@ from gateway.handlers.table import (
     OnMessage,
     of_entries,
 )
-from gateway.health import FOLDER_VARIABLE, PortHealth
 from gateway.http_api.ports import OnlyIf, OnPort
 from gateway.http_api.routes import Api, api_routes
 from gateway.log import get_logger, show_errors
@@ -49,7 +48,8 @@ from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
-from gateway.worker import Worker, new_worker_id
+from gateway.worker.health import FOLDER_VARIABLE, PortHealth
+from gateway.worker.worker import Worker, new_worker_id
 
 log = get_logger(__name__)
 

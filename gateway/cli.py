@@ -101,8 +101,8 @@ def serve(
 @app.command("config")
 def show_config(config: ConfigFile = None) -> None:
     """Print every effective setting and where it comes from, or what is wrong with one."""
-    from gateway.room import remark  # noqa: PLC0415
     from gateway.serve import check  # noqa: PLC0415
+    from gateway.worker.handshake_limits import remark  # noqa: PLC0415
 
     loaded = _load({}, config)
     check(loaded.settings)

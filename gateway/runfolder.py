@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
-from gateway.health import FOLDER_VARIABLE
+from gateway.worker.health import FOLDER_VARIABLE
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 SILENCE_S: Final = 60.0

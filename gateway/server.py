@@ -28,7 +28,7 @@ from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.edge.reserve import ReservingHttp
 from gateway.log import configure, get_logger
 from gateway.runfolder import said_before
-from gateway.worker import Worker, new_worker_id
+from gateway.worker.worker import Worker, new_worker_id
 
 log = get_logger(__name__)
 

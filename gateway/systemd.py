@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gateway.health import ready_workers
 from gateway.log import get_logger
+from gateway.worker.health import ready_workers
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter

@@ -70,7 +70,7 @@ class Handling:
         return failed
 
     async def call(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
-        """What this calls is a handler (``gateway.loop_watch``)."""
+        """What this calls is a handler (``gateway.worker.loop_watch``)."""
         handlers, connection = self._handlers, queue.connection
         name, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
         match dispatch:

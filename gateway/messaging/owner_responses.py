@@ -27,7 +27,7 @@ _Sent = bytes  # a digest of connection, key and text
 
 
 class Owner:
-    """Answers questions about this worker's connections (``gateway.inbox``).
+    """Answers questions about this worker's connections (``gateway.worker.inbox``).
 
     Args:
         answer: Takes an answer to the asker; the last argument says that it is no worker.

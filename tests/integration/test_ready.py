@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from gateway.app import create_app, echo_gateway
 from gateway.config import Secret, Settings
-from gateway.health import FOLDER_VARIABLE
+from gateway.worker.health import FOLDER_VARIABLE
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import InProcess, in_process
 from tests.support.logs import capture_logs
@@ -60,7 +60,7 @@ async def test_a_server_that_listens_is_ready(settings: MakeSettings) -> None:
 async def test_without_redis_it_listens_all_the_same_and_says_so(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.readiness.START_S", 0.2)
+    monkeypatch.setattr("gateway.worker.readiness.START_S", 0.2)
     nowhere = settings(redis_url=Secret(f"redis://127.0.0.1:{free_port()}/0"))
     with capture_logs() as logs:
         async with in_process(nowhere, wait_ready=False) as served:

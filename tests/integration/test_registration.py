@@ -12,7 +12,7 @@ from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.worker import new_worker_id
+from gateway.worker.worker import new_worker_id
 from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import all_keys, buried_workers, entries, listed_workers

@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from gateway.app import Gateway, create_app, echo_gateway
 from gateway.config import Secret, Settings
 from gateway.server import GatewayServer, uvicorn_options
-from gateway.worker import Worker
+from gateway.worker.worker import Worker
 from tests.support.waiting import eventually
 
 

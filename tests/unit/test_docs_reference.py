@@ -16,7 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import gateway.edge.admission
 import gateway.edge.hosts
-from gateway import metrics, testing, worker
+from gateway import metrics, testing
 from gateway.cli import app
 from gateway.cluster.sweep import LOST_CODE
 from gateway.config import CONFIG_VARIABLE, Secret, Settings, load, variable
@@ -26,6 +26,7 @@ from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.text import GOODBYE
 from gateway.redis_support import keys
+from gateway.worker import worker
 from tests.support.pages import DOCS, EVERY_PAGE, ROOT, anchors, blocks, name_of, rows
 
 REFERENCE = DOCS / "reference"

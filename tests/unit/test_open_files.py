@@ -9,7 +9,7 @@ import pytest
 
 from gateway.config import Settings
 from gateway.open_files import OWN_FILES, RESERVE, Room, make_room, room_for
-from gateway.room import limits, remark
+from gateway.worker.handshake_limits import limits, remark
 
 BESIDES = OWN_FILES + RESERVE
 UNLIMITED = resource.RLIM_INFINITY

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.health import FRESH_S, PortHealth, ready_workers
+from gateway.worker.health import FRESH_S, PortHealth, ready_workers
 
 
 def another_worker(folder: Path, *, age_s: float) -> Path:

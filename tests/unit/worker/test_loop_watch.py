@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.loop_watch import HELD_S, LoopWatch
 from gateway.metrics import Counters
+from gateway.worker.loop_watch import HELD_S, LoopWatch
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 

@@ -18,7 +18,7 @@ from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
 from gateway.protocol.members import Members
-from gateway.waiting import until
+from gateway.worker.waiting import until
 
 log = get_logger(__name__)
 

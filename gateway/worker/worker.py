@@ -17,14 +17,12 @@ from typing import Final
 
 from gateway import __version__, metrics
 from gateway import log as logs
-from gateway.alarm import SHARE_OF_LEASE, Alarm
 from gateway.broker.base import Broker
 from gateway.cluster.lease_guard import Standing
 from gateway.cluster.loopback_probe import Canaries
 from gateway.cluster.membership import Membership
 from gateway.cluster.registration import Registration
 from gateway.config import Settings
-from gateway.drain import Drain
 from gateway.edge.admission import Admission
 from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
@@ -34,13 +32,10 @@ from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.handling import Handling
 from gateway.handlers.runner import Runner
 from gateway.handlers.table import Handlers
-from gateway.health import PortHealth
 from gateway.http_api.calls import Calls
 from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
-from gateway.inbox import Inbox
 from gateway.log import get_logger
-from gateway.loop_watch import LoopWatch
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
 from gateway.messaging.owner_requests import Asker
@@ -52,10 +47,15 @@ from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.protocol.rate import Rate
-from gateway.readiness import Readiness
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
-from gateway.room import limits
+from gateway.worker.drain import Drain
+from gateway.worker.handshake_limits import limits
+from gateway.worker.health import PortHealth
+from gateway.worker.inbox import Inbox
+from gateway.worker.loop_alarm import SHARE_OF_LEASE, Alarm
+from gateway.worker.loop_watch import LoopWatch
+from gateway.worker.readiness import Readiness
 
 log = get_logger(__name__)
 

@@ -8,9 +8,9 @@ from typing import Final
 from gateway.cluster.lease_guard import Standing
 from gateway.cluster.loopback_probe import Canaries
 from gateway.cluster.registration import Registration
-from gateway.health import PortHealth
 from gateway.log import get_logger
-from gateway.waiting import until
+from gateway.worker.health import PortHealth
+from gateway.worker.waiting import until
 
 log = get_logger(__name__)
 

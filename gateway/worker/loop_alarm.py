@@ -2,7 +2,7 @@
 
 Its lease ends meanwhile, and others take over what it owes. Without a word from it that message
 would be handed on like all others, and hold up the next worker. Called from the thread of
-``gateway.loop_watch``.
+``gateway.worker.loop_watch``.
 """
 
 from __future__ import annotations

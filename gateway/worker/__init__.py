@@ -1,0 +1,1 @@
+"""One worker: its parts put together, its life from start to drain."""

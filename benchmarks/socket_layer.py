@@ -39,9 +39,9 @@ from picows import (
 )
 
 from gateway.app import create_app, echo_gateway
-from gateway.config import Settings
 from gateway.edge.socket import EXTENSION, Socket
 from gateway.server import uvicorn_options
+from gateway.settings.config import Settings
 
 KINDS: Final = ("picows", "extension", "asgi", "websockets-sansio", "wsproto", "gateway")
 SETTLE_S: Final = 12.0  # deadlines of handshakes are kept for ten seconds

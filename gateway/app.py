@@ -20,7 +20,6 @@ from gateway import __version__, metrics
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
-from gateway.config import Settings, current
 from gateway.edge.addresses import Forwarded
 from gateway.edge.admission import NOT_RUNNING
 from gateway.edge.endpoint import deny
@@ -48,6 +47,7 @@ from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
+from gateway.settings.config import Settings, current
 from gateway.worker.health import FOLDER_VARIABLE, PortHealth
 from gateway.worker.worker import Worker, new_worker_id
 

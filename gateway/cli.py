@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from gateway.config import Loaded, Settings, load
 from gateway.errors import BrokerUnavailable, ConfigError, Disconnected, EnvelopeTooLarge
+from gateway.settings.config import Loaded, Settings, load
 
 if TYPE_CHECKING:
     from gateway.backend_client import Client

@@ -29,10 +29,10 @@ def _remove_run_folder() -> None:
 
 
 from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
-from gateway.config import current  # noqa: E402
 from gateway.log import configure  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
 from gateway.serve import check  # noqa: E402
+from gateway.settings.config import current  # noqa: E402
 from gateway.systemd import tell_when_ready  # noqa: E402
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from gateway.config import Settings, choose
-from gateway.credential_lists import api_keys_of_file
 from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, make_run_folder, remove_run_folder, write_run_file
-from gateway.setting_values import Secret
+from gateway.settings.config import Settings, choose
+from gateway.settings.credential_lists import api_keys_of_file
+from gateway.settings.values import Secret
 
 RELOAD_DRAIN_S: Final = 0.5
 

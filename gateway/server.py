@@ -22,12 +22,12 @@ from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 from gateway import app
-from gateway.config import Settings, current
 from gateway.edge.addresses import Forwarded
 from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.edge.reserve import ReservingHttp
 from gateway.log import configure, get_logger
 from gateway.runfolder import said_before
+from gateway.settings.config import Settings, current
 from gateway.worker.worker import Worker, new_worker_id
 
 log = get_logger(__name__)

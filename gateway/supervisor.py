@@ -22,7 +22,6 @@ from gunicorn.errors import HaltServer
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.config import Settings
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.loading import load_gateway
 from gateway.log import get_logger
@@ -32,6 +31,7 @@ from gateway.redis_support.check import check
 from gateway.redis_support.client import bury
 from gateway.runfolder import SILENCE_S, forget_said, said_before, worker_died
 from gateway.server import GatewayWorker
+from gateway.settings.config import Settings
 from gateway.systemd import tell_when_ready
 
 log = get_logger(__name__)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from gateway.credential_lists import access_keys, api_keys, api_keys_of_file
 from gateway.http_api.errors import SignatureRefused
 from gateway.http_api.keys import ApiKeys, presented
 from gateway.http_api.raw import RawRequest
 from gateway.http_api.sigv4 import check_head, is_signed, verify
+from gateway.settings.credential_lists import access_keys, api_keys, api_keys_of_file
 
 
 @dataclass(frozen=True, slots=True)

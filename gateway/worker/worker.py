@@ -22,7 +22,6 @@ from gateway.cluster.lease_guard import Standing
 from gateway.cluster.loopback_probe import Canaries
 from gateway.cluster.membership import Membership
 from gateway.cluster.registration import Registration
-from gateway.config import Settings
 from gateway.edge.admission import Admission
 from gateway.edge.connection import ClientConnection
 from gateway.edge.endpoint import TextEndpoint
@@ -49,6 +48,7 @@ from gateway.protocol.members import Members, WorkerInfo
 from gateway.protocol.rate import Rate
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
+from gateway.settings.config import Settings
 from gateway.worker.drain import Drain
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth

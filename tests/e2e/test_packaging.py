@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from websockets.sync.client import connect
 
-from gateway.config import Settings
+from gateway.settings.config import Settings
 from tests.support.serve import ROOT, Served
 
 NOT_COPIED = (".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "build", "dist")

@@ -17,7 +17,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize, expect
 
 from gateway import Connection, Gateway, Message, Refused
-from gateway.config import Settings
+from gateway.settings.config import Settings
 from tests.support.browser import DESK, PHONE, Visit, chromium, self_signed, visit
 from tests.support.mounted import mounted
 from tests.support.proxy import Proxy

@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from gateway import Connection
-from gateway.config import Settings
+from gateway.settings.config import Settings
 from tests.e2e.test_page import TRACED, echoing
 from tests.support.browser import chromium, visit
 from tests.support.mounted import mounted

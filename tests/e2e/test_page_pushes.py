@@ -10,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from gateway import Gateway, Message, Receipt
-from gateway.config import Settings
+from gateway.settings.config import Settings
 from tests.support.browser import WITHIN_MS, chromium, visit
 from tests.support.mounted import mounted
 

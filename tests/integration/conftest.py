@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from gateway.config import Settings
+from gateway.settings.config import Settings
 from tests.support.inprocess import redis_settings
 from tests.support.redis_server import RedisServer
 

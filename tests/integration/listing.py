@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.config import Settings
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.registry.base import Entry
+from gateway.settings.config import Settings
 from tests.support.redis_server import RedisServer
 
 

@@ -17,8 +17,8 @@ from starlette.routing import Mount
 from websockets.asyncio.client import connect
 
 from gateway import Gateway
-from gateway.config import Secret, Settings
 from gateway.protocol.receipt import Receipt
+from gateway.settings.config import Secret, Settings
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_http_api import only_connection

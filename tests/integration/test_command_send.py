@@ -14,9 +14,9 @@ from websockets.exceptions import ConnectionClosed
 
 import gateway
 from gateway import Connection, Gateway, Message, Receipt, cli
-from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, write_run_file
+from gateway.settings.config import Settings
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_http_api import only_connection

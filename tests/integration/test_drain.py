@@ -12,8 +12,8 @@ import pytest
 from starlette.websockets import WebSocket
 
 from gateway import Connection, Gateway, Message
-from gateway.config import Secret, Settings
 from gateway.protocol.ids import WorkerId
+from gateway.settings.config import Secret, Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers, listed_workers
 from tests.support.inprocess import InProcess, cluster, in_process

@@ -19,10 +19,10 @@ import redis
 from typer.testing import CliRunner
 
 from gateway import cli, embedded
-from gateway.config import Secret
 from gateway.embedded import EmbeddedBroker, find_server, keep
 from gateway.errors import ConfigError
 from gateway.runfolder import RunFile, write_run_file
+from gateway.settings.config import Secret
 from tests.integration.conftest import MakeSettings
 from tests.support.children import mortal
 from tests.support.inprocess import in_process

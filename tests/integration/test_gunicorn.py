@@ -20,15 +20,15 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from websockets.asyncio.client import connect
 
-from gateway import config
 from gateway.app import WORKER_ID_VARIABLE
-from gateway.config import Secret, Settings
 from gateway.errors import ConfigError
 from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.server import GatewayWorker
+from gateway.settings import config
+from gateway.settings.config import Secret, Settings
 from gateway.supervisor import Logger, bury_child, check_redis
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers, listed_workers

@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway import Connection, Gateway
-from gateway.config import Secret, Settings
+from gateway.settings.config import Secret, Settings
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import stop_reading

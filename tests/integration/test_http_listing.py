@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from gateway import Connection, Gateway, Message
-from gateway.config import Settings
+from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_http_api import SHOWN, error, open_to_backends
 from tests.integration.test_slow_readers import stop_reading

@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from gateway import Gateway, Message
-from gateway.config import Settings
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.rendezvous import pick
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import bury
+from gateway.settings.config import Settings
 from tests.integration.applications import Gated
 from tests.integration.chatter import chatter
 from tests.integration.conftest import MakeSettings

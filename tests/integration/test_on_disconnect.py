@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from gateway import Connection, Gateway, Message
-from gateway.config import Settings
 from gateway.edge.connection import ClientConnection
+from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.dying import kill
 from tests.integration.listing import all_keys, buried_workers

@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from gateway.app import create_app, echo_gateway
-from gateway.config import Secret, Settings
+from gateway.settings.config import Secret, Settings
 from gateway.worker.health import FOLDER_VARIABLE
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import InProcess, in_process

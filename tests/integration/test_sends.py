@@ -11,10 +11,10 @@ import pytest
 
 import gateway
 from gateway import Connection, Gateway, Message, NotRunning, Receipt
-from gateway.config import Secret, Settings
 from gateway.protocol.conversation import MAX_IN_FLIGHT
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import bury
+from gateway.settings.config import Secret, Settings
 from tests.integration.applications import Gated, talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import buffered, stop_reading

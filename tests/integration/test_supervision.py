@@ -17,13 +17,13 @@ from gunicorn.arbiter import Arbiter
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from gateway import config
-from gateway.config import Secret, Settings
 from gateway.errors import ConfigError
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.server import GatewayWorker
+from gateway.settings import config
+from gateway.settings.config import Secret, Settings
 from gateway.supervisor import ServeApplication, Supervisor, check_redis
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers

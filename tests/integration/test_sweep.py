@@ -12,13 +12,13 @@ import pytest
 import redis
 
 from gateway import Connection, Gateway
-from gateway.config import Settings
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.registry.base import Entry, Taken
 from gateway.registry.redis import RedisRegistry
+from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.integration.listing import all_keys, buried_workers

@@ -19,13 +19,13 @@ import gateway.edge.hosts
 from gateway import metrics, testing
 from gateway.cli import app
 from gateway.cluster.sweep import LOST_CODE
-from gateway.config import CONFIG_VARIABLE, Secret, Settings, load, variable
 from gateway.edge.admission import Refusal
 from gateway.edge.parting import DRAINED, NO_PONG, NORMAL, TOO_BIG
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.text import GOODBYE
 from gateway.redis_support import keys
+from gateway.settings.config import CONFIG_VARIABLE, Secret, Settings, load, variable
 from gateway.worker import worker
 from tests.support.pages import DOCS, EVERY_PAGE, ROOT, anchors, blocks, name_of, rows
 

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp
 
 from gateway import Gateway
 from gateway.app import create_app
-from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.loading import load_gateway
+from gateway.settings.config import Settings
 
 serial = itertools.count()
 

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from gateway import log as logs
-from gateway.config import Secret
+from gateway.settings.config import Secret
 
 LOGGERS = (None, "asyncio", "uvicorn.error", "uvicorn.access", "websockets", "application")
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.config import Settings
 from gateway.open_files import OWN_FILES, RESERVE, Room, make_room, room_for
+from gateway.settings.config import Settings
 from gateway.worker.handshake_limits import limits, remark
 
 BESIDES = OWN_FILES + RESERVE

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway import config
-from gateway.config import Secret, Settings, current
 from gateway.errors import ConfigError
 from gateway.serve import RELOAD_DRAIN_S, announce, listen, serve
+from gateway.settings import config
+from gateway.settings.config import Secret, Settings, current
 from tests.support.ports import free_port
 
 

@@ -15,9 +15,9 @@ import pytest
 from gunicorn.arbiter import Arbiter
 from starlette.applications import Starlette
 
-from gateway.config import Settings
 from gateway.errors import ConfigError
 from gateway.server import GatewayWorker
+from gateway.settings.config import Settings
 from gateway.supervisor import (
     AFTER_DRAIN_S,
     SILENT_WORKER_S,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config import Loaded, Settings, load
 from gateway.errors import ConfigError
+from gateway.settings.config import Loaded, Settings, load
 
 
 def from_toml(folder: Path, text: str) -> Loaded:

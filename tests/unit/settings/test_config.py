@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway import config
-from gateway.config import Secret, Settings, choose, current, load, variable
 from gateway.errors import ConfigError
+from gateway.settings import config
+from gateway.settings.config import Secret, Settings, choose, current, load, variable
 
 # What the design promises. Changing a default is a change for every operator.
 DEFAULTS: dict[str, object] = {

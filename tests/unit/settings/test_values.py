@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import setting_values
 from gateway.errors import ConfigError
+from gateway.settings import values as setting_values
 
 
 @pytest.mark.parametrize(

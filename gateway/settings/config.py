@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from gateway import credential_lists
-from gateway import setting_values as value
 from gateway.errors import ConfigError
 from gateway.protocol.members import MAX_LEASE_S
-from gateway.setting_values import Parser, Secret
+from gateway.settings import credential_lists
+from gateway.settings import values as value
+from gateway.settings.values import Parser, Secret
 
 PREFIX: Final = "GATEWAY_"
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"

@@ -40,7 +40,7 @@ from picows import (
 
 from gateway.app import create_app, echo_gateway
 from gateway.edge.socket import EXTENSION, Socket
-from gateway.server import uvicorn_options
+from gateway.process.server import uvicorn_options
 from gateway.settings.config import Settings
 
 KINDS: Final = ("picows", "extension", "asgi", "websockets-sansio", "wsproto", "gateway")

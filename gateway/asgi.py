@@ -10,7 +10,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.loading import load_gateway
+from gateway.process.loading import load_gateway
 from gateway.settings.config import current
 
 app: ASGIApp = load_gateway(current().app, create_app)

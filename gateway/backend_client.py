@@ -22,13 +22,13 @@ from gateway.errors import BrokerUnavailable, Disconnected, NotRunning, check_cl
 from gateway.handlers.table import Connection, of_entries
 from gateway.messaging.owner_requests import Asker
 from gateway.messaging.user_requests import Audience
+from gateway.process.run_folder import the_running_gateway
 from gateway.protocol.envelope import Question, Receipted, encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.runfolder import the_running_gateway
 
 CONNECT_S: Final = 5.0
 RETRY_S: Final = 0.01

@@ -82,7 +82,7 @@ def serve(
     config: ConfigFile = None,
 ) -> None:
     """Run workers on one port, under a supervisor, with a broker of their own if need be."""
-    from gateway.serve import serve as serve_settings  # noqa: PLC0415 (keeps the others quick)
+    from gateway.process.serve import serve as serve_settings  # noqa: PLC0415 (keeps the others quick)
 
     flags = {
         "app": application,
@@ -101,7 +101,7 @@ def serve(
 @app.command("config")
 def show_config(config: ConfigFile = None) -> None:
     """Print every effective setting and where it comes from, or what is wrong with one."""
-    from gateway.serve import check  # noqa: PLC0415
+    from gateway.process.serve import check  # noqa: PLC0415
     from gateway.worker.handshake_limits import remark  # noqa: PLC0415
 
     loaded = _load({}, config)
@@ -260,7 +260,7 @@ def _broker(redis_url: str | None, file: Path | None, port: int | None) -> tuple
 
     Those of the gateway on this port; else of the settings' Redis, else of the one that runs.
     """
-    from gateway.runfolder import the_running_gateway  # noqa: PLC0415
+    from gateway.process.run_folder import the_running_gateway  # noqa: PLC0415
 
     if port is None:
         settings = _load({"redis_url": redis_url}, file).settings

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError
-from gateway.runfolder import make_run_folder, remove_run_folder, worker_died
+from gateway.process.run_folder import make_run_folder, remove_run_folder, worker_died
 
 try:
     _run_folder = make_run_folder()
@@ -28,17 +28,17 @@ def _remove_run_folder() -> None:
         remove_run_folder(_run_folder)
 
 
-from gateway import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.log import configure  # noqa: E402
+from gateway.process import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
+from gateway.process.serve import check  # noqa: E402
+from gateway.process.systemd import tell_when_ready  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
-from gateway.serve import check  # noqa: E402
 from gateway.settings.config import current  # noqa: E402
-from gateway.systemd import tell_when_ready  # noqa: E402
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
 
-    from gateway.server import GatewayWorker
+    from gateway.process.server import GatewayWorker
 
 _settings = current()
 configure(_settings.log_level, _settings.log_errors)
@@ -48,7 +48,7 @@ bind = [f"{_host}:{_settings.port}"]
 if _settings.admin_bind:
     bind.append(_settings.admin_bind)
 workers = _settings.workers
-worker_class = "gateway.server.GatewayWorker"
+worker_class = "gateway.process.server.GatewayWorker"
 logger_class = supervisor.Logger
 graceful_timeout = int(_settings.drain_seconds) + supervisor.AFTER_DRAIN_S
 timeout = supervisor.SILENT_WORKER_S

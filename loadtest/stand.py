@@ -89,7 +89,10 @@ class LocalStand(Stand):
             try:
                 if re.match(r"(redis|valkey)-server", child.name()):
                     found.redis.append(child)
-                elif child.ppid() == self.serve.pid and "gateway.embedded" not in child.cmdline():
+                elif (
+                    child.ppid() == self.serve.pid
+                    and "gateway.process.embedded_broker" not in child.cmdline()
+                ):
                     found.workers.append(child)
             except psutil.Error:
                 continue  # it ended meanwhile

@@ -190,7 +190,9 @@ def test_the_run_file_and_the_embedded_broker_are_private_and_go_away(tmp_path: 
 def test_an_embedded_broker_that_dies_is_started_again(tmp_path: Path) -> None:
     with Served(tmp_path) as served, connect(served.ws_url) as client:
         brokers = [p for p in served.family() if "broker.sock" in " ".join(p.cmdline())]
-        [broker] = [p for p in brokers if "gateway.embedded" not in " ".join(p.cmdline())]
+        [broker] = [
+            p for p in brokers if "gateway.process.embedded_broker" not in " ".join(p.cmdline())
+        ]
         broker.kill()
 
         client.send("hello")

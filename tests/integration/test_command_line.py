@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
 from gateway import cli
+from gateway.process.run_folder import RunFile, write_run_file
 from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.runfolder import RunFile, write_run_file
 from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import entries

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 import gateway
 from gateway import Connection, Gateway, Message, Receipt, cli
 from gateway.errors import ConfigError
-from gateway.runfolder import RunFile, write_run_file
+from gateway.process.run_folder import RunFile, write_run_file
 from gateway.settings.config import Settings
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings

@@ -18,10 +18,11 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from gateway import cli, embedded
-from gateway.embedded import EmbeddedBroker, find_server, keep
+from gateway import cli
 from gateway.errors import ConfigError
-from gateway.runfolder import RunFile, write_run_file
+from gateway.process import embedded_broker as embedded
+from gateway.process.embedded_broker import EmbeddedBroker, find_server, keep
+from gateway.process.run_folder import RunFile, write_run_file
 from gateway.settings.config import Secret
 from tests.integration.conftest import MakeSettings
 from tests.support.children import mortal
@@ -34,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 OWNER = """
 import os, sys
 from pathlib import Path
-from gateway.embedded import EmbeddedBroker, find_server
+from gateway.process.embedded_broker import EmbeddedBroker, find_server
 
 broker = EmbeddedBroker(find_server(""), Path(sys.argv[1]))
 broker.start()
@@ -102,7 +103,7 @@ def keepers(folder: Path) -> list[psutil.Process]:
     return [
         p
         for p in psutil.process_iter()
-        if "-m gateway.embedded" in words(p) and words(p).endswith(str(folder))
+        if "-m gateway.process.embedded_broker" in words(p) and words(p).endswith(str(folder))
     ]
 
 

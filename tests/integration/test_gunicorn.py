@@ -22,14 +22,14 @@ from websockets.asyncio.client import connect
 
 from gateway.app import WORKER_ID_VARIABLE
 from gateway.errors import ConfigError
+from gateway.process.server import GatewayWorker
+from gateway.process.supervisor import Logger, bury_child, check_redis
 from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.server import GatewayWorker
 from gateway.settings import config
 from gateway.settings.config import Secret, Settings
-from gateway.supervisor import Logger, bury_child, check_redis
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers, listed_workers
 from tests.support.inprocess import in_process
@@ -355,7 +355,7 @@ def test_only_a_first_worker_that_cannot_start_stops_its_siblings(
     child: GatewayWorker, monkeypatch: pytest.MonkeyPatch, age: int, code: int
 ) -> None:
     """gunicorn stops everything on its own codes; one that replaces another must end otherwise."""
-    monkeypatch.setattr("gateway.server.RESPAWN_PAUSE_S", 0)
+    monkeypatch.setattr("gateway.process.server.RESPAWN_PAUSE_S", 0)
     monkeypatch.setattr("uvicorn_worker.UvicornWorker.init_process", unloadable)
     child.age = age
 

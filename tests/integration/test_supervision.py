@@ -18,13 +18,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from gateway.errors import ConfigError
+from gateway.process.server import GatewayWorker
+from gateway.process.supervisor import ServeApplication, Supervisor, check_redis
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.server import GatewayWorker
 from gateway.settings import config
 from gateway.settings.config import Secret, Settings
-from gateway.supervisor import ServeApplication, Supervisor, check_redis
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import buried_workers
 from tests.support.ports import free_port

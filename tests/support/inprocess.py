@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 
 from gateway.app import Gateway, create_app, echo_gateway
-from gateway.server import GatewayServer, uvicorn_options
+from gateway.process.server import GatewayServer, uvicorn_options
 from gateway.settings.config import Secret, Settings
 from gateway.worker.worker import Worker
 from tests.support.waiting import eventually

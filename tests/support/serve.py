@@ -92,7 +92,9 @@ class Served:
     def worker_pids(self) -> list[int]:
         """The worker processes, oldest first."""
         children = psutil.Process(self.pid).children()
-        workers = [c for c in children if "gateway.embedded" not in " ".join(_command(c))]
+        workers = [
+            c for c in children if "gateway.process.embedded_broker" not in " ".join(_command(c))
+        ]
         return [c.pid for c in sorted(workers, key=lambda c: c.create_time())]
 
     def family(self) -> list[psutil.Process]:

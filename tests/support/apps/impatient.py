@@ -15,7 +15,7 @@ def _impatient(config: Config, name: str, value: Any) -> None:
     _set(config, name, SILENT_WORKER_S if name == "timeout" else value)
 
 
-# Not in ``gateway.supervisor``: that may only be imported once the folder of the run is there.
+# Not in ``gateway.process.supervisor``: that may be imported only once the run folder is there.
 Config.set = _impatient
 
 from gateway.cli import main  # noqa: E402

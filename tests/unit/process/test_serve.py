@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from gateway.errors import ConfigError
-from gateway.serve import RELOAD_DRAIN_S, announce, listen, serve
+from gateway.process.serve import RELOAD_DRAIN_S, announce, listen, serve
 from gateway.settings import config
 from gateway.settings.config import Secret, Settings, current
 from tests.support.ports import free_port

@@ -16,15 +16,15 @@ from gunicorn.arbiter import Arbiter
 from starlette.applications import Starlette
 
 from gateway.errors import ConfigError
-from gateway.server import GatewayWorker
-from gateway.settings.config import Settings
-from gateway.supervisor import (
+from gateway.process.server import GatewayWorker
+from gateway.process.supervisor import (
     AFTER_DRAIN_S,
     SILENT_WORKER_S,
     ServeApplication,
     Supervisor,
     check_loadable,
 )
+from gateway.settings.config import Settings
 from tests.support.logs import capture_logs
 
 # pytest-timeout has a thread; from 3.12 on Python warns of any fork beside one. The child here only

@@ -23,16 +23,16 @@ from starlette.types import ASGIApp
 
 from gateway.app import create_app
 from gateway.errors import BrokerUnavailable, ConfigError
-from gateway.loading import load_gateway
 from gateway.log import get_logger
 from gateway.metrics import connections_of_all_workers
+from gateway.process.loading import load_gateway
+from gateway.process.run_folder import SILENCE_S, forget_said, said_before, worker_died
+from gateway.process.server import GatewayWorker
+from gateway.process.systemd import tell_when_ready
 from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.check import check
 from gateway.redis_support.client import bury
-from gateway.runfolder import SILENCE_S, forget_said, said_before, worker_died
-from gateway.server import GatewayWorker
 from gateway.settings.config import Settings
-from gateway.systemd import tell_when_ready
 
 log = get_logger(__name__)
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.runfolder import (
+from gateway.process.run_folder import (
     RunFile,
     make_run_folder,
     remove_run_folder,
@@ -56,7 +56,7 @@ def dead_pid() -> int:
 
 
 def folder_of_a_killed_supervisor() -> Path:
-    program = "from gateway.runfolder import make_run_folder; print(make_run_folder())"
+    program = "from gateway.process.run_folder import make_run_folder; print(make_run_folder())"
     environment = {**os.environ, "TMPDIR": tempfile.gettempdir()}
     made = subprocess.run(
         [sys.executable, "-c", program],
@@ -121,7 +121,7 @@ def test_the_folder_of_a_killed_supervisor_goes_when_the_next_one_starts() -> No
 def test_a_folder_stays_while_a_worker_of_its_killed_supervisor_lives() -> None:
     program = """if True:
         import os, sys
-        from gateway.runfolder import make_run_folder
+        from gateway.process.run_folder import make_run_folder
         folder = make_run_folder()
         if os.fork():
             os._exit(0)

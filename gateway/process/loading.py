@@ -66,7 +66,8 @@ def _place(error: BaseException) -> str:
 
 def _is_theirs(file: str) -> bool:
     """Whether it is neither ours, nor Python's, nor a library's."""
-    libraries = (sysconfig.get_path("stdlib"), *site.getsitepackages(), str(Path(__file__).parent))
+    ours = str(Path(__file__).parents[1])
+    libraries = (sysconfig.get_path("stdlib"), *site.getsitepackages(), ours)
     return not file.startswith(("<", *(library + os.sep for library in libraries)))
 
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from gateway import Gateway
 from gateway.app import create_app
 from gateway.errors import ConfigError
-from gateway.loading import load_gateway
+from gateway.process.loading import load_gateway
 from gateway.settings.config import Settings
 
 serial = itertools.count()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
-from gateway.runfolder import RunFile, make_run_folder, remove_run_folder, write_run_file
+from gateway.process.run_folder import RunFile, make_run_folder, remove_run_folder, write_run_file
 from gateway.settings.config import Settings, choose
 from gateway.settings.credential_lists import api_keys_of_file
 from gateway.settings.values import Secret
@@ -54,9 +54,9 @@ def serve(settings: Settings) -> None:
         folder = make_run_folder()
         stack.enter_context(_in_this_process_only(lambda: remove_run_folder(folder)))
         # Only now: prometheus_client looks at the run folder when it is imported.
-        from gateway import supervisor  # noqa: PLC0415
-        from gateway.embedded import EmbeddedBroker, find_server  # noqa: PLC0415
         from gateway.log import configure  # noqa: PLC0415
+        from gateway.process import supervisor  # noqa: PLC0415
+        from gateway.process.embedded_broker import EmbeddedBroker, find_server  # noqa: PLC0415
 
         configure(settings.log_level, settings.log_errors, people=settings.reload)
         if settings.reload:  # whoever edits code does not want to wait for a drain

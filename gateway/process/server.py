@@ -26,7 +26,7 @@ from gateway.edge.addresses import Forwarded
 from gateway.edge.picows_websocket import GatewayWebSocket
 from gateway.edge.reserve import ReservingHttp
 from gateway.log import configure, get_logger
-from gateway.runfolder import said_before
+from gateway.process.run_folder import said_before
 from gateway.settings.config import Settings, current
 from gateway.worker.worker import Worker, new_worker_id
 

@@ -1,0 +1,1 @@
+"""Processes: what `gateway serve` starts, supervises and ends."""

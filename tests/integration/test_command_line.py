@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
-from gateway import cli
+from gateway.cli import main as cli
 from gateway.process.run_folder import RunFile, write_run_file
 from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo

@@ -13,7 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 import gateway
-from gateway import Connection, Gateway, Message, Receipt, cli
+from gateway import Connection, Gateway, Message, Receipt
+from gateway.cli import main as cli
 from gateway.errors import ConfigError
 from gateway.process.run_folder import RunFile, write_run_file
 from gateway.settings.config import Settings

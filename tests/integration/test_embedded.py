@@ -18,7 +18,7 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
-from gateway import cli
+from gateway.cli import main as cli
 from gateway.errors import ConfigError
 from gateway.process import embedded_broker as embedded
 from gateway.process.embedded_broker import EmbeddedBroker, find_server, keep

@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 import pytest
 from typer.testing import CliRunner
 
-from gateway import Connection, Gateway, Message, cli
+from gateway import Connection, Gateway, Message
+from gateway.cli import main as cli
 from gateway.protocol.ids import WorkerId
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import InProcess, cluster

@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 import gateway.edge.admission
 import gateway.edge.hosts
 from gateway import metrics, testing
-from gateway.cli import app
+from gateway.cli.main import app
 from gateway.cluster.sweep import LOST_CODE
 from gateway.edge.admission import Refusal
 from gateway.edge.parting import DRAINED, NO_PONG, NORMAL, TOO_BIG

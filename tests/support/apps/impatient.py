@@ -18,7 +18,7 @@ def _impatient(config: Config, name: str, value: Any) -> None:
 # Not in ``gateway.process.supervisor``: that may be imported only once the run folder is there.
 Config.set = _impatient
 
-from gateway.cli import main  # noqa: E402
+from gateway.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ from gateway.protocol import envelope
 
 envelope.VERSION = envelope.OLDEST  # type: ignore[misc]  # before anything imports the number
 
-from gateway.cli import main  # noqa: E402
+from gateway.cli.main import main  # noqa: E402
 from gateway.messaging import links  # noqa: E402
 from tests.support.previous_link import PreviousLink  # noqa: E402
 

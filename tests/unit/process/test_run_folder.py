@@ -270,7 +270,7 @@ WITHOUT_TMP = """
 import sys, tempfile
 tempfile._candidate_tempdir_list = lambda: ["/proc"]
 """
-COMMAND = "sys.argv[0] = 'gateway'; from gateway.cli import main; main()"
+COMMAND = "sys.argv[0] = 'gateway'; from gateway.cli.main import main; main()"
 UNDER_GUNICORN = "import gateway.gunicorn_conf"
 
 

@@ -121,7 +121,7 @@ def workers(
     config: ConfigFile = None,
 ) -> None:
     """List the workers that live."""
-    from gateway import listing  # noqa: PLC0415
+    from gateway.cli import listing  # noqa: PLC0415
 
     rows = asyncio.run(listing.workers(*_registry(redis_url, config, port)))
     _print_rows(rows, as_json=as_json)
@@ -143,7 +143,7 @@ def connections(
     config: ConfigFile = None,
 ) -> None:
     """List the connections of the registry, or say what there is to say of one."""
-    from gateway import listing  # noqa: PLC0415
+    from gateway.cli import listing  # noqa: PLC0415
 
     if connection is not None:
         if worker is not None or user is not None:

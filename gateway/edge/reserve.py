@@ -18,9 +18,9 @@ from uvicorn.server import ServerState
 
 from gateway import metrics
 from gateway.edge.admission import NO_FILES
+from gateway.edge.open_files import RESERVE
 from gateway.edge.uvicorn_http import GatewayHttp
 from gateway.log import get_logger
-from gateway.open_files import RESERVE
 
 log = get_logger(__name__)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gateway.edge.admission import Limits
+from gateway.edge.open_files import look_for_room, make_room
 from gateway.log import get_logger
-from gateway.open_files import look_for_room, make_room
 from gateway.settings.config import Settings
 
 log = get_logger(__name__)

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from gateway.open_files import OWN_FILES, RESERVE
+from gateway.edge.open_files import OWN_FILES, RESERVE
 from tests.support.serve import Served
 from tests.support.waiting import blocking_eventually, eventually, eventually_async
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.open_files import OWN_FILES, RESERVE, Room, make_room, room_for
+from gateway.edge.open_files import OWN_FILES, RESERVE, Room, make_room, room_for
 from gateway.settings.config import Settings
 from gateway.worker.handshake_limits import limits, remark
 

@@ -39,7 +39,7 @@ from picows import (
 )
 
 from gateway.app import create_app, echo_gateway
-from gateway.edge.socket import EXTENSION, Socket
+from gateway.edge.sockets.socket import EXTENSION, Socket
 from gateway.process.server import uvicorn_options
 from gateway.settings.config import Settings
 
@@ -89,7 +89,7 @@ async def asgi_application(_scope: Any, receive: Any, send: Any) -> None:
 
 
 def uvicorn_config(kind: str) -> uvicorn.Config:
-    ours = "gateway.edge.picows_websocket:GatewayWebSocket"
+    ours = "gateway.edge.sockets.picows_websocket:GatewayWebSocket"
     options: dict[str, Any] = {"log_level": "error", "lifespan": "off", "access_log": False}
     if kind == "gateway":
         settings = Settings(trace=False, max_connections=15_000)

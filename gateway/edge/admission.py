@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from gateway.edge.addresses import UNIX
 from gateway.edge.hosts import Hosts, same_host
 from gateway.edge.refusal import Refusal
-from gateway.edge.upgrade import MAX_SUBPROTOCOLS
+from gateway.edge.sockets.upgrade import MAX_SUBPROTOCOLS
 from gateway.log import get_logger
 from gateway.protocol.rate import Rate
 

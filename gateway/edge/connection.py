@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gateway.edge.outbox import Outbox
 from gateway.edge.parting import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, NORMAL, TOO_BIG
 from gateway.edge.shared import Edge, State
-from gateway.edge.socket import Socket
+from gateway.edge.sockets.socket import Socket
 from gateway.edge.visitor import Visitor
 from gateway.errors import (
     BinaryMessage,

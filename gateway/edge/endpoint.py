@@ -20,10 +20,10 @@ from gateway.edge.admission import (
     Admission,
 )
 from gateway.edge.connection import ClientConnection
-from gateway.edge.plain import PlainSocket
 from gateway.edge.refusal import Refusal
 from gateway.edge.shared import Edge
-from gateway.edge.socket import EXTENSION, Socket
+from gateway.edge.sockets.plain import PlainSocket
+from gateway.edge.sockets.socket import EXTENSION, Socket
 from gateway.edge.visitor import Visitor
 from gateway.log import get_logger
 from gateway.protocol.envelope import Failed, Turned

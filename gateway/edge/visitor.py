@@ -8,7 +8,7 @@ import time
 from starlette.datastructures import Headers
 
 from gateway.edge.outbox import Outbox
-from gateway.edge.socket import Socket
+from gateway.edge.sockets.socket import Socket
 from gateway.handlers.dispatch import Desk
 from gateway.protocol.envelope import Admitted, Facts, Particulars
 from gateway.registry.base import Entry

@@ -18,7 +18,7 @@ from tests.support.serve import Served
 
 CASES = [f"{group}.*" for group in (1, 2, 3, 4, 5, 6, 7, 10)]
 BINARY = ("1.2.*",)  # the text endpoint closes with 1003
-FAST = "gateway.edge.picows_websocket:GatewayWebSocket"
+FAST = "gateway.edge.sockets.picows_websocket:GatewayWebSocket"
 
 Results = dict[str, dict[str, str]]
 

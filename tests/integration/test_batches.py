@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 import redis.asyncio
 
-from gateway.edge.picows_websocket import GatewayWebSocket
+from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.protocol.envelope import Dispatch, Reply, read
 from gateway.redis_support import keys
 from tests.integration.conftest import MakeSettings

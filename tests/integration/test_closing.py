@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import Gateway, Message
-from gateway.edge.picows_websocket import GatewayWebSocket
+from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.protocol.ids import owner_of
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted

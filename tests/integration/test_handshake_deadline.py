@@ -8,7 +8,7 @@ import gc
 import pytest
 
 from gateway import Connection, Gateway
-from gateway.edge.uvicorn_http import GatewayHttp
+from gateway.edge.sockets.uvicorn_http import GatewayHttp
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import in_process
 from tests.support.rawclient import handshake, raw_client, raw_websocket, request

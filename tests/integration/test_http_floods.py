@@ -18,10 +18,10 @@ import uvicorn
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
-from gateway.edge.uvicorn_http import MAX_HEADERS, GatewayHttp
+from gateway.edge.sockets.uvicorn_http import MAX_HEADERS, GatewayHttp
 from tests.support.rawclient import RawClient, raw_client, request
 from tests.support.waiting import eventually
-from tests.unit.edge.test_picows_websocket import MemoryTransport
+from tests.unit.edge.sockets.test_picows_websocket import MemoryTransport
 
 CHUNKED = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 IGNORED = CHUNKED.replace(b"/read", b"/")

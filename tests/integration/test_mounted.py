@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from gateway import Connection, Gateway, Message
-from gateway.edge.picows_websocket import GatewayWebSocket
+from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.errors import NotRunning
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import all_keys, listed_workers

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import Connection, Gateway, Receipt, Refused
 from gateway.edge.connection import ClientConnection
-from gateway.edge.plain import PlainSocket
+from gateway.edge.sockets.plain import PlainSocket
 from tests.integration.applications import Gated, talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from gateway.edge.server_parts import parts_of
+from gateway.edge.sockets.server_parts import parts_of
 from tests.integration.test_socket_layers import Layer, make_layer, serving
 from tests.support.rawclient import PING, PONG, TEXT, Frame, frame, raw_websocket
 from tests.support.waiting import eventually

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from uvicorn import Config, Server
 
-from gateway.edge.picows_websocket import GatewayWebSocket
-from gateway.edge.socket import EXTENSION, Socket
+from gateway.edge.sockets.picows_websocket import GatewayWebSocket
+from gateway.edge.sockets.socket import EXTENSION, Socket
 from tests.support.rawclient import (
     BINARY,
     CLOSE,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.app import Gateway
-from gateway.edge.socket import EXTENSION
+from gateway.edge.sockets.socket import EXTENSION
 from gateway.protocol.text import TRACE_SUBPROTOCOL
 from tests.support.pages import DOCS, EVERY_PAGE, PAGES, ROOT, anchors, blocks, links, name_of
 

@@ -20,7 +20,7 @@ from gateway.edge.admission import (
 )
 from gateway.edge.hosts import NOT_ONE_HOST, WRONG_HOST
 from gateway.edge.refusal import Refusal
-from gateway.edge.upgrade import MAX_SUBPROTOCOLS
+from gateway.edge.sockets.upgrade import MAX_SUBPROTOCOLS
 
 ADA = "192.0.2.1"
 BOB = "192.0.2.2"

@@ -3,7 +3,7 @@
 uvicorn alone waits for ever for a client that connects and says nothing, that never ends the body
 of a request that has its answer, or that does not read its answers: ten thousand of them take every
 descriptor of a worker. And it takes whatever it is given: headers, trailers, requests behind each
-other. Also for plain uvicorn: ``--http gateway.edge.uvicorn_http:GatewayHttp``.
+other. Also for plain uvicorn: ``--http gateway.edge.sockets.uvicorn_http:GatewayHttp``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.edge.flow import Flow
-from gateway.edge.turnstile import Turnstile
-from gateway.edge.wheel import NOWHERE, Wheel
+from gateway.edge.sockets.flow import Flow
+from gateway.edge.sockets.handshake_throttle import Turnstile
+from gateway.edge.sockets.wheel import NOWHERE, Wheel
 
 MAX_HEAD_BYTES: Final = 65536  # all of a request but its body: head, chunk extensions, trailers
 MAX_HEADERS: Final = 128  # trailers among them; 4 bytes of a client's are 100 here

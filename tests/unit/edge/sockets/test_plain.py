@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.plain import MESSAGES_PER_TURN, PlainSocket
+from gateway.edge.sockets.plain import MESSAGES_PER_TURN, PlainSocket
 from gateway.protocol.receipt import Receipt
 from tests.support.waiting import eventually
 

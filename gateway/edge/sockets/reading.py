@@ -7,9 +7,9 @@ import time
 from collections import deque
 from typing import Final
 
-from gateway.edge.keepalive import INTERNAL_ERROR, KeepAlive
-from gateway.edge.parser import Event, ends
-from gateway.edge.server_parts import ServerParts, State
+from gateway.edge.sockets.keepalive import INTERNAL_ERROR, KeepAlive
+from gateway.edge.sockets.parser import Event, ends
+from gateway.edge.sockets.server_parts import ServerParts, State
 from gateway.log import get_logger
 from gateway.protocol import frames
 from gateway.protocol.rate import counted

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.edge.asgi_side import AsgiSide
-from gateway.edge.parser import Parser
-from gateway.edge.server_parts import CLOSE_S, ServerParts, State
-from gateway.edge.socket import Listener
-from gateway.edge.wheel import NOWHERE
+from gateway.edge.sockets.asgi_side import AsgiSide
+from gateway.edge.sockets.parser import Parser
+from gateway.edge.sockets.server_parts import CLOSE_S, ServerParts, State
+from gateway.edge.sockets.socket import Listener
+from gateway.edge.sockets.wheel import NOWHERE
 from gateway.protocol import frames
 
 LOST: Final = 1006

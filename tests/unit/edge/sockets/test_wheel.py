@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.edge.wheel import Wheel
+from gateway.edge.sockets.wheel import Wheel
 from tests.support.waiting import eventually
 
 TICK_S = 0.01

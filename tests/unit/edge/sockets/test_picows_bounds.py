@@ -9,11 +9,11 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.parser import KEPT_BYTES
-from gateway.edge.server_parts import parts_of
-from gateway.edge.wheel import NOWHERE
+from gateway.edge.sockets.parser import KEPT_BYTES
+from gateway.edge.sockets.server_parts import parts_of
+from gateway.edge.sockets.wheel import NOWHERE
 from tests.support.rawclient import CONTINUATION, PING, PONG, TEXT, frame
-from tests.unit.edge.test_picows_websocket import CONFIG, Peer, application, run
+from tests.unit.edge.sockets.test_picows_websocket import CONFIG, Peer, application, run
 
 LONG = 1 << 16
 NO_PINGS = Config(application, ws_ping_interval=None, log_config=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.edge.turnstile import PER_TURN, Turnstile
+from gateway.edge.sockets.handshake_throttle import PER_TURN, Turnstile
 
 
 async def test_so_many_a_turn_in_the_order_of_their_coming() -> None:

@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.parser import Parsers
-from gateway.edge.turnstile import Turnstile
-from gateway.edge.wheel import Wheel
+from gateway.edge.sockets.handshake_throttle import Turnstile
+from gateway.edge.sockets.parser import Parsers
+from gateway.edge.sockets.wheel import Wheel
 
 CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped
 _TICKS: Final = 20  # in the shortest deadline

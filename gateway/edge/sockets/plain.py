@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
-from gateway.edge.socket import Listener
+from gateway.edge.sockets.socket import Listener
 from gateway.protocol.receipt import Receipt
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.edge.upgrade import MAX_SUBPROTOCOLS, Headers, Refused, read_request, response
+from gateway.edge.sockets.upgrade import MAX_SUBPROTOCOLS, Headers, Refused, read_request, response
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 

@@ -8,12 +8,12 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.keepalive import PONGS_PER_TURN
-from gateway.edge.reading import FRAMES_PER_SECOND
+from gateway.edge.sockets.keepalive import PONGS_PER_TURN
+from gateway.edge.sockets.reading import FRAMES_PER_SECOND
 from tests.support.rawclient import CONTINUATION, PING, PONG, TEXT, frame
 from tests.support.waiting import eventually
-from tests.unit.edge.test_picows_bounds import open_peer
-from tests.unit.edge.test_picows_websocket import OfPeer, Peer, application, run
+from tests.unit.edge.sockets.test_picows_bounds import open_peer
+from tests.unit.edge.sockets.test_picows_websocket import OfPeer, Peer, application, run
 
 MANY = 20_000
 NO_PINGS = Config(application, ws_ping_interval=None, log_config=None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.edge.ending import Ending
 from gateway.edge.parting import NO_PONG
-from gateway.edge.server_parts import ServerParts, State
+from gateway.edge.sockets.ending import Ending
+from gateway.edge.sockets.server_parts import ServerParts, State
 from gateway.protocol import frames
 
 INTERNAL_ERROR: Final = 1011

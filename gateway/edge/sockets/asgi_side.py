@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 
-from gateway.edge.upgrade import Headers, Upgrade, response
+from gateway.edge.sockets.upgrade import Headers, Upgrade, response
 from gateway.protocol.frames import BINARY, header, text_frames
 
 Event = MutableMapping[str, Any]

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 from unittest.mock import Mock
 
-from gateway.edge.asgi_side import AsgiSide, Wire
+from gateway.edge.sockets.asgi_side import AsgiSide, Wire
 
 
 async def test_no_application_is_begun_for_a_client_that_has_gone() -> None:

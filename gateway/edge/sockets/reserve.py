@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from gateway import metrics
 from gateway.edge.admission import NO_FILES
 from gateway.edge.open_files import RESERVE
-from gateway.edge.uvicorn_http import GatewayHttp
+from gateway.edge.sockets.uvicorn_http import GatewayHttp
 from gateway.log import get_logger
 
 log = get_logger(__name__)

@@ -1,6 +1,6 @@
 """A WebSocket protocol for uvicorn on picows' parser, with a ``Socket`` for the application.
 
-Also usable under plain uvicorn: ``--ws gateway.edge.picows_websocket:GatewayWebSocket``. An
+Also usable under plain uvicorn: ``--ws gateway.edge.sockets.picows_websocket:GatewayWebSocket``. An
 application that knows the scope's extension ``gateway.socket`` gets its messages by callback, and
 may return: the socket stays. Any other is served plain ASGI. Compression is never negotiated.
 """
@@ -15,14 +15,14 @@ from typing import Any, Final, cast
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.asgi_side import AsgiSide, make_scope
-from gateway.edge.keepalive import INTERNAL_ERROR
-from gateway.edge.parser import ends
-from gateway.edge.reading import Reading
-from gateway.edge.server_parts import State, parts_of
-from gateway.edge.socket import EXTENSION, Listener
-from gateway.edge.upgrade import Refused, read_request, response
-from gateway.edge.wheel import NOWHERE
+from gateway.edge.sockets.asgi_side import AsgiSide, make_scope
+from gateway.edge.sockets.keepalive import INTERNAL_ERROR
+from gateway.edge.sockets.parser import ends
+from gateway.edge.sockets.reading import Reading
+from gateway.edge.sockets.server_parts import State, parts_of
+from gateway.edge.sockets.socket import EXTENSION, Listener
+from gateway.edge.sockets.upgrade import Refused, read_request, response
+from gateway.edge.sockets.wheel import NOWHERE
 from gateway.protocol import frames
 
 RESTART: Final = (1012, "service restart")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.picows_websocket import GatewayWebSocket
-from gateway.edge.socket import EXTENSION
+from gateway.edge.sockets.picows_websocket import GatewayWebSocket
+from gateway.edge.sockets.socket import EXTENSION
 from tests.support.rawclient import (
     BINARY,
     CLOSE,

@@ -1,0 +1,1 @@
+"""Sockets, whoever serves them: uvicorn's protocol on picows' parser, and plain ASGI."""

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from gateway import log as logs
-from tests.unit.test_log import Terminal, _as_before, fail, only_record, to
+from tests.unit.log.test_log import Terminal, _as_before, fail, only_record, to
 
 __all__ = ["_as_before"]  # a fixture, for every test here
 

@@ -1,6 +1,6 @@
 """Logs: events with fields, JSON when nobody looks at a terminal.
 
-Never a payload, a header's value or a key. Of an exception, what ``gateway.traces`` shows.
+Never a payload, a header's value or a key. Of an exception, what ``gateway.log.exceptions`` shows.
 
 Our own records are those of the standard library, safe before anybody else sees them: they carry
 no ``exc_info``, from which whatever the surrounding application has set up (structlog, a JSON
@@ -18,7 +18,7 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gateway import traces
+from gateway.log import exceptions as traces
 
 _of_process: dict[str, str] = {}
 _RESERVED: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from gateway.settings.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.backend_client import client
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from gateway.handlers.table import Admit, Connection, Message
     from gateway.protocol.receipt import Receipt, Sent
 
-__version__ = "0.1.0"
 __all__ = [
     "Admit",
     "BrokerUnavailable",

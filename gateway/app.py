@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Lifespan, Scope
 from starlette.websockets import WebSocket
 
-from gateway import __version__, metrics
+from gateway import metrics
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
@@ -48,6 +48,7 @@ from gateway.registry.base import Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings, current
+from gateway.settings.version import __version__
 from gateway.worker.health import FOLDER_VARIABLE, PortHealth
 from gateway.worker.worker import Worker, new_worker_id
 

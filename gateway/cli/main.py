@@ -202,7 +202,7 @@ def root(
 ) -> None:
     """A horizontally scaled, broker-backed WebSocket gateway."""
     if version:
-        from gateway import __version__  # noqa: PLC0415
+        from gateway.settings.version import __version__  # noqa: PLC0415
 
         print(f"gateway {__version__}")
         raise typer.Exit

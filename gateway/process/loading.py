@@ -66,8 +66,11 @@ def _place(error: BaseException) -> str:
 
 def _is_theirs(file: str) -> bool:
     """Whether it is neither ours, nor Python's, nor a library's."""
-    ours = str(Path(__file__).parents[1])
-    libraries = (sysconfig.get_path("stdlib"), *site.getsitepackages(), ours)
+    libraries = (
+        sysconfig.get_path("stdlib"),
+        *site.getsitepackages(),
+        str(Path(__file__).parents[1]),
+    )
     return not file.startswith(("<", *(library + os.sep for library in libraries)))
 
 

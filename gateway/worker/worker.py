@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from gateway import __version__, metrics
 from gateway import log as logs
+from gateway import metrics
 from gateway.broker.base import Broker
 from gateway.cluster.lease_guard import Standing
 from gateway.cluster.loopback_probe import Canaries
@@ -49,6 +49,7 @@ from gateway.protocol.rate import Rate
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
+from gateway.settings.version import __version__
 from gateway.worker.drain import Drain
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth

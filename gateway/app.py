@@ -39,7 +39,7 @@ from gateway.handlers.table import (
 from gateway.http_api.ports import OnlyIf, OnPort
 from gateway.http_api.routes import Api, api_routes
 from gateway.log import get_logger, show_errors
-from gateway.messaging.user_requests import Audience
+from gateway.messaging.user_requests import UserRequests
 from gateway.page.serving import page_routes
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.receipt import Receipt, Sent
@@ -74,7 +74,7 @@ class Gateway:
         self.handlers = Handlers()
         self.settings = settings
         self._worker: Worker | None = None
-        self._audience: Audience | None = None  # the worker's, or that of a test
+        self._user_requests: UserRequests | None = None  # the worker's, or that of a test
         self._told_not_running = False
 
     @property
@@ -89,10 +89,10 @@ class Gateway:
         return self._worker
 
     @property
-    def _running(self) -> Audience:
-        if self._audience is None:
+    def _running(self) -> UserRequests:
+        if self._user_requests is None:
             raise NotRunning
-        return self._audience
+        return self._user_requests
 
     def on_message(self, handler: OnMessage) -> OnMessage:
         """Call ``handler`` with every message; what it returns is sent back, None sends nothing.
@@ -242,7 +242,7 @@ class Gateway:
             log.warning("no on_message handler", app=settings.app)
         async with worker.running():
             self._worker = worker
-            self._audience = worker.audience
+            self._user_requests = worker.user_requests
             running.append(worker)
             try:
                 await worker.readiness.started()
@@ -254,7 +254,7 @@ class Gateway:
                     await worker.drain()
                 finally:
                     running.remove(worker)
-                    self._worker = self._audience = None
+                    self._worker = self._user_requests = None
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""

@@ -20,8 +20,8 @@ from gateway.broker.base import Resync
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable, Disconnected, NotRunning, check_close
 from gateway.handlers.table import Connection, of_entries
-from gateway.messaging.owner_requests import Asker
-from gateway.messaging.user_requests import Audience
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.user_requests import UserRequests
 from gateway.process.run_folder import the_running_gateway
 from gateway.protocol.envelope import Question, Receipted, encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
@@ -44,13 +44,13 @@ _T = TypeVar("_T")
 class AsyncClient:
     """What ``async with gateway.client(url)`` gives. Safe to use from several tasks of its loop."""
 
-    def __init__(self, asker: Asker, audience: Audience) -> None:
-        self._asker = asker
-        self._audience = audience
+    def __init__(self, owner_requests: OwnerRequests, user_requests: UserRequests) -> None:
+        self._owner_requests = owner_requests
+        self._user_requests = user_requests
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
         """As ``Gateway.send``."""
-        return await self._asker.send(connection, text, key=key)
+        return await self._owner_requests.send(connection, text, key=key)
 
     async def disconnect(
         self,
@@ -60,11 +60,11 @@ class AsyncClient:
     ) -> Receipt:
         """As ``Gateway.disconnect``."""
         check_close(code, reason)
-        return await self._asker.disconnect(connection, code, reason)
+        return await self._owner_requests.disconnect(connection, code, reason)
 
     async def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
         """As ``Gateway.send_to_user``."""
-        return await self._audience.send(user, text, key=key)
+        return await self._user_requests.send(user, text, key=key)
 
     async def disconnect_user(
         self,
@@ -74,16 +74,16 @@ class AsyncClient:
     ) -> list[Sent]:
         """As ``Gateway.disconnect_user``."""
         check_close(code, reason)
-        return await self._audience.disconnect(user, code, reason)
+        return await self._user_requests.disconnect(user, code, reason)
 
     async def connections(self, *, user: str) -> list[Connection]:
         """As ``Gateway.connections``."""
-        return of_entries(await self._audience.connections(user))
+        return of_entries(await self._user_requests.connections(user))
 
 
 async def inquire(client: AsyncClient, connection: str) -> Receipted:
     """What the owner of a connection says of it. For tools."""
-    return await client._asker.inquire(connection)  # noqa: SLF001
+    return await client._owner_requests.inquire(connection)  # noqa: SLF001
 
 
 class Client:
@@ -229,8 +229,8 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         broker = RedisBroker(self._address, name=name)
         registry = RedisRegistry(self._address, prefix=self._prefix, name=name)
         inbox = _Inbox(me, broker, self._prefix)
-        asker = Asker(inbox, registry.look, lease_s=self._lease_s, unlinked=True)
-        inbox.asker = asker
+        owner_requests = OwnerRequests(inbox, registry.look, lease_s=self._lease_s, unlinked=True)
+        inbox.owner_requests = owner_requests
         tasks = [
             asyncio.create_task(broker.run(inbox), name="client broker"),
             asyncio.create_task(inbox.run(), name="client outgoing"),
@@ -243,20 +243,20 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             except TimeoutError:
                 message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
                 raise BrokerUnavailable(message) from None
-            yield AsyncClient(asker, Audience(asker, registry.of_user))
+            yield AsyncClient(owner_requests, UserRequests(owner_requests, registry.of_user))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asker.aclose()
+            await owner_requests.aclose()
             await registry.aclose()
 
 
 class _Inbox:
-    """This process's channel, and the way out of it (``gateway.messaging.owner_requests.Way``)."""
+    """This process's channel, and the way out of it (``RequestTransport``)."""
 
     def __init__(self, me: WorkerId, broker: RedisBroker, prefix: str) -> None:
-        self.asker: Asker | None = None
+        self.owner_requests: OwnerRequests | None = None
         self._me = me
         self._broker = broker
         self._prefix = prefix
@@ -315,9 +315,9 @@ class _Inbox:
         """What was lost will be UNREACHABLE."""
 
     @property
-    def _the_asker(self) -> Asker:
-        assert self.asker is not None
-        return self.asker
+    def _the_asker(self) -> OwnerRequests:
+        assert self.owner_requests is not None
+        return self.owner_requests
 
 
 class _LoopThread:

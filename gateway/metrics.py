@@ -43,7 +43,7 @@ HANDLER_WORKERS = Gauge(
 OUTBOX_BYTES = Gauge(
     "gateway_outbox_bytes", "Bytes that wait for slow sockets.", multiprocess_mode="livesum"
 )
-CANARY_AGE = Gauge(
+PROBE_AGE = Gauge(
     "gateway_canary_age_seconds",
     "Seconds since the last canary came back.",
     multiprocess_mode="livemax",

@@ -11,7 +11,7 @@ from typing import Final
 from gateway.app import Gateway
 from gateway.errors import GatewayError
 from gateway.handlers.table import Admit, Connection, Message, decision, reply
-from gateway.messaging.user_requests import Audience
+from gateway.messaging.user_requests import UserRequests
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.text import GOODBYE
@@ -130,12 +130,12 @@ def outbox(gateway: Gateway, receipt: Receipt = Receipt.WRITTEN) -> Iterator[Out
         assert sent.taken == [Pushed(ben.connection.id, "hello")]
     """
     taking = Outbox(receipt)
-    before = gateway._audience  # noqa: SLF001
-    gateway._audience = Audience(taking, taking._of_user)  # noqa: SLF001
+    before = gateway._user_requests  # noqa: SLF001
+    gateway._user_requests = UserRequests(taking, taking._of_user)  # noqa: SLF001
     try:
         yield taking
     finally:
-        gateway._audience = before  # noqa: SLF001
+        gateway._user_requests = before  # noqa: SLF001
 
 
 class Client:
@@ -243,6 +243,6 @@ class Client:
 
     def _enter(self) -> None:
         self._connected = True
-        audience = self._gateway._audience  # noqa: SLF001
-        if audience is not None and isinstance(audience.sender, Outbox):
-            audience.sender._join(self)  # noqa: SLF001
+        user_requests = self._gateway._user_requests  # noqa: SLF001
+        if user_requests is not None and isinstance(user_requests.sender, Outbox):
+            user_requests.sender._join(self)  # noqa: SLF001

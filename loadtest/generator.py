@@ -28,7 +28,7 @@ RETURN_S: Final = LONGEST_S + 5.0  # of those who are away
 log = logging.getLogger(__name__)
 
 
-class Member(Protocol):
+class LocalConnection(Protocol):
     """A user with a socket, as the generator sees it."""
 
     connection: str
@@ -73,12 +73,12 @@ class Generator:
         self.talking = False
         self.ended = False
         self._standing = 0
-        self.members: list[Member] = []
+        self.members: list[LocalConnection] = []
         self._numbers = 0
         self.orders: dict[str, Any] = {}
         self.book = ReceiptBook(self.name)
 
-    def enter(self, member: Member) -> str:
+    def enter(self, member: LocalConnection) -> str:
         """Take a user in. Returns its name, which no other user of any process has."""
         self.members.append(member)
         self._numbers += 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from gateway.cluster.loopback_probe import Canaries
+from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.registration import Registration
 from gateway.cluster.sweep import Sweep
 from gateway.errors import BrokerAway
@@ -20,7 +20,7 @@ from gateway.handlers.runner import Runner
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import Asker
+from gateway.messaging.owner_requests import OwnerRequests
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.registry.base import Registry
@@ -30,7 +30,7 @@ log = get_logger(__name__)
 DECISION_PATIENCE_S: Final = 10.0
 
 
-class Standing:
+class LeaseGuard:
     """Acts on what membership learns (``gateway.cluster.membership.Watcher``).
 
     Attributes:
@@ -48,9 +48,9 @@ class Standing:
         links: Links,
         runner: Runner,
         dispatcher: Dispatcher,
-        asker: Asker,
+        owner_requests: OwnerRequests,
         registration: Registration,
-        canaries: Canaries,
+        loopback_probe: LoopbackProbe,
         hub: Hub,
         registry: Registry,
         replaced: Callable[[], None],
@@ -61,9 +61,9 @@ class Standing:
         self._links = links
         self._runner = runner
         self._dispatcher = dispatcher
-        self._asker = asker
+        self._owner_requests = owner_requests
         self._registration = registration
-        self._canaries = canaries
+        self._loopback_probe = loopback_probe
         self._hub = hub
         self._registry = registry
         self._replaced = replaced
@@ -111,7 +111,7 @@ class Standing:
         if self.holding and not self._releasing:
             # What is older than that canary was sent to a worker that others may have replaced.
             self._releasing = True
-            self._canaries.after_next(self._release)
+            self._loopback_probe.after_next(self._release)
 
     def buried(self) -> None:
         self.is_buried = True
@@ -146,7 +146,7 @@ class Standing:
     def give_up_waiting(self) -> None:
         """Called now and then: messages wait only so long, for a handler as for the broker."""
         now, dispatcher = self._now(), self._dispatcher
-        if self._canaries.ready and not self.holding:
+        if self._loopback_probe.ready and not self.holding:
             self._well_at = now
         away = now - self._well_at >= dispatcher.patience_s
         for connection in dispatcher.give_up_waiting(away=away):
@@ -162,7 +162,7 @@ class Standing:
 
     def worker_gone(self, worker: WorkerId) -> None:
         self._links.end(worker)
-        self._asker.worker_gone(worker)
+        self._owner_requests.worker_gone(worker)
         self._runner.edge_gone(worker)
         self._dispatcher.worker_gone(worker)
 

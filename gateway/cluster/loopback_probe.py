@@ -10,14 +10,14 @@ from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.metrics import Counters
-from gateway.protocol.envelope import Canary, hint
+from gateway.protocol.envelope import Probe, hint
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.vigil import Action, Vigil
+from gateway.protocol.subscription_health import Action, SubscriptionHealth
 
 log = get_logger(__name__)
 
 
-class Canaries:
+class LoopbackProbe:
     """Sends one every two seconds, more often while the worker is not ready.
 
     Args:
@@ -41,7 +41,7 @@ class Canaries:
         self._counters = counters
         self._hopeless = hopeless
         self._now = now
-        self._vigil = Vigil(now())
+        self._health = SubscriptionHealth(now())
         self._token = 0
         self._sent_at: dict[int, float] = {}
         self._awaited: tuple[int, Callable[[], None]] | None = None
@@ -50,15 +50,15 @@ class Canaries:
     @property
     def ready(self) -> bool:
         """Whether the subscription has lately been seen to deliver."""
-        return self._vigil.ready
+        return self._health.ready
 
     @property
     def age_s(self) -> float:
-        return self._vigil.age_s(self._now())
+        return self._health.age_s(self._now())
 
     def heard(self) -> None:
         """Anything came in."""
-        self._vigil.heard(self._now())
+        self._health.heard(self._now())
 
     def after_next(self, act: Callable[[], None]) -> None:
         """Call ``act`` when a canary that is sent from now on is back.
@@ -71,7 +71,7 @@ class Canaries:
     def back(self, token: int) -> None:
         """A canary has come back."""
         now = self._now()
-        self._vigil.back(now)
+        self._health.back(now)
         if (sent_at := self._sent_at.pop(token, None)) is not None:
             self._counters.roundtrip_seconds.observe(now - sent_at)
         for older in [t for t in self._sent_at if t < token]:
@@ -85,7 +85,7 @@ class Canaries:
         """Send canaries and act on what they tell, until cancelled."""
         while True:
             await self._send()
-            action = self._vigil.check(self._now())
+            action = self._health.check(self._now())
             if action is Action.RESUBSCRIBE:
                 log.warning("deaf: subscriptions are made anew", age_s=round(self.age_s, 1))
                 self._broker.resubscribe()
@@ -93,16 +93,16 @@ class Canaries:
                 self._hopeless()
             self._send_now.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._vigil.interval_s):
+                async with asyncio.timeout(self._health.interval_s):
                     await self._send_now.wait()
 
     async def _send(self) -> None:
         self._token = token = self._token + 1
         self._sent_at[token] = self._now()
         try:
-            await self._broker.publish([(self._channel, hint(self._me, Canary(token)))])
+            await self._broker.publish([(self._channel, hint(self._me, Probe(token)))])
         except BrokerUnavailable:
             self._sent_at.pop(token, None)  # or an outage of a day would leave a million
-            self._vigil.published(answered=False)
+            self._health.published(answered=False)
         else:
-            self._vigil.published(answered=True)
+            self._health.published(answered=True)

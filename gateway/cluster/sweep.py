@@ -8,14 +8,14 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Final
 
-from gateway.handlers.dispatch import Desk, Dispatcher
+from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
-from gateway.protocol.envelope import Answer, Facts, Particulars
+from gateway.protocol.envelope import Answer, ConnectionFacts, Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
-from gateway.registry.base import CLAIM_S, Left, Registry, Taken
+from gateway.registry.base import CLAIM_S, Registry, Remaining, TakenEntry
 
 log = get_logger(__name__)
 
@@ -36,30 +36,33 @@ class End(Enum):
     UNHEARD = auto()  # there was no handler worker for too long
 
 
-class Ghost:
-    """What the registry knows of a connection whose worker died: a ``Party`` and a ``Member``."""
+class OrphanedConnection:
+    """What the registry knows of a connection whose worker died: ``Dispatchable``,
+    and a ``LocalConnection``."""
 
     def __init__(
         self,
-        taken: Taken,
+        taken: TakenEntry,
         hub: Hub,
         dispatcher: Dispatcher,
         ended: Callable[[], None],
     ) -> None:
         self.id, entry, deaths = taken
-        self.facts = Facts(entry.user, entry.address, "", (("user-agent", entry.user_agent),), ())
+        self.facts = ConnectionFacts(
+            entry.user, entry.address, "", (("user-agent", entry.user_agent),), ()
+        )
         self.suspect = deaths > 0
         self.end: End | None = None
         self._ended = ended
         self._dispatcher = dispatcher
         self._hub = hub
-        self._desk: Desk = dispatcher.open(self)
+        self._dispatch_state: DispatchState = dispatcher.open(self)
         hub.add(self)
 
     def say_goodbye(self) -> None:
         # Its last attempt here: the registry counts, since a sweeper may die of it like any other.
         self._dispatcher.read(
-            self._desk,
+            self._dispatch_state,
             Event.DISCONNECT,
             LOST_REASON,
             close_code=LOST_CODE,
@@ -67,11 +70,11 @@ class Ghost:
         )
 
     def leave(self) -> None:
-        self._dispatcher.close(self._desk)
+        self._dispatcher.close(self._dispatch_state)
         self._hub.remove(self.id)
 
     def settle(self, worker: WorkerId, answer: Answer) -> None:
-        self._dispatcher.settle(self._desk, worker, answer)
+        self._dispatcher.settle(self._dispatch_state, worker, answer)
 
     def flush(self) -> None:
         """It has no socket, and nothing to write."""
@@ -135,7 +138,7 @@ class Sweep:
         self._wanted = wanted
         self._leaving = leaving
         self._given_up = given_up
-        self._ghosts: dict[ConnectionId, Ghost] = {}
+        self._orphans: dict[ConnectionId, OrphanedConnection] = {}
         self._ended = asyncio.Event()
         self._waits = False
 
@@ -174,11 +177,11 @@ class Sweep:
         try:
             while True:
                 goes_on = self._wanted() is True and not self._leaving() and not late
-                if goes_on and (not self._ghosts or (more and self._has_room)):
+                if goes_on and (not self._orphans or (more and self._has_room)):
                     more = await self._take_on()
-                    if more and not self._ghosts:
+                    if more and not self._orphans:
                         continue  # those were given up
-                if not self._ghosts:
+                if not self._orphans:
                     return not more
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(hold_at):
@@ -186,33 +189,35 @@ class Sweep:
                 self._ended.clear()
                 await self._put_down()
                 if loop.time() >= hold_at:
-                    await self._registry.hold(self._worker, self._ghosts)
+                    await self._registry.hold(self._worker, self._orphans)
                     late = (await self._registry.left(self._worker)).expires_s <= LAST_MOMENT_S
                     hold_at = loop.time() + HOLD_S
         finally:
-            for ghost in self._ghosts.values():
-                ghost.leave()
-            self._ghosts.clear()
+            for orphan in self._orphans.values():
+                orphan.leave()
+            self._orphans.clear()
 
     @property
     def _has_room(self) -> bool:
-        ghosts = self._ghosts
-        return len(ghosts) <= AT_ONCE // 2 and not any(ghost.suspect for ghost in ghosts.values())
+        orphans = self._orphans
+        return len(orphans) <= AT_ONCE // 2 and not any(
+            orphan.suspect for orphan in orphans.values()
+        )
 
     async def _take_on(self) -> bool:
         """Returns whether there was anything to take. A suspect is taken only by itself."""
         taken = await self._registry.take(
             self._worker,
-            AT_ONCE - len(self._ghosts),
+            AT_ONCE - len(self._orphans),
             sweeper=self._me,
-            suspects=not self._ghosts,
+            suspects=not self._orphans,
         )
         spent = [item.connection for item in taken if item.deaths >= MAX_ATTEMPTS]
         for item in taken:
-            if item.connection not in self._ghosts and item.deaths < MAX_ATTEMPTS:
-                ghost = Ghost(item, self._hub, self._dispatcher, self._ended.set)
-                self._ghosts[item.connection] = ghost
-                ghost.say_goodbye()
+            if item.connection not in self._orphans and item.deaths < MAX_ATTEMPTS:
+                orphan = OrphanedConnection(item, self._hub, self._dispatcher, self._ended.set)
+                self._orphans[item.connection] = orphan
+                orphan.say_goodbye()
         for connection in spent:
             log.error("on_disconnect given up", connection_id=connection)
         if spent:
@@ -222,15 +227,15 @@ class Sweep:
 
     async def _put_down(self) -> None:
         ended: dict[End, list[ConnectionId]] = {end: [] for end in End}
-        for ghost in list(self._ghosts.values()):
-            if ghost.end is not None:
-                ended[ghost.end].append(ghost.id)
-                del self._ghosts[ghost.id]
+        for orphan in list(self._orphans.values()):
+            if orphan.end is not None:
+                ended[orphan.end].append(orphan.id)
+                del self._orphans[orphan.id]
         await self._registry.swept(self._worker, ended[End.HANDLED])
         await self._registry.give_back(self._worker, ended[End.UNHEARD])
         await self._registry.give_back(self._worker, ended[End.DIED], died=True)
 
-    async def _nobody_comes(self, left: Left) -> None:
+    async def _nobody_comes(self, left: Remaining) -> None:
         """Wait a while for a handler worker."""
         if not self._waits:
             self._waits = True

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gateway.edge.client_info import ClientInfo
+from gateway.edge.close_codes import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, NORMAL, TOO_BIG
+from gateway.edge.edge_parts import EdgeParts, State
 from gateway.edge.outbox import Outbox
-from gateway.edge.parting import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, NORMAL, TOO_BIG
-from gateway.edge.shared import Edge, State
 from gateway.edge.sockets.socket import Socket
-from gateway.edge.visitor import Visitor
 from gateway.errors import (
     BinaryMessage,
     ConnectionEnding,
@@ -17,17 +17,17 @@ from gateway.errors import (
     RateExceeded,
     SlowConsumer,
 )
-from gateway.handlers.dispatch import Desk
+from gateway.handlers.dispatch import DispatchState
 from gateway.log import get_logger
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelope import (
     Admitted,
     Answer,
-    Facts,
+    ConnectionFacts,
     Failed,
     Particulars,
+    Rejected,
     Reply,
-    Turned,
 )
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
@@ -38,24 +38,37 @@ log = get_logger(__name__)
 
 
 class ClientConnection:
-    """A ``Member`` of the hub, a ``Party`` of the dispatcher and the ``Listener`` of its socket."""
+    """A ``LocalConnection``, a ``Dispatchable``, and the ``Listener`` of its socket."""
 
     __slots__ = (
-        "_accepted", "_active_at", "_codec", "_decision", "_desk", "_edge", "_outbox", "_parting",
-        "_rate", "_reading", "_socket", "_state", "_visitor", "ended", "id",
+        "_accepted",
+        "_active_at",
+        "_client",
+        "_codec",
+        "_decision",
+        "_dispatch_state",
+        "_edge",
+        "_outbox",
+        "_parting",
+        "_rate",
+        "_reading",
+        "_socket",
+        "_state",
+        "ended",
+        "id",
     )  # fmt: skip
 
     def __init__(
         self,
-        edge: Edge,
+        edge: EdgeParts,
         connection: ConnectionId,
-        visitor: Visitor,
+        client_info: ClientInfo,
         codec: Codec,
     ) -> None:
         self.id = connection
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._edge = edge
-        self._visitor = visitor
+        self._client = client_info
         self._codec = codec
         self._state = State.DECIDING
         self._parting = DRAINED
@@ -67,12 +80,12 @@ class ClientConnection:
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
         self._decision: asyncio.Future[Answer | None] | None = None
-        self._desk: Desk = edge.dispatcher.open(self)
+        self._dispatch_state: DispatchState = edge.dispatcher.open(self)
         edge.hub.add(self)
 
     @property
-    def facts(self) -> Facts:
-        return self._visitor.facts
+    def facts(self) -> ConnectionFacts:
+        return self._client.facts
 
     # Before the 101
 
@@ -80,14 +93,14 @@ class ClientConnection:
         """Ask the application whether to open this connection.
 
         Returns:
-            ``Admitted``, ``Turned``, ``Failed``, or None when nobody came to decide.
+            ``Admitted``, ``Rejected``, ``Failed``, or None when nobody came to decide.
         """
         self._decision = asyncio.get_running_loop().create_future()
-        size = self._visitor.size_bytes
-        self._edge.dispatcher.read(self._desk, Event.CONNECT, size_bytes=size)
+        size = self._client.size_bytes
+        self._edge.dispatcher.read(self._dispatch_state, Event.CONNECT, size_bytes=size)
         answer = await self._decision
-        if isinstance(answer, Admitted) and self._visitor.late_s() >= 0:
-            return Turned(self.id, answer.number, answer.attempt, *EXPIRED)
+        if isinstance(answer, Admitted) and self._client.late_s() >= 0:
+            return Rejected(self.id, answer.number, answer.attempt, *EXPIRED)
         return answer
 
     def discard(self) -> None:
@@ -97,7 +110,7 @@ class ClientConnection:
         a list.
         """
         self._state = State.CLOSED
-        if not self._desk.conversation.outstanding:
+        if not self._dispatch_state.conversation.outstanding:
             self._let_out()
         if not self.ended.done():  # a drain may wait for it
             self.ended.set_result(None)
@@ -112,23 +125,22 @@ class ClientConnection:
         """The handshake came to nothing while the application decides."""
         return self._state is State.CLOSED and self._socket is None
 
-    def begin(self, socket: Socket, turned: Turned | None) -> None:
-        """The handshake is accepted. ``turned``: only to say that the application refuses."""
+    def begin(self, socket: Socket, rejected: Rejected | None) -> None:
+        """The handshake is accepted. ``rejected``: only to say that the application refuses."""
         self._socket = socket
         self._edge.opened(self.id)
         self._outbox.progress_at = self._edge.now()
-        if turned is not None:
+        if rejected is not None:
             self._state = State.CLOSING
-            self._accepted = (
-                self._visitor.admitted
-            )  # and expired: ``on_connect`` may have counted it in
+            # And expired: ``on_connect`` may have counted it in.
+            self._accepted = self._client.admitted
             socket.start(self, farewell=(NORMAL, GOODBYE))
-            socket.close(turned.code, turned.reason)
+            socket.close(rejected.code, rejected.reason)
             return
         self._state = State.OPEN
         self._accepted = True
-        self._desk.conversation.held = True  # until the registry knows of it
-        entry = self._visitor.entry(self._codec.name)
+        self._dispatch_state.conversation.held = True  # until the registry knows of it
+        entry = self._client.entry(self._codec.name)
         self._edge.registration.put(self.id, entry, self._registered)
         greeting = self._codec.greeting(self.id)
         if greeting is not None:
@@ -150,8 +162,8 @@ class ClientConnection:
         if size > edge.limits.message_bytes:
             self.close(TOO_BIG, f"over {edge.limits.message_bytes} bytes")
             return
-        edge.dispatcher.read(self._desk, Event.MESSAGE, text, size_bytes=size)
-        if self._reading and self._desk.conversation.full and self._socket is not None:
+        edge.dispatcher.read(self._dispatch_state, Event.MESSAGE, text, size_bytes=size)
+        if self._reading and self._dispatch_state.conversation.full and self._socket is not None:
             self._reading = False
             self._socket.pause_reading()
 
@@ -174,10 +186,10 @@ class ClientConnection:
         if not self.ended.done():
             self.ended.set_result(None)
 
-    # Member
+    # LocalConnection
 
     def settle(self, worker: WorkerId, answer: Answer) -> None:
-        self._edge.dispatcher.settle(self._desk, worker, answer)
+        self._edge.dispatcher.settle(self._dispatch_state, worker, answer)
 
     def flush(self) -> None:
         """Write what has collected. A socket that has too much waiting already is dropped."""
@@ -223,11 +235,11 @@ class ClientConnection:
 
     def particulars(self) -> Particulars:
         idle_s, asked = self._edge.now() - self._active_at, self._decision is not None
-        return self._visitor.particulars(
-            self._desk, self._outbox, self._socket, idle_s=idle_s, asked=asked
+        return self._client.particulars(
+            self._dispatch_state, self._outbox, self._socket, idle_s=idle_s, asked=asked
         )
 
-    # Party
+    # Dispatchable
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
         if pending.event is Event.CONNECT:
@@ -296,7 +308,7 @@ class ClientConnection:
         """
         if self._socket is None or self._state is State.CLOSED:
             return 0
-        if self._visitor.expires_unix_s is not None:
+        if self._client.expires_unix_s is not None:
             self._check_expiry()
         buffered = self._socket.buffered_bytes
         if self._outbox.stuck_s(self._socket.written_bytes, buffered, now) >= (
@@ -306,7 +318,7 @@ class ClientConnection:
         return buffered
 
     def _check_expiry(self) -> None:
-        late_s = self._visitor.late_s()
+        late_s = self._client.late_s()
         if late_s >= EXPIRY_GRACE_S:
             self.close(*EXPIRED)
         elif late_s >= 0:
@@ -336,12 +348,14 @@ class ClientConnection:
             self._read_on()
 
     def _read_on(self) -> None:
-        if not self._reading and not self._desk.conversation.full and self._socket is not None:
+        if self._reading or self._socket is None:
+            return
+        if not self._dispatch_state.conversation.full:
             self._reading = True
             self._socket.resume_reading()
 
     def _close_if_drained(self) -> None:
-        if not len(self._desk.conversation):
+        if not len(self._dispatch_state.conversation):
             self.close(*self._parting)
 
     def _say(self, text: str) -> None:
@@ -353,33 +367,33 @@ class ClientConnection:
             self._edge.hub.flush_later(self)
 
     def _registered(self) -> None:
-        self._desk.conversation.held = False
-        self._edge.dispatcher.pump(self._desk)
+        self._dispatch_state.conversation.held = False
+        self._edge.dispatcher.pump(self._dispatch_state)
         if self._state is State.OPEN:
             self._read_on()
 
     def _decide(self, answer: Answer | None) -> None:
         if isinstance(answer, Admitted):  # here: whoever waits for it may be cancelled meanwhile
-            self._visitor.admit(answer)
+            self._client.admit(answer)
         if self._state is State.CLOSED:
             self._let_out()
         elif self._decision is not None and not self._decision.done():
             self._decision.set_result(answer)
 
     def _let_out(self) -> None:
-        if self._visitor.admitted and self._edge.wants_disconnects():
+        if self._client.admitted and self._edge.wants_disconnects():
             self._say_goodbye(LOST, "left during the handshake")
         else:
             self._leave()
 
     def _say_goodbye(self, code: int, reason: str) -> None:
-        conversation = self._desk.conversation
+        conversation = self._dispatch_state.conversation
         conversation.held = False
         conversation.abandon()
-        self._edge.dispatcher.read(self._desk, Event.DISCONNECT, reason, close_code=code)
+        self._edge.dispatcher.read(self._dispatch_state, Event.DISCONNECT, reason, close_code=code)
 
     def _leave(self) -> None:
         """Nothing more is owed to it. Until then, whoever sweeps this worker finds it listed."""
         self._edge.registration.drop(self.id)
-        self._edge.dispatcher.close(self._desk)
+        self._edge.dispatcher.close(self._dispatch_state)
         self._edge.hub.remove(self.id)

@@ -19,14 +19,14 @@ from gateway.edge.admission import (
     WRONG_ROLE,
     Admission,
 )
+from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection import ClientConnection
+from gateway.edge.edge_parts import EdgeParts
 from gateway.edge.refusal import Refusal
-from gateway.edge.shared import Edge
 from gateway.edge.sockets.plain import PlainSocket
 from gateway.edge.sockets.socket import EXTENSION, Socket
-from gateway.edge.visitor import Visitor
 from gateway.log import get_logger
-from gateway.protocol.envelope import Failed, Turned
+from gateway.protocol.envelope import Failed, Rejected
 from gateway.protocol.ids import (
     RANDOM_BYTES_PER_CONNECTION_ID,
     WorkerId,
@@ -62,7 +62,7 @@ class TextEndpoint:
     def __init__(
         self,
         me: WorkerId,
-        edge: Edge,
+        edge: EdgeParts,
         admission: Admission,
         readiness: Readiness,
         *,
@@ -125,7 +125,7 @@ class TextEndpoint:
         connection = ClientConnection(
             self._edge,
             connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),
-            Visitor(
+            ClientInfo(
                 address=address,
                 headers=websocket.headers,
                 query=websocket.scope.get("query_string", b"").decode("latin-1"),
@@ -155,8 +155,10 @@ class TextEndpoint:
         await plain.run()
         return None
 
-    def _begin(self, connection: ClientConnection, socket: Socket, turned: Turned | None) -> None:
-        connection.begin(socket, turned)
+    def _begin(
+        self, connection: ClientConnection, socket: Socket, rejected: Rejected | None
+    ) -> None:
+        connection.begin(socket, rejected)
         if self._leaving():  # since it was accepted
             connection.drain()
 
@@ -168,15 +170,15 @@ class TextEndpoint:
             return Trace(), TRACE_SUBPROTOCOL
         return PlainText(), None
 
-    async def _ask_application(self, connection: ClientConnection) -> Turned | Refusal | None:
-        """None: open it. ``Turned``: accept it and close it. A refusal: answer in HTTP."""
+    async def _ask_application(self, connection: ClientConnection) -> Rejected | Refusal | None:
+        """None: open it. ``Rejected``: accept it and close it. A refusal: answer in HTTP."""
         must_decide = await self._readiness.must_decide()
         if must_decide is None:
             return NO_HANDLER
         if not must_decide:
             return None
         answer = await connection.decide()
-        if isinstance(answer, Turned):
+        if isinstance(answer, Rejected):
             return answer
         if answer is None:
             return NO_HANDLER

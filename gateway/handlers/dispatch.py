@@ -18,10 +18,10 @@ from gateway.protocol.conversation import Conversation, Event, Pending
 from gateway.protocol.envelope import (
     Answer,
     Blocking,
+    ConnectionFacts,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
-    Facts,
     Failed,
     Forget,
     Introduce,
@@ -33,17 +33,17 @@ from gateway.protocol.rendezvous import pick
 
 log = get_logger(__name__)
 
-_NOTHING: Final = Facts(None, "", "", (), (), None)
+_NOTHING: Final = ConnectionFacts(None, "", "", (), (), None)
 
 
-class Party(Protocol):
+class Dispatchable(Protocol):
     """Whoever has something handled: a connection, or what a sweep found of one."""
 
     @property
     def id(self) -> ConnectionId: ...
 
     @property
-    def facts(self) -> Facts: ...
+    def facts(self) -> ConnectionFacts: ...
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
         """The oldest unanswered event has its answer."""
@@ -56,10 +56,10 @@ class Party(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Nobody:
-    """In the place of a party that has closed its desk: the two would keep each other."""
+    """In the place of a dispatchable that has closed its state: the two would keep each other."""
 
     id: ConnectionId
-    facts: Facts = _NOTHING
+    facts: ConnectionFacts = _NOTHING
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
         pass
@@ -68,13 +68,13 @@ class _Nobody:
         pass
 
 
-class Desk:
-    """The dispatcher's notes on one party. The party holds it and hands it in with every call."""
+class DispatchState:
+    """The notes on one dispatchable, which holds them and hands them in with every call."""
 
-    __slots__ = ("conversation", "generation", "introduced_to", "party", "target")
+    __slots__ = ("conversation", "dispatchable", "generation", "introduced_to", "target")
 
-    def __init__(self, party: Party) -> None:
-        self.party = party
+    def __init__(self, dispatchable: Dispatchable) -> None:
+        self.dispatchable = dispatchable
         self.conversation = Conversation()
         self.target: WorkerId | None = None
         self.generation = -1
@@ -82,7 +82,7 @@ class Desk:
 
 
 class Dispatcher:
-    """All desks of one worker.
+    """All states of one worker.
 
     Args:
         patience_s: What waits longer than this while no handler worker lives is unhandled.
@@ -105,38 +105,38 @@ class Dispatcher:
         self._counters = counters
         self.patience_s = patience_s
         self._now = now
-        self._desks: dict[ConnectionId, Desk] = {}
-        self._blocked: dict[ConnectionId, Desk] = {}
+        self._states: dict[ConnectionId, DispatchState] = {}
+        self._blocked: dict[ConnectionId, DispatchState] = {}
         self._loads: dict[WorkerId, Load] = {}
-        self._parted: dict[ConnectionId, Desk] = {}  # of closed ones whose worker is still at it
+        self._parted: dict[ConnectionId, DispatchState] = {}  # closed, and a worker is still at it
 
     def __len__(self) -> int:
-        """How many parties have a desk."""
-        return len(self._desks)
+        """How many dispatchables have a state."""
+        return len(self._states)
 
     @property
     def unanswered(self) -> int:
-        return sum(len(desk.conversation) for desk in self._desks.values())
+        return sum(len(state.conversation) for state in self._states.values())
 
-    def open(self, party: Party) -> Desk:
-        desk = Desk(party)
-        self._desks[party.id] = desk
-        return desk
+    def open(self, dispatchable: Dispatchable) -> DispatchState:
+        state = DispatchState(dispatchable)
+        self._states[dispatchable.id] = state
+        return state
 
-    def close(self, desk: Desk) -> None:
-        """The party wants nothing more; what it is still owed is dropped when it comes."""
-        self._desks.pop(desk.party.id, None)
-        self._blocked.pop(desk.party.id, None)
-        desk.conversation.abandon()  # or whoever settles for it now would dispatch what waits
-        if desk.conversation.outstanding:
-            self._parted[desk.party.id] = desk
-        if desk.introduced_to is not None:
-            self._links.send(desk.introduced_to, Forget(desk.party.id))
-        desk.party = _Nobody(desk.party.id)
+    def close(self, state: DispatchState) -> None:
+        """The dispatchable wants nothing more; what it is still owed is dropped when it comes."""
+        self._states.pop(state.dispatchable.id, None)
+        self._blocked.pop(state.dispatchable.id, None)
+        state.conversation.abandon()  # or whoever settles for it now would dispatch what waits
+        if state.conversation.outstanding:
+            self._parted[state.dispatchable.id] = state
+        if state.introduced_to is not None:
+            self._links.send(state.introduced_to, Forget(state.dispatchable.id))
+        state.dispatchable = _Nobody(state.dispatchable.id)
 
     def read(
         self,
-        desk: Desk,
+        state: DispatchState,
         event: Event,
         text: str = "",
         *,
@@ -144,8 +144,8 @@ class Dispatcher:
         close_code: int = 0,
         attempt: int = 1,
     ) -> None:
-        """Take the next event of a party and dispatch it as soon as it may be."""
-        desk.conversation.read(
+        """Take the next event of a dispatchable and dispatch it as soon as it may be."""
+        state.conversation.read(
             event,
             text,
             size_bytes=size_bytes,
@@ -153,13 +153,13 @@ class Dispatcher:
             close_code=close_code,
             attempt=attempt,
         )
-        self.pump(desk)
+        self.pump(state)
 
-    def settle(self, desk: Desk, worker: WorkerId, answer: Answer) -> None:
-        """An answer has come in for this party. A stale one is dropped."""
-        pending = desk.conversation.settle(worker, answer.number, answer.attempt)
+    def settle(self, state: DispatchState, worker: WorkerId, answer: Answer) -> None:
+        """An answer has come in for this dispatchable. A stale one is dropped."""
+        pending = state.conversation.settle(worker, answer.number, answer.attempt)
         if pending is None:
-            log.debug("stale answer", connection_id=desk.party.id, from_worker=worker)
+            log.debug("stale answer", connection_id=state.dispatchable.id, from_worker=worker)
             return
         self._unload(worker, pending)
         outcome = "failed" if isinstance(answer, Failed) else "answered"
@@ -168,78 +168,78 @@ class Dispatcher:
             seconds.skip -= 1
         else:
             self._measure(pending)
-        desk.party.answered(pending, answer, worker)
-        if desk.conversation.waiting:
-            self.pump(desk)
+        state.dispatchable.answered(pending, answer, worker)
+        if state.conversation.waiting:
+            self.pump(state)
 
     def settle_parted(self, worker: WorkerId, answer: Answer) -> None:
-        """An answer has come in for a party that has gone: its worker has that much less to do."""
-        desk = self._parted.get(answer.connection)
-        if desk is None:
+        """An answer has come for one that has gone: its worker has that much less to do."""
+        state = self._parted.get(answer.connection)
+        if state is None:
             return
-        pending = desk.conversation.settle(worker, answer.number, answer.attempt)
-        if not desk.conversation.outstanding:
+        pending = state.conversation.settle(worker, answer.number, answer.attempt)
+        if not state.conversation.outstanding:
             del self._parted[answer.connection]
         if pending is not None:
             self._unload(worker, pending)
 
-    def pump(self, desk: Desk) -> None:
+    def pump(self, state: DispatchState) -> None:
         """Dispatch what may be dispatched now."""
-        conversation = desk.conversation
-        target = self._target(desk)
+        conversation = state.conversation
+        target = self._target(state)
         if target is not None and not self._takes(target, conversation.bytes_in_flight):
             target = None
         released = conversation.release(target)
         if released and target is not None:
-            if desk.introduced_to != target:
-                self._introduce(desk, target)
+            if state.introduced_to != target:
+                self._introduce(state, target)
             load = self._loads[target]
             for pending in released:
                 load.add(pending.size_bytes)
-                self._links.send(target, _envelope(desk.party.id, pending))
+                self._links.send(target, _envelope(state.dispatchable.id, pending))
         if conversation.waiting:
-            self._blocked[desk.party.id] = desk
+            self._blocked[state.dispatchable.id] = state
             if spent := conversation.take_spent():
-                self._give_up(desk, spent)
-                self.pump(desk)
+                self._give_up(state, spent)
+                self.pump(state)
         else:
-            self._blocked.pop(desk.party.id, None)
+            self._blocked.pop(state.dispatchable.id, None)
 
     # What happens to workers
 
     def worker_gone(self, worker: WorkerId) -> None:
         """``worker`` is dead, or has given up its link: what it owes is handed to others."""
         load = self._loads.pop(worker, None)
-        parted = [desk for desk in self._parted.values() if desk.conversation.worker == worker]
-        for desk in parted:
-            del self._parted[desk.party.id]
-        for desk in list(self._desks.values()):
-            if desk.introduced_to == worker:
-                desk.introduced_to = None
-            moved, spent = desk.conversation.take_back(worker)
+        parted = [state for state in self._parted.values() if state.conversation.worker == worker]
+        for state in parted:
+            del self._parted[state.dispatchable.id]
+        for state in list(self._states.values()):
+            if state.introduced_to == worker:
+                state.introduced_to = None
+            moved, spent = state.conversation.take_back(worker)
             if moved:
                 self._counters.dispatches[self._path(worker), "moved"] += moved
-                self._give_up(desk, spent)
-                self.pump(desk)
+                self._give_up(state, spent)
+                self.pump(state)
         if load is not None and load.refused:
             self.relieved(worker)
 
     def blame(self, worker: WorkerId, blocking: Blocking) -> None:
         """``worker`` is held up by this. If it is given up, nobody else is to be."""
-        desk = self._desks.get(blocking.connection)
-        if desk is not None:
-            desk.conversation.blame(worker, blocking.number, blocking.attempt)
+        state = self._states.get(blocking.connection)
+        if state is not None:
+            state.conversation.blame(worker, blocking.number, blocking.attempt)
 
     def workers_changed(self) -> None:
         """Others may handle what waits."""
-        for desk in list(self._blocked.values()):
-            self.pump(desk)
+        for state in list(self._blocked.values()):
+            self.pump(state)
 
     def relieved(self, worker: WorkerId) -> None:
         """The link to ``worker``, or that worker itself, takes envelopes again."""
-        for desk in list(self._blocked.values()):
-            if desk.target == worker:
-                self.pump(desk)
+        for state in list(self._blocked.values()):
+            if state.target == worker:
+                self.pump(state)
 
     def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
         """Called now and then: with nobody to handle them, messages wait only so long.
@@ -253,19 +253,19 @@ class Dispatcher:
         """
         before = self._now() - self.patience_s
         if not self._members.handlers:
-            for desk in list(self._blocked.values()):
-                for pending in desk.conversation.expire(before):
+            for state in list(self._blocked.values()):
+                for pending in state.conversation.expire(before):
                     self._measure(pending)
-                    desk.party.unhandled(pending)
+                    state.dispatchable.unhandled(pending)
         late = []
-        for desk in list((self._desks if away else self._blocked).values()):
-            oldest = desk.conversation.oldest
+        for state in list((self._states if away else self._blocked).values()):
+            oldest = state.conversation.oldest
             if oldest is None or oldest.since >= before:
                 continue
             if oldest.event is Event.CONNECT:
-                desk.party.unhandled(oldest)
-            elif away or desk.conversation.held:
-                late.append(desk.party.id)
+                state.dispatchable.unhandled(oldest)
+            elif away or state.conversation.held:
+                late.append(state.dispatchable.id)
         return late
 
     def _takes(self, target: WorkerId, owed_bytes: int) -> bool:
@@ -279,13 +279,15 @@ class Dispatcher:
         if load is not None and load.settle(pending.size_bytes):
             self.relieved(worker)
 
-    def _give_up(self, desk: Desk, spent: Iterable[Pending]) -> None:
+    def _give_up(self, state: DispatchState, spent: Iterable[Pending]) -> None:
         for pending in spent:
             log.error(
-                "message given up", connection_id=desk.party.id, event_kind=pending.event.name
+                "message given up",
+                connection_id=state.dispatchable.id,
+                event_kind=pending.event.name,
             )
             self._measure(pending)
-            desk.party.unhandled(pending)
+            state.dispatchable.unhandled(pending)
 
     def _measure(self, pending: Pending) -> None:
         """Note how long a message took from its socket to its end here."""
@@ -293,17 +295,17 @@ class Dispatcher:
             return
         self._counters.answer_seconds.observe(self._now() - pending.since)
 
-    def _target(self, desk: Desk) -> WorkerId | None:
-        if desk.generation != self._members.generation:
-            desk.generation = self._members.generation
-            desk.target = pick(desk.party.id, self._members.handlers)
-        return desk.target
+    def _target(self, state: DispatchState) -> WorkerId | None:
+        if state.generation != self._members.generation:
+            state.generation = self._members.generation
+            state.target = pick(state.dispatchable.id, self._members.handlers)
+        return state.target
 
-    def _introduce(self, desk: Desk, target: WorkerId) -> None:
-        if desk.introduced_to is not None:
-            self._links.send(desk.introduced_to, Forget(desk.party.id))
-        desk.introduced_to = target
-        self._links.send(target, Introduce(desk.party.id, desk.party.facts))
+    def _introduce(self, state: DispatchState, target: WorkerId) -> None:
+        if state.introduced_to is not None:
+            self._links.send(state.introduced_to, Forget(state.dispatchable.id))
+        state.introduced_to = target
+        self._links.send(target, Introduce(state.dispatchable.id, state.dispatchable.facts))
 
     def _path(self, worker: WorkerId) -> str:
         return "local" if worker == self._members.me else "remote"

@@ -18,8 +18,8 @@ from gateway.protocol.envelope import (
     DispatchConnect,
     DispatchDisconnect,
     Failed,
+    Rejected,
     Reply,
-    Turned,
 )
 
 log = get_logger(__name__)
@@ -50,7 +50,7 @@ class Handling:
             answer = await isolated(self.call(queue, dispatch), queue.context.copy())
         except Refused as refused:
             if isinstance(dispatch, DispatchConnect):
-                answer = Turned(connection, number, attempt, refused.close_code, refused.reason)
+                answer = Rejected(connection, number, attempt, refused.close_code, refused.reason)
             else:
                 log.exception("handler failed", connection_id=connection)
         except asyncio.CancelledError:

@@ -7,7 +7,7 @@ from collections import deque
 from contextvars import Context
 
 from gateway.handlers.table import Connection
-from gateway.protocol.envelope import Dispatch, DispatchConnect, DispatchDisconnect, Facts
+from gateway.protocol.envelope import ConnectionFacts, Dispatch, DispatchConnect, DispatchDisconnect
 from gateway.protocol.ids import ConnectionId, WorkerId
 
 AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
@@ -56,7 +56,7 @@ class Queue:
             raise asyncio.CancelledError
 
 
-def introduced(name: ConnectionId, facts: Facts) -> Connection:
+def introduced(name: ConnectionId, facts: ConnectionFacts) -> Connection:
     """A connection as handlers know it."""
     return Connection(
         id=name,

@@ -1,7 +1,7 @@
 """This worker's connections, by id.
 
-A class, not an interface: there is one hub, it is memory, and tests use it as is. ``Member`` exists
-so that what carries messages does not import what holds sockets.
+A class, not an interface: there is one hub, it is memory, and tests use it as is.
+``LocalConnection`` exists so that what carries messages does not import what holds sockets.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 
 
-class Member(Protocol):
+class LocalConnection(Protocol):
     """One connection, as those who carry messages see it. Nothing here waits."""
 
     @property
@@ -51,26 +51,26 @@ class Hub:
     """Not safe for use from several threads."""
 
     def __init__(self) -> None:
-        self._members: dict[ConnectionId, Member] = {}
-        self._unflushed: list[Member] = []
+        self._members: dict[ConnectionId, LocalConnection] = {}
+        self._unflushed: list[LocalConnection] = []
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[LocalConnection]:
         """All members at this moment; they may be added and removed meanwhile."""
         return iter(list(self._members.values()))
 
-    def add(self, member: Member) -> None:
+    def add(self, member: LocalConnection) -> None:
         self._members[member.id] = member
 
     def remove(self, connection: ConnectionId) -> None:
         self._members.pop(connection, None)
 
-    def get(self, connection: ConnectionId) -> Member | None:
+    def get(self, connection: ConnectionId) -> LocalConnection | None:
         return self._members.get(connection)
 
-    def flush_later(self, member: Member) -> None:
+    def flush_later(self, member: LocalConnection) -> None:
         """``member`` has collected its first frame since it was flushed; flush it at the end.
 
         The end is that of the run of deliveries that is being worked off: all frames that it has

@@ -14,12 +14,12 @@ from typing import Final
 from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
-from gateway.messaging.peer_queue import Lane
+from gateway.messaging.peer_queue import PeerQueue
 from gateway.metrics import Counters
 from gateway.protocol.envelope import OLDEST, VERSION, Batch, Envelope, encode, hint, read
+from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.link import Link, Verdict
-from gateway.protocol.share import Share
 
 log = get_logger(__name__)
 
@@ -59,17 +59,17 @@ class Links:
         self._channel_of = channel_of
         self._everyone = everyone
         self._now = now
-        self._lanes: dict[WorkerId, Lane] = {}
-        self._share = Share()
+        self._queues: dict[WorkerId, PeerQueue] = {}
+        self._share = FairShare()
         # The links that we have given up: their epochs are remembered, and nothing else.
-        self._ended: dict[WorkerId, Lane | None] = {}
+        self._ended: dict[WorkerId, PeerQueue | None] = {}
         self._hints: list[tuple[str, bytes]] = []
         self._local: list[Envelope] = []
         self._work = False  # something is to be published
         self._scheduled = False
         self._under_way = False
         self._interrupted = False  # by the loss of what publishes: what left last may not have
-        self._owners: list[Lane | None] = []  # of what is under way
+        self._owners: list[PeerQueue | None] = []  # of what is under way
         self._running: asyncio.Future[None] | None = None
         self._context = copy_context()
         self._ticking: asyncio.TimerHandle | None = None
@@ -99,9 +99,9 @@ class Links:
             return
         if peer in self._ended:
             return
-        lane = self._lane(peer)
-        lane.add(encode(envelope))
-        self._touch(lane)
+        queue = self._queue_of(peer)
+        queue.add(encode(envelope))
+        self._touch(queue)
 
     def takes(self, peer: WorkerId, owed_bytes: int) -> bool:
         """Whether the link to ``peer`` takes more of somebody who has so much on it with that.
@@ -109,12 +109,12 @@ class Links:
         At its bound it takes nothing, and near it only from those who have little: one that has
         much does not stop the others. Feed it no more until ``relieved``.
         """
-        lane = self._lanes.get(peer)
-        return lane is None or lane.takes(owed_bytes)
+        queue = self._queues.get(peer)
+        return queue is None or queue.takes(owed_bytes)
 
-    def lane_to(self, peer: WorkerId) -> Lane | None:
-        """The lane to ``peer``, if there is one."""
-        return self._lanes.get(peer)
+    def queue_to(self, peer: WorkerId) -> PeerQueue | None:
+        """The queue to ``peer``, if there is one."""
+        return self._queues.get(peer)
 
     def tell(self, peer: WorkerId, envelope: Envelope) -> None:
         """Tell one, worker or not, once, unreliably: a hint."""
@@ -129,7 +129,7 @@ class Links:
 
     def speaks(self, peer: WorkerId, version: int) -> None:
         """The newest version that ``peer`` reads."""
-        self._lane(peer).link.speak(max(OLDEST, min(VERSION, version)))
+        self._queue_of(peer).link.speak(max(OLDEST, min(VERSION, version)))
 
     # Receiving
 
@@ -158,30 +158,30 @@ class Links:
             return
         if self._held or header.sender in self._ended:
             return
-        lane = self._lanes.get(header.sender)
-        if lane is None:
+        queue = self._queues.get(header.sender)
+        if queue is None:
             if not is_worker_id(header.sender):
                 self._counters.unreadable += 1
                 return
-            lane = self._lane(header.sender)
-        self._take_from(lane, batch, payload)
-        if lane.kept_back:
+            queue = self._queue_of(header.sender)
+        self._take_from(queue, batch, payload)
+        if queue.kept_back:
             self.publish_soon()
-        if lane.relieved():
-            self.relieved(lane.peer)
+        if queue.relieved():
+            self.relieved(queue.peer)
         self._tick_while_needed()
 
-    def _take_from(self, lane: Lane, batch: Batch, payload: bytes) -> None:
-        link, header = lane.link, batch.header
-        now = lane.heard_at = self._now()
-        lane.heard = True
+    def _take_from(self, queue: PeerQueue, batch: Batch, payload: bytes) -> None:
+        link, header = queue.link, batch.header
+        now = queue.heard_at = self._now()
+        queue.heard = True
         if header.version < link.version:
             link.speak(header.version)
         if link.lost(header):
-            self._restart(lane)
+            self._restart(queue)
         elif link.forgotten(header):
-            lane.hello = True
-            self._touch(lane)
+            queue.hello = True
+            self._touch(queue)
         verdict = link.receive(header, payload, now)
         if verdict is Verdict.DELIVER:
             if batch.envelopes:
@@ -206,8 +206,8 @@ class Links:
 
     def resync(self) -> None:
         """Batches may have been lost on the way here: ask every peer."""
-        for lane in self._lanes.values():
-            lane.link.ask(self._now())
+        for queue in self._queues.values():
+            queue.link.ask(self._now())
         self.publish_soon()
 
     @property
@@ -217,8 +217,8 @@ class Links:
         But for peers that nobody knows and that never answered: they are not waited for.
         """
         return not self._hints and all(
-            lane.settled or (not lane.heard and not self.knows(lane.peer))
-            for lane in self._lanes.values()
+            queue.settled or (not queue.heard and not self.knows(queue.peer))
+            for queue in self._queues.values()
         )
 
     # Peers
@@ -227,21 +227,21 @@ class Links:
         """``peer`` is gone: what was on the way to it is dropped, and nothing is taken from it."""
         if peer in self._ended:
             return
-        lane = self._lanes.pop(peer, None)
-        if lane is not None:
-            lane.clear(self._now())
-            self._share.part(len(self._lanes))
-        self._ended[peer] = lane
+        queue = self._queues.pop(peer, None)
+        if queue is not None:
+            queue.clear(self._now())
+            self._share.part(len(self._queues))
+        self._ended[peer] = queue
         if len(self._ended) > MAX_ENDED:
             del self._ended[next(iter(self._ended))]
 
     def revive(self, peer: WorkerId) -> None:
         """``peer`` lives after all. It learns that we had given it up."""
-        lane = self._ended.pop(peer, None)
-        if lane is not None:
-            self._lanes[peer] = lane
-            self._share.part(len(self._lanes))
-            self._restart(lane)
+        queue = self._ended.pop(peer, None)
+        if queue is not None:
+            self._queues[peer] = queue
+            self._share.part(len(self._queues))
+            self._restart(queue)
 
     # The clock
 
@@ -295,10 +295,10 @@ class Links:
     def _published(self, published: asyncio.Future[list[int]]) -> None:
         try:
             told = None
-            for lane, receivers in zip(self._owners, published.result(), strict=True):
-                if receivers == 0 and lane is not None and lane is not told:
-                    lane.link.nobody(self._now())
-                    told = lane  # once, however many batches it had
+            for queue, receivers in zip(self._owners, published.result(), strict=True):
+                if receivers == 0 and queue is not None and queue is not told:
+                    queue.link.nobody(self._now())
+                    told = queue  # once, however many batches it had
             self._go_on()
         except BrokerUnavailable:
             # What is numbered is kept and will be sent again; the rest were hints.
@@ -319,77 +319,77 @@ class Links:
         """Nothing can leave: number it, and look again soon. Hints that are late are none."""
         self._interrupted = self._under_way = True
         self._hints.clear()
-        for lane in self._lanes.values():
-            if lane.touched:
-                lane.number(self._counters)
+        for queue in self._queues.values():
+            if queue.touched:
+                queue.number(self._counters)
         asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
 
-    def _collect(self) -> tuple[list[tuple[str, bytes]], list[Lane | None]]:
+    def _collect(self) -> tuple[list[tuple[str, bytes]], list[PeerQueue | None]]:
         now = self._now()
         if self._interrupted:
             self._interrupted = False
-            for lane in self._lanes.values():
-                lane.link.interrupted(now)
+            for queue in self._queues.values():
+                queue.link.interrupted(now)
         outgoing, self._hints = self._hints, []
-        owners: list[Lane | None] = [None] * len(outgoing)
-        for lane in self._lanes.values():
-            if lane.touched or lane.due(now):
-                for payload in lane.payloads(now, self._counters):
-                    outgoing.append((lane.channel, payload))
-                    owners.append(lane)
+        owners: list[PeerQueue | None] = [None] * len(outgoing)
+        for queue in self._queues.values():
+            if queue.touched or queue.due(now):
+                for payload in queue.payloads(now, self._counters):
+                    outgoing.append((queue.channel, payload))
+                    owners.append(queue)
         return outgoing, owners
 
-    def _lane(self, peer: WorkerId) -> Lane:
-        lane = self._lanes.get(peer)
-        if lane is None:
+    def _queue_of(self, peer: WorkerId) -> PeerQueue:
+        queue = self._queues.get(peer)
+        if queue is None:
             link = Link(self.me, version=VERSION, now=self._now(), share=self._share)
-            lane = Lane(peer, self._channel_of(peer), link, self._now())
-            self._lanes[peer] = lane
-            self._share.part(len(self._lanes))
-        return lane
+            queue = PeerQueue(peer, self._channel_of(peer), link, self._now())
+            self._queues[peer] = queue
+            self._share.part(len(self._queues))
+        return queue
 
-    def _restart(self, lane: Lane) -> None:
-        refused = lane.was_full or lane.was_crowded
-        lane.clear(self._now())
-        lane.hello = True
-        self._touch(lane)
-        self.lost(lane.peer)
+    def _restart(self, queue: PeerQueue) -> None:
+        refused = queue.was_full or queue.was_crowded
+        queue.clear(self._now())
+        queue.hello = True
+        self._touch(queue)
+        self.lost(queue.peer)
         if refused:
-            self.relieved(lane.peer)
+            self.relieved(queue.peer)
 
-    def _touch(self, lane: Lane) -> None:
-        if not lane.touched:
-            lane.touched = True
+    def _touch(self, queue: PeerQueue) -> None:
+        if not queue.touched:
+            queue.touched = True
             self.publish_soon()
 
     def _tick_while_needed(self) -> None:
         """One timer for all links, only while something is owed."""
         if self._running is None or self._ticking is not None:
             return
-        if any(not lane.link.idle for lane in self._lanes.values()):
+        if any(not queue.link.idle for queue in self._queues.values()):
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         self._ticking = None
         now = self._now()
         self._forget_strangers(now)
-        for lane in self._lanes.values():
-            if lane.due(now):
+        for queue in self._queues.values():
+            if queue.due(now):
                 self.publish_soon()
                 break
         self._tick_while_needed()
 
     def _forget_strangers(self, now: float) -> None:
         """A peer that membership does not know will not be said to be gone either."""
-        silent = [lane for lane in self._lanes.values() if now - lane.heard_at >= STRANGER_S]
-        for lane in silent:
-            if not self.knows(lane.peer):
-                log.info("link forgotten", peer=lane.peer, bytes=lane.bytes_kept)
-                del self._lanes[lane.peer]
-                self._share.part(len(self._lanes))
-                self.lost(lane.peer)
-                if lane.was_full or lane.was_crowded:
-                    self.relieved(lane.peer)
+        silent = [queue for queue in self._queues.values() if now - queue.heard_at >= STRANGER_S]
+        for queue in silent:
+            if not self.knows(queue.peer):
+                log.info("link forgotten", peer=queue.peer, bytes=queue.bytes_kept)
+                del self._queues[queue.peer]
+                self._share.part(len(self._queues))
+                self.lost(queue.peer)
+                if queue.was_full or queue.was_crowded:
+                    self.relieved(queue.peer)
 
     def _deliver_locally(self) -> None:
         envelopes, self._local = self._local, []

@@ -25,7 +25,7 @@ PATIENCE_S: Final = 2.0
 MAX_UNANSWERED: Final = 20_000
 
 
-class Way(Protocol):
+class RequestTransport(Protocol):
     """How questions get to owners."""
 
     def ask(self, owner: WorkerId, question: Question) -> bool:
@@ -60,7 +60,7 @@ class _Open:
         self.answer = answer
 
 
-class Asker:
+class OwnerRequests:
     """Everything that one process asks. Make it inside the event loop.
 
     Args:
@@ -72,7 +72,7 @@ class Asker:
 
     def __init__(
         self,
-        way: Way,
+        way: RequestTransport,
         look: Callable[[], Awaitable[Leases]],
         *,
         lease_s: float,

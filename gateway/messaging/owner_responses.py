@@ -26,7 +26,7 @@ MAX_REMEMBERED: Final = 500_000  # about 100 MB; past it the oldest are forgotte
 _Sent = bytes  # a digest of connection, key and text
 
 
-class Owner:
+class OwnerResponses:
     """Answers questions about this worker's connections (``gateway.worker.inbox``).
 
     Args:

@@ -14,7 +14,7 @@ MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20  # a link; includes what has not left
 SMALL_BYTES: Final = 64 << 10  # who is owed no more than this may use the last quarter of it
 
 
-class Lane:
+class PeerQueue:
     """The way to one peer.
 
     Attributes:

@@ -26,9 +26,9 @@ class Router:
         try:
             self._links.send(edge, answer)
             if isinstance(answer, Reply) and len(answer.text or "") > SMALL_BYTES // 4:
-                lane = self._links.lane_to(edge)
-                if lane is not None:
-                    lane.big.add(answer.connection)
+                queue = self._links.queue_to(edge)
+                if queue is not None:
+                    queue.big.add(answer.connection)
         except (EnvelopeTooLarge, UnicodeEncodeError) as error:
             why = str(error) if isinstance(error, EnvelopeTooLarge) else "it is not Unicode"
             log.error("answer not sendable", connection_id=answer.connection, why=why)
@@ -40,11 +40,13 @@ class Router:
 
         Those whose answers are large have to wait first.
         """
-        lane = self._links.lane_to(edge)
-        return lane is not None and not lane.takes(SMALL_BYTES + 1 if connection in lane.big else 0)
+        queue = self._links.queue_to(edge)
+        return queue is not None and not queue.takes(
+            SMALL_BYTES + 1 if connection in queue.big else 0
+        )
 
     def knows(self, owner: WorkerId) -> bool:
-        """Whether ``owner`` is believed to live (``gateway.messaging.owner_requests.Way``)."""
+        """Whether ``owner`` is believed to live (``RequestTransport``)."""
         return owner in self._members.known
 
     def ask(self, owner: WorkerId, question: Question) -> bool:

@@ -27,7 +27,7 @@ class Sender(Protocol):
     async def disconnect(self, connection: str, code: int, reason: str) -> Receipt: ...
 
 
-class Audience:
+class UserRequests:
     """Reaches users. One per process, beside what reaches connections.
 
     Args:

@@ -1,9 +1,9 @@
 """The embedded broker: a private server for as long as one ``gateway serve`` lives.
 
-It runs under a keeper, in a session of its own, so that a Ctrl-C for ``serve`` does not reach it
-while workers drain. The keeper holds the reading end of a pipe whose only writing end ``serve``
+It runs under a watchdog, in a session of its own, so that a Ctrl-C for ``serve`` does not reach it
+while workers drain. The watchdog holds the reading end of a pipe whose only writing end ``serve``
 has: at end-of-file, also after a SIGKILL, it ends the server and goes. If the server dies, the
-keeper starts it again.
+watchdog starts it again.
 
 A service manager may signal every process of a service, whatever its session: systemd does so by
 default. So both run with the signals of a stop blocked, and end by the pipe alone.
@@ -65,7 +65,7 @@ class EmbeddedBroker:
         self._server = server
         self._folder = folder
         self.socket = folder / SOCKET
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._pipe: int | None = None
 
     @property
@@ -73,14 +73,14 @@ class EmbeddedBroker:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        """Start the keeper, and wait until the server's socket is there.
+        """Start the watchdog, and wait until the server's socket is there.
 
         Raises:
             ConfigError: The server does not start.
         """
         reading, self._pipe = os.pipe()
         with _stops_blocked():
-            self._keeper = subprocess.Popen(  # noqa: S603 (our own module, no shell)
+            self._watchdog = subprocess.Popen(  # noqa: S603 (our own module, no shell)
                 [sys.executable, "-m", __name__, str(reading), self._server, str(self._folder)],
                 pass_fds=[reading],
                 start_new_session=True,
@@ -89,22 +89,22 @@ class EmbeddedBroker:
         os.close(reading)
         deadline = time.monotonic() + START_S
         while not self.socket.exists():
-            if time.monotonic() > deadline or self._keeper.poll() is not None:
+            if time.monotonic() > deadline or self._watchdog.poll() is not None:
                 log = self._folder / "broker.log"
                 lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
                 raise ConfigError(f"{self._server} does not start: {' '.join(lines[-1:])}")
             time.sleep(0.005)
 
     def stop(self) -> None:
-        """End the keeper and its server."""
+        """End the watchdog and its server."""
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
-        if self._keeper is not None:
+        if self._watchdog is not None:
             try:
-                self._keeper.wait(STOP_S)
+                self._watchdog.wait(STOP_S)
             except subprocess.TimeoutExpired:
-                self._keeper.kill()
+                self._watchdog.kill()
 
     def forget_in_child(self) -> None:
         """In a forked worker: the pipe must end with ``serve``, not with the last worker."""
@@ -114,7 +114,7 @@ class EmbeddedBroker:
 
 
 def keep(reading: int, server: str, folder: Path) -> None:
-    """The keeper's life: until end-of-file on ``reading``."""
+    """The watchdog's life: until end-of-file on ``reading``."""
     command = [
         server, "--port", "0", "--unixsocket", str(folder / SOCKET), "--unixsocketperm", "700",
         "--dir", str(folder), "--save", "", "--appendonly", "no",

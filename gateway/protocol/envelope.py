@@ -59,7 +59,7 @@ class Header(msgspec.Struct, array_like=True, frozen=True, gc=False):
     held: tuple[int, ...] = ()
 
 
-class Facts(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class ConnectionFacts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What is known of a connection since its handshake."""
 
     user: str | None
@@ -78,7 +78,7 @@ class Introduce(_Envelope, tag=1, frozen=True):
     """Edge to handler: what to know about a connection, before its first dispatch."""
 
     connection: ConnectionId
-    facts: Facts
+    facts: ConnectionFacts
 
 
 class Forget(_Envelope, tag=2, frozen=True):
@@ -142,7 +142,7 @@ class Admitted(_Envelope, tag=8, frozen=True):
     expires_unix_s: float | None = None
 
 
-class Turned(_Envelope, tag=9, frozen=True):
+class Rejected(_Envelope, tag=9, frozen=True):
     """Handler to edge: accept it and close it with this code and reason."""
 
     connection: ConnectionId
@@ -152,7 +152,7 @@ class Turned(_Envelope, tag=9, frozen=True):
     reason: str
 
 
-class Canary(_Envelope, tag=10, frozen=True):
+class Probe(_Envelope, tag=10, frozen=True):
     """To oneself: the subscription still delivers."""
 
     token: int
@@ -243,7 +243,7 @@ class Blocking(_Envelope, tag=18, frozen=True):
     attempt: int
 
 
-Answer = Reply | Failed | Admitted | Turned
+Answer = Reply | Failed | Admitted | Rejected
 Question = Send | Disconnect | Inquire
 Envelope = (
     Introduce
@@ -254,8 +254,8 @@ Envelope = (
     | Reply
     | Failed
     | Admitted
-    | Turned
-    | Canary
+    | Rejected
+    | Probe
     | Arrived
     | Leaving
     | Gone

@@ -30,12 +30,12 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from gateway.protocol.early import Early
 from gateway.protocol.envelope import SELECTIVE, Header
+from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.outgoing import ENDLESS, FIRST_ROOM_BYTES, Outgoing
-from gateway.protocol.patience import Patience
-from gateway.protocol.share import Share
+from gateway.protocol.reorder_buffer import ReorderBuffer
+from gateway.protocol.retransmit_timer import RetransmitTimer
+from gateway.protocol.send_buffer import ENDLESS, FIRST_ROOM_BYTES, SendBuffer
 
 ACK_DELAY_S: Final = 0.05
 ASK_AGAIN_S: Final = 0.25
@@ -74,10 +74,10 @@ class Link:
     )  # fmt: skip
 
     def __init__(
-        self, me: WorkerId, *, version: int, now: float, share: Share | None = None
+        self, me: WorkerId, *, version: int, now: float, share: FairShare | None = None
     ) -> None:
         self._me = me
-        self._share = share or Share()
+        self._share = share or FairShare()
         self.version = version
         self.polls = 0
         self.epoch = 0
@@ -102,7 +102,7 @@ class Link:
         self._ask_due = False
 
     def _begin_sending(self, now: float) -> None:
-        self.out = Outgoing(selective=self.version >= SELECTIVE)
+        self.out = SendBuffer(selective=self.version >= SELECTIVE)
         self._began = now
         self._serial = 0
         self._acked = 0
@@ -111,12 +111,12 @@ class Link:
         self._poll_at: float | None = None
         self._poll_due = False
         self._holds = False  # the peer has said that it keeps something that came early
-        self.patience = Patience()
+        self.patience = RetransmitTimer()
 
     def _begin_receiving(self) -> None:
         self.received = 0
         self._heard = 0
-        self._early = Early()
+        self._early = ReorderBuffer()
 
     def speak(self, version: int) -> None:
         """The peer reads this version and none newer."""

@@ -68,14 +68,14 @@ def _cut(text: str, most: int) -> str:
     return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
-class Left(NamedTuple):
+class Remaining(NamedTuple):
     """How many entries there are, and in how many seconds they are forgotten (``ENTRIES_S``)."""
 
     entries: int
     expires_s: float
 
 
-class Taken(NamedTuple):
+class TakenEntry(NamedTuple):
     """What a sweeper took on, and how many workers died while they had it in a sweep."""
 
     connection: ConnectionId
@@ -158,7 +158,7 @@ class Registry(Protocol):
 
     async def take(
         self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
-    ) -> list[Taken]:
+    ) -> list[TakenEntry]:
         """Take on up to ``count`` entries of a dead worker, each once, for ``CLAIM_S``.
 
         None: all others are taken, or are suspects. What its sweeper did not hold on to may be
@@ -181,7 +181,7 @@ class Registry(Protocol):
         """What was taken is for anybody to take. ``died``: whoever ran it for its sweeper has."""
         ...
 
-    async def left(self, worker: WorkerId) -> Left:
+    async def left(self, worker: WorkerId) -> Remaining:
         """What is left of the entries of a dead worker, taken or not."""
         ...
 

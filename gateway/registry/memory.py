@@ -11,7 +11,7 @@ from typing import Final
 from gateway.errors import BrokerRefused
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, Left, Taken, living
+from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, Remaining, TakenEntry, living
 from gateway.registry.users import Users
 
 _SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live
@@ -95,14 +95,14 @@ class MemoryRegistry:
 
     async def take(
         self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
-    ) -> list[Taken]:
+    ) -> list[TakenEntry]:
         held, now_ms = self._taken.setdefault(worker, {}), self._now_ms()
-        free: list[Taken] = []
+        free: list[TakenEntry] = []
         for connection, entry in self._entries.get(worker, {}).items():
             if held.get(connection, now_ms) <= now_ms:
                 deaths, holder = self._deaths.get(connection, (0, None))
                 deaths += holder != sweeper and self._died(holder)
-                free.append(Taken(connection, entry, deaths))
+                free.append(TakenEntry(connection, entry, deaths))
         some = [item for item in free if not item.deaths][:count]
         if free and not some and suspects:
             some = [min(free, key=lambda item: item.deaths)]
@@ -123,8 +123,8 @@ class MemoryRegistry:
                 deaths, _ = self._deaths.get(connection, (0, None))
                 self._deaths[connection] = (deaths + died, None)
 
-    async def left(self, worker: WorkerId) -> Left:
-        return Left(len(self._entries.get(worker, {})), math.inf)
+    async def left(self, worker: WorkerId) -> Remaining:
+        return Remaining(len(self._entries.get(worker, {})), math.inf)
 
     async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         for connection in connections:

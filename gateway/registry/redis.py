@@ -20,7 +20,7 @@ from gateway.protocol.members import MAX_LEASE_S, Leases, WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
-from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, Left, Taken, living
+from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, Remaining, TakenEntry, living
 from gateway.registry.lease_connection import Call, LeaseConnection
 from gateway.registry.reading import (
     GARBAGE,
@@ -223,7 +223,7 @@ class RedisRegistry:
     @_to_its_end
     async def take(
         self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
-    ) -> list[Taken]:
+    ) -> list[TakenEntry]:
         names = [*self._swept(worker), self._workers, self._dead, self._left]
         while True:
             flat = await self._scripts["take"](
@@ -235,7 +235,7 @@ class RedisRegistry:
                 if item is None:
                     junk.append(field)
                 else:
-                    taken.append(Taken(*item, int(deaths)))
+                    taken.append(TakenEntry(*item, int(deaths)))
             await self._remove(worker, junk)
             if taken or not junk:
                 return taken
@@ -255,14 +255,14 @@ class RedisRegistry:
             await self._scripts["give_back"](keys=names, args=[int(died), *connections])
 
     @_to_its_end
-    async def left(self, worker: WorkerId) -> Left:
+    async def left(self, worker: WorkerId) -> Remaining:
         key = keys.connections(self._prefix, worker)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hlen(key)
             pipe.hexists(key, keys.REVISION)
             pipe.pttl(key)
             fields, has_revision, life_ms = await pipe.execute()
-        return Left(fields - has_revision, math.inf if life_ms == -1 else life_ms / 1000)
+        return Remaining(fields - has_revision, math.inf if life_ms == -1 else life_ms / 1000)
 
     @_to_its_end
     async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.cluster.lease_guard import Standing
+from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.membership import Membership
 from gateway.cluster.registration import Registration
 from gateway.edge.connection import ClientConnection
@@ -44,7 +44,7 @@ class Drain:
         members: Members,
         membership: Membership,
         registration: Registration,
-        standing: Standing,
+        lease_guard: LeaseGuard,
     ) -> None:
         self._hub = hub
         self._runner = runner
@@ -53,7 +53,7 @@ class Drain:
         self._members = members
         self._membership = membership
         self._registration = registration
-        self._standing = standing
+        self._lease_guard = lease_guard
 
     async def run(self, window_s: float, *, say_leaving: Callable[[], None] | None) -> None:
         """Leave within ``window_s`` and some seconds.
@@ -72,19 +72,19 @@ class Drain:
             "drain begins",
             connections=len(self._connections()),
             unanswered=self._dispatcher.unanswered,
-            buried=self._standing.is_buried,
+            buried=self._lease_guard.is_buried,
         )
         if say_leaving is not None:
             say_leaving()
-        self._standing.leave_undecided()
+        self._lease_guard.leave_undecided()
         for connection in self._connections():
             connection.send_elsewhere()
         await self._close_connections(began + window_s, answers_come=alive)
-        if alive and not self._standing.is_buried:
+        if alive and not self._lease_guard.is_buried:
             now = asyncio.get_running_loop().time()
             # What was closed at the window's end has its on_disconnect to run.
             await self._come_to_rest(began, max(began + window_s, now + PARTING_S))
-            self._standing.retire()  # in this turn: nothing begins that this breaks off
+            self._lease_guard.retire()  # in this turn: nothing begins that this breaks off
             await self._leave()
         log.info("drain ends", unanswered=self._dispatcher.unanswered)
 
@@ -142,7 +142,9 @@ class Drain:
     async def _leave(self) -> None:
         """Give the lease back, or leave a tombstone where others must go on."""
         deadline = asyncio.get_running_loop().time() + LEAVE_ALTOGETHER_S
-        unfinished = len(self._registration) if self._standing.wants_disconnects is not False else 0
+        unfinished = (
+            len(self._registration) if self._lease_guard.wants_disconnects is not False else 0
+        )
         if unfinished:
             log.warning("drain leaves goodbyes to others", connections=unfinished)
             await _soon(lambda: not self._registration.behind, deadline)

@@ -10,15 +10,14 @@ from gateway.handlers.runner import Runner
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import Asker
-from gateway.messaging.owner_responses import Owner
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.owner_responses import OwnerResponses
 from gateway.metrics import Counters
 from gateway.protocol.envelope import (
     Admitted,
     Answer,
     Arrived,
     Blocking,
-    Canary,
     Disconnect,
     Dispatch,
     DispatchConnect,
@@ -30,10 +29,11 @@ from gateway.protocol.envelope import (
     Inquire,
     Introduce,
     Leaving,
+    Probe,
     Receipted,
+    Rejected,
     Reply,
     Send,
-    Turned,
 )
 from gateway.protocol.ids import WorkerId
 
@@ -43,7 +43,7 @@ log = get_logger(__name__)
 class News(Protocol):
     """Who wants to hear of workers and canaries."""
 
-    def canary_back(self, token: int) -> None: ...
+    def probe_back(self, token: int) -> None: ...
 
     def worker_news(self, envelope: Arrived | Leaving | Gone) -> None: ...
 
@@ -66,8 +66,8 @@ class Inbox:
         hub: Hub,
         runner: Runner,
         asked: Asked,
-        owner: Owner,
-        asker: Asker,
+        owner: OwnerResponses,
+        owner_requests: OwnerRequests,
         news: News,
         counters: Counters,
         heard: Callable[[], None],
@@ -77,7 +77,7 @@ class Inbox:
         self._runner = runner
         self._asked = asked
         self._owner = owner
-        self._asker = asker
+        self._owner_requests = owner_requests
         self._news = news
         self._counters = counters
         self._heard = heard
@@ -106,7 +106,7 @@ class Inbox:
 
     def _hand_out(self, peer: WorkerId, envelope: Envelope) -> None:
         match envelope:
-            case Reply() | Failed() | Admitted() | Turned():
+            case Reply() | Failed() | Admitted() | Rejected():
                 member = self._hub.get(envelope.connection)
                 if member is not None:
                     member.settle(peer, envelope)
@@ -126,11 +126,11 @@ class Inbox:
             case Send() | Disconnect() | Inquire():
                 self._owner.asked(peer, envelope)
             case Receipted():
-                self._asker.answered(peer, envelope)
+                self._owner_requests.answered(peer, envelope)
             case Blocking():
                 self._asked.blame(peer, envelope)
-            case Canary():
+            case Probe():
                 if peer == self._links.me:
-                    self._news.canary_back(envelope.token)
+                    self._news.probe_back(envelope.token)
             case Arrived() | Leaving() | Gone():
                 self._news.worker_news(envelope)

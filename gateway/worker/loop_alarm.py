@@ -23,7 +23,7 @@ log = get_logger(__name__)
 SHARE_OF_LEASE: Final = 0.5  # a lease has 0.7 of its time left at least when a handler begins
 
 
-class Alarm:
+class LoopAlarm:
     """Tells the edge whose message it is.
 
     Args:

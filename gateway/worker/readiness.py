@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.cluster.lease_guard import Standing
-from gateway.cluster.loopback_probe import Canaries
+from gateway.cluster.lease_guard import LeaseGuard
+from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.registration import Registration
 from gateway.log import get_logger
 from gateway.worker.health import PortHealth
@@ -29,13 +29,13 @@ class Readiness:
     def __init__(
         self,
         *,
-        standing: Standing,
-        canaries: Canaries,
+        lease_guard: LeaseGuard,
+        loopback_probe: LoopbackProbe,
         registration: Registration,
         health: PortHealth,
     ) -> None:
-        self._standing = standing
-        self._canaries = canaries
+        self._lease_guard = lease_guard
+        self._loopback_probe = loopback_probe
         self._registration = registration
         self._health = health
         self._starting = True
@@ -46,10 +46,10 @@ class Readiness:
     def ready(self) -> bool:
         """Whether this worker takes new connections."""
         return (
-            self._standing.registered
-            and self._canaries.ready
+            self._lease_guard.registered
+            and self._loopback_probe.ready
             and self._registration.keeps_up
-            and not self._standing.holding
+            and not self._lease_guard.holding
             and not self._ends
         )
 
@@ -59,8 +59,8 @@ class Readiness:
         return self.ready or self._health.any_ready()
 
     async def must_decide(self) -> bool | None:
-        """Whether ``on_connect`` must be asked (``Standing.must_decide``)."""
-        return await self._standing.must_decide()
+        """Whether ``on_connect`` must be asked (``LeaseGuard.must_decide``)."""
+        return await self._lease_guard.must_decide()
 
     async def started(self) -> None:
         """Wait until this worker can serve, ``START_S`` at most: Redis may be away.

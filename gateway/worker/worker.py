@@ -18,14 +18,14 @@ from typing import Final
 from gateway import log as logs
 from gateway import metrics
 from gateway.broker.base import Broker
-from gateway.cluster.lease_guard import Standing
-from gateway.cluster.loopback_probe import Canaries
+from gateway.cluster.lease_guard import LeaseGuard
+from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.membership import Membership
 from gateway.cluster.registration import Registration
 from gateway.edge.admission import Admission
 from gateway.edge.connection import ClientConnection
+from gateway.edge.edge_parts import ConnectionLimits, EdgeParts
 from gateway.edge.endpoint import TextEndpoint
-from gateway.edge.shared import ConnectionLimits, Edge
 from gateway.errors import GatewayError
 from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.handling import Handling
@@ -37,10 +37,10 @@ from gateway.http_api.routes import Api
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import Asker
-from gateway.messaging.owner_responses import Owner
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.owner_responses import OwnerResponses
 from gateway.messaging.router import Router
-from gateway.messaging.user_requests import Audience
+from gateway.messaging.user_requests import UserRequests
 from gateway.metrics import Counters
 from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
@@ -54,7 +54,7 @@ from gateway.worker.drain import Drain
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth
 from gateway.worker.inbox import Inbox
-from gateway.worker.loop_alarm import SHARE_OF_LEASE, Alarm
+from gateway.worker.loop_alarm import SHARE_OF_LEASE, LoopAlarm
 from gateway.worker.loop_watch import LoopWatch
 from gateway.worker.readiness import Readiness
 
@@ -120,15 +120,15 @@ class Worker:
             now=now,
         )
         router = Router(self.links, self.members)
-        self.asker = Asker(
+        self.owner_requests = OwnerRequests(
             router,
             self._registry.look,
             lease_s=settings.lease_seconds,
             count=self.counters.count_send,
         )
-        self.audience = Audience(self.asker, self._registry.of_user)
-        self.owner = Owner(
-            self.hub, answer=router.receipt, holding=lambda: self.standing.holding, now=now
+        self.user_requests = UserRequests(self.owner_requests, self._registry.of_user)
+        self.owner_responses = OwnerResponses(
+            self.hub, answer=router.receipt, holding=lambda: self.lease_guard.holding, now=now
         )
         self.runner = Runner(
             self.handlers,
@@ -139,7 +139,7 @@ class Worker:
             now=now,
         )
         alarm_after_s = SHARE_OF_LEASE * settings.lease_seconds
-        alarm = Alarm(
+        alarm = LoopAlarm(
             self.me,
             self._broker,
             at_work=self.runner.at_work,
@@ -160,13 +160,13 @@ class Worker:
             hub=self.hub,
             runner=self.runner,
             asked=self.dispatcher,
-            owner=self.owner,
-            asker=self.asker,
+            owner=self.owner_responses,
+            owner_requests=self.owner_requests,
             news=self,
             counters=self.counters,
             heard=self._heard,
         )
-        self._canaries = Canaries(
+        self._loopback_probe = LoopbackProbe(
             self.me,
             self._broker,
             self._inbox_channel,
@@ -177,14 +177,14 @@ class Worker:
         self._registration = Registration(
             self.me, self._registry, may_write=lambda: not self.members.lapsed(now())
         )
-        self.standing = Standing(
+        self.lease_guard = LeaseGuard(
             members=self.members,
             links=self.links,
             runner=self.runner,
             dispatcher=self.dispatcher,
-            asker=self.asker,
+            owner_requests=self.owner_requests,
             registration=self._registration,
-            canaries=self._canaries,
+            loopback_probe=self._loopback_probe,
             hub=self.hub,
             registry=self._registry,
             replaced=lambda: self._exit("buried"),
@@ -194,15 +194,15 @@ class Worker:
         self._membership = Membership(
             self.members,
             self._registry,
-            self.standing,
+            self.lease_guard,
             tell_everyone=self.links.tell_everyone,
             after_renewal=self._registration.check,
             died=self.counters.count_worker_death,
             now=now,
         )
         self.readiness = Readiness(
-            standing=self.standing,
-            canaries=self._canaries,
+            lease_guard=self.lease_guard,
+            loopback_probe=self._loopback_probe,
             registration=self._registration,
             health=self._health,
         )
@@ -221,7 +221,7 @@ class Worker:
     def _api(self) -> Api:
         settings, per_second = self.settings, self.settings.api_requests_per_second
         return Api(
-            calls=Calls(self.asker, self._registry, self.audience),
+            calls=Calls(self.owner_requests, self._registry, self.user_requests),
             credentials=Credentials.of(
                 api_keys_text=settings.api_keys.reveal(),
                 api_keys_file=settings.api_keys_file,
@@ -234,9 +234,9 @@ class Worker:
             clock=time.time,
         )
 
-    def _edge(self) -> Edge:
+    def _edge(self) -> EdgeParts:
         settings = self.settings
-        return Edge(
+        return EdgeParts(
             hub=self.hub,
             dispatcher=self.dispatcher,
             registration=self._registration,
@@ -247,7 +247,7 @@ class Worker:
                 outbox_bytes=settings.outbox_bytes,
                 stall_s=settings.stall_seconds,
             ),
-            wants_disconnects=lambda: self.standing.wants_disconnects is not False,
+            wants_disconnects=lambda: self.lease_guard.wants_disconnects is not False,
             now=self._now,
         )
 
@@ -295,7 +295,7 @@ class Worker:
             self.readiness.report()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await self.asker.aclose()
+            await self.owner_requests.aclose()
             self._fold()
             await self._registry.aclose()
             log.info("worker stopped")
@@ -314,9 +314,9 @@ class Worker:
             members=self.members,
             membership=self._membership,
             registration=self._registration,
-            standing=self.standing,
+            lease_guard=self.lease_guard,
         )
-        alive = not self.standing.is_buried and not self.readiness.exiting
+        alive = not self.lease_guard.is_buried and not self.readiness.exiting
         await drain.run(
             self.settings.drain_seconds,
             say_leaving=partial(self._membership.say, self._info(leaving=True)) if alive else None,
@@ -340,7 +340,7 @@ class Worker:
         try:
             await part
         finally:
-            self.standing.registered = False  # not ready while the siblings are still stopping
+            self.lease_guard.registered = False  # not ready while the siblings are still stopping
         raise PartEnded(name)
 
     async def _join(self) -> None:
@@ -349,7 +349,7 @@ class Worker:
         await self._broker.subscribe(self._everyone)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._membership.run(), name="leases")
-            tasks.create_task(self._canaries.run(), name="canaries")
+            tasks.create_task(self._loopback_probe.run(), name="canaries")
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -364,12 +364,12 @@ class Worker:
 
     # Inbox
 
-    def canary_back(self, token: int) -> None:
-        self._canaries.back(token)
+    def probe_back(self, token: int) -> None:
+        self._loopback_probe.back(token)
 
     def _heard(self) -> None:
-        self._canaries.heard()
-        self.standing.check_lease()
+        self._loopback_probe.heard()
+        self.lease_guard.check_lease()
 
     def worker_news(self, envelope: Arrived | Leaving | Gone) -> None:
         self._membership.news(envelope)
@@ -379,13 +379,13 @@ class Worker:
     async def _keep_house(self) -> None:
         while True:
             now = self._now()
-            self.standing.check_lease()
+            self.lease_guard.check_lease()
             waiting = 0
             for member in self.hub:
                 if isinstance(member, ClientConnection):
                     waiting += member.check_progress(now)
-            self.standing.give_up_waiting()
-            self.owner.forget_old()
+            self.lease_guard.give_up_waiting()
+            self.owner_responses.forget_old()
             metrics.OUTBOX_BYTES.set(waiting)
             self._fold()
             self.readiness.report()
@@ -395,5 +395,5 @@ class Worker:
         metrics.CONNECTIONS.set(self.admission.connections)
         metrics.WORKERS.set(len(self.members.known))
         metrics.HANDLER_WORKERS.set(len(self.members.handlers))
-        metrics.CANARY_AGE.set(self._canaries.age_s)
+        metrics.PROBE_AGE.set(self._loopback_probe.age_s)
         self.counters.fold()

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
-from gateway.registry.base import Registry, Taken
+from gateway.registry.base import Registry, TakenEntry
 from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
@@ -21,7 +21,7 @@ SWEEPER = new_worker_id()
 
 async def take(
     registry: Registry, worker: WorkerId, count: int, sweeper: WorkerId = SWEEPER
-) -> list[Taken]:
+) -> list[TakenEntry]:
     return await registry.take(worker, count, sweeper=sweeper, suspects=True)
 
 
@@ -67,7 +67,7 @@ async def test_who_died_with_an_entry_is_counted_and_who_lives_or_has_left_is_no
 
     async def taken_by(sweeper: WorkerId) -> dict[ConnectionId, int]:
         await registry.renew(sweeper, INFO, 10.0)
-        found: list[Taken] = []
+        found: list[TakenEntry] = []
 
         async def took() -> bool:
             found.extend(await take(registry, me, 2, sweeper))

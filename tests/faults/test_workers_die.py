@@ -60,7 +60,7 @@ async def test_a_host_with_handlers_disappears(stand: Stand, report: Report) -> 
 async def test_an_edge_worker_is_killed(stand: Stand, report: Report) -> None:
     """Only its own clients see it, and what they had not got is in doubt, counted exactly.
 
-    Red without ``Registry.finish``: the registry keeps its ghosts.
+    Red without ``Registry.finish``: the registry keeps its orphans.
     """
     served = [await stand.serve() for _ in range(2)]
     async with Crowd([s.ws_url for s in served], CLIENTS, pushes_per_second=PUSHES) as crowd:
@@ -105,7 +105,7 @@ async def test_a_worker_among_siblings_is_killed(stand: Stand, report: Report) -
 
 
 async def test_every_worker_is_killed_at_once(stand: Stand, report: Report) -> None:
-    """Nobody is left who knew them. Red without the sweep: the registry keeps their ghosts."""
+    """Nobody is left who knew them. Red without the sweep: the registry keeps their orphans."""
     served = [await stand.serve() for _ in range(3)]
     async with Crowd([s.ws_url for s in served], CLIENTS, pushes_per_second=PUSHES) as crowd:
         crowd.start_sending()

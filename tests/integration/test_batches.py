@@ -147,7 +147,7 @@ RARE: Final = (
     "gateway/cluster/membership.py",
     "gateway/cluster/registration.py",
     "gateway/registry/redis.py",
-    "gateway/protocol/vigil.py",
+    "gateway/protocol/subscription_health.py",
     "logging/__init__.py",
     "prometheus_client/metrics.py",
     "structlog/_base.py",

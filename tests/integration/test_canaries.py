@@ -39,9 +39,9 @@ class Muffler(Proxy):
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Canaries ten times as often, and a tenth of the patience."""
-    for name, seconds in {"CANARY_S": 0.2, "DEAF_S": 0.6, "HOPELESS_S": 3.0}.items():
-        monkeypatch.setattr(f"gateway.protocol.vigil.{name}", seconds)
+    """LoopbackProbe ten times as often, and a tenth of the patience."""
+    for name, seconds in {"PROBE_S": 0.2, "DEAF_S": 0.6, "HOPELESS_S": 3.0}.items():
+        monkeypatch.setattr(f"gateway.protocol.subscription_health.{name}", seconds)
 
 
 async def ready(served: InProcess) -> None:

@@ -1,4 +1,4 @@
-"""The embedded broker: a real server, its keeper, and the end of both."""
+"""The embedded broker: a real server, its watchdog, and the end of both."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def broker(folder: Path) -> Iterator[EmbeddedBroker]:
 
 @contextmanager
 def kept(server: str, folder: Path) -> Iterator[None]:
-    """The keeper's life in a thread of this process. At the end of the block its owner is gone."""
+    """The watchdog's life in a thread. At the end of the block its owner is gone."""
     reading, writing = os.pipe()
-    keeper = threading.Thread(target=keep, args=(reading, server, folder))
-    keeper.start()
+    watchdog = threading.Thread(target=keep, args=(reading, server, folder))
+    watchdog.start()
     try:
         yield
     finally:
         os.close(writing)
-        keeper.join(30)
+        watchdog.join(30)
         os.close(reading)
 
 

@@ -95,7 +95,7 @@ async def asked(served: InProcess) -> None:
 async def test_a_connection_that_has_ended_is_freed_at_once(
     settings: MakeSettings, visit: Any
 ) -> None:
-    """Red while the head, the connection and its desk kept each other until a collection."""
+    """Red while the head, the connection and its state kept each other until a collection."""
     async with in_process(settings(), deciding()) as served:
         await visit(served)
         await eventually(lambda: not served.server_state.connections, "the end of the first")

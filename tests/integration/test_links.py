@@ -104,7 +104,7 @@ async def test_at_the_bound_of_a_link_its_edge_reads_no_more(
             client.say(*[text] * 10)
         await eventually(lambda: len(edge.worker.dispatcher._blocked) == 2, "the bound")
         assert edge.worker.dispatcher.unanswered < 20  # what cannot be dispatched is not read
-        kept = edge.worker.links._lanes[handler.worker.me].bytes_kept
+        kept = edge.worker.links._queues[handler.worker.me].bytes_kept
         proxy.thaw()
 
         for client in (one, two):

@@ -92,7 +92,7 @@ async def test_it_comes_after_every_message_that_is_being_handled(settings: Make
             client.say("one", "two", "three")
             [member] = served.worker.hub
             assert isinstance(member, ClientConnection)
-            conversation = member._desk.conversation
+            conversation = member._dispatch_state.conversation
             await eventually(lambda: conversation.outstanding == 3, "the messages")
             client.send(close_frame(1000))
             await client.rest()

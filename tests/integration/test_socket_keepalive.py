@@ -80,8 +80,8 @@ async def test_a_connection_that_has_ended_leaves_no_deadline() -> None:
             await client.texts(1)
             assert layer.server is not None
             parts = parts_of(layer.server.server_state, layer.server.config)
-            assert len(parts.wheel) == 1
-        await eventually(lambda: not len(parts.wheel), "the end")
+            assert len(parts.timers) == 1
+        await eventually(lambda: not len(parts.timers), "the end")
 
 
 @pytest.fixture

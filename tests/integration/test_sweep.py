@@ -16,7 +16,7 @@ from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
-from gateway.registry.base import Entry, Taken
+from gateway.registry.base import Entry, TakenEntry
 from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
@@ -76,7 +76,7 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
 
     async def noted(
         self: RedisRegistry, worker: WorkerId, count: int, **options: Any
-    ) -> list[Taken]:
+    ) -> list[TakenEntry]:
         taken = await take(self, worker, count, **options)
         takers[self] += len(taken)
         return taken
@@ -98,12 +98,12 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
 async def test_a_sweep_ends_though_entries_come_twice(
     settings: MakeSettings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Red when an id has two ghosts: one of them waits for ever for its answer."""
+    """Red when an id has two orphans: one of them waits for ever for its answer."""
     runs, take = Counter[str](), RedisRegistry.take
 
     async def twice(
         self: RedisRegistry, worker: WorkerId, count: int, **options: Any
-    ) -> list[Taken]:
+    ) -> list[TakenEntry]:
         taken = await take(self, worker, count, **options)
         return taken + taken[:5]
 

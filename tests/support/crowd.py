@@ -62,7 +62,7 @@ class Ledger:
         ) + (f"; {self.receipts.table()}" if self.receipts is not None else "")
 
 
-class Visitor(WSListener):  # type: ignore[misc]  # picows has no types for this class
+class ClientInfo(WSListener):  # type: ignore[misc]  # picows has no types for this class
     """One client: one socket at a time, messages numbered through all of them."""
 
     def __init__(self, crowd: Crowd, number: int) -> None:
@@ -195,7 +195,7 @@ class Crowd:
         pushes_per_second: float = 0.0,
     ) -> None:
         self.ledger = Ledger()
-        self.visitors = [Visitor(self, number) for number in range(size)]
+        self.visitors = [ClientInfo(self, number) for number in range(size)]
         self.open = True
         self.loop = asyncio.get_running_loop()
         self._urls = urls

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.protocol.envelope import OLDEST, VERSION, Header
+from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Link, Verdict
-from gateway.protocol.share import Share
 from tests.support.previous_link import PreviousLink
 
 A = WorkerId("a" * 16)
@@ -65,8 +65,8 @@ class Channel:
             for me, make in zip((A, B), self.makes, strict=True)
         }
 
-    def share(self) -> Share:
-        share = Share()
+    def share(self) -> FairShare:
+        share = FairShare()
         if self.narrow:  # the peer never says that there is more room than at the beginning
             share.room_kib, share.early_bytes = 0, 8
         return share

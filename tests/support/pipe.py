@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.protocol.envelope import VERSION, Header
+from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import worker_id
 from gateway.protocol.link import Link, Verdict
-from gateway.protocol.share import Share
 
 TICK_S: Final = 0.025
 LANE_BYTES: Final = 16 << 20
@@ -76,7 +76,7 @@ class Traffic:
         self.there = Pipe(bytes_per_s, delay_s, lose or (lambda _nth: False))
         self.back = Pipe(bytes_per_s, delay_s)
         self._lane_bytes = lane_bytes
-        share = Share(senders)
+        share = FairShare(senders)
         me = worker_id(bytes(10))
         self.senders = [
             Sender(

@@ -10,9 +10,9 @@ from collections import deque
 from typing import Final
 
 from gateway.protocol.envelope import OLDEST, Header
+from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Verdict
-from gateway.protocol.share import Share
 
 ACK_DELAY_S: Final = 0.05
 SILENCE_S: Final = 1.0
@@ -254,7 +254,7 @@ class PreviousLink(LinkV2):
         *,
         version: int,
         now: float,
-        share: Share | None = None,
+        share: FairShare | None = None,
     ) -> None:
         self.polls = 0
         self.now = now

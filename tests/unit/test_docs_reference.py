@@ -20,7 +20,7 @@ from gateway import metrics, testing
 from gateway.cli.main import app
 from gateway.cluster.sweep import LOST_CODE
 from gateway.edge.admission import Refusal
-from gateway.edge.parting import DRAINED, NO_PONG, NORMAL, TOO_BIG
+from gateway.edge.close_codes import DRAINED, NO_PONG, NORMAL, TOO_BIG
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.text import GOODBYE

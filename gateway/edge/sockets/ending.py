@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.edge.sockets.asgi_side import AsgiSide
+from gateway.edge.sockets.asgi_bridge import AsgiBridge
 from gateway.edge.sockets.parser import Parser
 from gateway.edge.sockets.server_parts import CLOSE_S, ServerParts, State
 from gateway.edge.sockets.socket import Listener
-from gateway.edge.sockets.wheel import NOWHERE
+from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.protocol import frames
 
 LOST: Final = 1006
@@ -34,7 +34,7 @@ class Ending(asyncio.Protocol):
     def __init__(self, parts: ServerParts) -> None:
         self._parts = parts
         self._state = State.DECIDING
-        self._asgi: AsgiSide | None = None
+        self._asgi: AsgiBridge | None = None
         self._listener: Listener | None = None
         self._ending: tuple[int, str] = (LOST, "")
         self._slot = NOWHERE
@@ -49,9 +49,9 @@ class Ending(asyncio.Protocol):
             self._transport.write(data)
 
     def _put_deadline(self, after_s: float | None) -> None:
-        wheel = self._parts.wheel
-        wheel.take(self, self._slot)
-        self._slot = wheel.put(self, after_s) if after_s else NOWHERE
+        timers = self._parts.timers
+        timers.take(self, self._slot)
+        self._slot = timers.put(self, after_s) if after_s else NOWHERE
 
     def due(self, slot: int) -> None:
         if slot == self._slot:  # else another's deadline, due with this one, has put it off

@@ -10,7 +10,7 @@ from typing import Final
 PER_TURN: Final = 2
 
 
-class Turnstile:
+class HandshakeThrottle:
     """Lets in so many in each turn of the event loop, in the order in which they came.
 
     When a thousand clients come at once, the loop reads hundreds of their requests in one turn.

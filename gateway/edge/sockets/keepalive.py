@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.edge.parting import NO_PONG
+from gateway.edge.close_codes import NO_PONG
 from gateway.edge.sockets.ending import Ending
 from gateway.edge.sockets.server_parts import ServerParts, State
 from gateway.protocol import frames

@@ -15,14 +15,14 @@ from typing import Any, Final, cast
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.sockets.asgi_side import AsgiSide, make_scope
+from gateway.edge.sockets.asgi_bridge import AsgiBridge, make_scope
 from gateway.edge.sockets.keepalive import INTERNAL_ERROR
 from gateway.edge.sockets.parser import ends
 from gateway.edge.sockets.reading import Reading
 from gateway.edge.sockets.server_parts import State, parts_of
 from gateway.edge.sockets.socket import EXTENSION, Listener
+from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.edge.sockets.upgrade import Refused, read_request, response
-from gateway.edge.sockets.wheel import NOWHERE
 from gateway.protocol import frames
 
 RESTART: Final = (1012, "service restart")
@@ -168,7 +168,7 @@ class GatewayWebSocket(Reading):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(cast(Any, self))
-        self._parts.wheel.take(self, self._slot)
+        self._parts.timers.take(self, self._slot)
         self._slot = NOWHERE
         self._rest()
         self._tell(*self._ending)
@@ -193,6 +193,6 @@ class GatewayWebSocket(Reading):
         scope = make_scope(upgrade, self._transport, self._parts.config)
         scope["state"] = dict(app_state or {})
         scope["extensions"][EXTENSION] = self
-        asgi = self._asgi = AsgiSide(self, scope, upgrade, self._server.default_headers)
+        asgi = self._asgi = AsgiBridge(self, scope, upgrade, self._server.default_headers)
         application, tasks = self._parts.config.loaded_app, self._server.tasks
-        self._parts.turnstile.enter(lambda: asgi.start(application, tasks))
+        self._parts.throttle.enter(lambda: asgi.start(application, tasks))

@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.sockets.handshake_throttle import Turnstile
+from gateway.edge.sockets.handshake_throttle import HandshakeThrottle
 from gateway.edge.sockets.parser import Parsers
-from gateway.edge.sockets.wheel import Wheel
+from gateway.edge.sockets.timer_wheel import TimerWheel
 
 CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped
 _TICKS: Final = 20  # in the shortest deadline
@@ -27,7 +27,7 @@ class State(Enum):
 
 
 class ServerParts:
-    """Parsers, timers, a turnstile, and the settings that are looked at for every connection."""
+    """Parsers, timers, a throttle, and the settings that are looked at for every connection."""
 
     def __init__(self, config: Config) -> None:
         if not config.loaded:
@@ -36,10 +36,10 @@ class ServerParts:
         self.ping_interval_s = config.ws_ping_interval
         self.ping_timeout_s = config.ws_ping_timeout
         shortest_s = min(filter(None, (self.ping_interval_s, self.ping_timeout_s, CLOSE_S)))
-        self.turnstile = Turnstile()
-        self.behind = Turnstile(1)  # who has read more than is parsed in a turn
+        self.throttle = HandshakeThrottle()
+        self.behind = HandshakeThrottle(1)  # who has read more than is parsed in a turn
         self.parsers = Parsers(config.ws_max_size)
-        self.wheel = Wheel(shortest_s / _TICKS)
+        self.timers = TimerWheel(shortest_s / _TICKS)
 
 
 _by_server: WeakKeyDictionary[ServerState, ServerParts] = WeakKeyDictionary()

@@ -20,8 +20,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.edge.sockets.flow import Flow
-from gateway.edge.sockets.handshake_throttle import Turnstile
-from gateway.edge.sockets.wheel import NOWHERE, Wheel
+from gateway.edge.sockets.handshake_throttle import HandshakeThrottle
+from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
 
 MAX_HEAD_BYTES: Final = 65536  # all of a request but its body: head, chunk extensions, trailers
 MAX_HEADERS: Final = 128  # trailers among them; 4 bytes of a client's are 100 here
@@ -60,8 +60,8 @@ class _Shared:
     """What the connections of one server have in common."""
 
     def __init__(self, shortest_s: float) -> None:
-        self.wheel = Wheel(shortest_s / _TICKS)
-        self.turns = Turnstile(1)
+        self.timers = TimerWheel(shortest_s / _TICKS)
+        self.turns = HandshakeThrottle(1)
 
 
 _by_server: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
@@ -364,8 +364,8 @@ class GatewayHttp(HttpToolsProtocol):
             self._put(_Awaited.NOTHING, None)
 
     def _put(self, awaited: _Awaited, after_s: float | None) -> None:
-        wheel = self._shared.wheel
+        timers = self._shared.timers
         if self._slot != NOWHERE:
-            wheel.take(self, self._slot)
+            timers.take(self, self._slot)
         self._awaited = awaited
-        self._slot = wheel.put(self, after_s) if after_s is not None else NOWHERE
+        self._slot = timers.put(self, after_s) if after_s is not None else NOWHERE

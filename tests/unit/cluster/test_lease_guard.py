@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from unittest.mock import Mock
 
-from gateway.cluster.lease_guard import Standing
+from gateway.cluster.lease_guard import LeaseGuard
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo
 
@@ -23,12 +23,13 @@ class Held:
             ME, WorkerInfo(edge=True, handler=True), lease_s=LEASE_S, now=self.now_s
         )
         self.links, self.runner = Mock(), Mock()
-        parts = dict.fromkeys(("dispatcher", "asker", "registration", "hub", "registry"), Mock())
-        self.standing = Standing(
+        names = ("dispatcher", "owner_requests", "registration", "hub", "registry")
+        parts = dict.fromkeys(names, Mock())
+        self.lease_guard = LeaseGuard(
             members=self.members,
             links=self.links,
             runner=self.runner,
-            canaries=Mock(after_next=self.canaries.append),
+            loopback_probe=Mock(after_next=self.canaries.append),
             replaced=Mock(),
             given_up=Mock(),
             now=lambda: self.now_s,
@@ -36,22 +37,22 @@ class Held:
         )
         self.renew()
         self.now_s += LEASE_S
-        self.standing.check_lease()
+        self.lease_guard.check_lease()
         self.renew()
 
     def renew(self) -> None:
         seen = Leases(round(self.now_s * 1000), {}, set())
         self.members.renewed(seen, asked_at=self.now_s, now=self.now_s)
-        self.standing.renewed()
+        self.lease_guard.renewed()
 
 
 def test_a_hold_ends_when_the_canary_is_back() -> None:
     held = Held()
-    assert held.standing.holding
+    assert held.lease_guard.holding
 
     held.canaries.pop()()
 
-    assert not held.standing.holding
+    assert not held.lease_guard.holding
 
 
 def test_a_canary_that_took_longer_than_the_lease_ends_no_hold() -> None:
@@ -60,21 +61,21 @@ def test_a_canary_that_took_longer_than_the_lease_ends_no_hold() -> None:
     held.now_s += LEASE_S
 
     held.canaries.pop()()
-    assert held.standing.holding
+    assert held.lease_guard.holding
 
     held.renew()
     held.canaries.pop()()
-    assert not held.standing.holding
+    assert not held.lease_guard.holding
 
 
 def test_a_canary_that_is_back_after_the_burial_ends_no_hold() -> None:
     """Red without a look at the burial: a worker that others have replaced goes on."""
     held = Held()
     held.now_s += 3
-    held.standing.buried()
+    held.lease_guard.buried()
 
     held.canaries.pop()()
 
-    assert held.standing.holding
+    assert held.lease_guard.holding
     held.runner.release.assert_not_called()
     held.links.release.assert_not_called()

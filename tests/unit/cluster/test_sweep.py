@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway.cluster.sweep import Ghost, Sweep
+from gateway.cluster.sweep import OrphanedConnection, Sweep
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.envelope import Reply
@@ -32,43 +32,47 @@ class Handlers:
     def __init__(self) -> None:
         self.runs = Counter[ConnectionId]()
         self.died = asyncio.Event()
-        self._begun: list[tuple[Ghost, Pending]] = []
+        self._begun: list[tuple[OrphanedConnection, Pending]] = []
 
-    def open(self, party: Ghost) -> Ghost:
+    def open(self, party: OrphanedConnection) -> OrphanedConnection:
         return party
 
-    def close(self, desk: Ghost) -> None:
+    def close(self, dispatch_state: OrphanedConnection) -> None:
         pass
 
-    def read(self, desk: Ghost, event: Event, text: str, **options: int) -> None:
+    def read(
+        self, dispatch_state: OrphanedConnection, event: Event, text: str, **options: int
+    ) -> None:
         if not self._begun:
             asyncio.get_running_loop().call_soon(self._run)
         attempt = options.get("attempt", 1)
-        self._begun.append((desk, Pending(1, event, text, size_bytes=0, since=0, attempt=attempt)))
+        self._begun.append(
+            (dispatch_state, Pending(1, event, text, size_bytes=0, since=0, attempt=attempt))
+        )
 
     def _run(self) -> None:
         begun, self._begun = self._begun, []
-        self.runs.update(ghost.id for ghost, _ in begun)
-        if any(ghost.id == POISON for ghost, _ in begun):
+        self.runs.update(orphan.id for orphan, _ in begun)
+        if any(orphan.id == POISON for orphan, _ in begun):
             self.perish(begun)
             return
-        for ghost, pending in begun:
-            ghost.answered(pending, Reply(ghost.id, 1, pending.attempt, None), DEAD)
+        for orphan, pending in begun:
+            orphan.answered(pending, Reply(orphan.id, 1, pending.attempt, None), DEAD)
 
-    def perish(self, begun: list[tuple[Ghost, Pending]]) -> None:
+    def perish(self, begun: list[tuple[OrphanedConnection, Pending]]) -> None:
         self.died.set()  # they died within the sweeper
 
 
 class RemoteHandlers(Handlers):
     """The worker that died is not the sweeper, which hears of it."""
 
-    def perish(self, begun: list[tuple[Ghost, Pending]]) -> None:
-        for ghost, pending in begun:
+    def perish(self, begun: list[tuple[OrphanedConnection, Pending]]) -> None:
+        for orphan, pending in begun:
             pending.attempt += 1
             if pending.attempt > MAX_ATTEMPTS:
-                ghost.unhandled(pending)
+                orphan.unhandled(pending)
             else:
-                self._begun.append((ghost, pending))
+                self._begun.append((orphan, pending))
         if self._begun:
             asyncio.get_running_loop().call_soon(self._run)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from gateway.broker.memory import MemoryBroker
-from gateway.handlers.dispatch import Desk, Dispatcher
+from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import Answer, Facts, Reply
+from gateway.protocol.envelope import Answer, ConnectionFacts, Reply
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.load import EVENT_BYTES, Load
 from gateway.protocol.members import Members, WorkerInfo
@@ -21,10 +22,10 @@ BOUND = 1 << 20
 TEXT = "x" * (32 << 10)
 
 
-class Party:
+class Dispatchable:
     """A connection that counts its answers."""
 
-    facts = Facts(None, "", "", (), ())
+    facts = ConnectionFacts(None, "", "", (), ())
 
     def __init__(self) -> None:
         self.id = new_connection_id()
@@ -54,19 +55,19 @@ class Stand:
         links.takes = lambda _peer, _owed: True  # type: ignore[method-assign]
         self.dispatcher = Dispatcher(members, links, Counters(), patience_s=30.0, now=zero)
 
-    def visit(self, messages: int, text: str = TEXT) -> Desk:
-        desk = self.dispatcher.open(Party())
+    def visit(self, messages: int, text: str = TEXT) -> DispatchState:
+        state = self.dispatcher.open(Dispatchable())
         for _ in range(messages):
-            self.dispatcher.read(desk, Event.MESSAGE, text, size_bytes=len(text))
-        return desk
+            self.dispatcher.read(state, Event.MESSAGE, text, size_bytes=len(text))
+        return state
 
-    def answer(self, desk: Desk, settle: Callable[[WorkerId, Answer], None]) -> None:
-        oldest = desk.conversation.oldest
+    def answer(self, state: DispatchState, settle: Callable[[WorkerId, Answer], None]) -> None:
+        oldest = state.conversation.oldest
         assert oldest is not None
-        settle(self.handler, Reply(desk.party.id, oldest.number, oldest.attempt, None))
+        settle(self.handler, Reply(state.dispatchable.id, oldest.number, oldest.attempt, None))
 
-    def outstanding(self, desks: list[Desk]) -> int:
-        return sum(desk.conversation.outstanding_bytes for desk in desks)
+    def outstanding(self, states: list[DispatchState]) -> int:
+        return sum(state.conversation.outstanding_bytes for state in states)
 
 
 def zero() -> float:
@@ -80,15 +81,17 @@ def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
 
 def test_what_lies_undecided_at_a_worker_is_bounded_over_all_connections(stand: Stand) -> None:
     """Red without ``Load``: 40 connections, 40 times their bound."""
-    desks = [stand.visit(8) for _ in range(40)]
+    states = [stand.visit(8) for _ in range(40)]
     most = 0
-    while any(len(desk.conversation) for desk in desks):
-        most = max(most, stand.outstanding(desks))
-        desk = next(desk for desk in desks if desk.conversation.outstanding)
-        stand.answer(desk, lambda worker, answer: stand.dispatcher.settle(desk, worker, answer))  # noqa: B023
+    while any(len(state.conversation) for state in states):
+        most = max(most, stand.outstanding(states))
+        state = next(state for state in states if state.conversation.outstanding)
+        stand.answer(state, partial(stand.dispatcher.settle, state))
 
     assert BOUND // 2 < most <= BOUND + 8 * len(TEXT)
-    assert [desk.party.ended for desk in desks if isinstance(desk.party, Party)] == [8] * 40
+    assert [
+        state.dispatchable.ended for state in states if isinstance(state.dispatchable, Dispatchable)
+    ] == [8] * 40
 
 
 def test_who_has_little_there_goes_before_who_has_much(stand: Stand) -> None:
@@ -100,35 +103,35 @@ def test_who_has_little_there_goes_before_who_has_much(stand: Stand) -> None:
 
 def test_what_is_still_to_be_handled_for_clients_that_left_counts(stand: Stand) -> None:
     """Red when a closed connection takes its load along: a worker may be filled by coming anew."""
-    desks = []
+    states = []
     for _ in range(40):
-        desks.append(stand.visit(8))
-        stand.dispatcher.close(desks[-1])
-    assert stand.outstanding(desks) <= BOUND + 8 * len(TEXT)
+        states.append(stand.visit(8))
+        stand.dispatcher.close(states[-1])
+    assert stand.outstanding(states) <= BOUND + 8 * len(TEXT)
 
     late = stand.visit(8)
     assert late.conversation.waiting
-    for desk in desks:
-        while desk.conversation.outstanding:
-            stand.answer(desk, stand.dispatcher.settle_parted)
+    for state in states:
+        while state.conversation.outstanding:
+            stand.answer(state, stand.dispatcher.settle_parted)
     assert not late.conversation.waiting
 
 
 def test_the_load_of_a_worker_ends_with_it(stand: Stand) -> None:
     """Its link was lost, and it lives: what it had is dispatched anew, and what waited too."""
-    desks = [stand.visit(8) for _ in range(40)]
-    before = stand.outstanding(desks)
+    states = [stand.visit(8) for _ in range(40)]
+    before = stand.outstanding(states)
 
     stand.dispatcher.worker_gone(stand.handler)
 
-    assert BOUND // 2 < stand.outstanding(desks) <= BOUND + 8 * len(TEXT)
+    assert BOUND // 2 < stand.outstanding(states) <= BOUND + 8 * len(TEXT)
     assert before <= BOUND + 8 * len(TEXT)
 
 
 def test_events_without_a_text_cost_something_too(stand: Stand) -> None:
-    desks = [stand.visit(32, "") for _ in range(2 * BOUND // EVENT_BYTES // 32)]
+    states = [stand.visit(32, "") for _ in range(2 * BOUND // EVENT_BYTES // 32)]
 
-    assert desks[-1].conversation.waiting
+    assert states[-1].conversation.waiting
 
 
 def test_those_who_wait_are_not_asked_again_for_each_answer() -> None:

@@ -15,9 +15,9 @@ from gateway.metrics import Counters
 from gateway.protocol.envelope import (
     Admitted,
     Answer,
+    ConnectionFacts,
     Dispatch,
     DispatchConnect,
-    Facts,
     Introduce,
     Reply,
 )
@@ -72,7 +72,7 @@ def telling_its_end() -> Handlers:
 async def test_an_edge_is_told_until_when_a_connection_is_admitted() -> None:
     heard = Heard()
     async with running(telling_its_end(), heard) as runner:
-        runner.introduce(EDGE, Introduce(NAME, Facts(None, "", "", (), ())))
+        runner.introduce(EDGE, Introduce(NAME, ConnectionFacts(None, "", "", (), ())))
         runner.dispatch(EDGE, DispatchConnect(NAME, 1, 1))
         await eventually(lambda: heard.answers, "the decision")
 
@@ -82,7 +82,7 @@ async def test_an_edge_is_told_until_when_a_connection_is_admitted() -> None:
 async def test_the_worker_that_decided_knows_the_end() -> None:
     heard = Heard()
     async with running(telling_its_end(), heard) as runner:
-        runner.introduce(EDGE, Introduce(NAME, Facts(None, "", "", (), ())))
+        runner.introduce(EDGE, Introduce(NAME, ConnectionFacts(None, "", "", (), ())))
         runner.dispatch(EDGE, DispatchConnect(NAME, 1, 1))
         runner.dispatch(EDGE, Dispatch(NAME, 2, 1, "hello"))
         await eventually(lambda: len(heard.answers) == 2, "the answer")
@@ -93,7 +93,7 @@ async def test_the_worker_that_decided_knows_the_end() -> None:
 async def test_a_worker_that_did_not_decide_learns_the_end_with_the_introduction() -> None:
     heard = Heard()
     async with running(telling_its_end(), heard) as runner:
-        runner.introduce(EDGE, Introduce(NAME, Facts("ann", "", "", (), (), UNTIL)))
+        runner.introduce(EDGE, Introduce(NAME, ConnectionFacts("ann", "", "", (), (), UNTIL)))
         runner.dispatch(EDGE, Dispatch(NAME, 2, 1, "hello"))
         await eventually(lambda: heard.answers, "the answer")
 
@@ -138,7 +138,7 @@ async def working(clock: Clock, heard: Heard, started_in: list[int]) -> AsyncIte
     tasks = [asyncio.create_task(runner.run()), asyncio.create_task(count_turns())]
     for place in range(CONNECTIONS):
         name = ConnectionId(f"{EDGE}.{place:022}")
-        runner.introduce(EDGE, Introduce(name, Facts(None, "", "", (), ())))
+        runner.introduce(EDGE, Introduce(name, ConnectionFacts(None, "", "", (), ())))
         runner.dispatch(EDGE, Dispatch(name, 1, 1, "work"))
     try:
         yield runner
@@ -189,7 +189,7 @@ async def test_a_thread_that_looks_on_sees_which_message_holds_the_loop() -> Non
     handlers.set("on_message", hold)
     heard = Heard()
     async with running(handlers, heard) as runner:
-        runner.introduce(EDGE, Introduce(NAME, Facts(None, "", "", (), ())))
+        runner.introduce(EDGE, Introduce(NAME, ConnectionFacts(None, "", "", (), ())))
         runner.dispatch(EDGE, Dispatch(NAME, 7, 2, "text"))
         await eventually(lambda: heard.answers, "an answer")
 

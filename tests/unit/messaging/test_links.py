@@ -188,12 +188,12 @@ async def test_who_is_told_something_once_may_be_of_an_older_release() -> None:
     """
     told: list[bytes] = []
 
-    class Kept(NotedBroker):
+    class UnacknowledgedBatch(NotedBroker):
         def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
             told.extend(payload for _, payload in messages)
             return super().publish(messages)
 
-    async with running(Kept()) as links:
+    async with running(UnacknowledgedBatch()) as links:
         links.tell(new_worker_id(), Reply(new_connection_id(), 1, 1, "hint"))
         links.tell_everyone(Reply(new_connection_id(), 1, 1, "hint"))
         await eventually(lambda: len(told) == 2, "both hints")

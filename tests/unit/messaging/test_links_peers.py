@@ -14,7 +14,7 @@ from gateway.messaging.peer_queue import SMALL_BYTES
 from gateway.messaging.router import Router
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import Answer, Envelope, Facts, Reply, Send, read
+from gateway.protocol.envelope import Answer, ConnectionFacts, Envelope, Reply, Send, read
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from tests.support.ids import new_connection_id, new_worker_id
@@ -58,16 +58,16 @@ async def test_the_link_to_a_stranger_that_never_answers_ends_and_holds_up_no_dr
     task = asyncio.create_task(links.run())
     await asyncio.sleep(0)
     assert router.ask(dead, Send(new_connection_id(dead), 1, "text"))
-    await eventually(lambda: links.lane_to(dead) and not links._work, "the batch to leave")
+    await eventually(lambda: links.queue_to(dead) and not links._work, "the batch to leave")
 
     assert links.settled is not known
     clock.now += STRANGER_S
     if known:
         await asyncio.sleep(0.1)
     else:
-        await eventually(lambda: links.lane_to(dead) is None, "its end")
+        await eventually(lambda: links.queue_to(dead) is None, "its end")
 
-    assert (links.lane_to(dead) is not None) is known
+    assert (links.queue_to(dead) is not None) is known
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -119,10 +119,10 @@ async def test_a_peer_that_was_given_up_and_forgotten_is_spoken_to_anew(
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Party:
+class Dispatchable:
     """A connection that only waits for its answers."""
 
-    facts = Facts(None, "", "", (), ())
+    facts = ConnectionFacts(None, "", "", (), ())
 
     def __init__(self) -> None:
         self.id = new_connection_id()
@@ -135,30 +135,30 @@ class Party:
 async def test_connections_with_little_go_on_while_those_with_much_are_parked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Red when a lane at its bound parks everybody, whoever filled it."""
+    """Red when a queue at its bound parks everybody, whoever filled it."""
     bound = 1 << 20
     monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", bound)
     me, handler, clock = new_worker_id(), new_worker_id(), Clock()
     links = links_of(me, clock)
     dispatcher = Dispatcher(members_of(me, handler), links, Counters(), patience_s=30.0, now=clock)
-    much, text = dispatcher.open(Party()), "x" * (SMALL_BYTES // 2)
+    much, text = dispatcher.open(Dispatchable()), "x" * (SMALL_BYTES // 2)
     for _ in range(32):
         dispatcher.read(much, Event.MESSAGE, text, size_bytes=len(text))
-    lane = links.lane_to(handler)
-    assert lane is not None
+    queue = links.queue_to(handler)
+    assert queue is not None
     assert much.conversation.waiting
 
-    little = dispatcher.open(Party())
+    little = dispatcher.open(Dispatchable())
     dispatcher.read(little, Event.MESSAGE, "hello", size_bytes=5)
 
     assert not little.conversation.waiting
-    assert lane.bytes_kept < bound
-    while not lane.full:
-        lane.add(bytes(1 << 10))
+    assert queue.bytes_kept < bound
+    while not queue.full:
+        queue.add(bytes(1 << 10))
     dispatcher.read(little, Event.MESSAGE, "again", size_bytes=5)
     assert little.conversation.waiting  # the bound is everybody's
 
-    lane.clear(clock())
+    queue.clear(clock())
     dispatcher.relieved(handler)
     assert not little.conversation.waiting
     assert much.conversation.outstanding

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.messaging.hub import Hub
-from gateway.messaging.owner_responses import REMEMBERED_S, Owner
+from gateway.messaging.owner_responses import REMEMBERED_S, OwnerResponses
 from gateway.protocol.envelope import (
     Answer,
     Disconnect,
@@ -27,7 +27,7 @@ HERE = new_connection_id(ME)
 FACTS = Particulars(1, 2, "ada", "192.0.2.1", "agent")
 
 
-class Member:
+class LocalConnection:
     """A connection that takes what it is sent when the test says so."""
 
     def __init__(self, connection: ConnectionId) -> None:
@@ -66,12 +66,12 @@ class Bench:
     def __init__(self) -> None:
         self.now = 0.0
         self.holding = False
-        self.member = Member(HERE)
+        self.member = LocalConnection(HERE)
         self.answers: list[tuple[int, Receipt]] = []
         self.told: list[tuple[WorkerId, Receipted, bool]] = []
         hub = Hub()
         hub.add(self.member)
-        self.owner = Owner(
+        self.owner_responses = OwnerResponses(
             hub, answer=self._answer, holding=lambda: self.holding, now=lambda: self.now
         )
 
@@ -81,7 +81,7 @@ class Bench:
 
     def ask(self, *questions: Question) -> None:
         for question in questions:
-            self.owner.asked(ASKER, question)
+            self.owner_responses.asked(ASKER, question)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_repeat_within_a_minute_is_written_already(bench: Bench) -> None:
     bench.ask(Send(HERE, 1, "text", "key"))
     bench.member.take()
     bench.now = REMEMBERED_S - 0.1
-    bench.owner.forget_old()
+    bench.owner_responses.forget_old()
     bench.ask(Send(HERE, 2, "text", "key"))
 
     assert not bench.member.pushed
@@ -153,7 +153,7 @@ def test_a_minute_is_enough(bench: Bench) -> None:
     bench.ask(Send(HERE, 1, "text", "key"))
     bench.member.take()
     bench.now = REMEMBERED_S
-    bench.owner.forget_old()
+    bench.owner_responses.forget_old()
     bench.ask(Send(HERE, 2, "text", "key"))
 
     assert [text for text, _ in bench.member.pushed] == ["text"]
@@ -185,10 +185,10 @@ def test_keys_that_are_over_are_forgotten(bench: Bench) -> None:
         bench.ask(Send(HERE, n, "text", str(n)))
         bench.member.take()
     bench.now += REMEMBERED_S
-    bench.owner.forget_old()
+    bench.owner_responses.forget_old()
 
-    assert not bench.owner._written
-    assert not bench.owner._forget_at
+    assert not bench.owner_responses._written
+    assert not bench.owner_responses._forget_at
 
 
 def test_so_many_keys_are_remembered_and_one_more_displaces_the_oldest(

@@ -9,13 +9,12 @@ from gateway.protocol.envelope import (
     Admitted,
     Arrived,
     Blocking,
-    Canary,
+    ConnectionFacts,
     Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
     Envelope,
-    Facts,
     Failed,
     Forget,
     Gone,
@@ -24,10 +23,11 @@ from gateway.protocol.envelope import (
     Introduce,
     Leaving,
     Particulars,
+    Probe,
     Receipted,
+    Rejected,
     Reply,
     Send,
-    Turned,
 )
 from gateway.protocol.ids import connection_id, worker_id
 from gateway.protocol.receipt import Receipt
@@ -38,7 +38,7 @@ CONNECTION = st.builds(connection_id, WORKER, st.binary(min_size=16, max_size=16
 COUNT = st.integers(0, 2**63)
 EXPIRY = st.none() | st.floats(0, 2**40)
 FACTS = st.builds(
-    Facts,
+    ConnectionFacts,
     user=st.none() | TEXT,
     address=TEXT,
     query=TEXT,
@@ -57,8 +57,8 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Reply: st.builds(Reply, CONNECTION, COUNT, COUNT, st.none() | TEXT),
     Failed: st.builds(Failed, CONNECTION, COUNT, COUNT, TEXT),
     Admitted: st.builds(Admitted, CONNECTION, COUNT, COUNT, st.none() | TEXT, EXPIRY),
-    Turned: st.builds(Turned, CONNECTION, COUNT, COUNT, COUNT, TEXT),
-    Canary: st.builds(Canary, COUNT),
+    Rejected: st.builds(Rejected, CONNECTION, COUNT, COUNT, COUNT, TEXT),
+    Probe: st.builds(Probe, COUNT),
     Arrived: st.builds(Arrived, WORKER),
     Leaving: st.builds(Leaving, WORKER),
     Gone: st.builds(Gone, WORKER),

@@ -16,13 +16,12 @@ from gateway.protocol.envelope import (
     VERSION,
     Admitted,
     Arrived,
-    Canary,
+    ConnectionFacts,
     Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
     Envelope,
-    Facts,
     Failed,
     Forget,
     Gone,
@@ -31,10 +30,11 @@ from gateway.protocol.envelope import (
     Introduce,
     Leaving,
     Particulars,
+    Probe,
     Receipted,
+    Rejected,
     Reply,
     Send,
-    Turned,
     encode,
     hint,
     join,
@@ -72,7 +72,9 @@ def read_envelopes(payload: bytes) -> tuple[list[Envelope], int]:
 
 
 def introduce(*headers: tuple[str, str]) -> Introduce:
-    return Introduce(CONNECTION, Facts("ada", "192.0.2.1", "a=1", headers, ("one", "two")))
+    return Introduce(
+        CONNECTION, ConnectionFacts("ada", "192.0.2.1", "a=1", headers, ("one", "two"))
+    )
 
 
 def raw(value: object) -> bytes:
@@ -328,8 +330,8 @@ def test_a_header_field_that_a_later_release_adds_at_the_end_is_skipped() -> Non
         (Reply(CONNECTION, 1, 2, None), [6, CONNECTION, 1, 2, None]),
         (Failed(CONNECTION, 1, 2, "c"), [7, CONNECTION, 1, 2, "c"]),
         (Admitted(CONNECTION, 1, 2, "ada"), [8, CONNECTION, 1, 2, "ada", None]),
-        (Turned(CONNECTION, 1, 2, 4403, "r"), [9, CONNECTION, 1, 2, 4403, "r"]),
-        (Canary(3), [10, 3]),
+        (Rejected(CONNECTION, 1, 2, 4403, "r"), [9, CONNECTION, 1, 2, 4403, "r"]),
+        (Probe(3), [10, 3]),
         (Arrived(A), [11, A]),
         (Leaving(A), [12, A]),
         (Gone(A), [13, A]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.protocol.link import ACK_DELAY_S, NO_BODY, Verdict
-from gateway.protocol.patience import LONGEST_SILENCE_S, NOBODY_S, SILENCE_S
+from gateway.protocol.retransmit_timer import LONGEST_SILENCE_S, NOBODY_S, SILENCE_S
 from tests.support.link_ends import link, numbers, pair, say, send, take
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import Link
-from gateway.protocol.patience import LONGEST_SILENCE_S
+from gateway.protocol.retransmit_timer import LONGEST_SILENCE_S
 from tests.support.link_ends import A, B, Channel
 from tests.support.previous_link import PreviousLink
 
@@ -57,7 +57,7 @@ MAKES = [(Link, Link), (Link, PreviousLink), (PreviousLink, Link)]
 def test_whatever_the_channel_does_each_batch_arrives_once_and_in_order(
     makes: tuple[type[Link], type[Link]], narrow: bool, steps: list[tuple[str, object]]
 ) -> None:
-    with patch("gateway.protocol.outgoing.FIRST_ROOM_BYTES", 5 if narrow else 1 << 20):
+    with patch("gateway.protocol.send_buffer.FIRST_ROOM_BYTES", 5 if narrow else 1 << 20):
         channel = Channel(makes, narrow)
         for step in steps:
             play(channel, step)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from gateway.protocol.early import MAX_RUNS
+from gateway.protocol.fair_share import FairShare
 from gateway.protocol.link import ACK_DELAY_S, ASK_AGAIN_S, NO_BODY, Link, Verdict
-from gateway.protocol.outgoing import MAX_REPEAT_BYTES
-from gateway.protocol.patience import SILENCE_S
-from gateway.protocol.share import Share
+from gateway.protocol.reorder_buffer import MAX_RUNS
+from gateway.protocol.retransmit_timer import SILENCE_S
+from gateway.protocol.send_buffer import MAX_REPEAT_BYTES
 from tests.support.link_ends import B, link, numbers, pair, say, send, take
 from tests.support.previous_link import PreviousLink
 
@@ -16,7 +16,7 @@ from tests.support.previous_link import PreviousLink
 
 
 def test_no_more_is_under_way_than_the_peer_has_room_for() -> None:
-    a, b = link(), Link(B, version=3, now=100.0, share=Share(peers=256))  # 64 KiB each
+    a, b = link(), Link(B, version=3, now=100.0, share=FairShare(peers=256))  # 64 KiB each
     take(b, send(a, b"1", 100.0), 100.0)
     a.receive(say(b, 100.05), NO_BODY, 100.05)
     for _ in range(4):
@@ -54,7 +54,7 @@ def test_what_was_lost_goes_before_what_is_new() -> None:
 
 
 def test_what_comes_early_is_kept_within_a_bound_and_comes_again_beyond_it() -> None:
-    share = Share()
+    share = FairShare()
     share.early_bytes = 2
     a, b = link(), Link(B, version=3, now=100.0, share=share)
     sent = [send(a, bytes([n]), 100.0) for n in range(4)]

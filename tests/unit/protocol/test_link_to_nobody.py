@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Link
-from gateway.protocol.patience import LONGEST_SILENCE_S, NOBODY_S
+from gateway.protocol.retransmit_timer import LONGEST_SILENCE_S, NOBODY_S
 
 A = WorkerId("a" * 16)
 B = WorkerId("b" * 16)

@@ -50,7 +50,7 @@ async def test_a_handler_that_holds_the_loop_is_named_with_the_line_that_took_th
     [said] = events
     assert (said["event"], said["log_level"]) == ("loop held", "warning")
     assert said["held_s"] >= HELD_S
-    assert said["handler"].startswith("unit/test_loop_watch.py:")
+    assert said["handler"].startswith("worker/test_loop_watch.py:")
     assert said["handler"].endswith(" handler")
     assert said["at"].endswith(" below")
     assert counters.loop_lag_seconds.total >= HELD_S - 0.1

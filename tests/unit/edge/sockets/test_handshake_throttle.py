@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.edge.sockets.handshake_throttle import PER_TURN, Turnstile
+from gateway.edge.sockets.handshake_throttle import PER_TURN, HandshakeThrottle
 
 
 async def test_so_many_a_turn_in_the_order_of_their_coming() -> None:
-    turnstile, entered = Turnstile(2), list[int]()
+    throttle, entered = HandshakeThrottle(2), list[int]()
     by_turn = []
 
     for number in range(5):
-        turnstile.enter(lambda number=number: entered.append(number))
+        throttle.enter(lambda number=number: entered.append(number))
     for _ in range(3):
         by_turn.append(list(entered))
         await asyncio.sleep(0)
@@ -21,11 +21,11 @@ async def test_so_many_a_turn_in_the_order_of_their_coming() -> None:
 
 
 async def test_what_the_loop_has_to_do_comes_between_them() -> None:
-    turnstile, done = Turnstile(), list[str]()
+    throttle, done = HandshakeThrottle(), list[str]()
     asyncio.get_running_loop().call_soon(done.append, "a message")
 
     for _ in range(10 * PER_TURN):
-        turnstile.enter(lambda: done.append("a handshake"))
+        throttle.enter(lambda: done.append("a handshake"))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
@@ -34,22 +34,22 @@ async def test_what_the_loop_has_to_do_comes_between_them() -> None:
 
 
 async def test_nobody_waits_who_comes_alone() -> None:
-    turnstile, entered = Turnstile(1), list[int]()
+    throttle, entered = HandshakeThrottle(1), list[int]()
 
     for number in range(3):
-        turnstile.enter(lambda number=number: entered.append(number))
+        throttle.enter(lambda number=number: entered.append(number))
         assert entered == list(range(number + 1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
 
 async def test_who_comes_late_does_not_overtake() -> None:
-    turnstile, entered = Turnstile(1), list[int]()
+    throttle, entered = HandshakeThrottle(1), list[int]()
     for number in range(3):
-        turnstile.enter(lambda number=number: entered.append(number))
+        throttle.enter(lambda number=number: entered.append(number))
     await asyncio.sleep(0)
 
-    turnstile.enter(lambda: entered.append(3))
+    throttle.enter(lambda: entered.append(3))
     for _ in range(5):
         await asyncio.sleep(0)
 

@@ -11,7 +11,7 @@ from uvicorn.server import ServerState
 
 from gateway.edge.sockets.parser import KEPT_BYTES
 from gateway.edge.sockets.server_parts import parts_of
-from gateway.edge.sockets.wheel import NOWHERE
+from gateway.edge.sockets.timer_wheel import NOWHERE
 from tests.support.rawclient import CONTINUATION, PING, PONG, TEXT, frame
 from tests.unit.edge.sockets.test_picows_websocket import CONFIG, Peer, application, run
 

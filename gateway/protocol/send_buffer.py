@@ -11,14 +11,14 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
-from gateway.protocol.early import within
+from gateway.protocol.reorder_buffer import within
 
 FIRST_ROOM_BYTES: Final = 128 << 10  # until the peer has said how much; it may have many peers
 MAX_REPEAT_BYTES: Final = 1 << 20  # at a time, to a peer that does not say how much
 ENDLESS: Final = 1 << 62
 
 
-class Kept:
+class UnacknowledgedBatch:
     """A batch that is not acknowledged. ``body`` is None once the peer is known to have it."""
 
     __slots__ = ("body", "number", "serial", "size")
@@ -30,7 +30,7 @@ class Kept:
         self.serial = 0
 
 
-class Outgoing:
+class SendBuffer:
     """The batches of one epoch. Each is *unsent*, *in flight*, *lost*, or with the peer.
 
     Args:
@@ -53,11 +53,11 @@ class Outgoing:
         self.kept_bytes = 0
         self.last_number = 0
         self.repeats = 0
-        self._kept: deque[Kept] = deque()  # by number, without a gap; the unsent at its end
-        self._unsent: deque[Kept] = deque()
-        self._flight: deque[Kept] = deque()  # by serial
+        self._kept: deque[UnacknowledgedBatch] = deque()  # by number, gapless; the unsent last
+        self._unsent: deque[UnacknowledgedBatch] = deque()
+        self._flight: deque[UnacknowledgedBatch] = deque()  # by serial
         self._flight_bytes = 0
-        self._lost: list[tuple[int, Kept]] = []  # a heap: the oldest leaves first
+        self._lost: list[tuple[int, UnacknowledgedBatch]] = []  # a heap: the oldest leaves first
         self._going_back = False
         self.room_bytes = FIRST_ROOM_BYTES if selective else ENDLESS
 
@@ -86,18 +86,18 @@ class Outgoing:
     def append(self, body: bytes) -> int:
         """Number a batch. Returns its number."""
         self.last_number += 1
-        kept = Kept(self.last_number, body)
+        kept = UnacknowledgedBatch(self.last_number, body)
         self._kept.append(kept)
         self._unsent.append(kept)
         self.kept_bytes += kept.size
         return self.last_number
 
-    def leave(self) -> list[Kept]:
+    def leave(self) -> list[UnacknowledgedBatch]:
         """Put all in flight that may be, what was lost before what is new.
 
         Give each a serial that is higher than all before.
         """
-        leaving: list[Kept] = []
+        leaving: list[UnacknowledgedBatch] = []
         while self._lost or self._unsent:
             again = bool(self._lost)
             kept = self._lost[0][1] if again else self._unsent[0]

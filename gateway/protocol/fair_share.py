@@ -12,7 +12,7 @@ LEAST_ROOM_BYTES: Final = 64 << 10
 MAX_EARLY_BYTES: Final = 16 << 20  # a link: as much as its peer may keep unacknowledged
 
 
-class Share:
+class FairShare:
     """One worker's, for all of its links.
 
     Attributes:

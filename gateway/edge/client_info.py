@@ -9,12 +9,12 @@ from starlette.datastructures import Headers
 
 from gateway.edge.outbox import Outbox
 from gateway.edge.sockets.socket import Socket
-from gateway.handlers.dispatch import Desk
-from gateway.protocol.envelope import Admitted, Facts, Particulars
+from gateway.handlers.dispatch import DispatchState
+from gateway.protocol.envelope import Admitted, ConnectionFacts, Particulars
 from gateway.registry.base import Entry
 
 
-class Visitor:
+class ClientInfo:
     """The client of one connection.
 
     Attributes:
@@ -51,8 +51,8 @@ class Visitor:
         return len(self._headers) + len(self._query)
 
     @property
-    def facts(self) -> Facts:
-        return Facts(
+    def facts(self) -> ConnectionFacts:
+        return ConnectionFacts(
             self.user,
             self._address,
             self._query,
@@ -66,7 +66,13 @@ class Visitor:
         return Entry(self.user, self._address, self._agent, protocol, self._since_unix_ms)
 
     def particulars(
-        self, desk: Desk, outbox: Outbox, socket: Socket | None, *, idle_s: float, asked: bool
+        self,
+        dispatch_state: DispatchState,
+        outbox: Outbox,
+        socket: Socket | None,
+        *,
+        idle_s: float,
+        asked: bool,
     ) -> Particulars:
         """What is told when somebody asks.
 
@@ -74,7 +80,7 @@ class Visitor:
             idle_s: So long ago something came or went.
             asked: The application was asked to let it in, which was numbered like a message.
         """
-        conversation = desk.conversation
+        conversation = dispatch_state.conversation
         buffered = 0 if socket is None else socket.buffered_bytes
         last_active_unix_ms = max(int((time.time() - idle_s) * 1000), self._since_unix_ms)
         return Particulars(
@@ -87,7 +93,7 @@ class Visitor:
             received=conversation.last_number - asked,
             sent=outbox.taken,
             unanswered=len(conversation),
-            handled_by=desk.introduced_to,
+            handled_by=dispatch_state.introduced_to,
         )
 
     def late_s(self) -> float:

@@ -17,11 +17,11 @@ class Due(Protocol):
     """Something with a deadline. Compared by identity."""
 
     def due(self, slot: int) -> None:
-        """The deadline that ``Wheel.put`` answered with ``slot`` has come. Must not raise."""
+        """The deadline that ``TimerWheel.put`` answered with ``slot`` has come. Must not raise."""
         ...
 
 
-class Wheel:
+class TimerWheel:
     """Things by the tick in which they are due.
 
     A timer of the event loop costs some 200 bytes and a place in a heap; ten thousand idle

@@ -7,12 +7,12 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.early import Early, within
+from gateway.protocol.reorder_buffer import ReorderBuffer, within
 
 
 @given(st.lists(st.integers(1, 40), unique=True))
 def test_its_runs_are_what_is_held(numbers: list[int]) -> None:
-    early = Early()
+    early = ReorderBuffer()
     for number in numbers:
         early.keep(number, b"%d" % number, 1 << 20)
 
@@ -28,7 +28,7 @@ def test_its_runs_are_what_is_held(numbers: list[int]) -> None:
 
 
 def test_beyond_its_bound_it_keeps_nothing() -> None:
-    early = Early()
+    early = ReorderBuffer()
 
     assert early.keep(2, bytes(6), 10)
     assert not early.keep(4, bytes(5), 10)
@@ -38,7 +38,7 @@ def test_beyond_its_bound_it_keeps_nothing() -> None:
 
 
 def test_a_run_that_is_not_next_is_not_given_out() -> None:
-    early = Early()
+    early = ReorderBuffer()
     early.keep(3, b"3", 10)
 
     assert early.take(2) == []

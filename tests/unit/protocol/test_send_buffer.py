@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.protocol.outgoing import Outgoing
+from gateway.protocol.send_buffer import SendBuffer
 
 
 def test_what_was_taken_for_lost_and_arrived_after_all_does_not_leave_again() -> None:
-    out = Outgoing(selective=True)
+    out = SendBuffer(selective=True)
     out.append(b"one")
     out.append(b"two")
     for serial, kept in enumerate(out.leave(), 1):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.edge.sockets.wheel import Wheel
+from gateway.edge.sockets.timer_wheel import TimerWheel
 from tests.support.waiting import eventually
 
 TICK_S = 0.01
@@ -25,10 +25,10 @@ class Noting:
 
 
 async def test_each_is_due_once_within_a_tick_and_in_order() -> None:
-    wheel, loop = Wheel(TICK_S), asyncio.get_running_loop()
+    timers, loop = TimerWheel(TICK_S), asyncio.get_running_loop()
     start, delays = loop.time(), [0.05, 0.02, 0.08, 0.02]
     things = [Noting() for _ in delays]
-    slots = [wheel.put(thing, delay) for thing, delay in zip(things, delays, strict=True)]
+    slots = [timers.put(thing, delay) for thing, delay in zip(things, delays, strict=True)]
     await eventually(lambda: all(thing.at for thing in things), "the deadlines")
 
     assert [thing.slots for thing in things] == [[slot] for slot in slots]
@@ -38,58 +38,61 @@ async def test_each_is_due_once_within_a_tick_and_in_order() -> None:
 
 
 async def test_what_is_put_later_may_be_due_earlier() -> None:
-    wheel, early = Wheel(TICK_S), Noting()
-    wheel.put(Noting(), 60)
-    wheel.put(early, 0.02)
+    timers, early = TimerWheel(TICK_S), Noting()
+    timers.put(Noting(), 60)
+    timers.put(early, 0.02)
 
     await eventually(lambda: bool(early.at), "the deadline")
 
 
 async def test_what_was_taken_out_is_not_due() -> None:
-    wheel, gone, stays = Wheel(TICK_S), Noting(), Noting()
-    wheel.take(gone, wheel.put(gone, 0.02))
-    wheel.put(stays, 0.03)
+    timers, gone, stays = TimerWheel(TICK_S), Noting(), Noting()
+    timers.take(gone, timers.put(gone, 0.02))
+    timers.put(stays, 0.03)
     await eventually(lambda: bool(stays.at), "the deadline")
 
     assert not gone.at
 
 
 async def test_what_is_due_may_be_put_again() -> None:
-    wheel = Wheel(TICK_S)
+    timers = TimerWheel(TICK_S)
 
     class Again(Noting):
         def due(self, slot: int) -> None:
             super().due(slot)
-            wheel.put(self, 0.01)
+            timers.put(self, 0.01)
 
     thing = Again()
-    wheel.put(thing, 0.01)
+    timers.put(thing, 0.01)
     await eventually(lambda: len(thing.at) >= 3, "three times")
-    assert len(wheel) == 1
+    assert len(timers) == 1
 
 
 async def test_many_have_one_timer() -> None:
-    wheel, things = Wheel(10.0), [Noting() for _ in range(1000)]  # a tick that no pause outlasts
+    timers, things = (
+        TimerWheel(10.0),
+        [Noting() for _ in range(1000)],
+    )  # no pause is so long
     for thing in things:
-        wheel.put(thing, 60)
+        timers.put(thing, 60)
 
-    assert len(wheel) == 1000
-    assert len(wheel._slots) <= 2
+    assert len(timers) == 1000
+    assert len(timers._slots) <= 2
 
 
 async def test_an_error_in_one_deadline_leaves_the_others_due(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Red when nobody else is pinged any more."""
-    wheel, others = Wheel(TICK_S), [Noting() for _ in range(20)]
+    timers, others = TimerWheel(TICK_S), [Noting() for _ in range(20)]
 
     class Broken(Noting):
         def due(self, slot: int) -> None:
             raise RuntimeError("broken")
 
-    wheel.put(Broken(), 0.02)
+    timers.put(Broken(), 0.02)
     for other in others:
-        wheel.put(other, 0.02)
+        timers.put(other, 0.02)
     await eventually(lambda: all(other.at for other in others), "the other deadlines")
 
     assert "deadline failed" in caplog.text

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 from unittest.mock import Mock
 
-from gateway.edge.sockets.asgi_side import AsgiSide, Wire
+from gateway.edge.sockets.asgi_bridge import AsgiBridge, Wire
 
 
 async def test_no_application_is_begun_for_a_client_that_has_gone() -> None:
@@ -16,7 +16,7 @@ async def test_no_application_is_begun_for_a_client_that_has_gone() -> None:
         begun.append(scope)
 
     tasks = set[asyncio.Task[None]]()
-    side = AsgiSide(cast(Wire, Mock()), {}, cast(Any, None), [])
+    side = AsgiBridge(cast(Wire, Mock()), {}, cast(Any, None), [])
     side.disconnected(1006, "")
 
     side.start(application, tasks)

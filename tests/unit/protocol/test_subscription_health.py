@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.protocol.vigil import Action, Vigil
+from gateway.protocol.subscription_health import Action, SubscriptionHealth
 
 
-def listening(now: float = 100.0) -> Vigil:
+def listening(now: float = 100.0) -> SubscriptionHealth:
     """A vigil whose last two canaries are back."""
-    it = Vigil(now)
+    it = SubscriptionHealth(now)
     for _ in range(2):
         it.published(answered=True)
         it.back(now)
@@ -16,8 +16,8 @@ def listening(now: float = 100.0) -> Vigil:
     return it
 
 
-def silent(it: Vigil, start: float, end: float) -> list[tuple[float, Action]]:
-    """Canaries leave every two seconds and nothing comes in: what it wants done, and when."""
+def silent(it: SubscriptionHealth, start: float, end: float) -> list[tuple[float, Action]]:
+    """LoopbackProbe leave every two seconds and nothing comes in: what it wants done, and when."""
     found: list[tuple[float, Action]] = []
     now = start
     while now <= end:
@@ -30,7 +30,7 @@ def silent(it: Vigil, start: float, end: float) -> list[tuple[float, Action]]:
 
 
 def test_a_worker_is_ready_after_its_second_canary() -> None:
-    it = Vigil(100.0)
+    it = SubscriptionHealth(100.0)
     it.back(100.1)
     assert not it.ready
 
@@ -40,7 +40,7 @@ def test_a_worker_is_ready_after_its_second_canary() -> None:
 
 
 def test_canaries_are_sent_often_until_ready_and_seldom_then() -> None:
-    it = Vigil(100.0)
+    it = SubscriptionHealth(100.0)
     assert it.interval_s == 0.1
 
     it.back(100.0)
@@ -50,7 +50,7 @@ def test_canaries_are_sent_often_until_ready_and_seldom_then() -> None:
 
 
 def test_the_age_of_a_canary_counts_from_when_the_last_one_came_back() -> None:
-    it = Vigil(100.0)
+    it = SubscriptionHealth(100.0)
     assert it.age_s(103.0) == 3.0
 
     it.back(104.0)
@@ -180,11 +180,11 @@ def test_a_redis_that_goes_away_starts_the_thirty_seconds_anew() -> None:
 
 
 def test_before_the_first_command_is_answered_nothing_is_done() -> None:
-    assert Vigil(100.0).check(200.0) is Action.NOTHING
+    assert SubscriptionHealth(100.0).check(200.0) is Action.NOTHING
 
 
 def test_a_worker_that_waited_long_for_redis_at_its_start_is_not_deaf() -> None:
-    it = Vigil(100.0)
+    it = SubscriptionHealth(100.0)
     it.published(answered=True)
 
     assert it.check(200.0) is Action.NOTHING

@@ -12,7 +12,7 @@ from typing import Final
 MAX_RUNS: Final = 256
 
 
-class Early:
+class ReorderBuffer:
     """Payloads by number, above the last that arrived in its turn.
 
     Attributes:

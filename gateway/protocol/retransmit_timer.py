@@ -12,7 +12,7 @@ LONGEST_SILENCE_S: Final = 4.0
 NOBODY_S: Final = 0.1
 
 
-class Patience:
+class RetransmitTimer:
     """One link's.
 
     Attributes:

@@ -79,7 +79,7 @@ class Wire(Protocol):
         ...
 
 
-class AsgiSide:
+class AsgiBridge:
     """What an application gets for one WebSocket.
 
     It lives until the application has returned, or has taken the socket for itself.
@@ -97,7 +97,7 @@ class AsgiSide:
         self._writable: asyncio.Future[None] | None = None
         self._denial: tuple[int, Headers, list[bytes]] | None = None
         # Not bound: this would keep itself, and all that the client sent, until a collection.
-        self._send: Callable[[AsgiSide, Event], None] = AsgiSide._decide
+        self._send: Callable[[AsgiBridge, Event], None] = AsgiBridge._decide
         self._full = False
         self.gone = False
 
@@ -191,13 +191,13 @@ class AsgiSide:
                 headers = [*self._default_headers, *event.get("headers", ())]
                 answer = self._upgrade.accepted(event.get("subprotocol"), headers)
                 self._note("[accepted]")
-                self._send = AsgiSide._converse
+                self._send = AsgiBridge._converse
                 self._wire.accepted(answer)
             case "websocket.close":
                 self._deny(HTTPStatus.FORBIDDEN, [], b"")
             case "websocket.http.response.start":
                 self._denial = (event["status"], list(event.get("headers", ())), [])
-                self._send = AsgiSide._go_on_denying
+                self._send = AsgiBridge._go_on_denying
             case other:
                 raise RuntimeError(f"{other!r} cannot answer a handshake")
 
@@ -212,7 +212,7 @@ class AsgiSide:
     def _deny(self, status: int, headers: Headers, body: bytes) -> None:
         self._note(str(int(status)))
         answer = response(status, [*self._default_headers, *headers], body)
-        self._send = AsgiSide._refuse
+        self._send = AsgiBridge._refuse
         self._wire.answered(answer)
         self._put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
 
@@ -226,7 +226,7 @@ class AsgiSide:
                 self._wire.send(header(BINARY, len(payload)) + payload)
         elif kind == "websocket.close":
             code, reason = event.get("code", 1000), event.get("reason") or ""
-            self._send = AsgiSide._refuse
+            self._send = AsgiBridge._refuse
             self._wire.close(code, reason)
             self._put({"type": "websocket.disconnect", "code": code, "reason": reason})
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from gateway.cluster.registration import Registration
-from gateway.edge.parting import NO_PONG
+from gateway.edge.close_codes import NO_PONG
 from gateway.handlers.dispatch import Dispatcher
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
@@ -38,7 +38,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class EdgeParts:
     """The parts of the worker that a connection works with."""
 
     hub: Hub

@@ -12,11 +12,11 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-CANARY_S: Final = 2.0
-EAGER_CANARY_S: Final = 0.1
+PROBE_S: Final = 2.0
+EAGER_PROBE_S: Final = 0.1
 DEAF_S: Final = 6.0
 HOPELESS_S: Final = 30.0
-CANARIES_TO_BE_READY: Final = 2
+PROBES_TO_BE_READY: Final = 2
 
 
 class Action(Enum):
@@ -27,7 +27,7 @@ class Action(Enum):
     DRAIN = auto()
 
 
-class Vigil:
+class SubscriptionHealth:
     """One worker's watch over its own subscription."""
 
     def __init__(self, now: float) -> None:
@@ -41,12 +41,12 @@ class Vigil:
 
     @property
     def ready(self) -> bool:
-        return self._back >= CANARIES_TO_BE_READY
+        return self._back >= PROBES_TO_BE_READY
 
     @property
     def interval_s(self) -> float:
         """Until the next canary. Short while it would make the difference."""
-        return CANARY_S if self.ready else EAGER_CANARY_S
+        return PROBE_S if self.ready else EAGER_PROBE_S
 
     def age_s(self, now: float) -> float:
         """Seconds since the last canary came back, or since the start."""

@@ -23,7 +23,8 @@ from gateway.handlers.table import Connection, of_entries
 from gateway.messaging.owner_requests import OwnerRequests
 from gateway.messaging.user_requests import UserRequests
 from gateway.process.run_folder import the_running_gateway
-from gateway.protocol.envelope import Question, Receipted, encode, hint, read
+from gateway.protocol.envelopes.owner_requests import Question, Receipted
+from gateway.protocol.envelopes.wire import encode, hint, read
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.redis_support import keys

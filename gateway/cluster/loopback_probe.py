@@ -10,7 +10,8 @@ from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.metrics import Counters
-from gateway.protocol.envelope import Probe, hint
+from gateway.protocol.envelopes.loopback import Probe
+from gateway.protocol.envelopes.wire import hint
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.subscription_health import Action, SubscriptionHealth
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
-from gateway.protocol.envelope import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import RENEWALS_PER_LEASE, Changes, Leases, Members, WorkerInfo
 from gateway.registry.base import Registry

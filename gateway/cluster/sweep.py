@@ -12,7 +12,8 @@ from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
-from gateway.protocol.envelope import Answer, ConnectionFacts, Particulars
+from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts
+from gateway.protocol.envelopes.owner_requests import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import CLAIM_S, Registry, Remaining, TakenEntry

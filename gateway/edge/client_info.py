@@ -10,7 +10,8 @@ from starlette.datastructures import Headers
 from gateway.edge.outbox import Outbox
 from gateway.edge.sockets.socket import Socket
 from gateway.handlers.dispatch import DispatchState
-from gateway.protocol.envelope import Admitted, ConnectionFacts, Particulars
+from gateway.protocol.envelopes.dispatching import Admitted, ConnectionFacts
+from gateway.protocol.envelopes.owner_requests import Particulars
 from gateway.registry.base import Entry
 
 

@@ -20,15 +20,15 @@ from gateway.errors import (
 from gateway.handlers.dispatch import DispatchState
 from gateway.log import get_logger
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import (
+from gateway.protocol.envelopes.dispatching import (
     Admitted,
     Answer,
     ConnectionFacts,
     Failed,
-    Particulars,
     Rejected,
     Reply,
 )
+from gateway.protocol.envelopes.owner_requests import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt

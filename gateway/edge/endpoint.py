@@ -26,7 +26,7 @@ from gateway.edge.refusal import Refusal
 from gateway.edge.sockets.plain import PlainSocket
 from gateway.edge.sockets.socket import EXTENSION, Socket
 from gateway.log import get_logger
-from gateway.protocol.envelope import Failed, Rejected
+from gateway.protocol.envelopes.dispatching import Failed, Rejected
 from gateway.protocol.ids import (
     RANDOM_BYTES_PER_CONNECTION_ID,
     WorkerId,

@@ -15,7 +15,7 @@ from gateway.log import get_logger
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Conversation, Event, Pending
-from gateway.protocol.envelope import (
+from gateway.protocol.envelopes.dispatching import (
     Answer,
     Blocking,
     ConnectionFacts,

@@ -11,7 +11,7 @@ from gateway.handlers.isolation import isolated
 from gateway.handlers.queue import AnyDispatch, Queue
 from gateway.handlers.table import Admit, Handlers, Message, WrongAnswer, decision, reply
 from gateway.log import bind_connection, get_logger
-from gateway.protocol.envelope import (
+from gateway.protocol.envelopes.dispatching import (
     Admitted,
     Answer,
     Dispatch,

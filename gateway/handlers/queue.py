@@ -7,7 +7,12 @@ from collections import deque
 from contextvars import Context
 
 from gateway.handlers.table import Connection
-from gateway.protocol.envelope import ConnectionFacts, Dispatch, DispatchConnect, DispatchDisconnect
+from gateway.protocol.envelopes.dispatching import (
+    ConnectionFacts,
+    Dispatch,
+    DispatchConnect,
+    DispatchDisconnect,
+)
 from gateway.protocol.ids import ConnectionId, WorkerId
 
 AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect

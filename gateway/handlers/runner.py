@@ -21,7 +21,7 @@ from gateway.handlers.queue import AnyDispatch, Queue, introduced
 from gateway.handlers.table import Handlers
 from gateway.log import get_logger
 from gateway.metrics import Counters
-from gateway.protocol.envelope import Answer, Failed, Forget, Introduce
+from gateway.protocol.envelopes.dispatching import Answer, Failed, Forget, Introduce
 from gateway.protocol.ids import ConnectionId, WorkerId
 
 log = get_logger(__name__)

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from gateway.protocol.envelope import Answer, Particulars
+from gateway.protocol.envelopes.dispatching import Answer
+from gateway.protocol.envelopes.owner_requests import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 

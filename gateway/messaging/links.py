@@ -16,7 +16,8 @@ from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.messaging.peer_queue import PeerQueue
 from gateway.metrics import Counters
-from gateway.protocol.envelope import OLDEST, VERSION, Batch, Envelope, encode, hint, read
+from gateway.protocol.envelopes.kinds import Envelope
+from gateway.protocol.envelopes.wire import OLDEST, VERSION, Batch, encode, hint, read
 from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.link import Link, Verdict

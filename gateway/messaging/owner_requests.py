@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
-from gateway.protocol.envelope import Disconnect, Inquire, Question, Receipted, Send
+from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Question, Receipted, Send
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases
 from gateway.protocol.receipt import Receipt

@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
-from gateway.protocol.envelope import Disconnect, Inquire, Question, Receipted, Send
+from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Question, Receipted, Send
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gateway.metrics import Counters
-from gateway.protocol.envelope import MAX_BATCH_BYTES, join, stamp
+from gateway.protocol.envelopes.wire import MAX_BATCH_BYTES, join, stamp
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.link import NO_BODY, Link
 

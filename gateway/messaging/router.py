@@ -6,7 +6,8 @@ from gateway.errors import EnvelopeTooLarge, HandlerFailed
 from gateway.log import get_logger
 from gateway.messaging.links import Links
 from gateway.messaging.peer_queue import SMALL_BYTES
-from gateway.protocol.envelope import Answer, Failed, Question, Receipted, Reply, Send
+from gateway.protocol.envelopes.dispatching import Answer, Failed, Reply
+from gateway.protocol.envelopes.owner_requests import Question, Receipted, Send
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members
 

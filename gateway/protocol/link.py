@@ -30,7 +30,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from gateway.protocol.envelope import SELECTIVE, Header
+from gateway.protocol.envelopes.wire import SELECTIVE, Header
 from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.reorder_buffer import ReorderBuffer

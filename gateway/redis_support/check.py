@@ -17,7 +17,8 @@ from redis.exceptions import (
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
-from gateway.protocol.envelope import Gone, hint
+from gateway.protocol.envelopes.membership import Gone
+from gateway.protocol.envelopes.wire import hint
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress

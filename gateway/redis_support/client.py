@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.envelope import Gone, hint
+from gateway.protocol.envelopes.membership import Gone
+from gateway.protocol.envelopes.wire import hint
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress

@@ -13,28 +13,23 @@ from gateway.messaging.links import Links
 from gateway.messaging.owner_requests import OwnerRequests
 from gateway.messaging.owner_responses import OwnerResponses
 from gateway.metrics import Counters
-from gateway.protocol.envelope import (
+from gateway.protocol.envelopes.dispatching import (
     Admitted,
     Answer,
-    Arrived,
     Blocking,
-    Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
-    Envelope,
     Failed,
     Forget,
-    Gone,
-    Inquire,
     Introduce,
-    Leaving,
-    Probe,
-    Receipted,
     Rejected,
     Reply,
-    Send,
 )
+from gateway.protocol.envelopes.kinds import Envelope
+from gateway.protocol.envelopes.loopback import Probe
+from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Receipted, Send
 from gateway.protocol.ids import WorkerId
 
 log = get_logger(__name__)

@@ -15,7 +15,8 @@ from gateway.broker.base import Broker
 from gateway.errors import BrokerUnavailable
 from gateway.handlers.queue import AnyDispatch
 from gateway.log import get_logger
-from gateway.protocol.envelope import Blocking, hint
+from gateway.protocol.envelopes.dispatching import Blocking
+from gateway.protocol.envelopes.wire import hint
 from gateway.protocol.ids import WorkerId
 
 log = get_logger(__name__)

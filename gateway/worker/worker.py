@@ -42,7 +42,8 @@ from gateway.messaging.owner_responses import OwnerResponses
 from gateway.messaging.router import Router
 from gateway.messaging.user_requests import UserRequests
 from gateway.metrics import Counters
-from gateway.protocol.envelope import VERSION, Arrived, Gone, Leaving
+from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.wire import VERSION
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.protocol.rate import Rate

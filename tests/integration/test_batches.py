@@ -14,7 +14,8 @@ import pytest
 import redis.asyncio
 
 from gateway.edge.sockets.picows_websocket import GatewayWebSocket
-from gateway.protocol.envelope import Dispatch, Reply, read
+from gateway.protocol.envelopes.dispatching import Dispatch, Reply
+from gateway.protocol.envelopes.wire import read
 from gateway.redis_support import keys
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import InProcess, in_process

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.protocol.envelope import OLDEST, VERSION, Header
+from gateway.protocol.envelopes.wire import OLDEST, VERSION, Header
 from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Link, Verdict

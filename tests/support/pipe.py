@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.protocol.envelope import VERSION, Header
+from gateway.protocol.envelopes.wire import VERSION, Header
 from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import worker_id
 from gateway.protocol.link import Link, Verdict

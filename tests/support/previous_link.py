@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from gateway.protocol.envelope import OLDEST, Header
+from gateway.protocol.envelopes.wire import OLDEST, Header
 from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Verdict

@@ -6,9 +6,9 @@ with its lease, and can read nothing newer.
 
 from __future__ import annotations
 
-from gateway.protocol import envelope
+from gateway.protocol.envelopes import wire
 
-envelope.VERSION = envelope.OLDEST  # type: ignore[misc]  # before anything imports the number
+wire.VERSION = wire.OLDEST  # type: ignore[misc]  # before anything imports the number
 
 from gateway.cli.main import main  # noqa: E402
 from gateway.messaging import links  # noqa: E402

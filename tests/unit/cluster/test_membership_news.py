@@ -10,7 +10,7 @@ import pytest
 
 from gateway.cluster.membership import Membership
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.envelope import Arrived
+from gateway.protocol.envelopes.membership import Arrived
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo
 from gateway.registry.base import Entry

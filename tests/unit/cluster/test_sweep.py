@@ -13,7 +13,7 @@ import pytest
 from gateway.cluster.sweep import OrphanedConnection, Sweep
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
-from gateway.protocol.envelope import Reply
+from gateway.protocol.envelopes.dispatching import Reply
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.registry.base import CLAIM_S, Entry

@@ -12,7 +12,7 @@ from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import Answer, ConnectionFacts, Reply
+from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Reply
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.load import EVENT_BYTES, Load
 from gateway.protocol.members import Members, WorkerInfo

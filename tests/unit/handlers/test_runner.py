@@ -12,7 +12,7 @@ from gateway import Admit, Connection, Message
 from gateway.handlers.runner import STINT_S, Runner
 from gateway.handlers.table import Handlers
 from gateway.metrics import Counters
-from gateway.protocol.envelope import (
+from gateway.protocol.envelopes.dispatching import (
     Admitted,
     Answer,
     ConnectionFacts,

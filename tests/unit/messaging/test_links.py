@@ -13,7 +13,8 @@ from gateway.broker.memory import MemoryBroker
 from gateway.errors import BrokerUnavailable
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
-from gateway.protocol.envelope import OLDEST, VERSION, Reply, read, stamp
+from gateway.protocol.envelopes.dispatching import Reply
+from gateway.protocol.envelopes.wire import OLDEST, VERSION, read, stamp
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Link
 from tests.support.ids import new_connection_id, new_worker_id

@@ -14,7 +14,10 @@ from gateway.messaging.peer_queue import SMALL_BYTES
 from gateway.messaging.router import Router
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelope import Answer, ConnectionFacts, Envelope, Reply, Send, read
+from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Reply
+from gateway.protocol.envelopes.kinds import Envelope
+from gateway.protocol.envelopes.owner_requests import Send
+from gateway.protocol.envelopes.wire import read
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from tests.support.ids import new_connection_id, new_worker_id

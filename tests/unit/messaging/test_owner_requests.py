@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import BrokerUnavailable
 from gateway.messaging import owner_requests as asking
 from gateway.messaging.owner_requests import OwnerRequests
-from gateway.protocol.envelope import Question, Receipted
+from gateway.protocol.envelopes.owner_requests import Question, Receipted
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt

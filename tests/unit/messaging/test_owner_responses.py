@@ -8,8 +8,8 @@ import pytest
 
 from gateway.messaging.hub import Hub
 from gateway.messaging.owner_responses import REMEMBERED_S, OwnerResponses
-from gateway.protocol.envelope import (
-    Answer,
+from gateway.protocol.envelopes.dispatching import Answer
+from gateway.protocol.envelopes.owner_requests import (
     Disconnect,
     Inquire,
     Particulars,

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from gateway.protocol.envelope import (
-    VERSION,
+from gateway.protocol.envelopes.dispatching import (
     Admitted,
-    Arrived,
     Blocking,
     ConnectionFacts,
-    Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
-    Envelope,
     Failed,
     Forget,
-    Gone,
-    Header,
-    Inquire,
     Introduce,
-    Leaving,
-    Particulars,
-    Probe,
-    Receipted,
     Rejected,
     Reply,
+)
+from gateway.protocol.envelopes.kinds import Envelope
+from gateway.protocol.envelopes.loopback import Probe
+from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.owner_requests import (
+    Disconnect,
+    Inquire,
+    Particulars,
+    Receipted,
     Send,
 )
+from gateway.protocol.envelopes.wire import VERSION, Header
 from gateway.protocol.ids import connection_id, worker_id
 from gateway.protocol.receipt import Receipt
 

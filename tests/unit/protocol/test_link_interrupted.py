@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.protocol.envelope import VERSION
+from gateway.protocol.envelopes.wire import VERSION
 from gateway.protocol.link import NO_BODY, Link
 from gateway.protocol.retransmit_timer import NOBODY_S
 from tests.support.ids import new_worker_id

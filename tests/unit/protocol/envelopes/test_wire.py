@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import EnvelopeTooLarge
-from gateway.protocol.envelope import (
-    MAX_ENVELOPE_BYTES,
-    OLDEST,
-    VERSION,
+from gateway.protocol.envelopes.dispatching import (
     Admitted,
-    Arrived,
+    Blocking,
     ConnectionFacts,
-    Disconnect,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
-    Envelope,
     Failed,
     Forget,
-    Gone,
-    Header,
-    Inquire,
     Introduce,
-    Leaving,
-    Particulars,
-    Probe,
-    Receipted,
     Rejected,
     Reply,
+)
+from gateway.protocol.envelopes.kinds import Envelope, all_kinds
+from gateway.protocol.envelopes.loopback import Probe
+from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.owner_requests import (
+    Disconnect,
+    Inquire,
+    Particulars,
+    Receipted,
     Send,
+)
+from gateway.protocol.envelopes.wire import (
+    MAX_ENVELOPE_BYTES,
+    OLDEST,
+    VERSION,
+    Header,
     encode,
     hint,
     join,
@@ -95,7 +96,7 @@ def test_a_batch_is_read_as_it_was_written(head: Header, envelopes: list[Envelop
 
 
 def test_every_kind_of_envelope_is_tried_here() -> None:
-    assert set(BY_KIND) == set(get_args(Envelope))
+    assert set(BY_KIND) == set(all_kinds().values())
 
 
 def test_a_body_may_be_stamped_again() -> None:
@@ -342,6 +343,7 @@ def test_a_header_field_that_a_later_release_adds_at_the_end_is_skipped() -> Non
         (Send(CONNECTION, 1, "t", "k"), [14, CONNECTION, 1, "t", "k", False]),
         (Disconnect(CONNECTION, 1, 4000, "r"), [15, CONNECTION, 1, 4000, "r", False]),
         (Inquire(CONNECTION, 1), [16, CONNECTION, 1, False]),
+        (Blocking(CONNECTION, 1, 2), [18, CONNECTION, 1, 2]),
         (Receipted(CONNECTION, 1, Receipt.SLOW), [17, CONNECTION, 1, "slow", None]),
         (
             Receipted(CONNECTION, 1, Receipt.WRITTEN, Particulars(1, 2, "ada", "192.0.2.1", "x")),

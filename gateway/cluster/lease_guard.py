@@ -1,4 +1,4 @@
-"""A worker's standing among the others: who they are to it, and whether it may act at all.
+"""Whether this worker may act: the one rule, and what it makes of what becomes of its lease.
 
 A worker that has not renewed its lease for as long as a lease lasts may have been replaced. It
 *holds*: it takes nothing from its links and starts no handler, until Redis says what became of it.
@@ -6,198 +6,173 @@ A worker that has not renewed its lease for as long as a lease lasts may have be
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Final
+from enum import Enum, auto
+from typing import Final, Protocol
 
 from gateway.cluster.loopback_probe import LoopbackProbe
-from gateway.cluster.registration import Registration
-from gateway.cluster.sweep import Sweep
-from gateway.errors import BrokerAway
-from gateway.handlers.dispatch import Dispatcher
-from gateway.handlers.runner import Runner
 from gateway.log import get_logger
-from gateway.messaging.hub import Hub
-from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Members, WorkerInfo
-from gateway.registry.base import Registry
+from gateway.protocol.members import Members
 
 log = get_logger(__name__)
 
-DECISION_PATIENCE_S: Final = 10.0
+
+class LeaseState(Enum):
+    """How a worker stands to its own lease."""
+
+    NOT_REGISTERED = auto()  # its first renewal has not been answered, so hardly anybody knows it
+    ACTING = auto()
+    HOLDING = auto()  # it has not renewed for a lease: it may have been replaced
+    RELEASING = auto()  # it has renewed since, and waits for what is older than that to arrive
+    RETIRED = auto()  # its lease is about to go: it starts nothing, and finishes what it sends
+    EXPIRED = auto()  # as retired, and it had to hold: it will never act again
+    FENCED = auto()  # others have declared it dead
+
+
+class LeaseEvent(Enum):
+    """What may happen to it."""
+
+    RENEWED = auto()  # a renewal was answered
+    LAPSED = auto()  # none was for a lease
+    PROBE_BACK = auto()  # the probe that was sent after the renewal has come back
+    UNREGISTERED = auto()  # a part of the worker has ended
+    RETIRED = auto()  # it leaves, and nothing is to begin any more
+    FENCED = auto()  # Redis says that others have declared it dead
+
+
+_S, _E = LeaseState, LeaseEvent
+
+# What is not listed changes nothing. docs/concepts/membership.md shows it; a test compares them.
+MOVES: Final[dict[tuple[LeaseState, LeaseEvent], LeaseState]] = {
+    (_S.NOT_REGISTERED, _E.RENEWED): _S.ACTING,
+    (_S.NOT_REGISTERED, _E.RETIRED): _S.RETIRED,
+    (_S.NOT_REGISTERED, _E.FENCED): _S.FENCED,
+    (_S.ACTING, _E.LAPSED): _S.HOLDING,
+    (_S.ACTING, _E.UNREGISTERED): _S.NOT_REGISTERED,
+    (_S.ACTING, _E.RETIRED): _S.RETIRED,
+    (_S.ACTING, _E.FENCED): _S.FENCED,
+    (_S.HOLDING, _E.RENEWED): _S.RELEASING,
+    (_S.HOLDING, _E.RETIRED): _S.EXPIRED,
+    (_S.HOLDING, _E.FENCED): _S.FENCED,
+    # The probe took longer than the lease: others may have moved on again. The next renewal asks
+    # anew.
+    (_S.RELEASING, _E.LAPSED): _S.HOLDING,
+    (_S.RELEASING, _E.PROBE_BACK): _S.ACTING,
+    (_S.RELEASING, _E.UNREGISTERED): _S.HOLDING,
+    (_S.RELEASING, _E.RETIRED): _S.EXPIRED,
+    (_S.RELEASING, _E.FENCED): _S.FENCED,
+    (_S.RETIRED, _E.LAPSED): _S.EXPIRED,
+    (_S.RETIRED, _E.FENCED): _S.FENCED,
+    (_S.EXPIRED, _E.FENCED): _S.FENCED,
+}
+
+# Not registered too: the first who read its lease send before it has the answer itself.
+MAY_ACT: Final = frozenset({_S.NOT_REGISTERED, _S.ACTING, _S.RETIRED})
+MAY_HANDLE: Final = frozenset({_S.NOT_REGISTERED, _S.ACTING})
+
+
+class Holdable(Protocol):
+    """A part of the worker that can be told to stop, and to go on."""
+
+    def hold(self) -> None: ...
+
+    def release(self) -> None: ...
 
 
 class LeaseGuard:
-    """Acts on what membership learns (``gateway.cluster.membership.Watcher``).
+    """Keeps the state, and tells the parts that depend on it.
+
+    Args:
+        acts: Is held while this worker may not act: what takes from other workers.
+        handles: Is held while it may start no handler.
 
     Attributes:
-        registered: This worker's lease has been written.
-        holding: It may have been replaced.
-        is_buried: It has been.
-        wants_disconnects: Whether the application has an ``on_disconnect``; None when no handler
-            worker has been seen yet.
+        state: Changed by events only.
     """
 
     def __init__(
         self,
         *,
         members: Members,
-        links: Links,
-        runner: Runner,
-        dispatcher: Dispatcher,
-        owner_requests: OwnerRequests,
-        registration: Registration,
         loopback_probe: LoopbackProbe,
-        hub: Hub,
-        registry: Registry,
-        replaced: Callable[[], None],
-        given_up: Callable[[int], None],
+        acts: Holdable,
+        handles: Holdable,
         now: Callable[[], float],
     ) -> None:
         self._members = members
-        self._links = links
-        self._runner = runner
-        self._dispatcher = dispatcher
-        self._owner_requests = owner_requests
-        self._registration = registration
         self._loopback_probe = loopback_probe
-        self._hub = hub
-        self._registry = registry
-        self._replaced = replaced
-        self._given_up = given_up
+        self._acts = acts
+        self._handles = handles
         self._now = now
-        self._releasing = False
-        self._retired = False
-        self._well_at = now()
-        self._decides: bool | None = None
-        self._decider_seen = asyncio.Event()
-        self.registered = False
-        self.holding = False
-        self.is_buried = False
-        self.wants_disconnects: bool | None = None
-        links.lost = self._link_lost
-        links.relieved = self._relieved
-        runner.before_stint = self.check_lease
+        self.state = LeaseState.NOT_REGISTERED
 
-    async def must_decide(self) -> bool | None:
-        """Whether ``on_connect`` must be asked; None when no handler worker has been seen yet.
+    @property
+    def may_act(self) -> bool:
+        """Whether it may take what others send, and touch its sockets for them.
 
-        With no handler worker alive the last answer stands: a connection is never opened past a
-        decision that the application would have wanted to make.
+        True within a lease after the last renewal, as ``check_lease`` has last found.
         """
-        if self._decides is None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DECISION_PATIENCE_S):
-                    await self._decider_seen.wait()
-        return self._decides
+        return self.state in MAY_ACT
 
-    def leave_undecided(self) -> None:
-        """This worker leaves: no handshake waits for a handler worker any more."""
-        self._decider_seen.set()
+    @property
+    def may_write(self) -> bool:
+        """Whether it may write its entries: what came after a sweep would bring them back.
 
-    # Holding
+        The lease alone counts, and now: while the probe is under way, and after it has retired,
+        Redis has just said that nobody sweeps it.
+        """
+        return self.state is not LeaseState.FENCED and not self._members.lapsed(self._now())
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether it is registered, and may act: it can take new connections."""
+        return self.state is LeaseState.ACTING
+
+    @property
+    def is_fenced(self) -> bool:
+        return self.state is LeaseState.FENCED
 
     def check_lease(self) -> None:
-        """Called often, and before anything is taken from the inbox: hold if the lease lapsed."""
-        if self.registered and not self.holding and self._members.lapsed(self._now()):
-            log.warning("lease lapsed: handling stops until it is renewed")
-            self._hold()
+        """Called often, and before anything is taken from the inbox or handled."""
+        if self._members.lapsed(self._now()):
+            self._happened(LeaseEvent.LAPSED)
 
     def renewed(self) -> None:
-        self.registered = True
-        if self.holding and not self._releasing:
-            # What is older than that canary was sent to a worker that others may have replaced.
-            self._releasing = True
-            self._loopback_probe.after_next(self._release)
+        """A renewal was answered."""
+        held = self.state is LeaseState.HOLDING
+        self._happened(LeaseEvent.RENEWED)
+        if held:
+            # What is older than that probe was sent to a worker that others may have replaced.
+            self._loopback_probe.after_next(self._probe_back)
 
-    def buried(self) -> None:
-        self.is_buried = True
-        self._registration.seal()
-        self._hold()
-        self._runner.cancel_all()
-        self._replaced()
+    def unregister(self) -> None:
+        """It is not to be used until the next renewal, if there is one: a part of it has ended."""
+        self._happened(LeaseEvent.UNREGISTERED)
 
     def retire(self) -> None:
         """The lease is about to go: what comes from now on is moved by its edge, not run here."""
-        self._retired = True
-        self._runner.hold()
+        self._happened(LeaseEvent.RETIRED)
 
-    def _hold(self) -> None:
-        self.holding = True
-        self._links.hold()
-        self._runner.hold()
+    def fence(self) -> None:
+        """Others have declared this worker dead. It does not come back."""
+        self._happened(LeaseEvent.FENCED)
 
-    def _release(self) -> None:
-        if self.is_buried or self._retired:
+    def _probe_back(self) -> None:
+        self.check_lease()
+        self._happened(LeaseEvent.PROBE_BACK)
+
+    def _happened(self, event: LeaseEvent) -> None:
+        before = self.state
+        after = MOVES.get((before, event), before)
+        if after is before:
             return
-        if self._members.lapsed(self._now()):
-            # The canary took longer than the lease: others may have moved on again. The next
-            # renewal asks anew.
-            self._releasing = False
-            return
-        log.warning("lease renewed: handling goes on")
-        self.holding = self._releasing = False
-        self._links.release()
-        self._runner.release()
-
-    def give_up_waiting(self) -> None:
-        """Called now and then: messages wait only so long, for a handler as for the broker."""
-        now, dispatcher = self._now(), self._dispatcher
-        if self._loopback_probe.ready and not self.holding:
-            self._well_at = now
-        away = now - self._well_at >= dispatcher.patience_s
-        for connection in dispatcher.give_up_waiting(away=away):
-            member = self._hub.get(connection)
-            if member is not None:
-                member.disconnect(BrokerAway.close_code, BrokerAway.reason)
-
-    # Workers come and go
-
-    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None:
-        self._links.revive(worker)
-        self._links.speaks(worker, info.envelope_version)
-
-    def worker_gone(self, worker: WorkerId) -> None:
-        self._links.end(worker)
-        self._owner_requests.worker_gone(worker)
-        self._runner.edge_gone(worker)
-        self._dispatcher.worker_gone(worker)
-
-    def workers_changed(self) -> None:
-        infos = [self._members.known[worker] for worker in self._members.handlers]
-        if infos:
-            # With no handler worker alive the last answers stand: it will be back.
-            self._decides = any(info.on_connect for info in infos)
-            self.wants_disconnects = any(info.on_disconnect for info in infos)
-            self._decider_seen.set()
-        self._dispatcher.workers_changed()
-
-    async def sweep(self, worker: WorkerId) -> bool:
-        sweep = Sweep(
-            self._members.me,
-            worker,
-            self._registry,
-            self._hub,
-            self._dispatcher,
-            wanted=self._disconnects_wanted,
-            leaving=lambda: self._members.known[self._members.me].leaving,
-            given_up=self._given_up,
-        )
-        return await sweep.run()
-
-    def _disconnects_wanted(self) -> bool | None:
-        if self.wants_disconnects and not self._members.handlers:
-            return None
-        return self.wants_disconnects
-
-    def _link_lost(self, peer: WorkerId) -> None:
-        """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""
-        self._runner.edge_gone(peer)
-        self._dispatcher.worker_gone(peer)
-
-    def _relieved(self, peer: WorkerId) -> None:
-        self._dispatcher.relieved(peer)
-        self._runner.relieved(peer)
+        self.state = after
+        if after is LeaseState.HOLDING and before is LeaseState.ACTING:
+            log.warning("lease lapsed: handling stops until it is renewed")
+        elif before is LeaseState.RELEASING and after is LeaseState.ACTING:
+            log.warning("lease renewed: handling goes on")
+        for part, may in ((self._acts, MAY_ACT), (self._handles, MAY_HANDLE)):
+            if before in may and after not in may:
+                part.hold()
+            elif after in may and before not in may:
+                part.release()

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from gateway.cluster.callbacks import Callbacks
 from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.membership import Membership
 from gateway.cluster.registration import Registration
@@ -45,6 +46,7 @@ class Drain:
         membership: Membership,
         registration: Registration,
         lease_guard: LeaseGuard,
+        callbacks: Callbacks,
     ) -> None:
         self._hub = hub
         self._runner = runner
@@ -54,6 +56,7 @@ class Drain:
         self._membership = membership
         self._registration = registration
         self._lease_guard = lease_guard
+        self._callbacks = callbacks
 
     async def run(self, window_s: float, *, say_leaving: Callable[[], None] | None) -> None:
         """Leave within ``window_s`` and some seconds.
@@ -72,15 +75,15 @@ class Drain:
             "drain begins",
             connections=len(self._connections()),
             unanswered=self._dispatcher.unanswered,
-            buried=self._lease_guard.is_buried,
+            buried=self._lease_guard.is_fenced,
         )
         if say_leaving is not None:
             say_leaving()
-        self._lease_guard.leave_undecided()
+        self._callbacks.leave_undecided()
         for connection in self._connections():
             connection.send_elsewhere()
         await self._close_connections(began + window_s, answers_come=alive)
-        if alive and not self._lease_guard.is_buried:
+        if alive and not self._lease_guard.is_fenced:
             now = asyncio.get_running_loop().time()
             # What was closed at the window's end has its on_disconnect to run.
             await self._come_to_rest(began, max(began + window_s, now + PARTING_S))
@@ -143,7 +146,7 @@ class Drain:
         """Give the lease back, or leave a tombstone where others must go on."""
         deadline = asyncio.get_running_loop().time() + LEAVE_ALTOGETHER_S
         unfinished = (
-            len(self._registration) if self._lease_guard.wants_disconnects is not False else 0
+            len(self._registration) if self._callbacks.wants_disconnects is not False else 0
         )
         if unfinished:
             log.warning("drain leaves goodbyes to others", connections=unfinished)

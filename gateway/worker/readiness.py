@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from gateway.cluster.callbacks import Callbacks
 from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.registration import Registration
@@ -30,11 +31,13 @@ class Readiness:
         self,
         *,
         lease_guard: LeaseGuard,
+        callbacks: Callbacks,
         loopback_probe: LoopbackProbe,
         registration: Registration,
         health: PortHealth,
     ) -> None:
         self._lease_guard = lease_guard
+        self._callbacks = callbacks
         self._loopback_probe = loopback_probe
         self._registration = registration
         self._health = health
@@ -46,10 +49,9 @@ class Readiness:
     def ready(self) -> bool:
         """Whether this worker takes new connections."""
         return (
-            self._lease_guard.registered
+            self._lease_guard.is_acting
             and self._loopback_probe.ready
             and self._registration.keeps_up
-            and not self._lease_guard.holding
             and not self._ends
         )
 
@@ -59,8 +61,8 @@ class Readiness:
         return self.ready or self._health.any_ready()
 
     async def must_decide(self) -> bool | None:
-        """Whether ``on_connect`` must be asked (``LeaseGuard.must_decide``)."""
-        return await self._lease_guard.must_decide()
+        """Whether ``on_connect`` must be asked (``Callbacks.must_decide``)."""
+        return await self._callbacks.must_decide()
 
     async def started(self) -> None:
         """Wait until this worker can serve, ``START_S`` at most: Redis may be away.

@@ -18,10 +18,7 @@ from typing import Final
 from gateway import log as logs
 from gateway import metrics
 from gateway.broker.base import Broker
-from gateway.cluster.lease_guard import LeaseGuard
-from gateway.cluster.loopback_probe import LoopbackProbe
-from gateway.cluster.membership import Membership
-from gateway.cluster.registration import Registration
+from gateway.cluster.cluster_parts import ClusterParts
 from gateway.edge.admission import Admission
 from gateway.edge.connection import ClientConnection
 from gateway.edge.edge_parts import ConnectionLimits, EdgeParts
@@ -129,7 +126,7 @@ class Worker:
         )
         self.user_requests = UserRequests(self.owner_requests, self._registry.of_user)
         self.owner_responses = OwnerResponses(
-            self.hub, answer=router.receipt, holding=lambda: self.lease_guard.holding, now=now
+            self.hub, answer=router.receipt, holding=lambda: not self.lease_guard.may_act, now=now
         )
         self.runner = Runner(
             self.handlers,
@@ -167,42 +164,29 @@ class Worker:
             counters=self.counters,
             heard=self._heard,
         )
-        self._loopback_probe = LoopbackProbe(
-            self.me,
-            self._broker,
-            self._inbox_channel,
-            self.counters,
-            hopeless=lambda: self._exit("deaf"),
-            now=now,
-        )
-        self._registration = Registration(
-            self.me, self._registry, may_write=lambda: not self.members.lapsed(now())
-        )
-        self.lease_guard = LeaseGuard(
+        cluster = ClusterParts(
             members=self.members,
+            broker=self._broker,
+            inbox=self._inbox_channel,
+            registry=self._registry,
             links=self.links,
             runner=self.runner,
             dispatcher=self.dispatcher,
             owner_requests=self.owner_requests,
-            registration=self._registration,
-            loopback_probe=self._loopback_probe,
             hub=self.hub,
-            registry=self._registry,
-            replaced=lambda: self._exit("buried"),
-            given_up=self.counters.count_given_up,
+            counters=self.counters,
+            cannot_go_on=self._exit,
             now=now,
         )
-        self._membership = Membership(
-            self.members,
-            self._registry,
-            self.lease_guard,
-            tell_everyone=self.links.tell_everyone,
-            after_renewal=self._registration.check,
-            died=self.counters.count_worker_death,
-            now=now,
-        )
+        self.lease_guard = cluster.lease_guard
+        self._callbacks = cluster.callbacks
+        self._loopback_probe = cluster.loopback_probe
+        self._membership = cluster.membership
+        self._outage_limit = cluster.outage_limit
+        self._registration = cluster.registration
         self.readiness = Readiness(
             lease_guard=self.lease_guard,
+            callbacks=self._callbacks,
             loopback_probe=self._loopback_probe,
             registration=self._registration,
             health=self._health,
@@ -248,7 +232,7 @@ class Worker:
                 outbox_bytes=settings.outbox_bytes,
                 stall_s=settings.stall_seconds,
             ),
-            wants_disconnects=lambda: self.lease_guard.wants_disconnects is not False,
+            wants_disconnects=lambda: self._callbacks.wants_disconnects is not False,
             now=self._now,
         )
 
@@ -316,8 +300,9 @@ class Worker:
             membership=self._membership,
             registration=self._registration,
             lease_guard=self.lease_guard,
+            callbacks=self._callbacks,
         )
-        alive = not self.lease_guard.is_buried and not self.readiness.exiting
+        alive = not self.lease_guard.is_fenced and not self.readiness.exiting
         await drain.run(
             self.settings.drain_seconds,
             say_leaving=partial(self._membership.say, self._info(leaving=True)) if alive else None,
@@ -341,7 +326,7 @@ class Worker:
         try:
             await part
         finally:
-            self.lease_guard.registered = False  # not ready while the siblings are still stopping
+            self.lease_guard.unregister()  # not ready while the siblings are still stopping
         raise PartEnded(name)
 
     async def _join(self) -> None:
@@ -385,7 +370,7 @@ class Worker:
             for member in self.hub:
                 if isinstance(member, ClientConnection):
                     waiting += member.check_progress(now)
-            self.lease_guard.give_up_waiting()
+            self._outage_limit.give_up_waiting()
             self.owner_responses.forget_old()
             metrics.OUTBOX_BYTES.set(waiting)
             self._fold()

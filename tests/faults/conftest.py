@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.crowd import Ledger
 from tests.support.redis_server import RedisServer
-from tests.support.stand import Stand, lease_guard
+from tests.support.stand import Stand, a_stand
 
 PUSHES = 200  # a second, asked of any worker while messages are sent
 _tables: list[str] = []
@@ -19,7 +19,7 @@ Report = Callable[[Ledger], None]
 
 @pytest.fixture
 async def stand(own_redis: RedisServer, tmp_path: Path) -> AsyncIterator[Stand]:
-    async with lease_guard(own_redis, tmp_path) as made:
+    async with a_stand(own_redis, tmp_path) as made:
         yield made
 
 

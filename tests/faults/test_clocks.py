@@ -9,7 +9,7 @@ import pytest
 from tests.faults.conftest import Report
 from tests.support.crowd import Crowd
 from tests.support.redis_server import RedisServer
-from tests.support.stand import Stand, lease_guard
+from tests.support.stand import Stand, a_stand
 from tests.support.waiting import eventually
 from tests.support.wallclock import COMPILER, WallClock
 
@@ -74,7 +74,7 @@ async def test_setting_the_clock_of_redis_buries_nobody(
     folder = tmp_path / "redis"
     folder.mkdir()
     with RedisServer(folder, environment=clock.environment) as redis:
-        async with lease_guard(redis, tmp_path) as stand:
+        async with a_stand(redis, tmp_path) as stand:
             served = [await stand.serve(environment=SHORT_LEASE) for _ in range(3)]
             async with Crowd([s.ws_url for s in served], 50) as crowd:
                 crowd.start_sending()
@@ -101,7 +101,7 @@ async def test_an_old_snapshot_that_comes_back_buries_nobody(
     folder = tmp_path / "redis"
     folder.mkdir()
     with RedisServer(folder) as redis:
-        async with lease_guard(redis, tmp_path) as stand:
+        async with a_stand(redis, tmp_path) as stand:
             served = [await stand.serve(environment=SHORT_LEASE) for _ in range(3)]
             async with Crowd([s.ws_url for s in served], 50) as crowd:
                 crowd.start_sending()

@@ -165,7 +165,7 @@ async def test_a_redis_that_stands_still_buries_nobody(redis_server: RedisServer
             await talk.more(50)
             proxy.freeze()
             await eventually(
-                lambda: all(w.worker.lease_guard.holding for w in workers),
+                lambda: not any(w.worker.lease_guard.may_act for w in workers),
                 "leases that may have ended",
             )
             proxy.thaw()
@@ -186,7 +186,7 @@ async def test_a_held_worker_handles_nothing_until_it_knows_better(
             client.say("before")
             await client.texts(1)
             proxy.freeze()
-            await eventually(lambda: served.worker.lease_guard.holding, "the end of its lease")
+            await eventually(lambda: not served.worker.lease_guard.may_act, "the end of its lease")
             client.say("meanwhile")
             await eventually(lambda: served.worker.dispatcher.unanswered == 1, "the message")
             assert app.started == ["before"]

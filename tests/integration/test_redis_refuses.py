@@ -86,7 +86,7 @@ async def test_a_message_waits_for_the_registry_no_longer_than_for_a_handler(
 ) -> None:
     """A socket that was opened in the last moment sees its end, and may try elsewhere.
 
-    Red without ``LeaseGuard.give_up_waiting``.
+    Red without ``OutageLimit.give_up_waiting``.
     """
     own = redis_settings(own_redis.url, "late", handler_seconds=1.0)
     async with in_process(own) as served:
@@ -103,7 +103,7 @@ async def test_a_message_waits_for_the_registry_no_longer_than_for_a_handler(
 async def test_a_message_to_another_worker_waits_for_redis_no_longer_either(
     own_redis: RedisServer,
 ) -> None:
-    """Red without ``LeaseGuard.give_up_waiting``: it waits for as long as Redis is away."""
+    """Red without ``OutageLimit.give_up_waiting``: it waits for as long as Redis is away."""
     edge_own = redis_settings(guarded_url(own_redis), "away", role="edge", handler_seconds=1.0)
     handler_own = redis_settings(own_redis.url, "away", role="handler")
     async with in_process(handler_own), in_process(edge_own) as edge:

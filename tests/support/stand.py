@@ -81,6 +81,6 @@ class Stand:
 
 
 @asynccontextmanager
-async def lease_guard(redis: RedisServer, folder: Path) -> AsyncIterator[Stand]:
+async def a_stand(redis: RedisServer, folder: Path) -> AsyncIterator[Stand]:
     async with AsyncExitStack() as stack:
         yield Stand(redis, folder, stack)

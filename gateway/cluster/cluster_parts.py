@@ -1,0 +1,92 @@
+"""What makes a worker one of several, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.broker.base import Broker
+from gateway.cluster.callbacks import Callbacks
+from gateway.cluster.lease_guard import LeaseGuard
+from gateway.cluster.loopback_probe import LoopbackProbe
+from gateway.cluster.member_changes import MemberChanges
+from gateway.cluster.membership import Membership
+from gateway.cluster.outage import OutageLimit
+from gateway.cluster.registration import Registration
+from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.runner import Runner
+from gateway.messaging.hub import Hub
+from gateway.messaging.links import Links
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.metrics import Counters
+from gateway.protocol.members import Members
+from gateway.registry.base import Registry
+
+
+class ClusterParts:
+    """One worker's lease, its proof that it is reached, its entries, and its view of the others.
+
+    Args:
+        inbox: The channel of this worker.
+        cannot_go_on: Called with the reason when this worker has to end.
+    """
+
+    def __init__(
+        self,
+        *,
+        members: Members,
+        broker: Broker,
+        inbox: str,
+        registry: Registry,
+        links: Links,
+        runner: Runner,
+        dispatcher: Dispatcher,
+        owner_requests: OwnerRequests,
+        hub: Hub,
+        counters: Counters,
+        cannot_go_on: Callable[[str], None],
+        now: Callable[[], float],
+    ) -> None:
+        me = members.me
+        self.loopback_probe = LoopbackProbe(
+            me, broker, inbox, counters, hopeless=lambda: cannot_go_on("deaf"), now=now
+        )
+        self.lease_guard = LeaseGuard(
+            members=members,
+            loopback_probe=self.loopback_probe,
+            acts=links,
+            handles=runner,
+            now=now,
+        )
+        runner.before_stint = self.lease_guard.check_lease
+        self.registration = Registration(me, registry, may_write=lambda: self.lease_guard.may_write)
+        self.callbacks = Callbacks(members)
+        self.outage_limit = OutageLimit(
+            lease_guard=self.lease_guard,
+            loopback_probe=self.loopback_probe,
+            dispatcher=dispatcher,
+            hub=hub,
+            now=now,
+        )
+        changes = MemberChanges(
+            members=members,
+            lease_guard=self.lease_guard,
+            callbacks=self.callbacks,
+            links=links,
+            runner=runner,
+            dispatcher=dispatcher,
+            owner_requests=owner_requests,
+            registration=self.registration,
+            hub=hub,
+            registry=registry,
+            replaced=lambda: cannot_go_on("buried"),  # as operators have always read it
+            given_up=counters.count_given_up,
+        )
+        self.membership = Membership(
+            members,
+            registry,
+            changes,
+            tell_everyone=links.tell_everyone,
+            after_renewal=self.registration.check,
+            died=counters.count_worker_death,
+            now=now,
+        )

@@ -1,0 +1,108 @@
+"""What is done when workers come, change and go: who is told, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.cluster.callbacks import Callbacks
+from gateway.cluster.lease_guard import LeaseGuard
+from gateway.cluster.registration import Registration
+from gateway.cluster.sweep import Sweep
+from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.runner import Runner
+from gateway.messaging.hub import Hub
+from gateway.messaging.links import Links
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import Members, WorkerInfo
+from gateway.registry.base import Registry
+
+
+class MemberChanges:
+    """Acts on what membership learns (``gateway.cluster.membership.Watcher``), and on what links
+    learn of their peers.
+
+    Args:
+        replaced: Called once others have declared this worker dead.
+        given_up: Told how many connections of the dead had no ``on_disconnect``.
+    """
+
+    def __init__(
+        self,
+        *,
+        members: Members,
+        lease_guard: LeaseGuard,
+        callbacks: Callbacks,
+        links: Links,
+        runner: Runner,
+        dispatcher: Dispatcher,
+        owner_requests: OwnerRequests,
+        registration: Registration,
+        hub: Hub,
+        registry: Registry,
+        replaced: Callable[[], None],
+        given_up: Callable[[int], None],
+    ) -> None:
+        self._members = members
+        self._lease_guard = lease_guard
+        self._callbacks = callbacks
+        self._links = links
+        self._runner = runner
+        self._dispatcher = dispatcher
+        self._owner_requests = owner_requests
+        self._registration = registration
+        self._hub = hub
+        self._registry = registry
+        self._replaced = replaced
+        self._given_up = given_up
+        links.lost = self._link_lost
+        links.relieved = self._relieved
+
+    # This worker
+
+    def renewed(self) -> None:
+        self._lease_guard.renewed()
+
+    def buried(self) -> None:
+        self._lease_guard.fence()
+        self._registration.seal()
+        self._runner.cancel_all()
+        self._replaced()
+
+    # The others
+
+    def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None:
+        self._links.revive(worker)
+        self._links.speaks(worker, info.envelope_version)
+
+    def worker_gone(self, worker: WorkerId) -> None:
+        self._links.end(worker)
+        self._owner_requests.worker_gone(worker)
+        self._runner.edge_gone(worker)
+        self._dispatcher.worker_gone(worker)
+
+    def workers_changed(self) -> None:
+        self._callbacks.workers_changed()
+        self._dispatcher.workers_changed()
+
+    async def sweep(self, worker: WorkerId) -> bool:
+        sweep = Sweep(
+            self._members.me,
+            worker,
+            self._registry,
+            self._hub,
+            self._dispatcher,
+            wanted=self._callbacks.can_disconnect,
+            leaving=lambda: self._members.known[self._members.me].leaving,
+            given_up=self._given_up,
+        )
+        return await sweep.run()
+
+    def _link_lost(self, peer: WorkerId) -> None:
+        """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""
+        self._runner.edge_gone(peer)
+        self._dispatcher.worker_gone(peer)
+
+    def _relieved(self, peer: WorkerId) -> None:
+        self._dispatcher.relieved(peer)
+        self._runner.relieved(peer)

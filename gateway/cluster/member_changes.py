@@ -73,7 +73,7 @@ class MemberChanges:
 
     def worker_joined(self, worker: WorkerId, info: WorkerInfo) -> None:
         self._links.revive(worker)
-        self._links.speaks(worker, info.envelope_version)
+        self._links.set_version(worker, info.envelope_version)
 
     def worker_gone(self, worker: WorkerId) -> None:
         self._links.end(worker)

@@ -161,9 +161,12 @@ class Dispatcher:
         if pending is None:
             log.debug("stale answer", connection_id=state.dispatchable.id, from_worker=worker)
             return
-        self._unload(worker, pending)
+        load = self._loads.get(worker)
+        if load is not None and load.settle(pending.size_bytes):
+            self.relieved(worker)
+        path = "local" if worker == self._members.me else "remote"
         outcome = "failed" if isinstance(answer, Failed) else "answered"
-        self._counters.dispatches[self._path(worker), outcome] += 1
+        self._counters.dispatches[path, outcome] += 1
         if (seconds := self._counters.answer_seconds).skip:
             seconds.skip -= 1
         else:
@@ -180,20 +183,29 @@ class Dispatcher:
         pending = state.conversation.settle(worker, answer.number, answer.attempt)
         if not state.conversation.outstanding:
             del self._parted[answer.connection]
-        if pending is not None:
-            self._unload(worker, pending)
+        if pending is None:
+            return
+        load = self._loads.get(worker)
+        if load is not None and load.settle(pending.size_bytes):
+            self.relieved(worker)
 
     def pump(self, state: DispatchState) -> None:
         """Dispatch what may be dispatched now."""
         conversation = state.conversation
-        target = self._target(state)
-        if target is not None and not self._takes(target, conversation.bytes_in_flight):
-            target = None
+        if state.generation != self._members.generation:
+            self._choose(state)
+        target = state.target
+        load: Load | None = None
+        if target is not None:
+            load = self._loads.get(target)
+            if load is None:
+                load = self._loads[target] = Load()
+            if load.crowded or target in self._links.crowded:
+                target = self._if_it_takes(target, load, conversation.bytes_in_flight)
         released = conversation.release(target)
-        if released and target is not None:
+        if released and target is not None and load is not None:
             if state.introduced_to != target:
                 self._introduce(state, target)
-            load = self._loads[target]
             for pending in released:
                 load.add(pending.size_bytes)
                 self._links.send(target, _envelope(state.dispatchable.id, pending))
@@ -218,7 +230,8 @@ class Dispatcher:
                 state.introduced_to = None
             moved, spent = state.conversation.take_back(worker)
             if moved:
-                self._counters.dispatches[self._path(worker), "moved"] += moved
+                path = "local" if worker == self._members.me else "remote"
+                self._counters.dispatches[path, "moved"] += moved
                 self._give_up(state, spent)
                 self.pump(state)
         if load is not None and load.refused:
@@ -268,16 +281,14 @@ class Dispatcher:
                 late.append(state.dispatchable.id)
         return late
 
-    def _takes(self, target: WorkerId, owed_bytes: int) -> bool:
-        load = self._loads.get(target)
-        if load is None:
-            load = self._loads[target] = Load()
-        return load.takes(owed_bytes) and self._links.takes(target, owed_bytes)
-
-    def _unload(self, worker: WorkerId, pending: Pending) -> None:
-        load = self._loads.get(worker)
-        if load is not None and load.settle(pending.size_bytes):
-            self.relieved(worker)
+    def _if_it_takes(self, target: WorkerId, load: Load, owed_bytes: int) -> WorkerId | None:
+        if not load.takes(owed_bytes):
+            load.refused = True
+            return None
+        if not self._links.takes(target, owed_bytes):
+            self._links.await_room(target, owed_bytes)
+            return None
+        return target
 
     def _give_up(self, state: DispatchState, spent: Iterable[Pending]) -> None:
         for pending in spent:
@@ -295,20 +306,15 @@ class Dispatcher:
             return
         self._counters.answer_seconds.observe(self._now() - pending.since)
 
-    def _target(self, state: DispatchState) -> WorkerId | None:
-        if state.generation != self._members.generation:
-            state.generation = self._members.generation
-            state.target = pick(state.dispatchable.id, self._members.handlers)
-        return state.target
+    def _choose(self, state: DispatchState) -> None:
+        state.generation = self._members.generation
+        state.target = pick(state.dispatchable.id, self._members.handlers)
 
     def _introduce(self, state: DispatchState, target: WorkerId) -> None:
         if state.introduced_to is not None:
             self._links.send(state.introduced_to, Forget(state.dispatchable.id))
         state.introduced_to = target
         self._links.send(target, Introduce(state.dispatchable.id, state.dispatchable.facts))
-
-    def _path(self, worker: WorkerId) -> str:
-        return "local" if worker == self._members.me else "remote"
 
 
 def _envelope(

@@ -78,8 +78,10 @@ class Handling:
                 if handlers.on_message is None:
                     return Reply(name, number, attempt, None)
                 message = Message(text, connection, f"{name}:{number}", attempt)
-                text_back = reply(await handlers.on_message(message), handlers.on_message)
-                return Reply(name, number, attempt, text_back)
+                returned: object = await handlers.on_message(message)
+                if returned is not None and not isinstance(returned, str):
+                    returned = reply(returned, handlers.on_message)  # which raises
+                return Reply(name, number, attempt, returned)
             case DispatchConnect():
                 admit = Admit()
                 if handlers.on_connect is not None:

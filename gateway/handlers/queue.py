@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import Context
+from enum import Enum, auto
 
 from gateway.handlers.table import Connection
 from gateway.protocol.envelopes.dispatching import (
@@ -18,6 +19,15 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
 
 
+class QueueState(Enum):
+    """What a queue waits for."""
+
+    IDLE = auto()  # a dispatch
+    READY = auto()  # its turn
+    PARKED = auto()  # room on the link to its edge
+    RUNNING = auto()  # the end of its handler
+
+
 class Queue:
     """One connection's dispatches at this worker.
 
@@ -25,11 +35,12 @@ class Queue:
         running: What its handler is at.
         task: Set while a handler runs.
         cancels: How often what runs was cancelled by us.
+        forgotten: Its edge wants nothing more of it than what is still to be handled.
     """
 
     __slots__ = (
-        "cancels", "connection", "context", "dispatches", "edge", "forgotten",
-        "parked", "queued", "running", "started_at", "task",
+        "cancels", "connection", "context", "dispatches", "edge", "forgotten", "running",
+        "started_at", "state", "task",
     )  # fmt: skip
 
     def __init__(self, edge: WorkerId, connection: Connection) -> None:
@@ -40,8 +51,7 @@ class Queue:
         self.running: AnyDispatch | None = None
         self.task: asyncio.Task[None] | None = None
         self.started_at = 0.0
-        self.queued = False
-        self.parked = False
+        self.state = QueueState.IDLE
         self.cancels = 0
         self.forgotten = False
 

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from gateway.errors import HandlerFailed
 from gateway.handlers.handling import Handling
-from gateway.handlers.queue import AnyDispatch, Queue, introduced
+from gateway.handlers.queue import AnyDispatch, Queue, QueueState, introduced
 from gateway.handlers.table import Handlers
 from gateway.log import get_logger
 from gateway.metrics import Counters
@@ -33,6 +33,9 @@ STINT_S: Final = 0.01
 
 class Answers(Protocol):
     """Where answers go (``gateway.messaging.router``)."""
+
+    @property
+    def crowded(self) -> Collection[WorkerId]: ...
 
     def answer(self, edge: WorkerId, answer: Answer) -> None: ...
 
@@ -100,7 +103,8 @@ class Runner:
         queue = self._queues.get(edge, {}).get(envelope.connection)
         if queue is not None:
             queue.forgotten = True
-            self._drop_if_done(queue)
+            if queue.state is QueueState.IDLE:
+                self._drop(queue)
 
     def dispatch(self, edge: WorkerId, envelope: AnyDispatch) -> None:
         self._dispatched_at = self._now()
@@ -113,7 +117,8 @@ class Runner:
             self._answers.answer(edge, failed)
             return
         queue.dispatches.append(envelope)
-        self._enqueue(queue)
+        if queue.state is QueueState.IDLE:
+            self._enqueue(queue)
 
     def edge_gone(self, edge: WorkerId) -> None:
         """Nobody waits for these answers any more. What runs may finish; the rest is dropped."""
@@ -125,7 +130,6 @@ class Runner:
     def relieved(self, edge: WorkerId) -> None:
         """Answers to ``edge`` flow again."""
         for queue in self._parked.pop(edge, ()):
-            queue.parked = False
             self._enqueue(queue)
 
     # Holding
@@ -194,11 +198,11 @@ class Runner:
                 self._timer.cancel()
 
     def _enqueue(self, queue: Queue) -> None:
-        if queue.queued or queue.parked or queue.task is not None or not queue.dispatches:
-            return
-        queue.queued = True
+        """It has something to be handled, and nothing else to wait for."""
+        queue.state = QueueState.READY
         self._ready.append(queue)
-        self._wake()
+        if not self._waking:
+            self._wake()
 
     def _wake(self) -> None:
         """See to it that somebody works off ``_ready``. One at a time: it wakes the next itself."""
@@ -229,8 +233,7 @@ class Runner:
             self._stint_until = self._now() + STINT_S
             while self._ready and not self._held:
                 queue = self._ready.popleft()
-                queue.queued = False
-                if self._ready:
+                if self._ready and not self._waking:
                     self._wake()  # should this handler wait, somebody goes on
                 await self._take(queue, task)
                 if self._ended_at >= self._stint_until:
@@ -242,13 +245,16 @@ class Runner:
             await waiter
 
     async def _take(self, queue: Queue, task: asyncio.Task[None]) -> None:
-        if not queue.dispatches:
+        if not queue.dispatches:  # its edge has gone
+            queue.state = QueueState.IDLE
             return
-        if self._answers.congested(queue.edge, queue.connection.id):
-            queue.parked = True
-            self._parked.setdefault(queue.edge, []).append(queue)
+        edge, answers = queue.edge, self._answers
+        if edge in answers.crowded and answers.congested(edge, queue.connection.id):
+            queue.state = QueueState.PARKED
+            self._parked.setdefault(edge, []).append(queue)
             return
         dispatch = queue.dispatches.popleft()
+        queue.state = QueueState.RUNNING
         queue.task = task
         queue.running = dispatch
         queue.started_at = self._now()
@@ -259,19 +265,22 @@ class Runner:
             answer = await self._handling.handle(queue, dispatch)
         finally:
             queue.task = queue.running = None
+            queue.state = QueueState.IDLE
             self._running.discard(queue)
         self._ended_at = self._now()
         self._counters.handler_seconds.observe(self._ended_at - queue.started_at)
-        if self._queues.get(queue.edge, {}).get(dispatch.connection) is queue:
-            self._answers.answer(queue.edge, answer)
-        self._drop_if_done(queue)
-        self._enqueue(queue)
+        if self._queues.get(edge, {}).get(dispatch.connection) is queue:
+            answers.answer(edge, answer)
+        if queue.dispatches:
+            self._enqueue(queue)
+        elif queue.forgotten:
+            self._drop(queue)
 
-    def _drop_if_done(self, queue: Queue) -> None:
-        if queue.forgotten and not queue.dispatches and queue.task is None:
-            queues = self._queues.get(queue.edge, {})
-            if queues.get(ConnectionId(queue.connection.id)) is queue:
-                del queues[ConnectionId(queue.connection.id)]
+    def _drop(self, queue: Queue) -> None:
+        """All that its edge wanted is handled."""
+        queues = self._queues.get(queue.edge, {})
+        if queues.get(ConnectionId(queue.connection.id)) is queue:
+            del queues[ConnectionId(queue.connection.id)]
 
     # The time limit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 from typing import Final
 
 from gateway.metrics import Counters
@@ -14,22 +15,30 @@ MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20  # a link; includes what has not left
 SMALL_BYTES: Final = 64 << 10  # who is owed no more than this may use the last quarter of it
 
 
+class Fill(IntEnum):
+    """How full a queue is: each state admits fewer than the one before."""
+
+    OPEN = 0  # all
+    CROWDED = 1  # in the last quarter before its bound: those alone who are owed little
+    FULL = 2  # at its bound: nobody
+
+
 class PeerQueue:
     """The way to one peer.
 
     Attributes:
+        bytes_kept: Of envelopes that wait here or are not acknowledged.
+        crowded_bytes: From so many on it is ``CROWDED``.
         touched: Something has been put on it since ``number``.
         hello: The peer must be told of a new epoch before anything else.
-        was_full: Somebody was told that it is full, and wants to hear when it no longer is.
-        was_crowded: The same of those who have much on it already.
         heard_at: When the peer was last heard, or this was made.
         heard: It was heard at all.
         big: Connections with a large answer among what has collected lately.
     """
 
     __slots__ = (
-        "_bytes_waiting", "_items", "big", "channel", "heard", "heard_at", "hello", "link", "peer",
-        "touched", "was_crowded", "was_full",
+        "_awaited", "_bytes_waiting", "_items", "big", "bytes_kept", "channel", "crowded_bytes",
+        "heard", "heard_at", "hello", "link", "peer", "touched",
     )  # fmt: skip
 
     def __init__(self, peer: WorkerId, channel: str, link: Link, now: float) -> None:
@@ -38,50 +47,48 @@ class PeerQueue:
         self.link = link
         self._items: list[bytes] = []
         self._bytes_waiting = 0
+        self.bytes_kept = 0
+        self.crowded_bytes = MAX_UNACKNOWLEDGED_BYTES - MAX_UNACKNOWLEDGED_BYTES // 4
         self.touched = False
         self.hello = False
-        self.was_full = self.was_crowded = False
+        self._awaited: set[Fill] = set()  # somebody waits until it is no fuller than that
         self.heard_at = now
         self.heard = False
         self.big: set[ConnectionId] = set()
 
     @property
-    def full(self) -> bool:
-        """At its bound."""
-        return self.bytes_kept >= MAX_UNACKNOWLEDGED_BYTES
-
-    @property
-    def crowded(self) -> bool:
-        """In the last quarter before its bound: for those alone who are owed little."""
-        return 4 * self.bytes_kept >= 3 * MAX_UNACKNOWLEDGED_BYTES
+    def fill(self) -> Fill:
+        if self.bytes_kept < self.crowded_bytes:
+            return Fill.OPEN
+        return Fill.CROWDED if self.bytes_kept < MAX_UNACKNOWLEDGED_BYTES else Fill.FULL
 
     def takes(self, owed_bytes: int) -> bool:
-        """Whether it takes more of somebody who has so much on it with that.
+        """Whether it takes more of somebody who has so much on it with that."""
+        return self.fill <= _admitting(owed_bytes)
 
-        One that is told not may ask again when ``relieved``.
-        """
-        if not self.crowded:
-            return True
-        if owed_bytes > SMALL_BYTES:
-            self.was_crowded = True
-            return False
-        self.was_full = self.was_full or self.full
-        return not self.full
-
-    def relieved(self) -> bool:
-        """Whether some of those who were refused may be let on now. Says so once."""
-        if self.big and 4 * self.bytes_kept < MAX_UNACKNOWLEDGED_BYTES:
-            self.big.clear()
-        eased = (self.was_full and not self.full) or (self.was_crowded and not self.crowded)
-        if eased:
-            self.was_full = False
-            self.was_crowded = self.was_crowded and self.crowded
-        return eased
+    def await_room(self, owed_bytes: int) -> None:
+        """Somebody who has so much on it was told to wait until it is ``relieved``."""
+        self._awaited.add(_admitting(owed_bytes))
 
     @property
-    def bytes_kept(self) -> int:
-        """Of envelopes that wait here or are not acknowledged."""
-        return self._bytes_waiting + self.link.out.kept_bytes
+    def awaited(self) -> bool:
+        """Whether somebody waits for room."""
+        return bool(self._awaited)
+
+    def relieved(self) -> bool:
+        """Whether some of those who wait may be let on now. Says so once."""
+        if self.big and 4 * self.bytes_kept < MAX_UNACKNOWLEDGED_BYTES:
+            self.big.clear()
+        if not self._awaited:
+            return False
+        fill = self.fill
+        waiting = {awaited for awaited in self._awaited if fill > awaited}
+        eased, self._awaited = len(waiting) < len(self._awaited), waiting
+        return eased
+
+    def recount(self) -> None:
+        """Something was acknowledged, or became a batch."""
+        self.bytes_kept = self._bytes_waiting + self.link.out.kept_bytes
 
     @property
     def settled(self) -> bool:
@@ -90,16 +97,20 @@ class PeerQueue:
 
     def add(self, item: bytes) -> None:
         """Take one encoded envelope."""
+        size = len(item)
         self._items.append(item)
-        self._bytes_waiting += len(item)
+        self._bytes_waiting += size
+        self.bytes_kept += size
 
     def clear(self, now: float) -> None:
         """Drop everything and begin a new epoch."""
         self._items.clear()
         self._bytes_waiting = 0
-        self.touched = self.hello = self.was_full = self.was_crowded = False
+        self.touched = self.hello = False
+        self._awaited.clear()
         self.big.clear()
         self.link.restart(now)
+        self.recount()
 
     @property
     def kept_back(self) -> bool:
@@ -142,6 +153,12 @@ class PeerQueue:
         for chunk in _chunks(items):
             self.link.out.append(join(chunk))
         counters.link_envelopes += len(items)
+        self.recount()
+
+
+def _admitting(owed_bytes: int) -> Fill:
+    """The fullest state that admits somebody who is owed so much."""
+    return Fill.OPEN if owed_bytes > SMALL_BYTES else Fill.CROWDED
 
 
 def _chunks(items: Sequence[bytes]) -> Iterable[Sequence[bytes]]:

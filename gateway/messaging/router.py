@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gateway.errors import EnvelopeTooLarge, HandlerFailed
 from gateway.log import get_logger
 from gateway.messaging.links import Links
@@ -15,11 +17,16 @@ log = get_logger(__name__)
 
 
 class Router:
-    """Sends what concerns a connection to the worker that waits for it, or that owns it."""
+    """Sends what concerns a connection to the worker that waits for it, or that owns it.
+
+    Attributes:
+        crowded: Only of these workers need one ask whether they are ``congested``.
+    """
 
     def __init__(self, links: Links, members: Members) -> None:
         self._links = links
         self._members = members
+        self.crowded: Collection[WorkerId] = links.crowded
         links.knows = self.knows
 
     def answer(self, edge: WorkerId, answer: Answer) -> None:
@@ -37,14 +44,19 @@ class Router:
             self._links.send(edge, failed)
 
     def congested(self, edge: WorkerId, connection: str) -> bool:
-        """Whether answers to ``edge`` pile up: start nothing more of this connection.
+        """Whether answers to ``edge`` pile up: start nothing more of this connection, until the
+        link is relieved.
 
         Those whose answers are large have to wait first.
         """
         queue = self._links.queue_to(edge)
-        return queue is not None and not queue.takes(
-            SMALL_BYTES + 1 if connection in queue.big else 0
-        )
+        if queue is None:
+            return False
+        owed_bytes = SMALL_BYTES + 1 if connection in queue.big else 0
+        if queue.takes(owed_bytes):
+            return False
+        queue.await_room(owed_bytes)
+        return True
 
     def knows(self, owner: WorkerId) -> bool:
         """Whether ``owner`` is believed to live (``RequestTransport``)."""

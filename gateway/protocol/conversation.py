@@ -53,19 +53,24 @@ class Pending:
 class Conversation:
     """The unanswered events of one connection.
 
-    Those before ``_sent`` are *outstanding*: dispatched to ``worker``. The others *wait*, because
-    nobody may handle them now or because they must not overtake an answer of another worker.
+    The first are *outstanding*: dispatched to ``worker``. The others *wait*, because nobody may
+    handle them now or because they must not overtake an answer of another worker.
+
+    Attributes:
+        outstanding: How many.
+        waiting: How many.
     """
 
     __slots__ = (
-        "_blamed", "_pending", "_sent", "_some_spent", "bytes_in_flight", "held", "last_number",
-        "worker",
+        "_blamed", "_pending", "_some_spent", "bytes_in_flight", "held", "last_number",
+        "outstanding", "waiting", "worker",
     )  # fmt: skip
 
     def __init__(self) -> None:
         # One short list, not two deques: an empty deque is 600 bytes, and connections are many.
         self._pending: list[Pending] = []
-        self._sent = 0
+        self.outstanding = 0
+        self.waiting = 0
         self.worker: WorkerId | None = None
         self.bytes_in_flight = 0
         self.last_number = 0
@@ -81,7 +86,7 @@ class Conversation:
         """At the bound: the socket must not be read."""
         if len(self._pending) >= MAX_IN_FLIGHT or self.bytes_in_flight >= MAX_IN_FLIGHT_BYTES:
             return True
-        return self._sent < len(self._pending) and self.bytes_in_flight > WAITING_BYTES
+        return self.waiting > 0 and self.bytes_in_flight > WAITING_BYTES
 
     @property
     def oldest(self) -> Pending | None:
@@ -89,16 +94,8 @@ class Conversation:
         return self._pending[0] if self._pending else None
 
     @property
-    def outstanding(self) -> int:
-        return self._sent
-
-    @property
     def outstanding_bytes(self) -> int:
-        return sum(pending.size_bytes for pending in self._pending[: self._sent])
-
-    @property
-    def waiting(self) -> int:
-        return len(self._pending) - self._sent
+        return sum(pending.size_bytes for pending in self._pending[: self.outstanding])
 
     def read(
         self,
@@ -115,6 +112,7 @@ class Conversation:
         ``attempt``: which one it begins with, of ``MAX_ATTEMPTS``.
         """
         self.last_number += 1
+        self.waiting += 1
         self.bytes_in_flight += size_bytes
         self._pending.append(
             Pending(
@@ -135,15 +133,16 @@ class Conversation:
         ``worker`` is the target whenever anything is returned. What had its last attempt is not
         dispatched again, and nothing that came after it before ``take_spent``.
         """
-        if self.held or target is None or self._sent == len(self._pending):
+        if self.held or target is None or not self.waiting:
             return []
-        if self._sent and self.worker != target:
+        if self.outstanding and self.worker != target:
             return []
         end = self._first_spent() if self._some_spent else len(self._pending)
-        released = self._pending[self._sent : end]
+        released = self._pending[self.outstanding : end]
         if released:
             self.worker = target
-            self._sent = end
+            self.outstanding = end
+            self.waiting -= len(released)
         return released
 
     def settle(self, worker: WorkerId, number: int, attempt: int) -> Pending | None:
@@ -152,18 +151,18 @@ class Conversation:
         Only the worker that was asked last, about the oldest event, on its latest attempt, is
         believed: a worker that was taken for dead may still answer.
         """
-        if not self._sent or worker != self.worker:
+        if not self.outstanding or worker != self.worker:
             return None
         head = self._pending[0]
         if head.number != number or head.attempt != attempt:
             return None
-        self._sent -= 1
+        self.outstanding -= 1
         return self._drop(0)
 
     def blame(self, worker: WorkerId, number: int, attempt: int) -> None:
         """``worker`` says that this attempt holds it up. If it is given up, that was the last."""
         if worker == self.worker:
-            for pending in self._pending[: self._sent]:
+            for pending in self._pending[: self.outstanding]:
                 if pending.number == number and pending.attempt == attempt:
                     self._blamed = pending
 
@@ -179,7 +178,8 @@ class Conversation:
         if worker != self.worker:
             return 0, []
         self.worker = None
-        moved, self._sent = self._sent, 0
+        moved, self.outstanding = self.outstanding, 0
+        self.waiting += moved
         for pending in self._pending[:moved]:
             pending.attempt += 1
             if pending is self._blamed:
@@ -193,8 +193,8 @@ class Conversation:
         Nothing while a worker owes an answer: an error may not overtake it.
         """
         spent = []
-        while not self._sent and self._pending and self._pending[0].attempt > MAX_ATTEMPTS:
-            spent.append(self._drop(0))
+        while not self.outstanding and self.waiting and self._pending[0].attempt > MAX_ATTEMPTS:
+            spent.append(self._drop_waiting(0))
         return spent
 
     def expire(self, before: float) -> list[Pending]:
@@ -202,17 +202,17 @@ class Conversation:
 
         Nothing while a worker owes an answer: an error may not overtake it.
         """
-        if self._sent:
+        if self.outstanding:
             return []
         expired = [p for p in self._pending if p.since < before]
         for pending in expired:
-            self._drop(self._pending.index(pending))
+            self._drop_waiting(self._pending.index(pending))
         return expired
 
     def abandon(self) -> None:
         """The socket has gone: what waits is not worth handling, what is outstanding goes on."""
-        while len(self._pending) > self._sent:
-            self._drop(-1)
+        while self.waiting:
+            self._drop_waiting(-1)
 
     def _first_spent(self) -> int:
         for index, pending in enumerate(self._pending):
@@ -220,6 +220,10 @@ class Conversation:
                 return index
         self._some_spent = False
         return len(self._pending)
+
+    def _drop_waiting(self, index: int) -> Pending:
+        self.waiting -= 1
+        return self._drop(index)
 
     def _drop(self, index: int) -> Pending:
         pending = self._pending.pop(index)

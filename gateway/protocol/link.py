@@ -61,7 +61,7 @@ class Link:
     Not safe for use from several threads. ``now`` is monotonic seconds and never decreases.
 
     Attributes:
-        version: What is spoken on it: the older of what both ends read. See ``speak``.
+        version: What is spoken on it: the older of what both ends read. See ``set_version``.
         out: What it keeps of what it sends. Append to it what is to leave.
         polls: How often it had to ask after a silence.
         patience: What the round trip makes of silence.
@@ -118,7 +118,7 @@ class Link:
         self._heard = 0
         self._early = ReorderBuffer()
 
-    def speak(self, version: int) -> None:
+    def set_version(self, version: int) -> None:
         """The peer reads this version and none newer."""
         if self.version != version:
             self.version = version

@@ -14,7 +14,8 @@ class Load:
 
     Attributes:
         bytes_owed: Of all of it.
-        refused: Somebody was told to wait. Those who have much there wait behind them.
+        refused: Somebody was told to wait: to be set by who tells it. Those who have much there
+            wait behind them.
     """
 
     __slots__ = ("bytes_owed", "refused")
@@ -23,17 +24,19 @@ class Load:
         self.bytes_owed = 0
         self.refused = False
 
+    @property
+    def crowded(self) -> bool:
+        """Whether ``takes`` may say no."""
+        return self.refused or 4 * self.bytes_owed >= 3 * MAX_BYTES
+
     def takes(self, owed_bytes: int) -> bool:
         """Whether it takes more of somebody who has so much there with that.
 
         One that is told not may ask again once ``settle`` says so.
         """
         if owed_bytes <= SMALL_BYTES:
-            room = self.bytes_owed < MAX_BYTES
-        else:
-            room = 4 * self.bytes_owed < 3 * MAX_BYTES and not self.refused
-        self.refused = self.refused or not room
-        return room
+            return self.bytes_owed < MAX_BYTES
+        return not self.crowded
 
     def add(self, size_bytes: int) -> None:
         self.bytes_owed += size_bytes + EVENT_BYTES

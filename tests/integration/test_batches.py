@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import cProfile
+import os
 import pstats
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import redis.asyncio
 
+import gateway
 from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.protocol.envelopes.dispatching import Dispatch, Reply
 from gateway.protocol.envelopes.wire import read
@@ -27,6 +30,8 @@ from tests.support.waiting import eventually
 MESSAGES: Final = 20
 CLIENTS: Final = 100
 ROUNDS: Final = 10
+CALLS_PER_MESSAGE: Final = 62  # 60 are made; 84 were while each message asked for room
+PACKAGE: Final = str(Path(gateway.__file__).parent) + os.sep
 
 
 class CountedTransport:
@@ -139,6 +144,30 @@ async def test_a_message_makes_no_task_no_timer_and_no_line_in_the_log(
     rare = {name: calls[name] for name in RARE} | made
     # Batches, canaries, leases and the server's own ticks are some; a tenth, on a quiet machine.
     assert max(rare.values()) < CLIENTS * ROUNDS, rare
+
+
+async def test_a_routed_message_takes_no_more_calls_than_it_did(settings: MakeSettings) -> None:
+    """Of functions of the package, by the edge and by the handler worker. What is done once a
+    batch, or now and then, is a few in a hundred of them.
+    """
+    async with two_roles(settings) as (edge, _):
+        crowd = await Crowd.connect(edge.port, CLIENTS)
+        await crowd.round(0)
+        profile = cProfile.Profile()
+        with profile:
+            for number in range(1, 1 + ROUNDS):
+                await crowd.round(number)
+        crowd.close()
+    calls = {
+        f"{file}:{name}": count / (CLIENTS * ROUNDS)
+        for (file, _, name), (_, count, *_) in pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
+        if PACKAGE in file
+    }
+
+    assert calls, "none was seen"
+    assert sum(calls.values()) <= CALLS_PER_MESSAGE, sorted(
+        calls, key=lambda name: calls[name], reverse=True
+    )[:80]
 
 
 RARE: Final = (

@@ -138,6 +138,7 @@ def test_those_who_wait_are_not_asked_again_for_each_answer() -> None:
     load = Load()
     while load.takes(1 << 20):
         load.add(1 << 20)
+    load.refused = True
     full = load.bytes_owed
 
     asked_at = []

@@ -32,6 +32,8 @@ UNTIL = 2_000_000_000.0
 class Heard:
     """Keeps the answers that would go to an edge."""
 
+    crowded: frozenset[WorkerId] = frozenset()
+
     def __init__(self) -> None:
         self.answers: list[Answer] = []
 

@@ -165,6 +165,7 @@ async def test_a_full_link_that_its_peer_restarts_is_told_to_be_free_again(
         links.relieved = relieved.append
         links.send(peer, Reply(new_connection_id(), 1, 1, "text"))
         assert not links.takes(peer, 0)
+        links.await_room(peer, 0)
         new = Link(peer, version=VERSION, now=2_000_000.0)
         new.out.append(NO_BODY)
         ((header, body),) = new.leaving(2_000_000.0)
@@ -177,9 +178,9 @@ async def test_nothing_ticks_once_links_do_not_run() -> None:
     broker = NotedBroker(up=False)
     async with running(broker) as links:
         links.send(new_worker_id(), Reply(new_connection_id(), 1, 1, "text"))
-        await eventually(lambda: not links.settled and links._ticking, "a tick")
+        await eventually(lambda: not links.settled and links._clock._ticking, "a tick")
 
-    assert links._ticking is None
+    assert links._clock._ticking is None
 
 
 async def test_who_is_told_something_once_may_be_of_an_older_release() -> None:

@@ -10,11 +10,11 @@ import pytest
 from gateway.broker.memory import MemoryBroker
 from gateway.handlers.dispatch import Dispatcher
 from gateway.messaging.links import STRANGER_S, Links
-from gateway.messaging.peer_queue import SMALL_BYTES
+from gateway.messaging.peer_queue import SMALL_BYTES, Fill
 from gateway.messaging.router import Router
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Reply
+from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Dispatch, Reply
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.owner_requests import Send
 from gateway.protocol.envelopes.wire import read
@@ -61,7 +61,7 @@ async def test_the_link_to_a_stranger_that_never_answers_ends_and_holds_up_no_dr
     task = asyncio.create_task(links.run())
     await asyncio.sleep(0)
     assert router.ask(dead, Send(new_connection_id(dead), 1, "text"))
-    await eventually(lambda: links.queue_to(dead) and not links._work, "the batch to leave")
+    await eventually(lambda: links.queue_to(dead) and links._clock.idle, "the batch to leave")
 
     assert links.settled is not known
     clock.now += STRANGER_S
@@ -156,8 +156,8 @@ async def test_connections_with_little_go_on_while_those_with_much_are_parked(
 
     assert not little.conversation.waiting
     assert queue.bytes_kept < bound
-    while not queue.full:
-        queue.add(bytes(1 << 10))
+    while queue.fill is not Fill.FULL:
+        links.send(handler, Dispatch(little.dispatchable.id, 0, 1, "x" * 1024))
     dispatcher.read(little, Event.MESSAGE, "again", size_bytes=5)
     assert little.conversation.waiting  # the bound is everybody's
 

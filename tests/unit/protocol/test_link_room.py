@@ -80,7 +80,7 @@ def test_gaps_are_kept_within_a_bound_as_they_must_be_told() -> None:
 
 def test_to_an_older_peer_everything_is_sent_again_when_it_asks() -> None:
     a, b = link(), PreviousLink(B, version=2, now=100.0)
-    a.speak(2)
+    a.set_version(2)
     send(a, b"1", 100.0)
     early = send(a, b"2", 100.0)
 
@@ -95,7 +95,7 @@ def test_to_hear_the_same_version_again_takes_no_room_away() -> None:
     a = link()
     a.out.room_bytes = 7
 
-    a.speak(a.version)
+    a.set_version(a.version)
 
     assert a.out.room_bytes == 7
 
@@ -116,7 +116,7 @@ def test_a_gap_is_asked_for_again_only_after_a_while_by_an_older_peer() -> None:
 def test_to_an_older_peer_much_is_sent_again_piece_by_piece() -> None:
     """Each after the last has arrived."""
     a, b = link(), PreviousLink(B, version=2, now=100.0)
-    a.speak(2)
+    a.set_version(2)
     for n in range(5):
         a.out.append(bytes([n]) * (MAX_REPEAT_BYTES // 2))
     assert numbers(a.leaving(100.0)) == [1, 2, 3, 4, 5]  # and all of it is lost

@@ -27,6 +27,7 @@ def test_who_has_much_there_leaves_the_last_quarter_to_others() -> None:
 def test_who_has_much_there_waits_behind_whoever_was_told_to_wait() -> None:
     load = loaded(MAX_BYTES)
     assert not load.takes(0)
+    load.refused = True
 
     load.settle(QUARTER + 1)
 
@@ -37,6 +38,7 @@ def test_who_has_much_there_waits_behind_whoever_was_told_to_wait() -> None:
 def test_those_who_wait_are_called_once_when_half_of_it_is_free() -> None:
     load = loaded(MAX_BYTES)
     assert not load.takes(0)
+    load.refused = True
 
     assert not load.settle(QUARTER)
     assert load.settle(QUARTER)

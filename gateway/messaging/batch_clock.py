@@ -1,0 +1,148 @@
+"""When batches leave: one PUBLISH at a time, which carries all that collected since the last.
+
+Callbacks, and no task that waits: it would be woken twice a batch, and while batches are small that
+is a good part of what a message costs. They run in the context in which ``run`` was called, and not
+in that of whoever sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import copy_context
+from typing import Final, Protocol
+
+from gateway.broker.base import Broker
+from gateway.errors import BrokerUnavailable
+
+TICK_S: Final = 0.025
+RETRY_S: Final = 0.1
+
+
+class Batches(Protocol):
+    """What is to be published (``gateway.messaging.links``). Nothing here waits."""
+
+    def collect(self, *, interrupted: bool) -> Sequence[tuple[str, bytes]]:
+        """All that leaves now: channels and payloads.
+
+        Args:
+            interrupted: What left last may not have left at all.
+        """
+        ...
+
+    def published(self, receivers: Sequence[int]) -> None:
+        """How many subscribers each of those that were collected last has reached."""
+        ...
+
+    def cannot_leave(self) -> None:
+        """The broker is away: number what has collected, and drop what is of no use later."""
+        ...
+
+    @property
+    def owing(self) -> bool:
+        """Whether anything may become due by the passing of time alone."""
+        ...
+
+    def tick(self) -> bool:
+        """Some time has passed. Returns whether something has become due."""
+        ...
+
+
+class BatchClock:
+    """Publishes what has collected, until ``run`` is cancelled."""
+
+    def __init__(self, broker: Broker, batches: Batches) -> None:
+        self._broker = broker
+        self._batches = batches
+        self._work = False  # something is to be published
+        self._scheduled = False
+        self._under_way = False
+        self._interrupted = False
+        self._running: asyncio.Future[None] | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self._context = copy_context()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be published."""
+        return not self._work
+
+    async def run(self) -> None:
+        """Publish what has collected, until cancelled. Raises what goes wrong otherwise."""
+        self._context = copy_context()
+        running = self._running = asyncio.get_running_loop().create_future()
+        if self._work:
+            self.publish_soon()
+        self.tick_while_needed()
+        try:
+            await running
+        finally:
+            self._running = None
+            if self._ticking is not None:
+                self._ticking.cancel()
+                self._ticking = None
+
+    def publish_soon(self) -> None:
+        """After this turn of the loop: what else it brings leaves with it.
+
+        Whoever starts something that will send in the next turn may call it before, and what is
+        sent then need not wait for another turn.
+        """
+        self._work = True
+        if not self._scheduled and not self._under_way and self._running is not None:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._publish, context=self._context)
+
+    def tick_while_needed(self) -> None:
+        """One timer for all, only while something is owed."""
+        if self._running is not None and self._ticking is None and self._batches.owing:
+            self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = None
+        if self._batches.tick():
+            self.publish_soon()
+        self.tick_while_needed()
+
+    def _publish(self) -> None:
+        self._scheduled = False
+        running = self._running
+        if running is None or running.done():
+            return
+        try:
+            if not self._broker.connected:
+                self._wait_for_broker()
+                return
+            self._work = False
+            interrupted, self._interrupted = self._interrupted, False
+            outgoing = self._batches.collect(interrupted=interrupted)
+            if outgoing:
+                published = self._broker.publish(outgoing)
+                self._under_way = True
+                published.add_done_callback(self._published, context=self._context)
+        except Exception as error:
+            running.set_exception(error)
+
+    def _published(self, published: asyncio.Future[list[int]]) -> None:
+        try:
+            self._batches.published(published.result())
+            self._go_on()
+        except BrokerUnavailable:
+            # What is numbered is kept and will be sent again; the rest were hints.
+            if not self._broker.connected:
+                self._interrupted = self._work = True
+            asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
+        except Exception as error:
+            if self._running is not None and not self._running.done():
+                self._running.set_exception(error)
+
+    def _go_on(self) -> None:
+        self._under_way = False
+        self.tick_while_needed()
+        if self._work:
+            self._publish()
+
+    def _wait_for_broker(self) -> None:
+        self._interrupted = self._under_way = True
+        self._batches.cannot_leave()
+        asyncio.get_running_loop().call_later(RETRY_S, self._go_on)

@@ -1,4 +1,7 @@
-"""One client socket: its messages on their way out, its answers on their way back, and its end."""
+"""One client socket: its messages on their way out, its answers on their way back, and its end.
+
+What is said on it, and in which words, is its session's: ``gateway.edge.sessions``.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.edge.client_info import ClientInfo
-from gateway.edge.close_codes import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, NORMAL, TOO_BIG
+from gateway.edge.close_codes import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, TOO_BIG
 from gateway.edge.edge_parts import EdgeParts, State
 from gateway.edge.outbox import Outbox
+from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
 from gateway.errors import (
-    BinaryMessage,
     ConnectionEnding,
     HandlerFailed,
     RateExceeded,
@@ -32,30 +35,18 @@ from gateway.protocol.envelopes.owner_requests import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
-from gateway.protocol.text import GOODBYE, Codec
 
 log = get_logger(__name__)
 
 
 class ClientConnection:
-    """A ``LocalConnection``, a ``Dispatchable``, and the ``Listener`` of its socket."""
+    """A ``LocalConnection``, a ``Dispatchable``, the ``Listener`` of its socket, and the
+    ``OpenConnection`` of its session.
+    """
 
     __slots__ = (
-        "_accepted",
-        "_active_at",
-        "_client",
-        "_codec",
-        "_decision",
-        "_dispatch_state",
-        "_edge",
-        "_outbox",
-        "_parting",
-        "_rate",
-        "_reading",
-        "_socket",
-        "_state",
-        "ended",
-        "id",
+        "_accepted", "_active_at", "_client", "_decision", "_dispatch_state", "_edge", "_outbox",
+        "_parting", "_rate", "_reading", "_session", "_socket", "_state", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -63,13 +54,13 @@ class ClientConnection:
         edge: EdgeParts,
         connection: ConnectionId,
         client_info: ClientInfo,
-        codec: Codec,
+        session: Session,
     ) -> None:
         self.id = connection
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._edge = edge
         self._client = client_info
-        self._codec = codec
+        self._session = session
         self._state = State.DECIDING
         self._parting = DRAINED
         self._socket: Socket | None = None
@@ -134,18 +125,18 @@ class ClientConnection:
             self._state = State.CLOSING
             # And expired: ``on_connect`` may have counted it in.
             self._accepted = self._client.admitted
-            socket.start(self, farewell=(NORMAL, GOODBYE))
+            socket.start(self, farewell=self._session.farewell)
             socket.close(rejected.code, rejected.reason)
             return
         self._state = State.OPEN
         self._accepted = True
         self._dispatch_state.conversation.held = True  # until the registry knows of it
-        entry = self._client.entry(self._codec.name)
+        entry = self._client.entry(self._session.name)
         self._edge.registration.put(self.id, entry, self._registered)
-        greeting = self._codec.greeting(self.id)
+        greeting = self._session.greeting(self)
         if greeting is not None:
-            self._say(greeting)
-        socket.start(self, farewell=(NORMAL, GOODBYE))
+            self.send(greeting)
+        socket.start(self, farewell=self._session.farewell)
 
     # Listener
 
@@ -156,20 +147,17 @@ class ClientConnection:
         edge.counters.received += 1
         now = self._active_at = edge.now()
         if self._rate is not None and not self._rate.allow(now):
-            self._end_with(RateExceeded())
+            self.end_with(RateExceeded())
             return
         size = len(text) if text.isascii() else len(text.encode())
         if size > edge.limits.message_bytes:
             self.close(TOO_BIG, f"over {edge.limits.message_bytes} bytes")
             return
-        edge.dispatcher.read(self._dispatch_state, Event.MESSAGE, text, size_bytes=size)
-        if self._reading and self._dispatch_state.conversation.full and self._socket is not None:
-            self._reading = False
-            self._socket.pause_reading()
+        self._session.on_text(self, text, size)
 
     def on_binary(self) -> None:
         if self._state is State.OPEN:
-            self._end_with(BinaryMessage())
+            self._session.on_binary(self)
 
     def on_close(self, code: int, reason: str) -> None:
         if self._state is State.CLOSED:
@@ -177,14 +165,48 @@ class ClientConnection:
         self._state = State.CLOSED
         edge = self._edge
         edge.closed(self.id, code, reason)
-        self._outbox.take()
-        self._outbox.settle(Receipt.GONE)
+        self._session.on_close(code, reason)
+        self._outbox.discard()
         if self._accepted and edge.wants_disconnects():
             self._say_goodbye(code, reason)
         else:
             self._leave()
         if not self.ended.done():
             self.ended.set_result(None)
+
+    # OpenConnection
+
+    def dispatch(self, text: str, size_bytes: int) -> None:
+        if self._state is not State.OPEN:
+            return
+        state = self._dispatch_state
+        self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
+        if self._reading and state.conversation.full and self._socket is not None:
+            self._reading = False
+            self._socket.pause_reading()
+
+    def send(self, payload: bytes) -> None:
+        if self._state in (State.OPEN, State.DRAINING):
+            self._collect(payload)
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye and begin the closing handshake. What is unanswered stays so."""
+        if self._state not in (State.OPEN, State.DRAINING) or self._socket is None:
+            return
+        goodbye = self._session.goodbye(code, reason)
+        if goodbye is not None:
+            self._collect(goodbye)
+        self.flush()
+        if self._may_close():
+            self._state = State.CLOSING
+            self._socket.close(code, reason)
+
+    def end_with(self, ending: ConnectionEnding) -> None:
+        self.close(ending.close_code, ending.reason)
+
+    def _may_close(self) -> bool:
+        """Flushing may have found a slow socket and dropped it."""
+        return self._state is not State.CLOSED
 
     # LocalConnection
 
@@ -193,19 +215,16 @@ class ClientConnection:
 
     def flush(self) -> None:
         """Write what has collected. A socket that has too much waiting already is dropped."""
-        payloads, size = self._outbox.take()
-        socket = self._socket
-        if socket is None or not payloads or not socket.takes_writes:
-            self._outbox.settle(Receipt.GONE)
+        socket, outbox, edge = self._socket, self._outbox, self._edge
+        if socket is None or not outbox.payloads or not socket.takes_writes:
+            outbox.discard()
             return
         buffered = socket.buffered_bytes
-        if buffered and buffered + size > self._edge.limits.outbox_bytes:
-            self._drop_slow("outbox", buffered + size)
+        if buffered and buffered + outbox.bytes_waiting > edge.limits.outbox_bytes:
+            self._drop_slow("outbox", buffered + outbox.bytes_waiting)
             return
-        self._edge.counters.sent += len(payloads)
-        known = socket.write(payloads)
-        self._active_at = self._edge.now()
-        self._outbox.settle_when(known)
+        edge.counters.sent += outbox.write_to(socket)
+        self._active_at = edge.now()
 
     @property
     def taking(self) -> Receipt:
@@ -220,7 +239,7 @@ class ClientConnection:
         if socket is None or taking is not Receipt.WRITTEN:
             done(taking)
             return
-        payload = self._codec.push(text).encode()
+        payload = self._session.push(text)
         waiting = socket.buffered_bytes + self._outbox.bytes_waiting
         if waiting and waiting + len(payload) > self._edge.limits.outbox_bytes:
             done(Receipt.SLOW)
@@ -246,14 +265,17 @@ class ClientConnection:
             self._decide(answer)
         elif pending.event is Event.DISCONNECT:
             self._leave()
-        else:
-            if isinstance(answer, Failed):
-                self._failed()
-            elif isinstance(answer, Reply) and answer.text is not None:
-                self._say(
-                    self._codec.reply(answer.text, handled_by=handled_by, attempt=answer.attempt)
+        elif self._state in (State.OPEN, State.DRAINING):
+            if isinstance(answer, Reply):
+                payload = self._session.reply(
+                    answer.text, handled_by=handled_by, attempt=answer.attempt
                 )
-            self._after_answer()
+                if payload is not None:
+                    self._collect(payload)
+            elif isinstance(answer, Failed):
+                self._failed()
+            if self._state is State.DRAINING or not self._reading:
+                self._after_answer()
 
     def unhandled(self, pending: Pending) -> None:
         if pending.event is Event.CONNECT:
@@ -261,9 +283,17 @@ class ClientConnection:
         elif pending.event is Event.DISCONNECT:
             self._edge.given_up(self.id)
             self._leave()
-        else:
+        elif self._state in (State.OPEN, State.DRAINING):
             self._failed()
             self._after_answer()
+
+    def _failed(self) -> None:
+        error = HandlerFailed()
+        payload = self._session.failed(error)
+        if payload is not None:
+            self._collect(payload)
+        else:
+            self.end_with(error)
 
     # The end
 
@@ -284,21 +314,6 @@ class ClientConnection:
         """End it now, whatever the client does."""
         if self._socket is not None and not self.ended.done():
             self._socket.abort()
-
-    def close(self, code: int, reason: str) -> None:
-        """Say goodbye and begin the closing handshake. What is unanswered stays so."""
-        if self._state not in (State.OPEN, State.DRAINING) or self._socket is None:
-            return
-        if self._codec.goodbye is not None:
-            self._say(self._codec.goodbye)
-        self.flush()
-        if self._may_close():
-            self._state = State.CLOSING
-            self._socket.close(code, reason)
-
-    def _may_close(self) -> bool:
-        """Flushing may have found a slow socket and dropped it."""
-        return self._state is not State.CLOSED
 
     def check_progress(self, now: float) -> int:
         """Drop the socket if nothing of what waits has left it for too long; end it on time.
@@ -331,16 +346,6 @@ class ClientConnection:
         if socket is not None:
             socket.abort()
 
-    def _end_with(self, ending: ConnectionEnding) -> None:
-        self.close(ending.close_code, ending.reason)
-
-    def _failed(self) -> None:
-        text = self._codec.failed(HandlerFailed())
-        if text is not None:
-            self._say(text)
-        else:
-            self._end_with(HandlerFailed())
-
     def _after_answer(self) -> None:
         if self._state is State.DRAINING:
             self._close_if_drained()
@@ -357,10 +362,6 @@ class ClientConnection:
     def _close_if_drained(self) -> None:
         if not len(self._dispatch_state.conversation):
             self.close(*self._parting)
-
-    def _say(self, text: str) -> None:
-        if self._state not in (State.CLOSING, State.CLOSED):
-            self._collect(text.encode())
 
     def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
         if self._outbox.collect(payload, done):

@@ -1,4 +1,4 @@
-"""The text endpoint: one handshake, from the checks to the end of the socket."""
+"""One handshake, from the checks to the end of the socket."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection import ClientConnection
 from gateway.edge.edge_parts import EdgeParts
 from gateway.edge.refusal import Refusal
+from gateway.edge.sessions.base import Negotiate
 from gateway.edge.sockets.plain import PlainSocket
 from gateway.edge.sockets.socket import EXTENSION, Socket
 from gateway.log import get_logger
@@ -32,7 +33,6 @@ from gateway.protocol.ids import (
     WorkerId,
     connection_id,
 )
-from gateway.protocol.text import TRACE_SUBPROTOCOL, Codec, PlainText, Trace
 
 log = get_logger(__name__)
 
@@ -56,8 +56,12 @@ class Readiness(Protocol):
         ...
 
 
-class TextEndpoint:
-    """Serves ``/communicate`` for one worker."""
+class SocketEndpoint:
+    """Serves the handshakes of one path for one worker.
+
+    Args:
+        negotiate: Says what is spoken with a client.
+    """
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class TextEndpoint:
         readiness: Readiness,
         *,
         holds_sockets: bool,
-        trace: bool,
+        negotiate: Negotiate,
         refused: Callable[[str], None],
     ) -> None:
         self._me = me
@@ -75,7 +79,7 @@ class TextEndpoint:
         self._admission = admission
         self._readiness = readiness
         self._holds_sockets = holds_sockets
-        self._trace = trace
+        self._negotiate = negotiate
         self._refused = refused
 
     async def serve(self, websocket: WebSocket) -> None:
@@ -121,7 +125,7 @@ class TextEndpoint:
     async def _serve(self, websocket: WebSocket, address: str) -> asyncio.Future[None] | None:
         """Serve it to its end, or return what is done when it ends."""
         await websocket.receive()  # websocket.connect
-        codec, subprotocol = self._negotiate(websocket)
+        session, subprotocol = self._negotiate(websocket.scope)
         connection = ClientConnection(
             self._edge,
             connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),
@@ -131,7 +135,7 @@ class TextEndpoint:
                 query=websocket.scope.get("query_string", b"").decode("latin-1"),
                 subprotocols=tuple(websocket.scope.get("subprotocols", ())),
             ),
-            codec,
+            session,
         )
         try:
             turned = await self._ask_application(connection)
@@ -164,11 +168,6 @@ class TextEndpoint:
 
     def _leaving(self) -> bool:
         return self._readiness.draining
-
-    def _negotiate(self, websocket: WebSocket) -> tuple[Codec, str | None]:
-        if self._trace and TRACE_SUBPROTOCOL in websocket.scope.get("subprotocols", ()):
-            return Trace(), TRACE_SUBPROTOCOL
-        return PlainText(), None
 
     async def _ask_application(self, connection: ClientConnection) -> Rejected | Refusal | None:
         """None: open it. ``Rejected``: accept it and close it. A refusal: answer in HTTP."""

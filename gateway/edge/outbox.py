@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
+from gateway.edge.sockets.socket import Socket
 from gateway.protocol.receipt import Receipt
 
 
@@ -12,7 +12,7 @@ class Outbox:
     """Frames that collect until they are flushed in one write, and who wants to know of it.
 
     Attributes:
-        taken: How many frames have left it.
+        taken: How many frames have been written.
         progress_at: When the socket was last seen to take something.
     """
 
@@ -35,27 +35,34 @@ class Outbox:
             self._done.append(done)
         return first
 
-    def take(self) -> tuple[list[bytes], int]:
-        """Everything that has collected, and its size in bytes. ``settle`` comes next."""
+    def write_to(self, socket: Socket) -> int:
+        """Write everything that has collected, and say what became of it once that is known.
+
+        Returns:
+            How many frames were written.
+        """
         payloads, self.payloads = self.payloads, []
+        self.bytes_waiting = 0
         self.taken += len(payloads)
-        size, self.bytes_waiting = self.bytes_waiting, 0
-        return payloads, size
-
-    def settle_when(self, known: asyncio.Future[Receipt] | None) -> None:
-        """Say what became of what was taken, once it is known; with None it was written."""
-        if known is None:
-            self.settle(Receipt.WRITTEN)
-        elif self._done:
-            done, self._done = self._done, []
-            known.add_done_callback(lambda receipt: [told(receipt.result()) for told in done])
-
-    def settle(self, receipt: Receipt) -> None:
-        """Say what became of what was taken."""
+        known = socket.write(payloads)
         if self._done:
-            done, self._done = self._done, []
-            for told in done:
-                told(receipt)
+            if known is None:
+                self._settle(Receipt.WRITTEN)
+            else:
+                done, self._done = self._done, []
+                known.add_done_callback(lambda receipt: [told(receipt.result()) for told in done])
+        return len(payloads)
+
+    def discard(self) -> None:
+        """Nothing of what has collected will be written."""
+        self.payloads = []
+        self.bytes_waiting = 0
+        self._settle(Receipt.GONE)
+
+    def _settle(self, receipt: Receipt) -> None:
+        done, self._done = self._done, []
+        for told in done:
+            told(receipt)
 
     def stuck_s(self, written: int, buffered: int, now: float) -> float:
         """For how long nothing of what waits has left the socket; 0 when nothing waits."""

@@ -22,7 +22,8 @@ from gateway.cluster.cluster_parts import ClusterParts
 from gateway.edge.admission import Admission
 from gateway.edge.connection import ClientConnection
 from gateway.edge.edge_parts import ConnectionLimits, EdgeParts
-from gateway.edge.endpoint import TextEndpoint
+from gateway.edge.endpoint import SocketEndpoint
+from gateway.edge.sessions.text import text_sessions
 from gateway.errors import GatewayError
 from gateway.handlers.dispatch import Dispatcher
 from gateway.handlers.handling import Handling
@@ -192,13 +193,13 @@ class Worker:
             health=self._health,
         )
         self.admission = Admission(limits(settings), now=now)
-        self.endpoint = TextEndpoint(
+        self.endpoint = SocketEndpoint(
             self.me,
             self._edge(),
             self.admission,
             self.readiness,
             holds_sockets=settings.role != "handler",
-            trace=settings.trace,
+            negotiate=text_sessions(trace=settings.trace),
             refused=self.count_refusal,
         )
         self.api = self._api()

@@ -1,0 +1,131 @@
+"""The seam between a connection and what is spoken on it.
+
+The *connection* (``gateway.edge.connection``) has the socket, the outbox, the limits, expiry and
+drain, and is what the hub, the dispatcher and the registry know. The *session* says what a message
+of the client means, and in which words anything leaves. Neither does the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from gateway.errors import ConnectionEnding, HandlerFailed
+from gateway.protocol.ids import ConnectionId, WorkerId
+
+
+class OpenConnection(Protocol):
+    """What a session may do with its connection. Nothing waits and nothing raises."""
+
+    @property
+    def id(self) -> ConnectionId: ...
+
+    def dispatch(self, text: str, size_bytes: int) -> None:
+        """Have ``text`` handled by the application's ``on_message``.
+
+        It is answered once, by ``Session.reply`` or ``Session.failed``, and in the order of these
+        calls; by neither if the connection closes before. What an older one is answered may come
+        within this call. May be called several times for one message of the client; nothing is
+        dispatched any more once the connection drains or closes.
+
+        Args:
+            size_bytes: Of its UTF-8. It counts against the bytes in flight of the connection, at
+                whose bound the socket is not read.
+        """
+        ...
+
+    def send(self, payload: bytes) -> None:
+        """Send one text message, valid UTF-8. Those of one turn of the loop leave in one write.
+
+        Nothing once the connection closes.
+        """
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Say ``Session.goodbye``, then begin the closing handshake, after everything sent.
+
+        Nothing if it closes already. ``Session.on_close`` follows, with whichever code was first.
+
+        Args:
+            code: 1000, 1003, 1007 to 1011, or 3000 to 4999.
+            reason: 1 to 123 UTF-8 bytes.
+        """
+        ...
+
+    def end_with(self, ending: ConnectionEnding) -> None:
+        """``close`` with the code and the reason of this error."""
+        ...
+
+
+class Session(Protocol):
+    """What is spoken on one connection. No call may block or raise.
+
+    The order: ``greeting`` once, before anything else, when the handshake is accepted; then the
+    others in any order; ``on_close`` last, once, perhaps within a call of ``close``. A connection
+    that is accepted only to be closed, as ``on_connect`` said, has no other call than ``on_close``,
+    and one whose handshake came to nothing has none.
+
+    Payloads are whole text messages, valid UTF-8. A session that keeps nothing may serve many
+    connections: each call that acts is given its connection. One that keeps it lets go of it in
+    ``on_close``: the two would keep each other until a garbage collection.
+
+    Attributes:
+        name: What the registry says is spoken; ``protocol`` in listings.
+        farewell: The code and the reason that answer a close of the client's.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def farewell(self) -> tuple[int, str]: ...
+
+    # What the client does
+
+    def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:
+        """A whole text message, within the connection's rate and size (bytes of UTF-8)."""
+        ...
+
+    def on_binary(self, connection: OpenConnection) -> None:
+        """A whole binary message; its content is not kept."""
+        ...
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The connection has ended: the client's code or ours, or 1006. Nothing can be sent."""
+        ...
+
+    # What leaves
+
+    def greeting(self, connection: OpenConnection) -> bytes | None:
+        """What is sent first, if anything."""
+        ...
+
+    def reply(self, text: str | None, *, handled_by: WorkerId, attempt: int) -> bytes | None:
+        """The handler has answered the oldest unanswered dispatch, with nothing if it is None.
+
+        Returns:
+            What tells the client, if anything.
+        """
+        ...
+
+    def failed(self, error: HandlerFailed) -> bytes | None:
+        """The oldest unanswered dispatch has failed.
+
+        Returns:
+            What tells the client; None where there are no words for it, and the connection is
+            closed with the error's code instead.
+        """
+        ...
+
+    def push(self, text: str) -> bytes:
+        """``text`` as it is sent out of turn. It may still not be taken, if too much waits."""
+        ...
+
+    def goodbye(self, code: int, reason: str) -> bytes | None:
+        """The last message before the server's close with this code and reason, if any."""
+        ...
+
+
+# From the ASGI scope of a handshake, the session of a new connection and the subprotocol that is
+# taken, one of those that were offered; None takes none.
+Negotiate = Callable[[Mapping[str, Any]], tuple[Session, str | None]]

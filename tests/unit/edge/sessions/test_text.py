@@ -1,0 +1,107 @@
+"""What clients of the text endpoint are sent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.edge.sessions.base import Session
+from gateway.edge.sessions.text import PLAIN_TEXT, TRACE
+from gateway.errors import ConnectionEnding, HandlerFailed
+from gateway.protocol.ids import WorkerId, connection_id
+
+OWNER = WorkerId("a" * 16)
+OTHER = WorkerId("b" * 16)
+CONNECTION = connection_id(OWNER, bytes(16))
+
+
+class Done:
+    """A connection that writes down what its session does with it."""
+
+    id = CONNECTION
+
+    def __init__(self) -> None:
+        self.dispatched: list[tuple[str, int]] = []
+        self.closed: list[tuple[int, str]] = []
+
+    def dispatch(self, text: str, size_bytes: int) -> None:
+        self.dispatched.append((text, size_bytes))
+
+    def send(self, payload: bytes) -> None:
+        raise AssertionError(payload)
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+    def end_with(self, ending: ConnectionEnding) -> None:
+        self.close(ending.close_code, ending.reason)
+
+
+@pytest.mark.parametrize("session", [PLAIN_TEXT, TRACE], ids=lambda it: it.name)
+def test_each_message_is_handled_as_it_is(session: Session) -> None:
+    connection = Done()
+    session.on_text(connection, "Grüße", 7)
+
+    assert connection.dispatched == [("Grüße", 7)]
+
+
+def test_a_binary_message_is_refused() -> None:
+    connection = Done()
+    PLAIN_TEXT.on_binary(connection)
+
+    assert connection.closed == [(1003, "text messages only")]
+
+
+def test_plain_text_is_the_handlers_text_as_it_is() -> None:
+    assert PLAIN_TEXT.reply("Grüße\n", handled_by=OTHER, attempt=2) == "Grüße\n".encode()
+
+
+def test_plain_text_begins_with_the_clients_first_answer() -> None:
+    assert PLAIN_TEXT.greeting(Done()) is None
+
+
+def test_plain_text_has_no_words_for_a_failed_handler() -> None:
+    assert PLAIN_TEXT.failed(HandlerFailed()) is None
+
+
+def test_plain_text_says_goodbye_in_words() -> None:
+    assert PLAIN_TEXT.goodbye(3001, "drain") == b"Bye!!!"
+
+
+def test_plain_text_shows_what_is_sent_out_of_turn_as_it_is() -> None:
+    assert PLAIN_TEXT.push("news") == b"news"
+
+
+def test_trace_marks_what_is_sent_out_of_turn() -> None:
+    assert json.loads(TRACE.push("news")) == {"push": "news"}
+
+
+def test_trace_begins_with_the_connection_and_the_worker_that_holds_it() -> None:
+    greeting = TRACE.greeting(Done())
+
+    assert greeting is not None
+    assert json.loads(greeting) == {"connection": CONNECTION, "worker": OWNER}
+
+
+def test_trace_says_who_answered_on_which_attempt() -> None:
+    reply = TRACE.reply('"Grüße"', handled_by=OTHER, attempt=2)
+
+    assert reply is not None
+    assert json.loads(reply) == {"text": '"Grüße"', "handled_by": OTHER, "attempt": 2}
+
+
+@pytest.mark.parametrize("session", [PLAIN_TEXT, TRACE], ids=lambda it: it.name)
+def test_a_handler_that_returns_nothing_is_answered_with_nothing(session: Session) -> None:
+    assert session.reply(None, handled_by=OTHER, attempt=1) is None
+
+
+def test_trace_tells_of_a_failed_handler_and_stays_open() -> None:
+    failed = TRACE.failed(HandlerFailed())
+
+    assert failed is not None
+    assert json.loads(failed) == {"error": "handler failed"}
+
+
+def test_trace_says_nothing_that_is_not_json_when_it_closes() -> None:
+    assert TRACE.goodbye(3001, "drain") is None

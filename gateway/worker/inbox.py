@@ -3,80 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, TypeVar
 
 from gateway.broker.base import Resync
 from gateway.handlers.runner import Runner
 from gateway.log import get_logger
-from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.messaging.owner_responses import OwnerResponses
 from gateway.metrics import Counters
-from gateway.protocol.envelopes.dispatching import (
-    Admitted,
-    Answer,
-    Blocking,
-    Dispatch,
-    DispatchConnect,
-    DispatchDisconnect,
-    Failed,
-    Forget,
-    Introduce,
-    Rejected,
-    Reply,
-)
 from gateway.protocol.envelopes.kinds import Envelope
-from gateway.protocol.envelopes.loopback import Probe
-from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
-from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Receipted, Send
 from gateway.protocol.ids import WorkerId
 
 log = get_logger(__name__)
 
-
-class News(Protocol):
-    """Who wants to hear of workers and canaries."""
-
-    def probe_back(self, token: int) -> None: ...
-
-    def worker_news(self, envelope: Arrived | Leaving | Gone) -> None: ...
-
-
-class Asked(Protocol):
-    """Who keeps what handler workers were asked (``gateway.handlers.dispatch``)."""
-
-    def settle_parted(self, worker: WorkerId, answer: Answer) -> None: ...
-
-    def blame(self, worker: WorkerId, blocking: Blocking) -> None: ...
+_Kind = TypeVar("_Kind", bound=Envelope)
 
 
 class Inbox:
-    """The receiver of a worker's subscriptions (``gateway.broker.base.Receiver``)."""
+    """The receiver of a worker's subscriptions (``gateway.broker.base.Receiver``).
+
+    Args:
+        heard: Called before whatever has come in is looked at.
+    """
 
     def __init__(
-        self,
-        *,
-        links: Links,
-        hub: Hub,
-        runner: Runner,
-        asked: Asked,
-        owner: OwnerResponses,
-        owner_requests: OwnerRequests,
-        news: News,
-        counters: Counters,
-        heard: Callable[[], None],
+        self, *, links: Links, runner: Runner, counters: Counters, heard: Callable[[], None]
     ) -> None:
         self._links = links
-        self._hub = hub
         self._runner = runner
-        self._asked = asked
-        self._owner = owner
-        self._owner_requests = owner_requests
-        self._news = news
         self._counters = counters
         self._heard = heard
+        self._receivers: dict[type[Envelope], Callable[[WorkerId, Any], None]] = {}
+        self._complained: set[type[Envelope]] = set()
         links.deliver = self.deliver
+
+    def register(self, kind: type[_Kind], receiver: Callable[[WorkerId, _Kind], None]) -> None:
+        """Give envelopes of this kind, and the worker that sent each, to ``receiver``.
+
+        Raises:
+            ValueError: Somebody receives them already.
+        """
+        if kind in self._receivers:
+            raise ValueError(f"{kind.__name__} has a receiver already")
+        self._receivers[kind] = receiver
 
     def on_deliveries(self, deliveries: Sequence[tuple[str, bytes]]) -> None:
         self._heard()
@@ -92,40 +60,21 @@ class Inbox:
 
     def deliver(self, peer: WorkerId, envelopes: Sequence[Envelope]) -> None:
         """Hand out what ``peer`` sent. An envelope that breaks its receiver harms no other."""
+        receivers = self._receivers
         for envelope in envelopes:
+            receiver = receivers.get(type(envelope))
+            if receiver is None:
+                self._drop(peer, envelope)
+                continue
             try:
-                self._hand_out(peer, envelope)
+                receiver(peer, envelope)
             except Exception:
                 self._counters.unreadable += 1
                 log.exception("envelope failed", kind=type(envelope).__name__, from_worker=peer)
 
-    def _hand_out(self, peer: WorkerId, envelope: Envelope) -> None:
-        match envelope:
-            case Reply() | Failed() | Admitted() | Rejected():
-                member = self._hub.get(envelope.connection)
-                if member is not None:
-                    member.settle(peer, envelope)
-                else:
-                    self._asked.settle_parted(peer, envelope)
-            case Dispatch() | DispatchConnect() | DispatchDisconnect():
-                self._runner.dispatch(peer, envelope)
-            case Introduce():
-                self._runner.introduce(peer, envelope)
-            case Forget():
-                self._runner.forget(peer, envelope)
-            case _:
-                self._hand_out_rest(peer, envelope)
-
-    def _hand_out_rest(self, peer: WorkerId, envelope: Envelope) -> None:
-        match envelope:
-            case Send() | Disconnect() | Inquire():
-                self._owner.asked(peer, envelope)
-            case Receipted():
-                self._owner_requests.answered(peer, envelope)
-            case Blocking():
-                self._asked.blame(peer, envelope)
-            case Probe():
-                if peer == self._links.me:
-                    self._news.probe_back(envelope.token)
-            case Arrived() | Leaving() | Gone():
-                self._news.worker_news(envelope)
+    def _drop(self, peer: WorkerId, envelope: Envelope) -> None:
+        self._counters.unreadable += 1
+        kind = type(envelope)
+        if kind not in self._complained:
+            self._complained.add(kind)
+            log.error("envelope without receiver", kind=kind.__name__, from_worker=peer)

@@ -40,7 +40,6 @@ from gateway.messaging.owner_responses import OwnerResponses
 from gateway.messaging.router import Router
 from gateway.messaging.user_requests import UserRequests
 from gateway.metrics import Counters
-from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.envelopes.wire import VERSION
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.protocol.members import Members, WorkerInfo
@@ -49,6 +48,7 @@ from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
 from gateway.settings.version import __version__
+from gateway.worker import receivers
 from gateway.worker.drain import Drain
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth
@@ -155,15 +155,7 @@ class Worker:
             self.members, self.links, self.counters, patience_s=settings.handler_seconds, now=now
         )
         self._inbox = Inbox(
-            links=self.links,
-            hub=self.hub,
-            runner=self.runner,
-            asked=self.dispatcher,
-            owner=self.owner_responses,
-            owner_requests=self.owner_requests,
-            news=self,
-            counters=self.counters,
-            heard=self._heard,
+            links=self.links, runner=self.runner, counters=self.counters, heard=self._heard
         )
         cluster = ClusterParts(
             members=self.members,
@@ -185,6 +177,7 @@ class Worker:
         self._membership = cluster.membership
         self._outage_limit = cluster.outage_limit
         self._registration = cluster.registration
+        self._register_receivers()
         self.readiness = Readiness(
             lease_guard=self.lease_guard,
             callbacks=self._callbacks,
@@ -203,6 +196,20 @@ class Worker:
             refused=self.count_refusal,
         )
         self.api = self._api()
+
+    def _register_receivers(self) -> None:
+        receivers.register_dispatching(
+            self._inbox, runner=self.runner, hub=self.hub, dispatcher=self.dispatcher
+        )
+        receivers.register_owner_requests(
+            self._inbox, requests=self.owner_requests, responses=self.owner_responses
+        )
+        receivers.register_cluster(
+            self._inbox,
+            me=self.me,
+            membership=self._membership,
+            loopback_probe=self._loopback_probe,
+        )
 
     def _api(self) -> Api:
         settings, per_second = self.settings, self.settings.api_requests_per_second
@@ -349,17 +356,9 @@ class Worker:
             self.readiness.exiting = why == "part ended"
             self.on_exit()
 
-    # Inbox
-
-    def probe_back(self, token: int) -> None:
-        self._loopback_probe.back(token)
-
     def _heard(self) -> None:
         self._loopback_probe.heard()
         self.lease_guard.check_lease()
-
-    def worker_news(self, envelope: Arrived | Leaving | Gone) -> None:
-        self._membership.news(envelope)
 
     # Housekeeping
 

@@ -1,0 +1,74 @@
+"""Who takes which kind of envelope."""
+
+from __future__ import annotations
+
+from gateway.cluster.loopback_probe import LoopbackProbe
+from gateway.cluster.membership import Membership
+from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.runner import Runner
+from gateway.messaging.hub import Hub
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.owner_responses import OwnerResponses
+from gateway.protocol.envelopes.dispatching import (
+    Admitted,
+    Answer,
+    Blocking,
+    Dispatch,
+    DispatchConnect,
+    DispatchDisconnect,
+    Failed,
+    Forget,
+    Introduce,
+    Rejected,
+    Reply,
+)
+from gateway.protocol.envelopes.loopback import Probe
+from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Receipted, Send
+from gateway.protocol.ids import WorkerId
+from gateway.worker.inbox import Inbox
+
+
+def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: Dispatcher) -> None:
+    def answered(peer: WorkerId, answer: Answer) -> None:
+        connection = hub.get(answer.connection)
+        if connection is not None:
+            connection.settle(peer, answer)
+        else:
+            dispatcher.settle_parted(peer, answer)
+
+    inbox.register(Introduce, runner.introduce)
+    inbox.register(Forget, runner.forget)
+    inbox.register(Dispatch, runner.dispatch)
+    inbox.register(DispatchConnect, runner.dispatch)
+    inbox.register(DispatchDisconnect, runner.dispatch)
+    inbox.register(Reply, answered)
+    inbox.register(Failed, answered)
+    inbox.register(Admitted, answered)
+    inbox.register(Rejected, answered)
+    inbox.register(Blocking, dispatcher.blame)
+
+
+def register_owner_requests(
+    inbox: Inbox, *, requests: OwnerRequests, responses: OwnerResponses
+) -> None:
+    inbox.register(Send, responses.asked)
+    inbox.register(Disconnect, responses.asked)
+    inbox.register(Inquire, responses.asked)
+    inbox.register(Receipted, requests.answered)
+
+
+def register_cluster(
+    inbox: Inbox, *, me: WorkerId, membership: Membership, loopback_probe: LoopbackProbe
+) -> None:
+    def returned(peer: WorkerId, probe: Probe) -> None:
+        if peer == me:
+            loopback_probe.back(probe.token)
+
+    def told(_peer: WorkerId, news: Arrived | Leaving | Gone) -> None:
+        membership.news(news)
+
+    inbox.register(Arrived, told)
+    inbox.register(Leaving, told)
+    inbox.register(Gone, told)
+    inbox.register(Probe, returned)

@@ -12,7 +12,7 @@ typed = $(if $(filter command line,$(origin $(1))),--$(2) $($(1)))
 
 .DEFAULT_GOAL := help
 .PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
-.PHONY: loadtest loadtest-install capacity
+.PHONY: loadtest loadtest-install loadtest-report capacity
 .PHONY: autobahn-index bench bench-report
 
 help:
@@ -68,6 +68,10 @@ loadtest: loadtest-install
 capacity: loadtest-install
 	@$(LOADTEST)/bin/python -m loadtest.capacity
 
+# The page with plots of a report: FOLDER=docs/reports/steady; without FOLDER, of all of them.
+loadtest-report: loadtest-install
+	@$(LOADTEST)/bin/python -m loadtest.report $(or $(FOLDER),$(dir $(wildcard docs/reports/*/run.json)))
+
 loadtest-install: $(LOADTEST)/.installed
 
 $(LOADTEST)/.installed: requirements-loadtest.lock
@@ -85,7 +89,7 @@ bench: dev
 	@$(BIN)/python -m benchmarks $(if $(CASES),--cases $(foreach case,$(CASES),'$(case)')) $(if $(PEERS),--peers $(foreach peer,$(PEERS),'$(peer)')) \
 	$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(FOLDER),--folder $(FOLDER))
 
-# Writes README.md of a report again, after words were added to its reasons.json.
+# Writes README.md of a report again, after words were added to its reasons.json, and its plots.
 bench-report: dev
 	@$(BIN)/python -m benchmarks.report $(FOLDER)
 

@@ -1,4 +1,4 @@
-"""Draw the plots of a report: ``python -m benchmarks.plots FOLDER``. Prints their names.
+"""Draw the plots of a report, as SVG: ``python -m benchmarks.plots FOLDER``.
 
 Runs in the environment of the peers (requirements-bench.lock), which has pygal.
 """
@@ -86,7 +86,6 @@ def main() -> None:
     for name, made in drawn.items():
         if made is not None:
             (folder / f"{name}.svg").write_text(made.render(is_unicode=True) + "\n")
-            print(name)
 
 
 if __name__ == "__main__":

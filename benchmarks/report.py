@@ -142,37 +142,40 @@ def head_section(raw: Raw) -> str:
         "own and check every answer; a run with a lost, doubled or misrouted message is void. A "
         "figure is the median of the rounds, with the extremes; a ratio is to the first line of "
         "its table, and the median of those within each round. Compare ratios, not figures of "
-        "different runs. [How to run it](../../guides/benchmarks.md); [raw numbers](raw.json).\n\n"
-        + table(["", ""], rows)
+        "different runs. [How to run it, and how to draw plots of it](../../guides/benchmarks.md); "
+        "[raw numbers](raw.json).\n\n" + table(["", ""], rows)
     )
 
 
 def written(folder: Path) -> None:
-    """README.md and the plots, from what the folder holds."""
-    raw = json.loads((folder / "raw.json").read_text())
+    """README.md, from what the folder holds, and the plots."""
     reasons_file = folder / "reasons.json"
     if not reasons_file.exists():
         reasons_file.write_text("{}\n")
-    reasons = json.loads(reasons_file.read_text())
-    drawn = plotted(folder)
+    (folder / "README.md").write_text(page(folder))
+    plotted(folder)
+
+
+def page(folder: Path) -> str:
+    """README.md: the same of the same raw numbers and reasons."""
+    raw = json.loads((folder / "raw.json").read_text())
+    reasons = json.loads((folder / "reasons.json").read_text())
     sections = [
         head_section(raw),
         budgets_section(raw, reasons),
         expected_section(raw, reasons),
-        *([] if not drawn else ["\n\n".join(f"![{n}]({n}.svg)" for n in drawn)]),
         *(case_section(case) for case in raw["cases"]),
         "## Fan-out\n\nComes with channels.",
     ]
-    (folder / "README.md").write_text("\n\n".join(s.strip() for s in sections) + "\n")
+    return "\n\n".join(s.strip() for s in sections) + "\n"
 
 
-def plotted(folder: Path) -> list[str]:
-    """The names of the plots. Their library is installed beside the peers; without it, none."""
+def plotted(folder: Path) -> None:
+    """Draw the plots. Their library is installed beside the peers; without it, none."""
     try:
-        return run([str(PYTHON), "-m", "benchmarks.plots", str(folder.resolve())]).split()
+        run([str(PYTHON), "-m", "benchmarks.plots", str(folder.resolve())])
     except Missing as lacking:
         print(f"no plots: {lacking}", file=sys.stderr)
-        return []
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """``python -m loadtest.publish FOLDER…``: keep results as the reports of their scenarios.
 
-Copies the page and the summary to ``docs/reports/<scenario>/`` and writes the table of its README
-anew, from all summaries that lie there. A folder of ``make capacity`` goes to the guide.
+Copies the summary, and what pages are made of, to ``docs/reports/<scenario>/``. Writes the table
+of its README anew, from all summaries that lie there. A folder of ``make capacity`` goes to the
+guide.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Final
 from loadtest.arguments import SCENARIOS, Refused
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
-MOST_BYTES: Final = 1_500_000
-KEPT: Final = ("summary.md", "report.html")
+MOST_BYTES: Final = 150_000  # of everything that was ever kept, git keeps all
+KEPT: Final = ("summary.md", "run.json")
 # What is worth a line in the table, of those figures that a scenario has.
 TOLD: Final = (
     "knee", "broke", "memory, first and last tenth", "open files, first and last tenth",
@@ -37,7 +38,7 @@ class Summary:
 
 
 def read_summary(text: str) -> Summary:
-    """Read what ``loadtest.report`` wrote.
+    """Read what ``loadtest.report.kept`` wrote.
 
     Raises:
         Refused: It is something else.
@@ -53,7 +54,7 @@ def keep(folder: Path, reports: Path) -> str:
     """Copy one result. Returns its scenario.
 
     Raises:
-        Refused: There is no such result, or its page is too large to be kept.
+        Refused: There is no such result, or it is too large to be kept.
     """
     if missing := [name for name in KEPT if not (folder / name).is_file()]:
         raise Refused(f"{folder} has no {' and no '.join(missing)}")
@@ -61,9 +62,9 @@ def keep(folder: Path, reports: Path) -> str:
         scenario = read_summary((folder / "summary.md").read_text(encoding="utf-8")).scenario
     except Refused as refused:
         raise Refused(f"{folder}: {refused}") from None
-    size_bytes = (folder / "report.html").stat().st_size
+    size_bytes = (folder / "run.json").stat().st_size
     if size_bytes > MOST_BYTES:
-        raise Refused(f"{folder}: the page has {size_bytes} bytes, {MOST_BYTES} are the most")
+        raise Refused(f"{folder}: run.json has {size_bytes} bytes, {MOST_BYTES} are the most")
     (reports / scenario).mkdir(parents=True, exist_ok=True)
     for name in KEPT:
         shutil.copyfile(folder / name, reports / scenario / name)

@@ -21,7 +21,7 @@ from loadtest.generator import ORDER, TALLY
 from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
 from loadtest.record import SETTLE_S, Record
-from loadtest.report import write_report
+from loadtest.report.writing import write_report
 from loadtest.stand import Stand, stand_for
 from loadtest.tally import percentile
 from loadtest.verdict import headline, reasons

@@ -1,30 +1,18 @@
-"""Plots of one run, each an SVG that stands alone. matplotlib, without a display and scripts."""
+"""How plots are drawn, each an SVG that stands alone. matplotlib, without display and scripts."""
 
 from __future__ import annotations
 
 import io
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from loadtest.layout import (
-    LABEL_PT,
-    LEFT_IN,
-    RIGHT_IN,
-    WIDTH_IN,
-    Points,
-    label_rows,
-    rates,
-    thinned,
-)
-from loadtest.record import Record
-from loadtest.tally import percentile, seconds_of
+from loadtest.layout import LABEL_PT, LEFT_IN, RIGHT_IN, WIDTH_IN, Label, label_rows
+from loadtest.report.plots import Plot
 
 # Stand for what the page decides: text and lines take its colour, series have one for light and
 # one for dark pages. matplotlib wants colours, and writes them out as they are.
@@ -61,7 +49,6 @@ PLOT_IN: Final = 2.1  # high, whatever stands above and below
 BELOW_IN: Final = 0.46
 ABOVE_IN: Final = 0.1
 LABEL_ROW_IN: Final = 0.16
-Series = Mapping[str, Points]
 
 
 def colours() -> str:
@@ -70,16 +57,6 @@ def colours() -> str:
         " ".join(f"--s{n}: {pair[which]};" for n, pair in enumerate(SERIES)) for which in (0, 1)
     )
     return f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """One SVG, and what its page has to say beside it, where nothing is cut off."""
-
-    title: str
-    unit: str
-    svg: str
-    series: Sequence[str]  # in the order of their colours
 
 
 def _svg(figure: Figure, name: str) -> str:
@@ -122,42 +99,30 @@ def _short(value: float) -> str:
 
 
 class Charts:
-    """All plots of one record. Their seconds count from when it was begun."""
+    """Draws the plots of one run.
 
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self._start_s = record.begun_unix_s
-        first = int(self._start_s)
-        ends = [int(record.load_to_unix_s), *(max(by) for by in record.tally.counts.values() if by)]
-        self._seconds = range(first, max([first, *ends]) + 1)
-        self._long_s = self._seconds.stop - self._start_s
-        # Long runs: a point a second would be more than can be seen.
-        self._step = max(1, len(self._seconds) // 300)
-        events = [(max(0.0, e.at_unix_s - self._start_s), e.label) for e in record.events]
-        self._labels = label_rows(events, self._long_s)
+    Args:
+        events: What is marked on those over time: seconds since the run was begun, and a name.
+        long_s: Where time ends.
+    """
 
-    def all(self) -> list[Plot]:
-        """Those that have something to show."""
-        plots: list[Callable[[], Plot | None]] = [
-            self._throughput, self._latency, self._pushes, self._connections, self._cpu,
-            self._memory, self._files, self._troubles, self._distribution, self._away,
-        ]  # fmt: skip
-        return [found for plot in plots if (found := plot()) is not None]
+    def __init__(self, events: Sequence[tuple[float, str]], long_s: float) -> None:
+        self._long_s = long_s
+        self._labels: list[Label] = label_rows(events, long_s)
 
-    # Over time
+    def svg(self, plot: Plot) -> str:
+        name = re.sub(r"\W+", "-", plot.title.lower())
+        if plot.kind == "over time":
+            return _svg(self._over_time(plot), name)
+        return _svg(_shares(plot) if plot.kind == "shares" else _bars(plot), name)
 
-    def _over_time(
-        self, title: str, unit: str, series: Series, *, log: bool = False, steps: bool = False
-    ) -> Plot | None:
-        shown = {name: points for name, points in series.items() if any(points[1])}
-        if not shown:
-            return None
+    def _over_time(self, plot: Plot) -> Figure:
         rows = 1 + max((label.row for label in self._labels), default=-1)
         figure, axes = _axes(ABOVE_IN + rows * LABEL_ROW_IN)
-        for at, values in shown.values():
+        for at, values in plot.series.values():
             # A second is all that is known of a count: it did not begin to change before.
-            axes.plot(at, values, drawstyle="steps-mid" if steps else "default")
-        if log:
+            axes.plot(at, values, drawstyle="steps-mid" if plot.steps else "default")
+        if plot.log:
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
@@ -165,8 +130,7 @@ class Charts:
         self._mark_events(axes)
         axes.set_xlabel("seconds")
         axes.set_xlim(left=0, right=self._long_s)
-        svg = _svg(figure, re.sub(r"\W+", "-", title.lower()))
-        return Plot(title, unit, svg, list(shown))
+        return figure
 
     def _mark_events(self, axes: Any) -> None:
         above = axes.get_xaxis_transform()  # seconds, and shares of the height
@@ -182,135 +146,24 @@ class Charts:
                 ha="right" if label.to_the_left else "left", annotation_clip=False,
             )  # fmt: skip
 
-    def _spans(self) -> Iterator[tuple[float, range]]:
-        """The middle of each point's seconds, and those."""
-        for first in range(self._seconds.start, self._seconds.stop, self._step):
-            span = range(first, min(first + self._step, self._seconds.stop))
-            yield first + len(span) / 2 - self._start_s, span
 
-    def _counted(self, name: str) -> Points:
-        counts: Mapping[int, int] = self._record.tally.counts.get(name, {})
-        return rates(counts, self._seconds, self._start_s, self._step)
+def _shares(plot: Plot) -> Figure:
+    figure, axes = _axes()
+    for at, values in plot.series.values():
+        axes.step(at, values, where="post")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        _plain_numbers(axis)
+    axes.set_xlabel("ms")
+    return figure
 
-    def _throughput(self) -> Plot | None:
-        names = ("sent", "answered", "pushed", "held back")
-        return self._over_time(
-            "Throughput", "messages/s", {name: self._counted(name) for name in names}, steps=True
-        )
 
-    def _percentiles(self, name: str) -> Series:
-        by_second = self._record.tally.times.get(name, {})
-        series: dict[str, tuple[list[float], list[float]]] = {}
-        for label, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("longest", 1.0)):
-            at, values = [], []
-            for middle, span in self._spans():
-                if any(by_second.get(second) for second in span):
-                    steps = self._record.tally.all_times(name, span)
-                    at.append(middle)
-                    values.append(percentile(steps, share) * 1e3)
-            series[label] = (at, values)
-        return series
-
-    def _latency(self) -> Plot | None:
-        series = self._percentiles("echo")
-        return self._over_time("Latency, from due to answered", "ms", series, log=True, steps=True)
-
-    def _pushes(self) -> Plot | None:
-        series = self._percentiles("push")
-        return self._over_time(
-            "Latency of pushes, from due to the socket", "ms", series, log=True, steps=True
-        )
-
-    def _sampled(self, name: str, scale: float = 1.0) -> Points:
-        points = [
-            (sample.at_unix_s - self._start_s, getattr(sample, name) * scale)
-            for sample in self._record.samples
-            if getattr(sample, name) is not None
-        ]
-        return thinned(([at for at, _ in points], [value for _, value in points]), self._step)
-
-    def _connections(self) -> Plot | None:
-        series = {
-            "of users": self._sampled("connected"),
-            "of the gateway": self._sampled("connections"),
-        }
-        return self._over_time("Connections", "open", series)
-
-    def _cpu(self) -> Plot | None:
-        seconds = sorted(self._record.load)
-        cores = os.cpu_count() or 1
-        busiest = (
-            [second + 0.5 - self._start_s for second in seconds],
-            [self._record.load[second][0] for second in seconds],
-        )
-        series: Series = {
-            "gateway, all workers": self._sampled("gateway_cpu"),
-            "Redis": self._sampled("redis_cpu"),
-            "busiest generator": thinned(busiest, self._step),
-            f"this machine, {cores} cores": self._sampled("machine_cpu", cores),
-        }
-        return self._over_time("CPU", "% of one core", series)
-
-    def _memory(self) -> Plot | None:
-        series = {
-            "gateway, all workers": self._sampled("gateway_bytes", 1e-6),
-            "Redis": self._sampled("redis_bytes", 1e-6),
-        }
-        return self._over_time("Memory", "MB", series)
-
-    def _files(self) -> Plot | None:
-        return self._over_time(
-            "Open files", "of all workers", {"open": self._sampled("gateway_files")}
-        )
-
-    def _troubles(self) -> Plot | None:
-        tally = self._record.tally
-        names = [n for p in ("fault ", "close ", "slow close ", "refused ") for n in tally.names(p)]
-        names += ["in doubt"]
-        series = {name.removeprefix("fault "): self._counted(name) for name in names}
-        return self._over_time("Faults, closes, refusals", "a second", series, steps=True)
-
-    # Over durations
-
-    def _distribution(self) -> Plot | None:
-        names = {
-            "echo": "echo",
-            "push": "push",
-            "ws connect": "connect",
-            "POST": "receipt of a push",
-        }
-        figure, axes = _axes()
-        shown = []
-        for name, label in names.items():
-            steps = self._record.tally.all_times(name)
-            total, above = steps.total(), steps.total()
-            at, values = [], []
-            for step in sorted(steps):
-                at.append(seconds_of(step) * 1e3)
-                values.append(total / above)
-                above -= steps[step]
-            if total:
-                axes.step(at, values, where="post")
-                shown.append(label)
-        if not shown:
-            return None
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        for axis in (axes.xaxis, axes.yaxis):
-            _plain_numbers(axis)
-        axes.set_xlabel("ms")
-        title = "Share of latencies above"
-        return Plot(title, "1 in …", _svg(figure, "distribution"), shown)
-
-    def _away(self) -> Plot | None:
-        steps = self._record.tally.all_times("away")
-        if not steps:
-            return None
-        figure, axes = _axes()
-        longest = seconds_of(max(steps))
-        values = [seconds_of(step) for step in steps]
-        axes.hist(values, bins=40, range=(0, longest), weights=list(steps.values()))
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        _plain_numbers(axes.yaxis)
-        axes.set_xlabel("seconds from the close of one connection to the next")
-        return Plot("How long users were away", "times", _svg(figure, "away"), [])
+def _bars(plot: Plot) -> Figure:
+    figure, axes = _axes()
+    [(at, counts)] = plot.series.values()
+    axes.bar(at, counts, width=at[1] - at[0], align="edge")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _plain_numbers(axes.yaxis)
+    axes.set_xlabel("seconds from the close of one connection to the next")
+    return figure

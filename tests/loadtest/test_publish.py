@@ -44,15 +44,22 @@ def result(tmp_path: Path) -> Path:
     folder = tmp_path / "2026-01-31-steady"
     folder.mkdir()
     (folder / "summary.md").write_text(SUMMARY)
+    (folder / "run.json").write_text("{}")
     (folder / "report.html").write_text("<!doctype html>")
     return folder
 
 
-def test_page_and_summary_are_kept_under_the_scenarios_name(docs: Path, result: Path) -> None:
+def test_summary_and_figures_are_kept_under_the_scenarios_name(docs: Path, result: Path) -> None:
     publish([result], docs)
 
     assert (docs / "reports/steady/summary.md").read_text() == SUMMARY
-    assert (docs / "reports/steady/report.html").read_text() == "<!doctype html>"
+    assert (docs / "reports/steady/run.json").read_text() == "{}"
+
+
+def test_the_page_is_not_kept(docs: Path, result: Path) -> None:
+    publish([result], docs)
+
+    assert not (docs / "reports/steady/report.html").exists()
 
 
 def test_the_table_tells_date_machine_command_and_outcome(docs: Path, result: Path) -> None:
@@ -90,10 +97,10 @@ def test_what_is_no_result_is_refused(docs: Path, result: Path) -> None:
         publish([result], docs)
 
 
-def test_a_page_too_large_to_be_kept_is_refused(docs: Path, result: Path) -> None:
-    (result / "report.html").write_bytes(b"x" * 1_500_001)
+def test_a_run_too_large_to_be_kept_is_refused(docs: Path, result: Path) -> None:
+    (result / "run.json").write_bytes(b"x" * 150_001)
 
-    with pytest.raises(Refused, match="1500001 bytes"):
+    with pytest.raises(Refused, match="150001 bytes"):
         publish([result], docs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from benchmarks.__main__ import chosen, void_runs
 from benchmarks.budgets import all_shown
 from benchmarks.cases import all_cases
 from benchmarks.measure import Figures, quantile, summed
-from benchmarks.report import budgets_section, case_section, expected_section
+from benchmarks.report import budgets_section, case_section, expected_section, page
+from tests.support.pages import DOCS
 
 
 def run(label: str, *cpu_us: float, void: bool = False) -> dict[str, Any]:
@@ -122,3 +124,8 @@ def test_cases_and_peers_are_chosen_by_name() -> None:
         ("routed-2", ["nchan"]),
         ("routed-200", ["nchan"]),
     ]
+
+
+@pytest.mark.parametrize("folder", sorted((DOCS / "reports").glob("*-bench")), ids=lambda f: f.name)
+def test_a_kept_report_is_what_its_raw_numbers_say(folder: Path) -> None:
+    assert page(folder) == (folder / "README.md").read_text()

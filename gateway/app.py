@@ -390,6 +390,6 @@ def broker_and_registry(settings: Settings, *, name: str) -> tuple[Broker, Regis
 
 
 def _given_worker_id() -> WorkerId | None:
-    """The id that the supervisor chose, so that it can bury this process. Used once."""
+    """The id that the supervisor chose, so that it can fence this process. Used once."""
     given = os.environ.pop(WORKER_ID_VARIABLE, "")
     return WorkerId(given) if is_worker_id(given) else None

@@ -80,4 +80,4 @@ def child_exit(server: Arbiter, worker: GatewayWorker) -> None:
     worker_died(_run_folder, worker.pid)
     supervisor.halt_if_it_could_not_start(server, worker)
     if _settings.redis_url:
-        supervisor.bury_child(parse(_settings.redis_url.reveal()), _settings, worker)
+        supervisor.fence_child(parse(_settings.redis_url.reveal()), _settings, worker)

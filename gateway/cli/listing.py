@@ -24,7 +24,7 @@ async def workers(redis_url: str, prefix: str) -> list[Row]:
         leases = await registry.look()
         rows = []
         for worker, (end_ms, info) in sorted(leases.workers.items()):
-            if worker in leases.tombstones:
+            if worker in leases.fenced:
                 continue
             role = "both" if info.edge and info.handler else "edge" if info.edge else "handler"
             state = "leaving" if info.leaving else "live" if end_ms > leases.now_ms else "lapsed"

@@ -63,7 +63,7 @@ class MemberChanges:
     def renewed(self) -> None:
         self._lease_guard.renewed()
 
-    def buried(self) -> None:
+    def fenced(self) -> None:
         self._lease_guard.fence()
         self._registration.seal()
         self._runner.cancel_all()

@@ -35,8 +35,8 @@ class Watcher(Protocol):
 
     def renewed(self) -> None: ...
 
-    def buried(self) -> None:
-        """This worker has a tombstone: others have taken over."""
+    def fenced(self) -> None:
+        """This worker is fenced: others have taken over."""
         ...
 
     async def sweep(self, worker: WorkerId) -> bool:
@@ -149,7 +149,7 @@ class Membership:
         try:
             async with asyncio.timeout(within_s):
                 if unfinished:
-                    await self._registry.bury(self._members.me)
+                    await self._registry.fence(self._members.me)
                 else:
                     await self._registry.leave(self._members.me)
         except (TimeoutError, BrokerUnavailable):
@@ -176,7 +176,7 @@ class Membership:
             # Full jitter: after an outage all workers get here at once.
             return random.uniform(0.0, 2 * RETRY_S)  # noqa: S311
         self._missed = 0
-        if not changes.buried and (self._following is None or self._following.done()):
+        if not changes.fenced and (self._following is None or self._following.done()):
             self._following = tasks.create_task(self._follow(), name="after renewal")
         if members.next_end_ms is None:
             return self._renewal_s
@@ -190,9 +190,9 @@ class Membership:
             log.debug("renewal not followed up", error=str(error))
 
     def _act(self, changes: Changes, leases: Leases, tasks: asyncio.TaskGroup) -> None:
-        if changes.buried:
+        if changes.fenced:
             self._ended = True
-            self._watcher.buried()
+            self._watcher.fenced()
             return
         if not self._registered:
             self._registered = True
@@ -210,8 +210,8 @@ class Membership:
             if worker not in self._sweeping:
                 self._sweeping.add(worker)
                 end_ms, info = leases.workers[worker]
-                # A claim that succeeds is the first one if it found no tombstone, or the end that a
-                # burial leaves: 0. Later ones find the end of an earlier claim.
+                # A claim that succeeds is the first one if it found a lease, or the end that a
+                # supervisor leaves: 0. Later ones find the end of an earlier claim.
                 died = not info.leaving and (worker in changes.lapsed or not end_ms)
                 tasks.create_task(self._sweep(worker, end_ms, died=died), name=f"sweep {worker}")
 

@@ -120,7 +120,7 @@ def workers(leases: Leases) -> list[Json]:
     return [
         _worker(name, info, end_ms - leases.now_ms)
         for name, (end_ms, info) in sorted(leases.workers.items())
-        if name not in leases.tombstones
+        if name not in leases.fenced
     ]
 
 

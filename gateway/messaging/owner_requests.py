@@ -1,6 +1,6 @@
 """Asking the owner of a connection to send, to close, or to say what it knows; and its answer.
 
-Only two parties may say that a connection is gone: its owner, and Redis, by the owner's tombstone
+Only two parties may say that a connection is gone: its owner, and Redis, by the owner's fence
 or by an absence that is older than a lease. Everything else that is not an answer is UNREACHABLE.
 """
 
@@ -226,7 +226,7 @@ class OwnerRequests:
                 leases = await self._looks.fresh()
         except (BrokerUnavailable, TimeoutError):
             raise Unanswered(Receipt.UNREACHABLE) from None
-        if owner in leases.tombstones:
+        if owner in leases.fenced:
             raise Unanswered(Receipt.GONE)
         if owner not in leases.workers:
             old = leases.born_ms and leases.now_ms - leases.born_ms >= self._lease_s * 1000

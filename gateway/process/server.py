@@ -121,7 +121,7 @@ class GatewayWorker(UvicornWorker):
     """gunicorn's worker class for the gateway.
 
     Attributes:
-        gateway_worker_id: Chosen in the supervisor, which can then bury the worker by name.
+        gateway_worker_id: Chosen in the supervisor, which can then fence the worker by name.
 
     What it could not start for, it tells its supervisor in a byte that they share. The status of
     its process says nothing of that: handlers, and C libraries below them, exit as they like.

@@ -31,14 +31,14 @@ from gateway.process.server import GatewayWorker
 from gateway.process.systemd import tell_when_ready
 from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.check import check
-from gateway.redis_support.client import bury
+from gateway.redis_support.client import fence
 from gateway.settings.config import Settings
 
 log = get_logger(__name__)
 
 AFTER_DRAIN_S: Final = 10
 SILENT_WORKER_S: Final = 30
-BURY_S: Final = 1.0
+FENCE_S: Final = 1.0
 
 # gunicorn bounds a stop by the wall clock: one that is set forward kills workers in the middle of
 # their drain, one that is set back waits for them as long. It needs no date of this module.
@@ -161,7 +161,7 @@ class ServeApplication(BaseApplication):
         worker_died(self._run_folder, worker.pid)
         halt_if_it_could_not_start(arbiter, worker)
         if self.settings.redis_url:
-            bury_child(parse(self.settings.redis_url.reveal()), self.settings, worker)
+            fence_child(parse(self.settings.redis_url.reveal()), self.settings, worker)
 
 
 def halt_for_no_status(arbiter: Arbiter) -> None:
@@ -183,11 +183,11 @@ def halt_if_it_could_not_start(arbiter: Arbiter, worker: GatewayWorker) -> None:
         raise HaltServer("a worker could not start", worker.start_failure)
 
 
-def bury_child(address: RedisAddress, settings: Settings, worker: GatewayWorker) -> None:
+def fence_child(address: RedisAddress, settings: Settings, worker: GatewayWorker) -> None:
     """End the lease of a child that died without leaving, so that others take over at once."""
     name = worker.gateway_worker_id
     try:
-        if bury(address, settings.redis_prefix, name, deadline_s=BURY_S):
+        if fence(address, settings.redis_prefix, name, deadline_s=FENCE_S):
             log.warning("worker died", dead_worker=name, pid=worker.pid)
     except BrokerUnavailable as error:
         log.warning("lease of a dead worker not ended", dead_worker=name, error=str(error))

@@ -1,8 +1,8 @@
 """Who lives: what one worker believes of the others, from what Redis says of the leases.
 
 Absence is believed only by a worker that has itself renewed without a miss for one full lease.
-Until then it keeps its last view, buries nobody and moves nothing. So a Redis that froze, that
-restarted empty or that lost a link does not make the living bury each other. A tombstone is no
+Until then it keeps its last view, fences nobody and moves nothing. So a Redis that froze, that
+restarted empty or that lost a link does not make the living fence each other. A fence is no
 absence: it is believed at once.
 
 Nor is it believed after Redis' clock was set: a step forward ends every lease at once, those of
@@ -52,7 +52,7 @@ class WorkerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Leases:
-    """All leases at one moment of Redis' time.
+    """All leases at one moment of Redis' time, and who is fenced: declared dead, and refused since.
 
     ``born_ms`` is when this server began to know them: when the first was written, or when it took
     over from another, or from itself before a restart. Another time means that Redis may have lost
@@ -61,7 +61,7 @@ class Leases:
 
     now_ms: int
     workers: Mapping[WorkerId, tuple[int, WorkerInfo]]  # lease end in ms, what it says
-    tombstones: Collection[WorkerId]
+    fenced: Collection[WorkerId]
     born_ms: int = 0
 
 
@@ -72,9 +72,9 @@ class Changes:
     Attributes:
         joined: Not known before, or known again.
         gone: No longer believed to live.
-        lapsed: Their leases have ended and they have no tombstone: bury them.
-        unswept: They have a tombstone and nobody sweeps them: claim them.
-        buried: This worker itself has a tombstone.
+        lapsed: Their leases have ended: fence them.
+        unswept: They are fenced and nobody sweeps them: claim them.
+        fenced: This worker itself is fenced.
         changed: Anything that may change who handles which connection.
     """
 
@@ -82,7 +82,7 @@ class Changes:
     gone: list[WorkerId] = field(default_factory=list)
     lapsed: list[WorkerId] = field(default_factory=list)
     unswept: list[WorkerId] = field(default_factory=list)
-    buried: bool = False
+    fenced: bool = False
     changed: bool = False
 
 
@@ -134,7 +134,7 @@ class Members:
         if self._steady_since is None:
             self._steady_since = now
         self._renewed_at = asked_at
-        changes = Changes(buried=self.me in leases.tombstones)
+        changes = Changes(fenced=self.me in leases.fenced)
         before = dict(self.known)
         # Leases that were read before a hint came in are older news than the hint.
         self._hints = {w: at for w, at in self._hints.items() if at >= asked_at}
@@ -171,7 +171,7 @@ class Members:
         return True
 
     def gone(self, worker: WorkerId, *, now: float) -> bool:
-        """A worker has left, or has a tombstone. Returns whether that was news."""
+        """A worker has left, or is fenced. Returns whether that was news."""
         self._hints[worker] = now
         if worker == self.me or self.known.pop(worker, None) is None:
             return False
@@ -183,7 +183,7 @@ class Members:
         for worker, (end_ms, info) in leases.workers.items():
             if worker == self.me:
                 continue
-            if worker in leases.tombstones:
+            if worker in leases.fenced:
                 if end_ms <= leases.now_ms:
                     changes.unswept.append(worker)
                 continue
@@ -208,7 +208,7 @@ class Members:
             changes.lapsed.clear()
         for worker in [w for w in self.known if w != self.me]:
             absent = worker not in leases.workers
-            if worker in leases.tombstones or (absent and trusted):
+            if worker in leases.fenced or (absent and trusted):
                 del self.known[worker]
                 changes.gone.append(worker)
 

@@ -50,7 +50,7 @@ def blocking_client(
     )
 
 
-def bury(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: float) -> bool:
+def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: float) -> bool:
     """For a supervisor: its child ``worker`` has died. Tell the others at once.
 
     Returns:
@@ -63,7 +63,7 @@ def bury(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: fl
     news = hint(worker, Gone(worker))
     try:
         with blocking_client(address, deadline_s=deadline_s) as server:
-            if not server.eval(script("bury"), len(names), *names, worker):
+            if not server.eval(script("fence"), len(names), *names, worker):
                 return False
             server.publish(keys.everyone(prefix), news)
             return True

@@ -4,7 +4,7 @@
 |---|---|---|
 | ``<p>:{workers}`` | zset, worker -> end of its lease in ms of Redis' time | a worker's lease |
 | ``<p>:{workers}:info`` | hash, worker -> what it says of itself | removed with the lease |
-| ``<p>:{workers}:dead`` | zset of tombstones, worker -> time of death in ms | 24 h |
+| ``<p>:{workers}:dead`` | zset of the fenced, worker -> time of death in ms | 24 h |
 | ``<p>:{workers}:left`` | zset, worker that ended on purpose -> when, in ms | 1 h |
 | ``<p>:{workers}:born`` | string, time in ms at which the first worker came | one value |
 | ``<p>:{workers}:server`` | string, run id of the server that ``born`` is true of | one value |

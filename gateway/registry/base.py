@@ -7,16 +7,16 @@ sweep after a death; a question about one connection goes to its owner instead.
 Guarantees, proved on every implementation by ``tests/contract/test_registry.py``:
 
 1. Time is the server's. The clocks of hosts never matter.
-2. ``renew`` never brings back a worker that is buried or has left, nor ``write`` its entries,
+2. ``renew`` never brings back a worker that is fenced or has left, nor ``write`` its entries,
    however late they come.
-3. ``claim`` buries a worker only if its lease has ended, and lets one worker into its sweep each
+3. ``claim`` fences a worker only if its lease has ended, and lets one worker into its sweep each
    ``CLAIM_S``. ``take`` gives an entry to one sweeper at a time, for ``CLAIM_S`` from when it last
    held on to it: sweepers share the work, and one that dies is replaced.
-4. A worker that is buried or has left is known to nobody who looks afterwards, once ``finish`` or
+4. A worker that is fenced or has left is known to nobody who looks afterwards, once ``finish`` or
    ``leave`` has returned, and its entries are gone.
 5. An entry is found by its user from the moment at which it is found at all.
 6. What was lost of a worker's entries is never hidden by what it writes afterwards.
-7. What is found by user or by page belongs to workers that had a lease, and no tombstone, when
+7. What is found by user or by page belongs to workers that had a lease, and were not fenced, when
    the question was asked.
 """
 
@@ -31,7 +31,7 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 
 CLAIM_S: Final = 10.0
-TOMBSTONE_S: Final = 24 * 3600.0
+FENCED_S: Final = 24 * 3600.0
 ENTRIES_S: Final = 3600.0
 MAX_USER_AGENT_BYTES: Final = 256
 MAX_ADDRESS_BYTES: Final = 64
@@ -92,7 +92,7 @@ class Registry(Protocol):
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         """Extend the lease of ``worker`` and look at all leases.
 
-        No lease is written for a worker that is buried or has left.
+        No lease is written for a worker that is fenced or has left.
         """
         ...
 
@@ -101,7 +101,7 @@ class Registry(Protocol):
         ...
 
     async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
-        """Bury ``worker`` if its lease has ended, and join its sweep.
+        """Fence ``worker`` if its lease has ended, and join its sweep.
 
         Args:
             seen_end_ms: When its lease ended, as ``renew`` or ``look`` said. One that it has
@@ -115,17 +115,17 @@ class Registry(Protocol):
         ...
 
     async def finish(self, worker: WorkerId) -> None:
-        """The sweep of ``worker`` is done: remove its entries and lease. The tombstone stays."""
+        """The sweep of ``worker`` is done: remove its entries and lease. It stays fenced."""
         ...
 
     async def leave(self, worker: WorkerId) -> None:
-        """``worker`` ends on purpose: remove its entries and its lease, without a tombstone."""
+        """``worker`` ends on purpose: remove its entries and its lease, and fence nothing."""
         ...
 
-    async def bury(self, worker: WorkerId) -> None:
-        """``worker`` ends and leaves a sweep to others: a tombstone, and its entries as they are.
+    async def fence(self, worker: WorkerId) -> None:
+        """Declare ``worker`` dead; its entries stay as they are, for a sweep.
 
-        Nothing is done if it has no lease, or has a tombstone.
+        Nothing is done if it has no lease, or is fenced.
         """
         ...
 
@@ -152,7 +152,7 @@ class Registry(Protocol):
             False when another revision is there, and nothing was written: entries were lost.
 
         Raises:
-            BrokerRefused: The worker is buried or has left: nobody would sweep what came now.
+            BrokerRefused: The worker is fenced or has left: nobody would sweep what came now.
         """
         ...
 
@@ -188,7 +188,7 @@ class Registry(Protocol):
     async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         """What a sweep had to do for these connections of a dead worker is done: remove them.
 
-        They stay with their users, who pass over a worker with a tombstone.
+        They stay with their users, who pass over a worker that is fenced.
         """
         ...
 
@@ -225,7 +225,7 @@ class Registry(Protocol):
             limit: How many are wanted, 1 or more. A page may hold more, up to some hundreds: Redis
                 hands out a small hash as a whole. It holds fewer only if it is the last one.
             worker: Only those of this worker; the same for every page of one walk. None are found
-                if it has no lease, or a tombstone.
+                if it has no lease, or is fenced.
 
         Returns:
             The entries, none twice in one page; and the next cursor, "" after the last page.
@@ -244,5 +244,5 @@ class Registry(Protocol):
 
 
 def living(leases: Leases) -> list[WorkerId]:
-    """The workers with a lease, ended or not, and no tombstone, in the order of their ids."""
-    return sorted(worker for worker in leases.workers if worker not in leases.tombstones)
+    """The workers with a lease, ended or not, that are not fenced, in the order of their ids."""
+    return sorted(worker for worker in leases.workers if worker not in leases.fenced)

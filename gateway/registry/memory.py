@@ -11,7 +11,7 @@ from typing import Final
 from gateway.errors import BrokerRefused
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.registry.base import CLAIM_S, TOMBSTONE_S, Entry, Remaining, TakenEntry, living
+from gateway.registry.base import CLAIM_S, FENCED_S, Entry, Remaining, TakenEntry, living
 from gateway.registry.users import Users
 
 _SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live
@@ -42,7 +42,7 @@ class MemoryRegistry:
 
     async def look(self) -> Leases:
         now_ms = self._now_ms()
-        self._dead = {w: at for w, at in self._dead.items() if now_ms - at < TOMBSTONE_S * 1000}
+        self._dead = {w: at for w, at in self._dead.items() if now_ms - at < FENCED_S * 1000}
         return Leases(now_ms, dict(self._leases), set(self._dead), born_ms=_SINCE_EVER)
 
     async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
@@ -61,7 +61,7 @@ class MemoryRegistry:
         self._forget(worker)
         self._left.add(worker)
 
-    async def bury(self, worker: WorkerId) -> None:
+    async def fence(self, worker: WorkerId) -> None:
         if worker in self._leases and worker not in self._dead:
             self._dead[worker] = self._now_ms()
             self._leases[worker] = (0, self._leases[worker][1])
@@ -75,7 +75,7 @@ class MemoryRegistry:
         upon: range | None,
     ) -> bool:
         if worker in self._dead or worker in self._left:
-            raise BrokerRefused(f"not written: {worker} is buried or has left")
+            raise BrokerRefused(f"not written: {worker} is fenced or has left")
         if upon is None:
             self._entries.pop(worker, None)
             self._users.pop(worker, None)

@@ -34,8 +34,8 @@ def leases_of(reply: Any, node: Node) -> Leases:
     """
     try:
         now_ms, born_ms, leases, dead = reply
-        tombstones = {WorkerId(worker.decode(errors="replace")) for worker in dead}
-        return Leases(int(now_ms), _leases(leases, node), tombstones, _born_ms(born_ms, node))
+        fenced = {WorkerId(worker.decode(errors="replace")) for worker in dead}
+        return Leases(int(now_ms), _leases(leases, node), fenced, _born_ms(born_ms, node))
     except GARBAGE as error:
         node.garbage(repr(error), "look")
         raise BrokerUnavailable(f"unreadable leases: {error!r}") from error

@@ -36,9 +36,9 @@ from gateway.registry.users import Users
 
 CHUNK: Final = 500
 _SCRIPTS: Final = [
-    "look", "claim", "finish", "leave", "bury", "mend", "write", "take", "hold", "give_back",
+    "look", "claim", "finish", "leave", "fence", "mend", "write", "take", "hold", "give_back",
 ]  # fmt: skip
-_BURIED: Final = 0  # what the script ``renew`` returns
+_FENCED: Final = 0  # what the script ``renew`` returns
 _GONE: Final = 2  # what the script ``write`` returns
 
 UNKNOWN_REVISION: Final = -1  # nobody's: whoever finds it writes its entries again
@@ -125,10 +125,10 @@ class RedisRegistry:
                 await self._mend()
             raise
         leases = leases_of(seen, self.address.node)
-        if renewed != _BURIED:
+        if renewed != _FENCED:
             return leases
-        # ``look`` leaves out the old tombstones of the swept; whoever was frozen must see its own.
-        return replace(leases, tombstones={*leases.tombstones, worker})
+        # ``look`` leaves out the swept that died long ago; one that was frozen must see itself.
+        return replace(leases, fenced={*leases.fenced, worker})
 
     @_to_its_end
     async def look(self) -> Leases:
@@ -176,8 +176,8 @@ class RedisRegistry:
         await self._clear(worker)  # what was written in between; from now on nothing is
 
     @_to_its_end
-    async def bury(self, worker: WorkerId) -> None:
-        await self._scripts["bury"](keys=[self._workers, self._dead], args=[worker])
+    async def fence(self, worker: WorkerId) -> None:
+        await self._scripts["fence"](keys=[self._workers, self._dead], args=[worker])
 
     @_to_its_end
     async def write(
@@ -215,7 +215,7 @@ class RedisRegistry:
             ],
         )  # fmt: skip
         if done == _GONE:
-            raise BrokerRefused(f"not written: {worker} is buried or has left")
+            raise BrokerRefused(f"not written: {worker} is fenced or has left")
         if done:
             users.touched -= touched  # only now: what has failed is written with the next changes
         return bool(done)

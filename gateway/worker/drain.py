@@ -143,7 +143,7 @@ class Drain:
         return min(known_s, self._runner.quiet_for_s()) >= QUIET_S
 
     async def _leave(self) -> None:
-        """Give the lease back, or leave a tombstone where others must go on."""
+        """Give the lease back, or fence itself where others must go on."""
         deadline = asyncio.get_running_loop().time() + LEAVE_ALTOGETHER_S
         unfinished = (
             len(self._registration) if self._callbacks.wants_disconnects is not False else 0

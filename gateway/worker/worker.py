@@ -77,7 +77,7 @@ class Worker:
 
     Attributes:
         readiness: Whether it takes new connections.
-        on_exit: Called when this worker cannot go on: it is buried, deaf, or a part of it ended.
+        on_exit: Called when this worker cannot go on: it is fenced, deaf, or a part of it ended.
             Whoever serves it should stop it then. By default the process gets a SIGTERM.
     """
 

@@ -13,7 +13,7 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
-from gateway.redis_support.client import bury
+from gateway.redis_support.client import fence
 from gateway.registry.base import Entry, Registry
 from gateway.registry.redis import CHUNK
 from tests.contract.conftest import INFO, SOON_S, Connect, claim, ended, entry
@@ -41,7 +41,7 @@ async def test_a_renewed_worker_is_seen_with_what_it_says(registry: Registry) ->
     end_ms, info = leases.workers[me]
     assert info == INFO
     assert end_ms - leases.now_ms == pytest.approx(10_000, abs=1000)
-    assert not leases.tombstones
+    assert not leases.fenced
 
 
 async def test_a_living_worker_cannot_be_claimed(registry: Registry) -> None:
@@ -49,30 +49,30 @@ async def test_a_living_worker_cannot_be_claimed(registry: Registry) -> None:
     await registry.renew(me, INFO, 10.0)
 
     assert not await claim(registry, me)
-    assert me not in (await registry.look()).tombstones
+    assert me not in (await registry.look()).fenced
 
 
-async def test_a_worker_that_buries_itself_leaves_its_entries_to_a_sweep(
+async def test_a_worker_that_fences_itself_leaves_its_entries_to_a_sweep(
     registry: Registry,
 ) -> None:
     me, connection = new_worker_id(), new_connection_id()
     await registry.renew(me, INFO, 10.0)
     await registry.write(me, 1, {connection: entry()}, upon=range(1))
 
-    await registry.bury(me)
+    await registry.fence(me)
 
-    assert me in (await registry.look()).tombstones
-    assert me in (await registry.renew(me, INFO, 10.0)).tombstones
+    assert me in (await registry.look()).fenced
+    assert me in (await registry.renew(me, INFO, 10.0)).fenced
     assert await entries(registry, me) == {connection: entry()}
     assert await claim(registry, me)
 
 
-async def test_burying_a_worker_without_a_lease_does_nothing(registry: Registry) -> None:
+async def test_fencing_a_worker_without_a_lease_does_nothing(registry: Registry) -> None:
     nobody = new_worker_id()
 
-    await registry.bury(nobody)
+    await registry.fence(nobody)
 
-    assert nobody not in (await registry.look()).tombstones
+    assert nobody not in (await registry.look()).fenced
 
 
 async def test_one_of_many_claims_a_worker_whose_lease_has_ended(registry: Registry) -> None:
@@ -84,10 +84,10 @@ async def test_one_of_many_claims_a_worker_whose_lease_has_ended(registry: Regis
     claims = await asyncio.gather(*(registry.claim(dead, seen_end_ms) for _ in range(10)))
 
     assert sorted(claims) == [False] * 9 + [True]
-    assert dead in (await registry.look()).tombstones
+    assert dead in (await registry.look()).fenced
 
 
-async def test_a_buried_worker_cannot_renew_itself_back(registry: Registry) -> None:
+async def test_a_fenced_worker_cannot_renew_itself_back(registry: Registry) -> None:
     dead = new_worker_id()
     await registry.renew(dead, INFO, SOON_S)
     await ended(registry, dead)
@@ -97,10 +97,10 @@ async def test_a_buried_worker_cannot_renew_itself_back(registry: Registry) -> N
     leases = await registry.renew(dead, INFO, 10.0)
 
     assert dead not in leases.workers
-    assert dead in leases.tombstones
+    assert dead in leases.fenced
 
 
-async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Registry) -> None:
+async def test_finishing_a_sweep_leaves_nothing_but_the_fence(registry: Registry) -> None:
     dead = new_worker_id()
     await registry.renew(dead, INFO, SOON_S)
     await registry.write(dead, 1, {new_connection_id(dead): entry()}, upon=range(1))
@@ -111,12 +111,12 @@ async def test_finishing_a_sweep_leaves_nothing_but_the_tombstone(registry: Regi
 
     leases = await registry.look()
     assert dead not in leases.workers
-    assert dead in leases.tombstones
+    assert dead in leases.fenced
     assert await entries(registry, dead) == {}
     assert not await claim(registry, dead)
 
 
-async def test_leaving_on_purpose_leaves_no_tombstone(registry: Registry) -> None:
+async def test_leaving_on_purpose_leaves_no_fence(registry: Registry) -> None:
     me = new_worker_id()
     await registry.renew(me, INFO, 10.0)
     await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))
@@ -125,7 +125,7 @@ async def test_leaving_on_purpose_leaves_no_tombstone(registry: Registry) -> Non
 
     leases = await registry.look()
     assert me not in leases.workers
-    assert me not in leases.tombstones
+    assert me not in leases.fenced
     assert await entries(registry, me) == {}
 
 
@@ -138,7 +138,7 @@ async def test_a_renewal_that_comes_after_the_end_puts_back_no_lease(registry: R
     late = await registry.renew(me, INFO, 10.0)
 
     assert me not in late.workers
-    assert me not in late.tombstones
+    assert me not in late.fenced
     assert me not in (await registry.renew(other, INFO, 10.0)).workers
 
 
@@ -279,25 +279,25 @@ class TestRedisRegistry:
         assert late not in looked.workers
         assert before.born_ms < looked.born_ms <= renewed.born_ms == again.born_ms
 
-    async def test_a_supervisor_buries_its_child_and_anyone_may_sweep_it(
+    async def test_a_supervisor_fences_its_child_and_anyone_may_sweep_it(
         self, connect: Connect, redis_server: RedisServer
     ) -> None:
-        prefix, dead = f"bury{next(_prefixes)}", new_worker_id()
+        prefix, dead = f"fence{next(_prefixes)}", new_worker_id()
         address = parse(redis_server.url)
         registry = connect(redis_server, prefix)
         await registry.renew(dead, INFO, 10.0)
 
-        assert bury(address, prefix, dead, deadline_s=1.0)
-        assert not bury(address, prefix, dead, deadline_s=1.0)
+        assert fence(address, prefix, dead, deadline_s=1.0)
+        assert not fence(address, prefix, dead, deadline_s=1.0)
 
         leases = await registry.look()
-        assert dead in leases.tombstones
+        assert dead in leases.fenced
         assert leases.workers[dead][0] == 0
         assert await claim(registry, dead)
 
-    async def test_a_worker_that_left_is_not_buried(self, redis_server: RedisServer) -> None:
+    async def test_a_worker_that_left_is_not_fenced(self, redis_server: RedisServer) -> None:
         address = parse(redis_server.url)
-        assert not bury(address, f"bury{next(_prefixes)}", new_worker_id(), deadline_s=1.0)
+        assert not fence(address, f"fence{next(_prefixes)}", new_worker_id(), deadline_s=1.0)
 
     async def test_a_claim_ends_so_that_a_dead_sweeper_is_replaced(
         self, connect: Connect, redis_server: RedisServer
@@ -312,7 +312,7 @@ class TestRedisRegistry:
 
         assert await claim(registry, dead)
 
-    async def test_a_worker_frozen_for_long_after_its_sweep_sees_its_tombstone(
+    async def test_a_worker_frozen_for_long_after_its_sweep_sees_its_fence(
         self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, frozen, other = f"old{next(_prefixes)}", new_worker_id(), new_worker_id()
@@ -321,10 +321,10 @@ class TestRedisRegistry:
             swept_ms = int(admin.time()[0]) * 1000 - 3_600_000
             admin.zadd(keys.dead(prefix), {frozen: swept_ms})
 
-        assert frozen in (await registry.renew(frozen, INFO, 10.0)).tombstones
-        assert frozen not in (await registry.renew(other, INFO, 10.0)).tombstones
+        assert frozen in (await registry.renew(frozen, INFO, 10.0)).fenced
+        assert frozen not in (await registry.renew(other, INFO, 10.0)).fenced
 
-    async def test_an_old_tombstone_is_shown_while_its_worker_is_unswept(
+    async def test_an_old_fence_is_shown_while_its_worker_is_unswept(
         self, connect: Connect, redis_server: RedisServer
     ) -> None:
         prefix, dead = f"old{next(_prefixes)}", new_worker_id()
@@ -334,7 +334,7 @@ class TestRedisRegistry:
             admin.zadd(keys.workers(prefix), {dead: 1.0})
             admin.zadd(keys.dead(prefix), {dead: (now_s - 3600) * 1000})
 
-        assert dead in (await registry.look()).tombstones
+        assert dead in (await registry.look()).fenced
 
     async def test_what_is_not_a_worker_or_a_connection_is_skipped(
         self, connect: Connect, redis_server: RedisServer
@@ -384,4 +384,4 @@ class TestRedisRegistry:
         with pytest.raises(BrokerUnavailable):
             check(address, "x")
         with pytest.raises(BrokerUnavailable):
-            bury(address, "x", me, deadline_s=1.0)
+            fence(address, "x", me, deadline_s=1.0)

@@ -19,7 +19,7 @@ _prefixes = itertools.count()
 
 
 @pytest.mark.parametrize("upon", [range(1), range(2), None])
-@pytest.mark.parametrize("how", ["buried", "swept", "left"])
+@pytest.mark.parametrize("how", ["fenced", "swept", "left"])
 async def test_what_a_worker_writes_after_its_end_is_refused(
     registry: Registry, upon: range | None, how: str
 ) -> None:
@@ -34,7 +34,7 @@ async def test_what_a_worker_writes_after_its_end_is_refused(
     if how == "swept":
         await registry.finish(me)
 
-    with pytest.raises(BrokerUnavailable, match="buried or has left"):
+    with pytest.raises(BrokerUnavailable, match="fenced or has left"):
         await registry.write(me, 2, {new_connection_id(me): entry()}, upon=upon)
     assert [item async for item in registry.entries(me)] == []
 
@@ -46,7 +46,7 @@ class TestRedisRegistry:
     async def test_a_clock_set_forward_by_days_brings_back_nobody(
         self, connect: Connect, redis_server: RedisServer, key: Callable[[str], str]
     ) -> None:
-        """Red when tombstones are forgotten by the server's clock alone."""
+        """Red when fences are forgotten by the server's clock alone."""
         prefix, gone, other = f"days{next(_prefixes)}", new_worker_id(), new_worker_id()
         registry = connect(redis_server, prefix)
         with redis_server.client() as admin:

@@ -66,7 +66,7 @@ async def walk(registry: Registry, limit: int, worker: WorkerId | None = None) -
     return [item async for page in pages(registry, limit, worker) for item in page]
 
 
-async def bury(registry: Registry, worker: WorkerId) -> None:
+async def fence(registry: Registry, worker: WorkerId) -> None:
     await registry.renew(worker, INFO, SOON_S)
     await ended(registry, worker)
     assert await claim(registry, worker)
@@ -147,7 +147,7 @@ async def test_a_dead_workers_connections_are_nobodys(registry: Registry) -> Non
     _, [lives] = await worker_with(registry, "ann")
     dead, _ = await worker_with(registry, "ann")
 
-    await bury(registry, dead)
+    await fence(registry, dead)
 
     assert await registry.of_user("ann") == [lives]
 
@@ -214,7 +214,7 @@ async def test_pages_leave_out_the_dead(registry: Registry) -> None:
     [lives] = await crowd(registry, 1)
     dead, _ = await worker_with(registry, "ann")
 
-    await bury(registry, dead)
+    await fence(registry, dead)
 
     assert await walk(registry, 10) == [lives]
     assert await registry.page("", limit=10, worker=dead) == ([], "")

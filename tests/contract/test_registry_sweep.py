@@ -80,7 +80,7 @@ async def test_who_died_with_an_entry_is_counted_and_who_lives_or_has_left_is_no
     await registry.leave(leaves)
     assert await taken_by(lives) == {one: 0, two: 0}
     assert await taken_by(dies) == {one: 0, two: 0}
-    await registry.bury(dies)
+    await registry.fence(dies)
     [(suspect, deaths)] = (await taken_by(lives)).items()
 
     assert deaths == 1
@@ -159,4 +159,4 @@ async def test_a_lease_that_was_renewed_since_it_was_seen_is_not_claimed(
     await ended(registry, me)
 
     assert not await registry.claim(me, seen_end_ms)
-    assert me not in (await registry.look()).tombstones
+    assert me not in (await registry.look()).fenced

@@ -15,7 +15,7 @@ from gateway.errors import BrokerUnavailable
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
-from gateway.redis_support.client import bury
+from gateway.redis_support.client import fence
 from gateway.redis_support.client import publish as publish_blocking
 from gateway.redis_support.connection import RedisConnection
 from gateway.registry.redis import RedisRegistry
@@ -88,7 +88,7 @@ async def test_session_tickets_are_not_taken_for_a_reply(
     port, certificate = tls_redis
     address = parse(f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}")
     check(address, "tls")
-    assert not bury(address, "tls", new_worker_id(), deadline_s=2.0)
+    assert not fence(address, "tls", new_worker_id(), deadline_s=2.0)
     publish_blocking(address, "nobody", b"", deadline_s=2.0)
 
 

@@ -82,7 +82,7 @@ async def test_a_gateway_needs_no_command_that_acl_conf_refuses(
             ledger = await crowd.stop_sending()
             listed = served.command("connections", "--json")
             assert served.command("workers").returncode == 0
-        # A worker that dies is buried by its supervisor and swept by the other.
+        # A worker that dies is fenced by its supervisor and swept by the other.
         pid = served.worker_pids()[0]
         psutil.Process(pid).kill()
         blocking_eventually(lambda: served.events("worker swept"), "a sweep", 15)

@@ -67,10 +67,10 @@ async def test_setting_the_clock_forward_during_a_stop_cuts_no_drain_short(
     assert served.wait() == 0
 
 
-async def test_setting_the_clock_of_redis_buries_nobody(
+async def test_setting_the_clock_of_redis_fences_nobody(
     tmp_path: Path, report: Report, clock: WallClock
 ) -> None:
-    """Red without ``Members._stepped``: all leases have ended, and whoever renews first buries."""
+    """Red without ``Members._stepped``: all leases have ended, and whoever renews first fences."""
     folder = tmp_path / "redis"
     folder.mkdir()
     with RedisServer(folder, environment=clock.environment) as redis:
@@ -91,7 +91,7 @@ async def test_setting_the_clock_of_redis_buries_nobody(
                 assert not [e for s in served for e in s.events("worker died")]
 
 
-async def test_an_old_snapshot_that_comes_back_buries_nobody(
+async def test_an_old_snapshot_that_comes_back_fences_nobody(
     tmp_path: Path, report: Report
 ) -> None:
     """Redis starts three times from leases that have long ended, before anybody misses a renewal.

@@ -140,7 +140,7 @@ async def test_a_handler_that_blocks_its_worker_past_the_lease(
     which would hold them up as well: it is answered with an error.
 
     Red without ``Dispatcher.worker_gone``: what it owes waits until it wakes up, and is lost. Red
-    without ``Dispatcher.blame``: two more workers are buried.
+    without ``Dispatcher.blame``: two more workers are fenced.
     """
     edge, handlers = await split(stand, handlers=handler_workers)
     async with (
@@ -155,7 +155,7 @@ async def test_a_handler_that_blocks_its_worker_past_the_lease(
         assert (await hear(bad))["text"] == "Received:well"
         assert await hear(bad) == {"error": "handler failed"}
         assert (await hear(bad))["text"] == "Received:well"
-        await crowd.send_for(17)  # what a second one would need to be buried
+        await crowd.send_for(17)  # what a second one would need to be fenced
         ledger = await crowd.stop_sending()
 
         report(ledger)
@@ -201,7 +201,7 @@ async def test_short_handlers_without_a_pause_cost_no_worker_its_lease(
 ) -> None:
     """Five seconds of work for each handler worker are waiting, none of it longer than 5 ms.
 
-    Red without ``STINT_S``: no renewal gets a turn, and a worker that works is buried.
+    Red without ``STINT_S``: no renewal gets a turn, and a worker that works is fenced.
     """
     edge, handlers = await split(stand, LEASE_SECONDS="2")
     async with Crowd([edge.ws_url], 60) as crowd:

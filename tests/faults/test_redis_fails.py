@@ -53,7 +53,7 @@ async def test_redis_is_killed_and_comes_back_empty(stand: Stand, report: Report
         await asyncio.to_thread(stand.redis.start)
         await stand.registry_true(crowd)
         await all_ready(served)
-        await crowd.send_for(12)  # longer than a lease: nobody may be buried for it
+        await crowd.send_for(12)  # longer than a lease: nobody may be fenced for it
         ledger = await crowd.stop_sending()
 
         report(ledger)
@@ -119,7 +119,7 @@ async def test_redis_freezes_for_8_s(stand: Stand, report: Report) -> None:
 async def test_every_link_to_redis_is_cut_for_12_s(stand: Stand, report: Report) -> None:
     """Longer than a lease, and one link comes back after the other: all leases have ended.
 
-    Red with trust from the first renewal on (``Members.trusted``): the first one back buries all.
+    Red with trust from the first renewal on (``Members.trusted``): the first one back fences all.
     """
     async with AsyncExitStack() as stack:
         links = [await stack.enter_async_context(Proxy(stand.redis.port)) for _ in range(3)]

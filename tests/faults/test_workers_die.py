@@ -124,9 +124,9 @@ async def test_every_worker_is_killed_at_once(stand: Stand, report: Report) -> N
 
 
 async def test_a_worker_is_frozen_past_its_lease(stand: Stand, report: Report) -> None:
-    """It wakes up, finds its tombstone, answers nobody twice, steals nothing, and goes.
+    """It wakes up, finds its fence, answers nobody twice, steals nothing, and goes.
 
-    Red when it does not see its own tombstone (``Changes.buried``): its clients hang on a worker
+    Red when it does not see its own fence (``Changes.fenced``): its clients hang on a worker
     to which nobody listens any more.
     """
     served = [await stand.serve() for _ in range(3)]

@@ -29,7 +29,7 @@ def listed_workers(server: RedisServer, settings: Settings) -> set[str]:
     return {name.decode() for name in found}
 
 
-def buried_workers(server: RedisServer, settings: Settings) -> set[str]:
+def fenced_workers(server: RedisServer, settings: Settings) -> set[str]:
     with server.client() as client:
         found: list[bytes] = client.zrange(keys.dead(settings.redis_prefix), 0, -1)
     return {name.decode() for name in found}

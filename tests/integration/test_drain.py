@@ -15,7 +15,7 @@ from gateway import Connection, Gateway, Message
 from gateway.protocol.ids import WorkerId
 from gateway.settings.config import Secret, Settings
 from tests.integration.conftest import MakeSettings
-from tests.integration.listing import buried_workers, listed_workers
+from tests.integration.listing import fenced_workers, listed_workers
 from tests.support.inprocess import InProcess, cluster, in_process
 from tests.support.proxy import Proxy
 from tests.support.rawclient import RawClient, raw_client, raw_websocket, request
@@ -123,7 +123,7 @@ async def test_what_the_last_worker_cannot_finish_waits_for_the_next(
     assert len(before.gone) + len(after.gone) == BUSY + IDLE
 
 
-async def test_a_drain_that_finishes_leaves_no_tombstone(
+async def test_a_drain_that_finishes_leaves_no_fence(
     settings: MakeSettings, redis_server: RedisServer
 ) -> None:
     host = Host()
@@ -138,7 +138,7 @@ async def test_a_drain_that_finishes_leaves_no_tombstone(
         await stopping
 
     assert set(host.gone) == set(everybody)
-    assert not buried_workers(redis_server, own)
+    assert not fenced_workers(redis_server, own)
     assert not listed_workers(redis_server, own)
 
 

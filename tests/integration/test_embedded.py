@@ -95,7 +95,7 @@ def setting(broker: EmbeddedBroker, name: str) -> str:
 
 
 def servers(folder: Path) -> list[psutil.Process]:
-    """The servers that run for this folder. The dead whom nobody has buried do not count."""
+    """The servers that run for this folder. The dead whom nobody has reaped do not count."""
     return [p for p in psutil.process_iter() if f"{folder}/broker.sock" in words(p)]
 
 

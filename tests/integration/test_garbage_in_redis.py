@@ -59,7 +59,7 @@ def contents(worker: WorkerId) -> list[tuple[str, Poison]]:
         (workers, lambda r, key, score=score, of=of: r.zadd(key, {of: score}))
         for score in ("inf", "-inf", "1e300", "-1e300")
         for of in (worker, dead, "garbage", b"\xff")
-        # A lease that ended long ago is one: whoever can write it can bury its worker.
+        # A lease that ended long ago is one: whoever can write it can fence its worker.
         if of != worker or not score.startswith("-")
     ]
     found += [

@@ -23,7 +23,7 @@ from websockets.asyncio.client import connect
 from gateway.app import WORKER_ID_VARIABLE
 from gateway.errors import ConfigError
 from gateway.process.server import GatewayWorker
-from gateway.process.supervisor import Logger, bury_child, check_redis
+from gateway.process.supervisor import Logger, check_redis, fence_child
 from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
@@ -31,7 +31,7 @@ from gateway.registry.redis import RedisRegistry
 from gateway.settings import config
 from gateway.settings.config import Secret, Settings
 from tests.integration.conftest import MakeSettings
-from tests.integration.listing import buried_workers, listed_workers
+from tests.integration.listing import fenced_workers, listed_workers
 from tests.support.inprocess import in_process
 from tests.support.logs import capture_logs
 from tests.support.ports import free_port
@@ -216,7 +216,7 @@ def test_a_start_that_is_refused_leaves_no_run_folder(tmp_path: Path, workers: s
     assert not list(tmp_path.glob("gateway-*"))
 
 
-async def test_a_child_that_died_is_forgotten_and_buried(
+async def test_a_child_that_died_is_forgotten_and_fenced(
     settings: MakeSettings,
     redis_server: RedisServer,
     child: GatewayWorker,
@@ -232,7 +232,7 @@ async def test_a_child_that_died_is_forgotten_and_buried(
 
     cfg.child_exit(None, child)
 
-    assert buried_workers(redis_server, settings()) == {child.gateway_worker_id}
+    assert fenced_workers(redis_server, settings()) == {child.gateway_worker_id}
     assert not (folder / "ready-12").exists()
 
 
@@ -257,30 +257,30 @@ async def test_the_application_of_the_environment_is_served(
 # A worker's death
 
 
-async def test_a_dead_worker_is_buried_and_named(
+async def test_a_dead_worker_is_fenced_and_named(
     settings: MakeSettings, redis_server: RedisServer, child: GatewayWorker
 ) -> None:
     await renew(settings(), child)
 
     with capture_logs() as logs:
-        bury_child(parse(redis_server.url), settings(), child)
+        fence_child(parse(redis_server.url), settings(), child)
 
-    assert buried_workers(redis_server, settings()) == {child.gateway_worker_id}
+    assert fenced_workers(redis_server, settings()) == {child.gateway_worker_id}
     assert [(log["event"], log["dead_worker"]) for log in logs] == [
         ("worker died", child.gateway_worker_id)
     ]
 
 
-async def test_a_worker_that_left_by_itself_is_not_buried(
+async def test_a_worker_that_left_by_itself_is_not_fenced(
     settings: MakeSettings, redis_server: RedisServer, child: GatewayWorker
 ) -> None:
     await renew(settings(), child, leave=True)
 
     with capture_logs() as logs:
-        bury_child(parse(redis_server.url), settings(), child)
+        fence_child(parse(redis_server.url), settings(), child)
 
     assert logs == []
-    assert buried_workers(redis_server, settings()) == set()
+    assert fenced_workers(redis_server, settings()) == set()
     assert listed_workers(redis_server, settings()) == set()
 
 
@@ -290,7 +290,7 @@ def test_without_redis_a_dead_worker_is_left_to_its_lease(
     nowhere = parse(f"redis://127.0.0.1:{free_port()}/0")
 
     with capture_logs() as logs:
-        bury_child(nowhere, settings(), child)
+        fence_child(nowhere, settings(), child)
 
     assert [log["event"] for log in logs] == ["lease of a dead worker not ended"]
 

@@ -12,14 +12,14 @@ from gateway import Gateway, Message
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.rendezvous import pick
 from gateway.redis_support.address import parse
-from gateway.redis_support.client import bury
+from gateway.redis_support.client import fence
 from gateway.settings.config import Settings
 from tests.integration.applications import Gated
 from tests.integration.chatter import chatter
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.integration.dying import kill
-from tests.integration.listing import all_keys, buried_workers, listed_workers
+from tests.integration.listing import all_keys, fenced_workers, listed_workers
 from tests.support.inprocess import InProcess, cluster, in_process, redis_settings
 from tests.support.proxy import Proxy
 from tests.support.rawclient import raw_websocket
@@ -37,7 +37,7 @@ async def end(served: InProcess, settings: Settings) -> None:
     dead = served.worker.me
     await kill(served)
     address = parse(settings.redis_url.reveal())
-    await asyncio.to_thread(bury, address, settings.redis_prefix, dead, deadline_s=3.0)
+    await asyncio.to_thread(fence, address, settings.redis_prefix, dead, deadline_s=3.0)
 
 
 async def test_a_worker_that_joins_takes_its_share_in_order(settings: MakeSettings) -> None:
@@ -144,7 +144,7 @@ async def test_a_message_that_outlives_three_workers_is_given_up(settings: MakeS
     assert (answer["text"], answer["attempt"]) == ("Received:and now?", 1)
 
 
-async def test_a_worker_buried_by_its_supervisor_is_replaced_at_once(
+async def test_a_worker_fenced_by_its_supervisor_is_replaced_at_once(
     settings: MakeSettings, redis_server: RedisServer
 ) -> None:
     own = settings(lease_seconds=300)
@@ -158,7 +158,7 @@ async def test_a_worker_buried_by_its_supervisor_is_replaced_at_once(
         await eventually(lambda: victim not in listed_workers(redis_server, own), "the sweep")
 
 
-async def test_a_redis_that_stands_still_buries_nobody(redis_server: RedisServer) -> None:
+async def test_a_redis_that_stands_still_fences_nobody(redis_server: RedisServer) -> None:
     async with Proxy(redis_server.port) as proxy:
         own = redis_settings(proxy.url, "still", lease_seconds=1)
         async with cluster(own, 2) as workers, chatter(*(w.ws_url for w in workers)) as talk:
@@ -172,7 +172,7 @@ async def test_a_redis_that_stands_still_buries_nobody(redis_server: RedisServer
             await talk.more(100)
             await eventually(lambda: all(w.worker.ready for w in workers), "readiness")
 
-        assert not buried_workers(redis_server, own)
+        assert not fenced_workers(redis_server, own)
 
 
 async def test_a_held_worker_handles_nothing_until_it_knows_better(
@@ -195,7 +195,7 @@ async def test_a_held_worker_handles_nothing_until_it_knows_better(
             assert await client.texts(1) == ["Received:meanwhile"]
 
 
-async def test_a_worker_that_was_buried_meanwhile_closes_its_sockets_and_goes(
+async def test_a_worker_that_was_fenced_meanwhile_closes_its_sockets_and_goes(
     redis_server: RedisServer,
 ) -> None:
     async with Proxy(redis_server.port) as proxy:
@@ -211,7 +211,7 @@ async def test_a_worker_that_was_buried_meanwhile_closes_its_sockets_and_goes(
                 client.say("hello")
                 await client.texts(1)
                 proxy.freeze()
-                await eventually(lambda: dead in buried_workers(redis_server, direct), "burial")
+                await eventually(lambda: dead in fenced_workers(redis_server, direct), "fence")
                 await eventually(lambda: dead not in listed_workers(redis_server, direct), "sweep")
                 proxy.thaw()
                 goodbye, last = (await client.rest())[-2:]

@@ -13,7 +13,7 @@ from gateway.edge.connection import ClientConnection
 from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.dying import kill
-from tests.integration.listing import all_keys, buried_workers
+from tests.integration.listing import all_keys, fenced_workers
 from tests.support.inprocess import cluster, in_process
 from tests.support.rawclient import BINARY, RawClient, close_frame, frame, raw_websocket
 from tests.support.redis_server import RedisServer
@@ -163,7 +163,7 @@ async def test_of_a_dead_worker_it_is_called_by_those_that_live(
         assert {connection.user for connection in seen} == {"ann", "bob", "eve"}
         assert {connection.address for connection in seen} == {"127.0.0.1"}
         assert {connection.headers["user-agent"] for connection in seen} == {"test/1"}
-        assert buried_workers(redis_server, own) == {dead}
+        assert fenced_workers(redis_server, own) == {dead}
 
 
 async def test_it_waits_for_handlers_that_are_away_when_a_connection_ends(
@@ -201,7 +201,7 @@ async def test_a_sweep_waits_for_handlers_that_are_away(settings: MakeSettings) 
         await eventually(lambda: not heir.worker.members.handlers, "the absence")
         dead = victim.worker.me
         await kill(victim)
-        await eventually(lambda: dead not in heir.worker.members.known, "the burial", 10)
+        await eventually(lambda: dead not in heir.worker.members.known, "the fence", 10)
         async with in_process(handler_settings, book.gateway):
             await eventually(lambda: book.gone, "on_disconnect", 10)
 

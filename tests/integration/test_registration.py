@@ -15,7 +15,7 @@ from gateway.registry.redis import RedisRegistry
 from gateway.worker.worker import new_worker_id
 from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
-from tests.integration.listing import all_keys, buried_workers, entries, listed_workers
+from tests.integration.listing import all_keys, entries, fenced_workers, listed_workers
 from tests.support.inprocess import cluster, in_process, redis_settings
 from tests.support.rawclient import close_frame, raw_websocket
 from tests.support.redis_server import RedisServer
@@ -123,7 +123,7 @@ async def test_a_redis_that_forgot_everything_knows_it_again_after_one_renewal(
             lambda: [entries(own_redis, own, s.worker.me) for s in workers] == before, "entries"
         )
         assert listed_workers(own_redis, own) == {served.worker.me for served in workers}
-        assert not buried_workers(own_redis, own)
+        assert not fenced_workers(own_redis, own)
         for client in (one, two):
             client.say("still there?")
             assert await client.texts(1) == ["Received:still there?"]

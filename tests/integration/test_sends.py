@@ -13,7 +13,7 @@ import gateway
 from gateway import Connection, Gateway, Message, NotRunning, Receipt
 from gateway.protocol.conversation import MAX_IN_FLIGHT
 from gateway.redis_support.address import parse
-from gateway.redis_support.client import bury
+from gateway.redis_support.client import fence
 from gateway.settings.config import Secret, Settings
 from tests.integration.applications import Gated, talkative
 from tests.integration.conftest import MakeSettings
@@ -183,7 +183,7 @@ async def test_the_same_key_writes_the_same_text_once(settings: MakeSettings, as
         assert await client.texts(3) == ["once", "other", "once"]
 
 
-async def test_when_the_owner_is_buried_while_it_owes_an_answer_the_connection_is_gone(
+async def test_when_the_owner_is_fenced_while_it_owes_an_answer_the_connection_is_gone(
     settings: MakeSettings,
 ) -> None:
     own = settings()
@@ -199,7 +199,7 @@ async def test_when_the_owner_is_buried_while_it_owes_an_answer_the_connection_i
             sent = asyncio.create_task(asker.gateway.send(only_connection(owner), "pushed"))
             await eventually(lambda: asker.worker.owner_requests.unanswered, "the question")
             await asyncio.to_thread(
-                bury,
+                fence,
                 parse(own.redis_url.reveal()),
                 own.redis_prefix,
                 owner.worker.me,

@@ -26,7 +26,7 @@ from gateway.registry.redis import RedisRegistry
 from gateway.settings import config
 from gateway.settings.config import Secret, Settings
 from tests.integration.conftest import MakeSettings
-from tests.integration.listing import buried_workers
+from tests.integration.listing import fenced_workers
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT, Served
@@ -97,7 +97,7 @@ def child(application: ServeApplication) -> GatewayWorker:
     return made
 
 
-async def test_the_supervisor_buries_a_child_that_died(
+async def test_the_supervisor_fences_a_child_that_died(
     application: ServeApplication,
     child: GatewayWorker,
     settings: MakeSettings,
@@ -108,7 +108,7 @@ async def test_the_supervisor_buries_a_child_that_died(
 
     application.cfg.child_exit(None, child)
 
-    assert buried_workers(redis_server, settings()) == {child.gateway_worker_id}
+    assert fenced_workers(redis_server, settings()) == {child.gateway_worker_id}
 
 
 def test_a_child_that_died_is_no_longer_ready(

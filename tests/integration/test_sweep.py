@@ -21,7 +21,7 @@ from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
-from tests.integration.listing import all_keys, buried_workers
+from tests.integration.listing import all_keys, fenced_workers
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.inprocess import cluster, in_process
 from tests.support.redis_server import RedisServer
@@ -86,7 +86,7 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
     async with cluster(own, 3, [listener(runs, 2.5) for _ in range(3)]) as workers:
         counted = Counted(*workers)
         dead, connections = await die(own, 1200)
-        await eventually(lambda: dead in buried_workers(redis_server, own), "the burial", 10)
+        await eventually(lambda: dead in fenced_workers(redis_server, own), "the fence", 10)
         await eventually(lambda: not left_of(redis_server, own, dead), "the end of the sweep", 30)
         assert counted("gateway_worker_deaths_total") == 1  # though several claim it
 
@@ -125,7 +125,7 @@ async def test_junk_among_the_entries_does_not_break_off_a_sweep(
     own = settings(lease_seconds=1)
     async with in_process(own, listener(runs, 0)):
         dead, connections = await die(own, 450, junk=30)
-        await eventually(lambda: dead in buried_workers(redis_server, own), "the burial", 10)
+        await eventually(lambda: dead in fenced_workers(redis_server, own), "the fence", 10)
         await eventually(lambda: not left_of(redis_server, own, dead), "the end of the sweep")
 
     assert runs == dict.fromkeys(connections, 1)
@@ -141,7 +141,7 @@ async def test_entries_wait_for_a_handler_worker_that_says_whether_it_wants_them
     handler = settings(lease_seconds=1, role="handler")
     async with in_process(edge):
         dead, connections = await die(edge, 100)
-        await eventually(lambda: dead in buried_workers(redis_server, edge), "the burial", 10)
+        await eventually(lambda: dead in fenced_workers(redis_server, edge), "the fence", 10)
         assert left_of(redis_server, edge, dead)
         async with in_process(handler, listener(runs, 0) if wanted else Gateway()):
             await eventually(lambda: not left_of(redis_server, edge, dead), "the sweep", 10)
@@ -157,7 +157,7 @@ async def test_what_redis_is_about_to_forget_is_counted(
     async with in_process(own) as edge:
         counted = Counted(edge)
         dead, _ = await die(own, 450)
-        await eventually(lambda: dead in buried_workers(redis_server, own), "the burial", 10)
+        await eventually(lambda: dead in fenced_workers(redis_server, own), "the fence", 10)
         await eventually(lambda: not left_of(redis_server, own, dead), "the end")
 
         assert counted("gateway_disconnects_given_up_total") == 450

@@ -22,6 +22,6 @@ class Leaving(Envelope, tag=12, frozen=True):
 
 @register
 class Gone(Envelope, tag=13, frozen=True):
-    """To all: a worker has left, or its tombstone is written."""
+    """To all: a worker has left, or is fenced."""
 
     worker: WorkerId

@@ -1,9 +1,9 @@
--- Extend a lease, unless its worker is buried or has left.
+-- Extend a lease, unless its worker is fenced or has left.
 -- KEYS: workers, info, dead, born, server, left    ARGV: worker, lease_ms, info, longest_ms
--- Returns: 1 renewed, 0 buried, 2 it has left
+-- Returns: 1 renewed, 0 fenced, 2 it has left
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
--- By age only what is many: a clock set forward by days must not make the buried forget it.
+-- By age only what is many: a clock set forward by days must not make the fenced forget it.
 local function forget(key, before)
   if #redis.call('ZRANGE', key, 1000, 1000) > 0 then
     redis.call('ZREMRANGEBYSCORE', key, '-inf', before)

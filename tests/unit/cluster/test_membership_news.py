@@ -55,7 +55,7 @@ class Watcher:
 
     def renewed(self) -> None: ...
 
-    def buried(self) -> None: ...
+    def fenced(self) -> None: ...
 
     async def sweep(self, worker: WorkerId) -> bool:
         return True
@@ -160,9 +160,9 @@ async def test_what_a_renewal_has_told_is_acted_on_even_if_what_follows_it_fails
     assert watcher.joined == [OTHER]
 
 
-@pytest.mark.parametrize(("leaving", "buried"), [(False, False), (False, True), (True, True)])
-async def test_a_death_is_counted_once_whoever_buries_the_worker(
-    monkeypatch: pytest.MonkeyPatch, *, leaving: bool, buried: bool
+@pytest.mark.parametrize(("leaving", "fenced"), [(False, False), (False, True), (True, True)])
+async def test_a_death_is_counted_once_whoever_fences_the_worker(
+    monkeypatch: pytest.MonkeyPatch, *, leaving: bool, fenced: bool
 ) -> None:
     """Also where its sweep is claimed again. Who was leaving has not died of itself."""
     monkeypatch.setattr("gateway.registry.memory.CLAIM_S", 0.05)
@@ -175,8 +175,8 @@ async def test_a_death_is_counted_once_whoever_buries_the_worker(
     await registry.renew(OTHER, replace(INFO, leaving=leaving), 0.05)
     entries = {new_connection_id(OTHER): Entry(None, "192.0.2.1", "", "text", 0) for _ in range(3)}
     await registry.write(OTHER, 1, entries, upon=None)
-    if buried:
-        await registry.bury(OTHER)
+    if fenced:
+        await registry.fence(OTHER)
     with capture_logs() as logs:
         async with asyncio.TaskGroup() as tasks:
             it = membership(registry, watcher, died=died, lease_s=0.2)

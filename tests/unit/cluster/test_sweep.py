@@ -119,7 +119,7 @@ async def test_what_kills_is_given_up_after_three_and_all_others_are_handled(
         with suppress(asyncio.CancelledError):
             await sweeping
         handlers.died.clear()
-        await registry.bury(me)
+        await registry.fence(me)
         now_s += CLAIM_S + 1
 
     assert sweeping.result()

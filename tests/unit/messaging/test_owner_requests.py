@@ -144,7 +144,7 @@ async def test_a_worker_that_only_redis_knows_is_asked(bench: Bench) -> None:
     assert await sent is Receipt.WRITTEN
 
 
-async def test_even_a_tombstone_is_not_remembered_since_redis_may_forget_it(bench: Bench) -> None:
+async def test_even_a_fence_is_not_remembered_since_redis_may_forget_it(bench: Bench) -> None:
     bench.known.clear()
     bench.leases = Leases(NOW_MS, {}, {OWNER}, OLD_MS)
     assert await bench.owner_requests.send(THERE, "text") is Receipt.GONE

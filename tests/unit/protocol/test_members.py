@@ -28,11 +28,11 @@ def leases(
     living: dict[WorkerId, WorkerInfo] | None = None,
     *,
     lapsed: dict[WorkerId, WorkerInfo] | None = None,
-    tombstones: set[WorkerId] | None = None,
+    fenced: set[WorkerId] | None = None,
 ) -> Leases:
     workers = {worker: (LIVES_MS, info) for worker, info in (living or {}).items()}
     workers |= {worker: (NOW_MS, info) for worker, info in (lapsed or {}).items()}
-    return Leases(NOW_MS, workers, tombstones or set())
+    return Leases(NOW_MS, workers, fenced or set())
 
 
 def shown(view: Leases, at: float, *, ahead_s: float = 0.0) -> Leases:
@@ -187,11 +187,11 @@ def test_the_next_look_is_due_when_the_first_lease_of_another_ends() -> None:
     assert it.next_end_ms == 20
 
 
-@pytest.mark.parametrize("tombstones", [{A}, set()])
-def test_no_look_is_due_when_nobody_else_lives(tombstones: set[WorkerId]) -> None:
+@pytest.mark.parametrize("fenced", [{A}, set()])
+def test_no_look_is_due_when_nobody_else_lives(fenced: set[WorkerId]) -> None:
     it = members()
 
-    look(it, leases({A: BOTH} if tombstones else {}, tombstones=tombstones), 100.0)
+    look(it, leases({A: BOTH} if fenced else {}, fenced=fenced), 100.0)
 
     assert it.next_end_ms is None
 
@@ -202,7 +202,7 @@ def test_no_look_is_due_when_nobody_else_lives(tombstones: set[WorkerId]) -> Non
 @pytest.mark.parametrize(
     "view", [leases(), leases(lapsed={A: BOTH})], ids=["absent", "lease ended"]
 )
-def test_without_trust_nobody_is_dropped_or_buried(view: Leases) -> None:
+def test_without_trust_nobody_is_dropped_or_fenced(view: Leases) -> None:
     it = members()
     look(it, leases({A: BOTH}), 100.0)
 
@@ -217,42 +217,42 @@ def test_with_trust_an_absent_worker_is_gone() -> None:
     assert A not in it.known
 
 
-def test_with_trust_an_ended_lease_is_to_be_buried_and_believed_in_until_then() -> None:
+def test_with_trust_an_ended_lease_is_to_be_fenced_and_believed_in_until_then() -> None:
     it, now = trusting(leases({A: BOTH}))
 
     assert look(it, leases(lapsed={A: BOTH}), now + 3.0) == Changes(lapsed=[A])
     assert A in it.known
 
 
-def test_with_trust_a_lease_that_had_ended_before_it_was_ever_seen_is_to_be_buried() -> None:
+def test_with_trust_a_lease_that_had_ended_before_it_was_ever_seen_is_to_be_fenced() -> None:
     it, now = trusting(leases(lapsed={A: BOTH}))
 
     assert look(it, leases(lapsed={A: BOTH}), now + 3.0) == Changes(lapsed=[A])
 
 
-def test_a_tombstone_is_believed_without_trust() -> None:
+def test_a_fence_is_believed_without_trust() -> None:
     it = members()
     look(it, leases({A: BOTH}), 100.0)
 
-    changes = look(it, leases({A: BOTH}, tombstones={A}), 103.0)
+    changes = look(it, leases({A: BOTH}, fenced={A}), 103.0)
 
     assert changes == Changes(gone=[A], changed=True)
 
 
-def test_a_tombstone_that_nobody_sweeps_is_to_be_claimed_without_trust() -> None:
+def test_a_fence_that_nobody_sweeps_is_to_be_claimed_without_trust() -> None:
     it = members()
 
-    changes = look(it, leases(lapsed={A: BOTH}, tombstones={A}), 100.0)
+    changes = look(it, leases(lapsed={A: BOTH}, fenced={A}), 100.0)
 
     assert changes == Changes(unswept=[A])
 
 
-def test_a_worker_sees_its_own_tombstone() -> None:
+def test_a_worker_sees_its_own_fence() -> None:
     it = members()
 
-    changes = look(it, leases(tombstones={ME}), 100.0)
+    changes = look(it, leases(fenced={ME}), 100.0)
 
-    assert changes.buried
+    assert changes.fenced
     assert ME in it.known
 
 

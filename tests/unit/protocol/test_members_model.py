@@ -25,7 +25,7 @@ VIEW = st.builds(
         st.sampled_from([ME, *OTHERS]),
         st.tuples(st.sampled_from([NOW_MS - 1, NOW_MS, NOW_MS + 1]), INFO),
     ),
-    tombstones=st.frozensets(st.sampled_from([ME, *OTHERS]), max_size=2),
+    fenced=st.frozensets(st.sampled_from([ME, *OTHERS]), max_size=2),
 )
 PAUSE_S = st.sampled_from([0.5, 1.0, 3.0, 3.0, 3.0, 9.5, 10.0])
 LATENCY_S = st.sampled_from([0.0, 0.0, 0.0, 0.5, 3.9, 4.0, 12.0])
@@ -77,7 +77,7 @@ def test_whatever_redis_says_the_living_are_not_dropped_without_trust(
                 )
                 came, went = it.known.keys() - known.keys(), known.keys() - it.known.keys()
                 ended = {w for w, (end, _) in view.workers.items() if end <= NOW_MS} - {ME}
-                dead = set(view.tombstones)
+                dead = set(view.fenced)
                 absent = known.keys() - view.workers.keys() - {ME}
 
                 assert set(changes.joined) == came
@@ -86,7 +86,7 @@ def test_whatever_redis_says_the_living_are_not_dropped_without_trust(
                 assert came.isdisjoint(dead | ended)
                 assert set(changes.lapsed) == (ended - dead if trust(now) else set())
                 assert set(changes.unswept) == ended & dead
-                assert changes.buried == (ME in dead)
+                assert changes.fenced == (ME in dead)
                 assert changes.changed == (it.known != known or it.handlers != handlers)
             case ("missed",):
                 it.missed()
@@ -109,7 +109,7 @@ def test_whatever_redis_says_the_living_are_not_dropped_without_trust(
     st.floats(0.0, 25.0),
     st.permutations(range(3)),
 )
-def test_a_redis_that_freezes_makes_nobody_bury_the_living(
+def test_a_redis_that_freezes_makes_nobody_fence_the_living(
     phases: list[float], frozen_at: float, frozen_s: float, order: list[int]
 ) -> None:
     """Every renewal that was under way is answered after the thaw, in any order."""

@@ -1,7 +1,7 @@
 -- A supervisor saw a worker die, or a worker leaves with something unfinished: end its lease and
--- write its tombstone. Nobody has claimed it yet.
+-- refuse it from now on. Nobody has claimed its sweep yet.
 -- KEYS: workers, dead    ARGV: worker
--- Returns: 1 buried; 0 it had left, or was buried before
+-- Returns: 1 fenced; 0 it had left, or was fenced before
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end

@@ -45,7 +45,7 @@ OUTBOX_BYTES = Gauge(
 )
 PROBE_AGE = Gauge(
     "gateway_canary_age_seconds",
-    "Seconds since the last canary came back.",
+    "Seconds since the last loopback probe came back.",
     multiprocess_mode="livemax",
 )
 MAX_CONNECTIONS = Gauge(
@@ -112,7 +112,7 @@ ANSWER_SECONDS = Histogram(
 )
 ROUNDTRIP_SECONDS = Histogram(
     "gateway_broker_roundtrip_seconds",
-    "Time a canary took through the broker and back.",
+    "Time a loopback probe took through the broker and back.",
     buckets=SECONDS_BUCKETS,
 )
 LOOP_LAG_SECONDS = Histogram(

@@ -62,7 +62,7 @@ class LoopbackProbe:
         self._health.heard(self._now())
 
     def after_next(self, act: Callable[[], None]) -> None:
-        """Call ``act`` when a canary that is sent from now on is back.
+        """Call ``act`` when a probe that is sent from now on is back.
 
         Everything that was on its way to this worker before has then arrived.
         """
@@ -70,7 +70,7 @@ class LoopbackProbe:
         self._send_now.set()
 
     def back(self, token: int) -> None:
-        """A canary has come back."""
+        """A probe has come back."""
         now = self._now()
         self._health.back(now)
         if (sent_at := self._sent_at.pop(token, None)) is not None:
@@ -83,7 +83,7 @@ class LoopbackProbe:
             act()
 
     async def run(self) -> None:
-        """Send canaries and act on what they tell, until cancelled."""
+        """Send probes and act on what they tell, until cancelled."""
         while True:
             await self._send()
             action = self._health.check(self._now())

@@ -3,7 +3,7 @@
 A pool of tasks works off the connections that have something to handle. A handler that does not
 wait costs no task and no turn of the loop: whoever is awake goes on with the next, for ``STINT_S``.
 When one waits, another task has been woken to take over. After a stint the loop turns: renewals,
-canaries and sockets have theirs, and whether this worker may still start handlers is asked anew.
+probes and sockets have theirs, and whether this worker may still start handlers is asked anew.
 """
 
 from __future__ import annotations

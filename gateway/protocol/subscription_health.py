@@ -1,8 +1,8 @@
-"""Whether the broker still delivers to this worker: what its canaries say.
+"""Whether the broker still delivers to this worker: what its probes say.
 
 *Deaf*: nothing came in for a while although commands are answered; the subscriptions are made anew,
 and if that does not help the worker drains. *Away*: commands are not answered either; then sockets
-stay and messages wait. Ready again after two canaries.
+stay and messages wait. Ready again after two probes.
 
 Pure: ``now`` is monotonic seconds.
 """
@@ -45,11 +45,11 @@ class SubscriptionHealth:
 
     @property
     def interval_s(self) -> float:
-        """Until the next canary. Short while it would make the difference."""
+        """Until the next probe. Short while it would make the difference."""
         return PROBE_S if self.ready else EAGER_PROBE_S
 
     def age_s(self, now: float) -> float:
-        """Seconds since the last canary came back, or since the start."""
+        """Seconds since the last probe came back, or since the start."""
         return now - self._back_at
 
     def heard(self, now: float) -> None:
@@ -58,19 +58,19 @@ class SubscriptionHealth:
         self._deaf_since = None
 
     def back(self, now: float) -> None:
-        """A canary came back."""
+        """A probe came back."""
         self._back_at = now
         self._back += 1
 
     def published(self, *, answered: bool) -> None:
-        """A canary was sent off, or could not be."""
+        """A probe was sent off, or could not be."""
         self._answered = answered
         if not answered:
             self._back = 0
             self._answered_since = None
 
     def check(self, now: float) -> Action:
-        """Called about as often as canaries are sent."""
+        """Called about as often as probes are sent."""
         if now - self._back_at > DEAF_S:
             self._back = 0
         if not self._answered:

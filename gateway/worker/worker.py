@@ -343,7 +343,7 @@ class Worker:
         await self._broker.subscribe(self._everyone)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._membership.run(), name="leases")
-            tasks.create_task(self._loopback_probe.run(), name="canaries")
+            tasks.create_task(self._loopback_probe.run(), name="loopback probe")
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -111,7 +111,7 @@ CASES: dict[str, tuple[Series, set[str]]] = {
         {of_port("gateway_handler_workers"): steady(0)}, {"GatewayAnswersNothing"},
     ),
     "one worker": ({of_port("gateway_workers"): steady(1)}, {"GatewayWorkersMissing"}),
-    "no canary": ({of_port("gateway_canary_age_seconds"): rising(1)}, {"GatewayRedisAway"}),
+    "no probe": ({of_port("gateway_canary_age_seconds"): rising(1)}, {"GatewayRedisAway"}),
     "redis is full": (
         {of_port("gateway_redis_errors_total", kind="memory"): rising(0.1)},
         {"GatewayRedisRefuses"},

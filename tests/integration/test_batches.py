@@ -142,7 +142,7 @@ async def test_a_message_makes_no_task_no_timer_and_no_line_in_the_log(
     # It was the messages that were seen.
     assert calls["gateway/handlers/dispatch.py"] >= CLIENTS * ROUNDS
     rare = {name: calls[name] for name in RARE} | made
-    # Batches, canaries, leases and the server's own ticks are some; a tenth, on a quiet machine.
+    # Batches, probes, leases and the server's own ticks are some; a tenth, on a quiet machine.
     assert max(rare.values()) < CLIENTS * ROUNDS, rare
 
 

@@ -1,4 +1,4 @@
-"""Deaf, away, ready: what a worker makes of its canaries. The design gives the numbers."""
+"""Deaf, away, ready: what a worker makes of its probes. The design gives the numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gateway.protocol.subscription_health import Action, SubscriptionHealth
 
 
 def listening(now: float = 100.0) -> SubscriptionHealth:
-    """A vigil whose last two canaries are back."""
+    """A health whose last two probes are back."""
     it = SubscriptionHealth(now)
     for _ in range(2):
         it.published(answered=True)
@@ -29,7 +29,7 @@ def silent(it: SubscriptionHealth, start: float, end: float) -> list[tuple[float
     return found
 
 
-def test_a_worker_is_ready_after_its_second_canary() -> None:
+def test_a_worker_is_ready_after_its_second_probe() -> None:
     it = SubscriptionHealth(100.0)
     it.back(100.1)
     assert not it.ready
@@ -39,7 +39,7 @@ def test_a_worker_is_ready_after_its_second_canary() -> None:
     assert it.ready
 
 
-def test_canaries_are_sent_often_until_ready_and_seldom_then() -> None:
+def test_probes_are_sent_often_until_ready_and_seldom_then() -> None:
     it = SubscriptionHealth(100.0)
     assert it.interval_s == 0.1
 
@@ -49,7 +49,7 @@ def test_canaries_are_sent_often_until_ready_and_seldom_then() -> None:
     assert it.interval_s == 2.0
 
 
-def test_the_age_of_a_canary_counts_from_when_the_last_one_came_back() -> None:
+def test_the_age_of_a_probe_counts_from_when_the_last_one_came_back() -> None:
     it = SubscriptionHealth(100.0)
     assert it.age_s(103.0) == 3.0
 
@@ -58,7 +58,7 @@ def test_the_age_of_a_canary_counts_from_when_the_last_one_came_back() -> None:
     assert it.age_s(105.0) == 1.0
 
 
-def test_readiness_ends_when_no_canary_came_back_for_six_seconds() -> None:
+def test_readiness_ends_when_no_probe_came_back_for_six_seconds() -> None:
     it = listening(100.0)
     it.check(106.0)
     assert it.ready
@@ -68,7 +68,7 @@ def test_readiness_ends_when_no_canary_came_back_for_six_seconds() -> None:
     assert not it.ready
 
 
-def test_after_such_a_silence_two_more_canaries_make_it_ready() -> None:
+def test_after_such_a_silence_two_more_probes_make_it_ready() -> None:
     it = listening(100.0)
     it.check(107.0)
     it.back(108.0)
@@ -79,7 +79,7 @@ def test_after_such_a_silence_two_more_canaries_make_it_ready() -> None:
     assert it.ready
 
 
-def test_other_traffic_does_not_make_up_for_missing_canaries() -> None:
+def test_other_traffic_does_not_make_up_for_missing_probes() -> None:
     it = listening(100.0)
     it.heard(106.0)
 
@@ -96,7 +96,7 @@ def test_readiness_ends_when_a_command_is_not_answered() -> None:
     assert not it.ready
 
 
-def test_after_redis_was_away_two_more_canaries_make_it_ready() -> None:
+def test_after_redis_was_away_two_more_probes_make_it_ready() -> None:
     it = listening()
     it.published(answered=False)
     it.back(120.0)

@@ -155,8 +155,8 @@ async def test_an_edge_that_lost_a_peers_hint_finds_it_by_its_lease(
                 proxy.muffled = False
 
 
-async def test_a_round_trip_of_a_canary_is_measured(settings: MakeSettings) -> None:
+async def test_a_round_trip_of_a_probe_is_measured(settings: MakeSettings) -> None:
     async with in_process(settings()) as served:
         counted = Counted(served)
 
-        await eventually(lambda: counted("gateway_broker_roundtrip_seconds_count"), "a canary")
+        await eventually(lambda: counted("gateway_broker_roundtrip_seconds_count"), "a probe")

@@ -78,6 +78,9 @@ API_REQUESTS = Counter(
 DISPATCHES = Counter(
     "gateway_dispatches_total", "Messages handed to a handler.", ["path", "outcome"]
 )
+DISPATCH_WAITS = Counter(
+    "gateway_dispatch_waits_total", "Times that messages had to wait for room.", ["where"]
+)
 LINK_BATCHES = Counter("gateway_link_batches_total", "Batches published to other workers.")
 LINK_ENVELOPES = Counter("gateway_link_envelopes_total", "Envelopes in those batches.")
 LINK_RESENDS = Counter("gateway_link_resends_total", "Batches published again.")
@@ -158,6 +161,7 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
         "other",
     ),)),
     (DISPATCHES, (("local", "remote"), ("answered", "failed", "moved"))),
+    (DISPATCH_WAITS, (("worker", "link"),)),
 )  # fmt: skip
 
 _STATM: Final = Path("/proc/self/statm")
@@ -247,6 +251,7 @@ class Counters:
         "answer_seconds",
         "api_requests",
         "closed",
+        "dispatch_waits",
         "dispatches",
         "given_up",
         "handler_seconds",
@@ -287,6 +292,7 @@ class Counters:
         self.sends: Tally[str] = Tally()
         self.api_requests: Tally[tuple[str, int]] = Tally()
         self.dispatches: Tally[tuple[str, str]] = Tally()
+        self.dispatch_waits: Tally[str] = Tally()
         self.handler_seconds = Seconds()
         self.answer_seconds = FrequentSeconds()
         self.roundtrip_seconds = Seconds()
@@ -320,6 +326,8 @@ class Counters:
             API_REQUESTS.labels(method=method, status=status).inc(count)
         for (path, outcome), count in self.dispatches.items():
             DISPATCHES.labels(path=path, outcome=outcome).inc(count)
+        for where, count in self.dispatch_waits.items():
+            DISPATCH_WAITS.labels(where=where).inc(count)
         self.handler_seconds.fold_into(HANDLER_SECONDS)
         self.answer_seconds.fold_into(ANSWER_SECONDS)
         self.roundtrip_seconds.fold_into(ROUNDTRIP_SECONDS)

@@ -284,9 +284,11 @@ class Dispatcher:
     def _if_it_takes(self, target: WorkerId, load: Load, owed_bytes: int) -> WorkerId | None:
         if not load.takes(owed_bytes):
             load.refused = True
+            self._counters.dispatch_waits["worker"] += 1
             return None
         if not self._links.takes(target, owed_bytes):
             self._links.await_room(target, owed_bytes)
+            self._counters.dispatch_waits["link"] += 1
             return None
         return target
 

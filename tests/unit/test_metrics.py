@@ -7,13 +7,12 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import metrics
@@ -45,6 +44,7 @@ TYPES = {
     "gateway_sends_total": "counter",
     "gateway_api_requests_total": "counter",
     "gateway_dispatches_total": "counter",
+    "gateway_dispatch_waits_total": "counter",
     "gateway_link_batches_total": "counter",
     "gateway_link_envelopes_total": "counter",
     "gateway_link_resends_total": "counter",
@@ -130,7 +130,9 @@ def test_every_metric_has_the_name_and_type_that_was_promised() -> None:
 
 
 def test_every_counter_is_tried_here() -> None:
-    labelled = {"closed", "refused", "dispatches", "sends", "api_requests"}
+    labelled = {
+        "closed", "refused", "dispatches", "dispatch_waits", "sends", "api_requests",
+    }  # fmt: skip
 
     assert {*PLAIN, *HISTOGRAMS, *labelled} == set(Counters.__slots__)
 
@@ -164,6 +166,7 @@ def test_folding_keeps_labels_apart() -> None:
     counters.count_api_request("POST", 410)
     counters.dispatches["local", "answered"] += 5
     counters.dispatches["remote", "moved"] += 6
+    counters.dispatch_waits["worker"] += 7
 
     assert growth(counters.fold) == {
         sample("gateway_connections_closed_total", code="1000"): 2.0,
@@ -173,6 +176,7 @@ def test_folding_keeps_labels_apart() -> None:
         sample("gateway_api_requests_total", method="POST", status="410"): 1.0,
         sample("gateway_dispatches_total", path="local", outcome="answered"): 5.0,
         sample("gateway_dispatches_total", path="remote", outcome="moved"): 6.0,
+        sample("gateway_dispatch_waits_total", where="worker"): 7.0,
     }
 
 
@@ -368,32 +372,3 @@ def test_cpu_time_of_the_workers_of_a_port_is_told(port: dict[Sample, float]) ->
 @COUNTS_FILES
 def test_open_files_of_all_workers_of_a_port_are_added_up(port: dict[Sample, float]) -> None:
     assert 2 * 3 <= port[sample("process_open_fds")] < 2 * 50
-
-
-def test_cpu_time_is_told_once() -> None:
-    counters = Counters()
-    counters.fold()
-    counters.fold()
-    used = resource.getrusage(resource.RUSAGE_SELF)
-
-    assert 0 < _value(metrics.PROCESS_CPU_SECONDS) <= used.ru_utime + used.ru_stime
-
-
-@COUNTS_FILES
-def test_open_files_are_as_many_as_there_are() -> None:
-    Counters().fold()
-    before = _value(metrics.PROCESS_OPEN_FILES)
-    with ExitStack() as stack:
-        for _ in range(20):
-            stack.enter_context(Path(os.devnull).open("rb"))
-        Counters().fold()
-
-    assert _value(metrics.PROCESS_OPEN_FILES) == before + 20
-
-
-def _value(metric: Counter | Gauge) -> float:
-    """Of a metric that is in no registry here."""
-    [read] = [
-        s.value for family in metric.collect() for s in family.samples if "created" not in s.name
-    ]
-    return float(read)

@@ -53,7 +53,8 @@ class Stand:
             members.me, MemoryBroker(), Counters(), channel_of=str, everyone="all", now=zero
         )
         links.takes = lambda _peer, _owed: True  # type: ignore[method-assign]
-        self.dispatcher = Dispatcher(members, links, Counters(), patience_s=30.0, now=zero)
+        self.counters = Counters()
+        self.dispatcher = Dispatcher(members, links, self.counters, patience_s=30.0, now=zero)
 
     def visit(self, messages: int, text: str = TEXT) -> DispatchState:
         state = self.dispatcher.open(Dispatchable())
@@ -97,6 +98,7 @@ def test_what_lies_undecided_at_a_worker_is_bounded_over_all_connections(stand: 
 def test_who_has_little_there_goes_before_who_has_much(stand: Stand) -> None:
     much = stand.visit(32)
     assert much.conversation.waiting
+    assert stand.counters.dispatch_waits["worker"]
 
     assert not stand.visit(1, "hello").conversation.waiting
 

@@ -143,13 +143,15 @@ async def test_connections_with_little_go_on_while_those_with_much_are_parked(
     monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", bound)
     me, handler, clock = new_worker_id(), new_worker_id(), Clock()
     links = links_of(me, clock)
-    dispatcher = Dispatcher(members_of(me, handler), links, Counters(), patience_s=30.0, now=clock)
+    counters = Counters()
+    dispatcher = Dispatcher(members_of(me, handler), links, counters, patience_s=30.0, now=clock)
     much, text = dispatcher.open(Dispatchable()), "x" * (SMALL_BYTES // 2)
     for _ in range(32):
         dispatcher.read(much, Event.MESSAGE, text, size_bytes=len(text))
     queue = links.queue_to(handler)
     assert queue is not None
     assert much.conversation.waiting
+    assert counters.dispatch_waits["link"]
 
     little = dispatcher.open(Dispatchable())
     dispatcher.read(little, Event.MESSAGE, "hello", size_bytes=5)

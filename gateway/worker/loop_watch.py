@@ -2,7 +2,7 @@
 
 The loop leaves a beat twenty times a second; nothing is done per message. When a beat is late, the
 thread looks what the loop's thread is at. Once the loop turns again, the beat says how long it was.
-If it does not turn for long, and others will take this worker for dead, the thread raises an alarm.
+If it does not turn for long, and others will take this worker for dead, the thread reports it.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class LoopWatch:
 
     Args:
         entry: The code that calls handlers: what it calls is the handler.
-        alarm: Called by the thread with the loop, and for how long it has been held, after
-            ``alarm_after_s`` and again each ``alarm_again_s``.
+        report: Called by the thread with the loop, and for how long it has been held, after
+            ``report_after_s`` and again each ``report_again_s``.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class LoopWatch:
         counters: Counters,
         *,
         entry: CodeType,
-        alarm: Callable[[asyncio.AbstractEventLoop, float], None] = lambda _loop, _held_s: None,
-        alarm_after_s: float = math.inf,
-        alarm_again_s: float = 1.0,
+        report: Callable[[asyncio.AbstractEventLoop, float], None] = lambda _loop, _held_s: None,
+        report_after_s: float = math.inf,
+        report_again_s: float = 1.0,
     ) -> None:
-        self._alarm = alarm
-        self._alarm_after_s = alarm_after_s
-        self._alarm_again_s = alarm_again_s
+        self._report = report
+        self._report_after_s = report_after_s
+        self._report_again_s = report_again_s
         self._counters = counters
         self._entry = entry
         self._beat_at = 0.0
@@ -109,14 +109,14 @@ class LoopWatch:
     # The thread
 
     def _look_on(self, loop: asyncio.AbstractEventLoop, loop_thread: int) -> None:
-        alarm_at = 0.0
+        report_at = 0.0
         while not self._ended.wait(BEAT_S):
             beat_at, now = self._beat_at, time.monotonic()
             if now - beat_at < LOOK_AFTER_S:
                 continue
-            if now - beat_at >= self._alarm_after_s and now >= alarm_at:
-                alarm_at = now + self._alarm_again_s
-                self._alarm(loop, now - beat_at)
+            if now - beat_at >= self._report_after_s and now >= report_at:
+                report_at = now + self._report_again_s
+                self._report(loop, now - beat_at)
             frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 (documented, for this)
             # Not again for the same beat: what held the loop first is what made it late.
             if frame is not None and (self._seen is None or self._seen[0] != beat_at):

@@ -49,11 +49,11 @@ from gateway.registry.base import Registry
 from gateway.settings.config import Settings
 from gateway.settings.version import __version__
 from gateway.worker import receivers
+from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.drain import Drain
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth
 from gateway.worker.inbox import Inbox
-from gateway.worker.loop_alarm import SHARE_OF_LEASE, LoopAlarm
 from gateway.worker.loop_watch import LoopWatch
 from gateway.worker.readiness import Readiness
 
@@ -137,19 +137,19 @@ class Worker:
             concurrency=settings.handler_concurrency,
             now=now,
         )
-        alarm_after_s = SHARE_OF_LEASE * settings.lease_seconds
-        alarm = LoopAlarm(
+        report_after_s = SHARE_OF_LEASE * settings.lease_seconds
+        blocking = BlockingReport(
             self.me,
             self._broker,
             at_work=self.runner.at_work,
             channel_of=channel_of,
-            deadline_s=alarm_after_s,
+            deadline_s=report_after_s,
         )
         self._watch = LoopWatch(
             self.counters,
             entry=Handling.call.__code__,
-            alarm=alarm.raise_,
-            alarm_after_s=alarm_after_s,
+            report=blocking.publish,
+            report_after_s=report_after_s,
         )
         self.dispatcher = Dispatcher(
             self.members, self.links, self.counters, patience_s=settings.handler_seconds, now=now

@@ -24,7 +24,7 @@ log = get_logger(__name__)
 SHARE_OF_LEASE: Final = 0.5  # a lease has 0.7 of its time left at least when a handler begins
 
 
-class LoopAlarm:
+class BlockingReport:
     """Tells the edge whose message it is.
 
     Args:
@@ -49,8 +49,8 @@ class LoopAlarm:
         self._deadline_s = deadline_s
         self._said: AnyDispatch | None = None
 
-    def raise_(self, loop: asyncio.AbstractEventLoop, held_s: float) -> None:
-        """Say it, again each time: a hint may be lost."""
+    def publish(self, loop: asyncio.AbstractEventLoop, held_s: float) -> None:
+        """Say which message it is; again each time, since a hint may be lost."""
         found = self._at_work(loop)
         if found is None:
             return

@@ -242,7 +242,7 @@ class Gateway:
             log.warning("no on_message handler", app=settings.app)
         async with worker.running():
             self._worker = worker
-            self._user_requests = worker.user_requests
+            self._user_requests = worker.parts.user_requests
             running.append(worker)
             try:
                 await worker.readiness.started()
@@ -275,12 +275,12 @@ class Gateway:
         ]
 
     def _api(self) -> Api | None:
-        return None if self._worker is None else self._worker.api
+        return None if self._worker is None else self._worker.parts.api
 
     @property
     def _settings(self) -> Settings:
         if self._worker is not None:
-            return self._worker.settings
+            return self._worker.parts.settings
         return self.settings or current()
 
     def _admin_port(self) -> int | None:
@@ -289,7 +289,7 @@ class Gateway:
 
     async def _communicate(self, websocket: WebSocket) -> None:
         if self._worker is not None:
-            await self._worker.endpoint.serve(websocket)
+            await self._worker.parts.endpoint.serve(websocket)
             return
         if not self._told_not_running:
             self._told_not_running = True
@@ -302,7 +302,7 @@ class Gateway:
         return PlainTextResponse("not ready\n", 503, {"retry-after": "1"})
 
     def _traces(self) -> bool:
-        return self._worker is not None and self._worker.settings.trace
+        return self._worker is not None and self._worker.parts.settings.trace
 
     def _shows_page(self) -> bool:
         return self._settings.page
@@ -321,12 +321,12 @@ class Gateway:
 
     def _hosts(self) -> Hosts:
         if self._worker is not None:
-            return self._worker.admission.hosts
+            return self._worker.parts.admission.hosts
         return Hosts(self._settings.allowed_hosts)
 
     def _refused(self, reason: str) -> None:
         if self._worker is not None:
-            self._worker.count_refusal(reason)
+            self._worker.parts.count_refusal(reason)
 
 
 async def _no_socket(request: Request) -> Response:  # noqa: ARG001

@@ -8,17 +8,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from gateway.cluster.callbacks import Callbacks
-from gateway.cluster.lease_guard import LeaseGuard
-from gateway.cluster.membership import Membership
-from gateway.cluster.registration import Registration
 from gateway.edge.connection import ClientConnection
-from gateway.handlers.dispatch import Dispatcher
-from gateway.handlers.runner import Runner
 from gateway.log import get_logger
-from gateway.messaging.hub import Hub
-from gateway.messaging.links import Links
-from gateway.protocol.members import Members
+from gateway.worker.parts import WorkerParts
 from gateway.worker.waiting import until
 
 log = get_logger(__name__)
@@ -35,28 +27,16 @@ LATE_DECISION_S: Final = 1.0  # for on_connect, to let somebody in who is let ou
 class Drain:
     """How one worker leaves. Used once."""
 
-    def __init__(
-        self,
-        *,
-        hub: Hub,
-        runner: Runner,
-        dispatcher: Dispatcher,
-        links: Links,
-        members: Members,
-        membership: Membership,
-        registration: Registration,
-        lease_guard: LeaseGuard,
-        callbacks: Callbacks,
-    ) -> None:
-        self._hub = hub
-        self._runner = runner
-        self._dispatcher = dispatcher
-        self._links = links
-        self._members = members
-        self._membership = membership
-        self._registration = registration
-        self._lease_guard = lease_guard
-        self._callbacks = callbacks
+    def __init__(self, parts: WorkerParts) -> None:
+        self._hub = parts.hub
+        self._runner = parts.runner
+        self._dispatcher = parts.dispatcher
+        self._links = parts.links
+        self._members = parts.members
+        self._membership = parts.cluster.membership
+        self._registration = parts.cluster.registration
+        self._lease_guard = parts.cluster.lease_guard
+        self._callbacks = parts.cluster.callbacks
 
     async def run(self, window_s: float, *, say_leaving: Callable[[], None] | None) -> None:
         """Leave within ``window_s`` and some seconds.

@@ -31,4 +31,4 @@ class Counted:
 
     def _fold(self) -> None:
         for served in self._workers:
-            served.worker._fold()
+            served.worker._housekeeping.fold()

@@ -156,7 +156,7 @@ async def test_the_first_send_is_as_good_as_any(settings: MakeSettings) -> None:
         raw_websocket(served.port),
         Proxy(port, delay_s=0.05) as slow,
     ):
-        [member] = served.worker.hub
+        [member] = served.worker.parts.hub
         for _ in range(5):
             async with gateway.client(slow.url, prefix=own.redis_prefix) as client:
                 assert await client.send(member.id, "x") is Receipt.WRITTEN

@@ -69,7 +69,7 @@ async def two_roles(
         in_process(settings(role="handler")) as handler,
         in_process(settings(role="edge"), **uvicorn) as edge,
     ):
-        await eventually(lambda: edge.worker.members.handlers, "a handler")
+        await eventually(lambda: edge.worker.parts.members.handlers, "a handler")
         yield edge, handler
 
 

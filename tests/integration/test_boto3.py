@@ -107,7 +107,7 @@ async def test_delete_closes_the_socket(settings: MakeSettings) -> None:
         answer = await api.delete(only_connection(served))
 
         assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
-        await eventually(lambda: not len(served.worker.hub), "the end")
+        await eventually(lambda: not len(served.worker.parts.hub), "the end")
 
 
 @pytest.mark.parametrize("call", ["post", "get", "delete"])
@@ -204,7 +204,7 @@ async def test_a_repeat_of_boto3_is_written_once(settings: MakeSettings) -> None
         raw_websocket(served.port) as client,
         aws(served.url, attempts=2) as api,
     ):
-        owner_requests, asked = served.worker.owner_requests, 0
+        owner_requests, asked = served.worker.parts.owner_requests, 0
         send = owner_requests.send
 
         async def lose_the_first_answer(*arguments: Any, **options: Any) -> Receipt:

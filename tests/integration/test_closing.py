@@ -154,7 +154,7 @@ async def test_a_client_that_vanishes_is_counted_as_1006(settings: MakeSettings,
             client.end()
 
         await eventually(lambda: counted(CLOSED, code="1006") == 1, "the count")
-        assert not len(served.worker.hub)
+        assert not len(served.worker.parts.hub)
 
 
 async def test_a_drain_closes_with_3001(settings: MakeSettings) -> None:

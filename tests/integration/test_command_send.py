@@ -114,7 +114,7 @@ async def test_disconnect_closes_with_this_code_and_reason(
         in_process(own := settings()) as served,
         connect(served.ws_url, proxy=None) as client,
     ):
-        await eventually(lambda: len(served.worker.hub) == 1, "the connection")
+        await eventually(lambda: len(served.worker.parts.hub) == 1, "the connection")
         closing = asyncio.create_task(run(own, "disconnect", only_connection(served), *options))
         assert await client.recv() == "Bye!!!"
         with pytest.raises(ConnectionClosed) as ended:
@@ -217,7 +217,7 @@ async def test_of_one_connection_its_owner_says_what_waits_for_it(settings: Make
     async with in_process(own, talkative()) as served, raw_websocket(served.port) as client:
         await stop_reading(served, client)
         connection = only_connection(served)
-        [member] = served.worker.hub
+        [member] = served.worker.parts.hub
         told = member.particulars()
 
         done = await run(own, "connections", connection, "--json")
@@ -246,7 +246,7 @@ async def test_messages_that_wait_for_a_handler_are_told(settings: MakeSettings)
     async with in_process(own := settings(), app) as served, raw_websocket(served.port) as client:
         client.say("1")
         client.say("2")
-        await eventually(lambda: served.worker.dispatcher.unanswered == 2, "both")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 2, "both")
         row = json.loads((await run(own, "connections", only_connection(served), "--json")).stdout)
         release.set()
 
@@ -266,7 +266,7 @@ async def test_opens_and_closes_are_logged_for_those_who_debug(settings: MakeSet
                 connection = only_connection(served)
                 client.send(close_frame(1000))
                 await client.rest()
-            await eventually(lambda: not len(served.worker.hub), "its end")
+            await eventually(lambda: not len(served.worker.parts.hub), "its end")
 
     mine = [line for line in logs if line.get("connection_id") == connection]
     assert [(line["event"], line["log_level"], line.get("code")) for line in mine] == [

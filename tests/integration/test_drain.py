@@ -182,7 +182,7 @@ async def peers(leaves: Settings, stays: Settings, *, takes_s: float) -> AsyncIt
         AsyncExitStack() as stack,
     ):
         both = (leaver, stayer)
-        await eventually(lambda: all(len(s.worker.members.known) == 2 for s in both), "both")
+        await eventually(lambda: all(len(s.worker.parts.members.known) == 2 for s in both), "both")
         client = None
         while not started[0]:
             client = await stack.enter_async_context(raw_websocket(stayer.port))
@@ -201,11 +201,11 @@ async def test_what_a_worker_was_given_before_it_said_that_it_leaves_is_finished
         Proxy(redis_server.port) as way,
         peers(own, replace(own, redis_url=Secret(way.url)), takes_s=0.4) as those,
     ):
-        runner = those.leaver.worker.runner
+        runner = those.leaver.worker.parts.runner
         await eventually(lambda: runner.quiet_for_s() >= 1, "quiet")
         way.delay_s = 0.1
         those.client.say("now")
-        await eventually(lambda: those.stayer.worker.dispatcher.unanswered, "the dispatch")
+        await eventually(lambda: those.stayer.worker.parts.dispatcher.unanswered, "the dispatch")
         await stop(those.leaver)
 
         assert await those.client.texts(1) == ["now"]
@@ -219,15 +219,17 @@ async def test_what_a_worker_is_given_as_its_lease_goes_is_run_by_another(
     own = settings(drain_seconds=0.2, trace=False)
     async with peers(own, own, takes_s=0.4) as those:
         worker = those.leaver.worker
-        leave = worker._registry.leave
+        leave = worker.parts.registry.leave
 
         async def leave_late(me: WorkerId) -> None:
             those.client.say("late")
-            await eventually(lambda: worker.runner.busy(()), "the message")
+            await eventually(lambda: worker.parts.runner.busy(()), "the message")
             await leave(me)
 
-        monkeypatch.setattr(worker._registry, "leave", leave_late)
-        monkeypatch.setattr(worker._membership, "say", lambda _info: None)  # nobody hears it
+        monkeypatch.setattr(worker.parts.registry, "leave", leave_late)
+        monkeypatch.setattr(
+            worker.parts.cluster.membership, "say", lambda _info: None
+        )  # nobody hears it
         await stop(those.leaver)
 
         assert await those.client.texts(1) == ["late"]
@@ -267,7 +269,7 @@ async def test_a_handshake_that_waits_for_a_handler_worker_is_sent_elsewhere(
         raw_client(served.port) as client,
     ):
         client.send(request())
-        await eventually(lambda: len(served.worker.hub), "the handshake")
+        await eventually(lambda: len(served.worker.parts.hub), "the handshake")
         stopping = asyncio.create_task(stop(served))
 
         assert (await client.response()).status == 503

@@ -86,7 +86,7 @@ async def test_a_worker_that_did_not_decide_knows_the_end(settings: MakeSettings
     async with AsyncExitStack() as stack:
         edge = await stack.enter_async_context(in_process(settings(role="edge")))
         async with in_process(settings(role="handler"), tickets[0].gateway) as first:
-            await eventually(lambda: edge.worker.members.handlers == (first.worker.me,), "it")
+            await eventually(lambda: edge.worker.parts.members.handlers == (first.worker.me,), "it")
             client = await stack.enter_async_context(
                 raw_websocket(edge.port, f"/communicate?{until}")
             )
@@ -173,7 +173,7 @@ async def test_a_handler_of_an_older_release_admits_without_an_end(
         in_process(settings(role="handler"), Ticket().gateway) as handler,
         in_process(settings(role="edge")) as edge,
     ):
-        await eventually(lambda: edge.worker.members.handlers == (handler.worker.me,), "it")
+        await eventually(lambda: edge.worker.parts.members.handlers == (handler.worker.me,), "it")
         until = time.time() + 0.2
         async with raw_websocket(edge.port, f"/communicate?{until}") as client:
             await eventually(lambda: time.time() > until + LATE_S, "the time")

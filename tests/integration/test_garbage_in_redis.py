@@ -141,17 +141,17 @@ async def mended(admin: redis.Redis, key: str, kind: str) -> bool:
 
 async def listings_come(made: list[InProcess]) -> None:
     for served in made:
-        registry: Any = served.worker._registry
+        registry: Any = served.worker.parts.registry
         await registry.of_user("ann")
         await registry.page("", limit=10)
 
 
 async def registered(server: RedisServer, made: list[InProcess]) -> bool:
     listed = set()
-    registry: Any = made[0].worker._registry
+    registry: Any = made[0].worker.parts.registry
     for served in made:
         listed |= {c async for c, _ in registry.entries(served.worker.me)}
-    return {m.id for served in made for m in served.worker.hub} <= listed
+    return {m.id for served in made for m in served.worker.parts.hub} <= listed
 
 
 GARBAGE = {

@@ -45,7 +45,7 @@ async def test_a_handler_sees_the_message_and_its_connection(settings: MakeSetti
     ):
         client.say("one", "two")
         await client.texts(2)
-        [member] = served.worker.hub
+        [member] = served.worker.parts.hub
 
     first, second = seen
     assert (first.text, second.text) == ("one", "two")
@@ -81,7 +81,7 @@ async def test_a_handler_that_returns_nothing_sends_nothing(settings: MakeSettin
 async def test_an_application_without_on_message_answers_nothing(settings: MakeSettings) -> None:
     async with in_process(settings(), Gateway()) as served, raw_websocket(served.port) as client:
         client.say("anybody?")
-        await eventually(lambda: served.worker.dispatcher.unanswered == 0, "an answer")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 0, "an answer")
         client.end()
 
         assert not await client.rest()

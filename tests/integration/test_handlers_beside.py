@@ -29,7 +29,7 @@ async def test_so_many_handlers_run_at_once_and_one_more_waits(settings: MakeSet
     ):
         asking = [asyncio.create_task(client.ask("x")) for client in clients]
         await eventually(lambda: app.running == 3, "three at once")
-        await eventually(lambda: served.worker.dispatcher.unanswered == 4, "the fourth")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 4, "the fourth")
         assert len(app.started) == 3
         app.gate.set()
 
@@ -40,7 +40,7 @@ async def test_messages_of_one_connection_run_one_at_a_time(settings: MakeSettin
     app = Gated()
     async with in_process(settings(), app.gateway) as served, raw_websocket(served.port) as client:
         client.say("1", "2", "3")
-        await eventually(lambda: served.worker.dispatcher.unanswered == 3, "all of them")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 3, "all of them")
         await eventually(lambda: app.started, "the first one")
         assert app.started == ["1"]
         app.gate.set()
@@ -180,11 +180,11 @@ async def test_what_comes_in_while_handlers_are_stopped_does_no_harm(
         second.say("hello")
         await second.texts(1)
         first.say("wait")
-        await eventually(lambda: served.worker.dispatcher.unanswered == 1, "the first")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 1, "the first")
         stopping = asyncio.create_task(kill(served))
         await cancelled.wait()
         second.say("too late")
-        await eventually(lambda: served.worker.dispatcher.unanswered == 2, "the second")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 2, "the second")
         gate.set()
         await stopping
 

@@ -37,7 +37,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def only_connection(served: InProcess) -> str:
-    [member] = served.worker.hub
+    [member] = served.worker.parts.hub
     return member.id
 
 
@@ -158,7 +158,7 @@ async def test_a_close_that_cannot_be_sent_is_refused(
             answer = await http.delete(f"{served.url}{path_of(served)}?{query}")
 
             assert error(answer) == (400, "BadRequestException"), query
-        assert len(served.worker.hub) == 1
+        assert len(served.worker.parts.hub) == 1
 
 
 # Receipts
@@ -187,7 +187,7 @@ async def test_what_is_closed_is_gone(
     async with cluster(open_to_backends(settings), 2) as workers:
         async with raw_websocket(workers[0].port):
             path = path_of(workers[0])
-        await eventually(lambda: not len(workers[0].worker.hub), "the end")
+        await eventually(lambda: not len(workers[0].worker.parts.hub), "the end")
 
         answer = await http.request(method, workers[asked].url + path)
 

@@ -69,13 +69,13 @@ async def sockets(*places: tuple[InProcess, str]) -> AsyncIterator[list[RawClien
 async def listed(places: tuple[tuple[InProcess, str], ...]) -> bool:
     """Whether the registry knows as many of each user as there are."""
     users = [user for _, user in places]
-    registry = places[0][0].worker._registry
+    registry = places[0][0].worker.parts.registry
     found = [len(await registry.of_user(user)) for user in users]
     return found == [users.count(user) for user in users]
 
 
 def connections(served: InProcess) -> list[str]:
-    return sorted(member.id for member in served.worker.hub)
+    return sorted(member.id for member in served.worker.parts.hub)
 
 
 # Users

@@ -36,7 +36,7 @@ async def test_a_socket_is_not_read_past_32_messages_or_a_mebibyte(
     ):
         counted = Counted(served)
         client.say(*texts)
-        await eventually(lambda: served.worker.dispatcher.unanswered == bound, "the bound")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == bound, "the bound")
         client.send(*[text_frame("x" * 65536)] * 200)  # more than any socket's buffers
         await eventually(lambda: client.unsent_bytes, "an unread socket")
         assert counted("gateway_messages_received_total") == bound
@@ -55,7 +55,7 @@ async def test_below_the_bound_a_socket_is_read(settings: MakeSettings) -> None:
         client.send(frame(PING, b"are you there?"))
 
         assert await client.receive() == Frame(PONG, b"are you there?")
-        assert served.worker.dispatcher.unanswered == 31
+        assert served.worker.parts.dispatcher.unanswered == 31
 
 
 async def test_a_socket_that_was_not_read_goes_on_in_order_across_workers(
@@ -69,7 +69,7 @@ async def test_a_socket_that_was_not_read_goes_on_in_order_across_workers(
     ):
         for client in (one, two):
             client.say(*map(str, range(200)))
-        await eventually(lambda: workers[0].worker.dispatcher.unanswered == 64, "the bound")
+        await eventually(lambda: workers[0].worker.parts.dispatcher.unanswered == 64, "the bound")
         for app in apps:
             app.gate.set()
 
@@ -88,7 +88,7 @@ async def test_a_connection_whose_socket_is_not_read_is_not_taken_for_dead(
         raw_websocket(served.port) as clock,
     ):
         full.say(*map(str, range(40)))
-        await eventually(lambda: served.worker.dispatcher.unanswered == 32, "the bound")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 32, "the bound")
         await _answer_pings(clock, 25)
         app.gate.set()
 
@@ -115,7 +115,7 @@ async def test_what_a_client_gives_as_its_reason_is_not_logged(settings: MakeSet
             async with raw_websocket(served.port) as client:
                 client.send(close_frame(3012, "my password"))
                 await client.rest()
-            await eventually(lambda: not len(served.worker.hub), "its end")
+            await eventually(lambda: not len(served.worker.parts.hub), "its end")
 
         assert any(line["event"] == "connection closed" for line in logs)
         assert "my password" not in repr(logs)
@@ -130,7 +130,7 @@ async def test_a_close_that_waits_behind_too_many_messages_is_answered(
         raw_websocket(served.port) as client,
     ):
         client.send(*[text_frame("a")] * 40, close_frame(1000))
-        await eventually(lambda: served.worker.dispatcher.unanswered == 32, "the bound")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 32, "the bound")
         app.gate.set()
 
         assert (await client.rest())[-1].closing == (1000, "Bye!!!")
@@ -144,7 +144,7 @@ async def test_a_drain_does_not_wait_for_a_close_it_has_not_read(settings: MakeS
         raw_websocket(served.port) as client,
     ):
         client.send(*[text_frame("a")] * 40, close_frame(1000))
-        await eventually(lambda: served.worker.dispatcher.unanswered == 32, "the bound")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 32, "the bound")
         served.should_exit = True
         await eventually(lambda: not served.worker.ready, "the drain")
         app.gate.set()

@@ -22,9 +22,9 @@ from tests.support.waiting import eventually
 
 def _dispatched(handler: InProcess) -> int:
     """What a worker has to handle, begun or not."""
-    queues = handler.worker.runner._queues.values()
+    queues = handler.worker.parts.runner._queues.values()
     waiting = sum(len(queue.dispatches) for by_name in queues for queue in by_name.values())
-    return waiting + len(handler.worker.runner._running)
+    return waiting + len(handler.worker.parts.runner._running)
 
 
 @asynccontextmanager
@@ -35,7 +35,7 @@ async def apart(
     edge_own = redis_settings(edge_url, prefix, role="edge", outbox_bytes=1 << 24)
     handler_own = redis_settings(handler_url, prefix, role="handler")
     async with in_process(handler_own, gateway) as handler, in_process(edge_own) as edge:
-        await eventually(lambda: edge.worker.members.handlers, "a handler")
+        await eventually(lambda: edge.worker.parts.members.handlers, "a handler")
         yield edge, handler
 
 
@@ -102,9 +102,9 @@ async def test_at_the_bound_of_a_link_its_edge_reads_no_more(
         proxy.freeze()
         for client in (one, two):
             client.say(*[text] * 10)
-        await eventually(lambda: len(edge.worker.dispatcher._blocked) == 2, "the bound")
-        assert edge.worker.dispatcher.unanswered < 20  # what cannot be dispatched is not read
-        kept = edge.worker.links._queues[handler.worker.me].bytes_kept
+        await eventually(lambda: len(edge.worker.parts.dispatcher._blocked) == 2, "the bound")
+        assert edge.worker.parts.dispatcher.unanswered < 20  # what cannot be dispatched is not read
+        kept = edge.worker.parts.links._queues[handler.worker.me].bytes_kept
         proxy.thaw()
 
         for client in (one, two):
@@ -130,7 +130,7 @@ async def test_at_the_bound_of_a_link_its_handlers_wait(
         proxy.freeze()
         app.gate.set()
         await eventually(
-            lambda: not handler.worker.links.takes(edge.worker.me, 1 << 20), "the bound"
+            lambda: not handler.worker.parts.links.takes(edge.worker.me, 1 << 20), "the bound"
         )
         begun = len(app.started)
         proxy.thaw()
@@ -158,7 +158,7 @@ async def test_what_anybody_may_publish_harms_no_worker(
 ) -> None:
     own = settings()
     async with in_process(own, Gateway()) as served, in_process(own) as other:
-        await eventually(lambda: len(served.worker.members.known) == 2, "acquaintance")
+        await eventually(lambda: len(served.worker.parts.members.known) == 2, "acquaintance")
         counted = Counted(served, other)
         with redis_server.client() as redis:
             for junk in (b"", b"junk", b"\x92\x97\x02", b"\xff" * 1000, bytes(range(256))):

@@ -112,14 +112,16 @@ async def test_messages_to_others_wait_while_redis_is_away(redis_server: RedisSe
         edge_own = redis_settings(proxy.url, "apart", role="edge")
         handler_own = redis_settings(redis_server.url, "apart", role="handler")
         async with in_process(handler_own), in_process(edge_own) as edge:
-            await eventually(lambda: edge.worker.members.handlers, "a handler")
+            await eventually(lambda: edge.worker.parts.members.handlers, "a handler")
             async with raw_websocket(edge.port) as client:
                 client.say("before")
                 await client.texts(1)
                 proxy.cut()
                 await not_ready(edge)
                 client.say(*map(str, range(20)))
-                await eventually(lambda: edge.worker.dispatcher.unanswered == 20, "the messages")
+                await eventually(
+                    lambda: edge.worker.parts.dispatcher.unanswered == 20, "the messages"
+                )
                 proxy.mend()
 
                 assert await client.texts(20) == [f"Received:{number}" for number in range(20)]
@@ -133,7 +135,9 @@ async def test_the_first_messages_wait_for_the_registry(redis_server: RedisServe
             proxy.freeze()
             async with raw_websocket(served.port) as client:
                 client.say("one", "two")
-                await eventually(lambda: served.worker.dispatcher.unanswered == 2, "the messages")
+                await eventually(
+                    lambda: served.worker.parts.dispatcher.unanswered == 2, "the messages"
+                )
                 proxy.thaw()
 
                 assert await client.texts(2) == ["Received:one", "Received:two"]
@@ -150,7 +154,8 @@ async def test_an_edge_that_lost_a_peers_hint_finds_it_by_its_lease(
             proxy.muffled = True
             async with in_process(own) as other:
                 await eventually(
-                    lambda: other.worker.me in hard_of_hearing.worker.members.known, "the other"
+                    lambda: other.worker.me in hard_of_hearing.worker.parts.members.known,
+                    "the other",
                 )
                 proxy.muffled = False
 

@@ -29,7 +29,7 @@ from tests.support.waiting import eventually
 
 
 async def known_to(edge: InProcess, count: int) -> None:
-    await eventually(lambda: len(edge.worker.members.handlers) == count, f"{count} handlers")
+    await eventually(lambda: len(edge.worker.parts.members.handlers) == count, f"{count} handlers")
 
 
 async def end(served: InProcess, settings: Settings) -> None:
@@ -69,11 +69,13 @@ async def test_messages_move_only_once_nothing_is_outstanding(settings: MakeSett
             await eventually(lambda: len(old.started) == 12, "the first messages")
             async with in_process(settings(role="handler"), new.gateway) as newcomer:
                 await known_to(edge, 2)
-                handlers = edge.worker.members.handlers
+                handlers = edge.worker.parts.members.handlers
                 targets = [pick(ConnectionId(client.connection), handlers) for client in clients]
                 for client in clients:
                     await client.socket.send("second")
-                await eventually(lambda: edge.worker.dispatcher.unanswered == 24, "all messages")
+                await eventually(
+                    lambda: edge.worker.parts.dispatcher.unanswered == 24, "all messages"
+                )
                 assert not new.started
                 old.gate.set()
                 for client in clients:
@@ -165,7 +167,7 @@ async def test_a_redis_that_stands_still_fences_nobody(redis_server: RedisServer
             await talk.more(50)
             proxy.freeze()
             await eventually(
-                lambda: not any(w.worker.lease_guard.may_act for w in workers),
+                lambda: not any(w.worker.parts.cluster.lease_guard.may_act for w in workers),
                 "leases that may have ended",
             )
             proxy.thaw()
@@ -186,9 +188,11 @@ async def test_a_held_worker_handles_nothing_until_it_knows_better(
             client.say("before")
             await client.texts(1)
             proxy.freeze()
-            await eventually(lambda: not served.worker.lease_guard.may_act, "the end of its lease")
+            await eventually(
+                lambda: not served.worker.parts.cluster.lease_guard.may_act, "the end of its lease"
+            )
             client.say("meanwhile")
-            await eventually(lambda: served.worker.dispatcher.unanswered == 1, "the message")
+            await eventually(lambda: served.worker.parts.dispatcher.unanswered == 1, "the message")
             assert app.started == ["before"]
             proxy.thaw()
 
@@ -203,9 +207,9 @@ async def test_a_worker_that_was_fenced_meanwhile_closes_its_sockets_and_goes(
         frozen = redis_settings(proxy.url, "frozen", lease_seconds=1)
         async with in_process(direct) as heir, in_process(frozen) as victim:
             dead = victim.worker.me
-            await eventually(lambda: dead in heir.worker.members.known, "acquaintance")
+            await eventually(lambda: dead in heir.worker.parts.members.known, "acquaintance")
             await eventually(
-                lambda: heir.worker.members.trusted(heir.worker._now()), "a trusted heir"
+                lambda: heir.worker.parts.members.trusted(heir.worker.parts.now()), "a trusted heir"
             )
             async with raw_websocket(victim.port) as client:
                 client.say("hello")
@@ -246,7 +250,9 @@ async def test_a_sweep_that_was_broken_off_is_taken_over(
         await known_to(victim, 1)
         async with raw_websocket(victim.port) as client:
             client.say("hello")
-            await eventually(lambda: victim.worker._registration._written_revision, "the entry")
+            await eventually(
+                lambda: victim.worker.parts.cluster.registration._written_revision, "the entry"
+            )
             await kill(victim)
             await eventually(lambda: gone == ["begun"], "a sweep", 10)
             await kill(sweeper)

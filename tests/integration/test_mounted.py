@@ -84,7 +84,7 @@ async def test_it_shares_the_work_with_workers_of_other_servers(settings: MakeSe
         stock_server(host_application(gateway)) as (port, _),
     ):
         await eventually(lambda: gateway.worker.ready, "readiness")
-        await eventually(lambda: len(gateway.worker.members.handlers) == 2, "acquaintance")
+        await eventually(lambda: len(gateway.worker.parts.members.handlers) == 2, "acquaintance")
         answers = set()
         for _attempt in range(40):
             async with raw_websocket(port, "/ws/communicate") as client:

@@ -138,7 +138,7 @@ async def test_a_decision_that_fails_is_a_500(settings: MakeSettings, query: str
 
         assert answer.status == 500
         assert counted("gateway_handshakes_refused_total", reason="handler_failed") == 1
-        await eventually(lambda: not len(served.worker.dispatcher), "the end")
+        await eventually(lambda: not len(served.worker.parts.dispatcher), "the end")
         assert not door.gone
 
 
@@ -158,7 +158,7 @@ async def test_another_worker_may_decide(settings: MakeSettings) -> None:
         in_process(settings(role="handler"), door.gateway) as handler,
         in_process(settings(role="edge")) as edge,
     ):
-        await eventually(lambda: edge.worker.members.handlers == (handler.worker.me,), "it")
+        await eventually(lambda: edge.worker.parts.members.handlers == (handler.worker.me,), "it")
         assert (await handshake(edge.port, "/communicate?broken")).status == 500
         async with raw_websocket(edge.port, "/communicate?refused") as client:
             assert (await client.rest())[-1].closing == (4403, "members only")
@@ -174,13 +174,15 @@ async def test_the_user_is_known_to_a_worker_that_did_not_decide(settings: MakeS
         first = await stack.enter_async_context(
             in_process(settings(role="handler"), doors[0].gateway)
         )
-        await eventually(lambda: edge.worker.members.handlers == (first.worker.me,), "the first")
+        await eventually(
+            lambda: edge.worker.parts.members.handlers == (first.worker.me,), "the first"
+        )
         clients = [
             await stack.enter_async_context(raw_websocket(edge.port, f"/communicate?{number}"))
             for number in range(8)
         ]
         await stack.enter_async_context(in_process(settings(role="handler"), doors[1].gateway))
-        await eventually(lambda: len(edge.worker.members.handlers) == 2, "the second")
+        await eventually(lambda: len(edge.worker.parts.members.handlers) == 2, "the second")
         for number, client in enumerate(clients):
             client.say("hello")
             assert await client.texts(1) == [f"{number}:hello"]
@@ -205,7 +207,7 @@ async def test_without_any_handler_known_a_client_is_told_to_come_back(
 async def test_a_handshake_waits_for_the_first_handler(settings: MakeSettings) -> None:
     async with in_process(settings(role="edge")) as edge:
         asking = asyncio.create_task(handshake(edge.port))
-        await eventually(lambda: edge.worker.admission.connections, "the handshake")
+        await eventually(lambda: edge.worker.parts.admission.connections, "the handshake")
         async with in_process(settings(role="handler"), Door().gateway):
             assert (await asking).status == 101
 
@@ -216,8 +218,8 @@ async def test_nobody_gets_past_a_decision_while_handlers_are_away(
     """Red when an edge forgets what the handlers wanted once they are gone."""
     async with in_process(settings(role="edge", handler_seconds=0.5)) as edge:
         async with in_process(settings(role="handler"), Door().gateway):
-            await eventually(lambda: edge.worker.members.handlers, "the handler")
-        await eventually(lambda: not edge.worker.members.handlers, "its end")
+            await eventually(lambda: edge.worker.parts.members.handlers, "the handler")
+        await eventually(lambda: not edge.worker.parts.members.handlers, "its end")
         answer = await handshake(edge.port)
 
         assert answer.status == 503
@@ -309,4 +311,6 @@ async def test_what_a_client_says_during_the_decision_is_answered(settings: Make
 
 def _empty(served: InProcess) -> bool:
     worker = served.worker
-    return not (worker.admission.connections or len(worker.hub) or len(worker.dispatcher))
+    return not (
+        worker.parts.admission.connections or len(worker.parts.hub) or len(worker.parts.dispatcher)
+    )

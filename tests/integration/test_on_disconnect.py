@@ -66,7 +66,7 @@ async def test_it_is_called_once_however_a_connection_ends(
             await client.texts(1)
             leave(client)
             await client.rest()
-        await eventually(lambda: not len(served.worker.dispatcher), "the end")
+        await eventually(lambda: not len(served.worker.parts.dispatcher), "the end")
 
     assert [connection.user for connection in book.gone] == ["ann"]
 
@@ -90,7 +90,7 @@ async def test_it_comes_after_every_message_that_is_being_handled(settings: Make
     async with in_process(settings(), book.gateway) as served:
         async with raw_websocket(served.port) as client:
             client.say("one", "two", "three")
-            [member] = served.worker.hub
+            [member] = served.worker.parts.hub
             assert isinstance(member, ClientConnection)
             conversation = member._dispatch_state.conversation
             await eventually(lambda: conversation.outstanding == 3, "the messages")
@@ -116,7 +116,7 @@ async def test_one_that_raises_harms_nobody(settings: MakeSettings) -> None:
     async with in_process(settings(), gateway) as served:
         async with raw_websocket(served.port):
             pass
-        await eventually(lambda: not len(served.worker.dispatcher), "the end")
+        await eventually(lambda: not len(served.worker.parts.dispatcher), "the end")
         async with raw_websocket(served.port) as client:
             client.say("hello")
             assert await client.texts(1) == ["hello"]
@@ -174,9 +174,9 @@ async def test_it_waits_for_handlers_that_are_away_when_a_connection_ends(
     async with in_process(settings(role="edge")) as edge, AsyncExitStack() as stack:
         async with in_process(settings(role="handler"), before.gateway):
             client = await stack.enter_async_context(raw_websocket(edge.port, "/communicate?ann"))
-        await eventually(lambda: not edge.worker.members.handlers, "the absence")
+        await eventually(lambda: not edge.worker.parts.members.handlers, "the absence")
         client.abort()
-        await eventually(lambda: not edge.worker.admission.connections, "the end")
+        await eventually(lambda: not edge.worker.parts.admission.connections, "the end")
         async with in_process(settings(role="handler"), after.gateway):
             await eventually(lambda: after.gone, "on_disconnect")
 
@@ -194,14 +194,14 @@ async def test_a_sweep_waits_for_handlers_that_are_away(settings: MakeSettings) 
         AsyncExitStack() as stack,
     ):
         async with in_process(handler_settings, Guestbook().gateway):
-            await eventually(lambda: heir.worker.members.handlers, "a handler")
+            await eventually(lambda: heir.worker.parts.members.handlers, "a handler")
             client = await stack.enter_async_context(raw_websocket(victim.port, "/communicate?ann"))
             client.say("hello")
             await client.texts(1)
-        await eventually(lambda: not heir.worker.members.handlers, "the absence")
+        await eventually(lambda: not heir.worker.parts.members.handlers, "the absence")
         dead = victim.worker.me
         await kill(victim)
-        await eventually(lambda: dead not in heir.worker.members.known, "the fence", 10)
+        await eventually(lambda: dead not in heir.worker.parts.members.known, "the fence", 10)
         async with in_process(handler_settings, book.gateway):
             await eventually(lambda: book.gone, "on_disconnect", 10)
 

@@ -61,7 +61,7 @@ async def test_every_answer_is_one_that_the_document_has(
 ) -> None:
     open_to_backends = settings(api_keys=Secret(KEY), api_body_bytes=5)
     async with in_process(open_to_backends, of_ali()) as served, raw_websocket(served.port):
-        [member] = served.worker.hub
+        [member] = served.worker.parts.hub
         await asyncio.to_thread(call_often, served, operation, mode, member.id)
 
 

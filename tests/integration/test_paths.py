@@ -168,7 +168,7 @@ async def test_a_name_of_any_characters_reaches_its_user(
 
     own = open_to_backends(settings)
     async with in_process(own, gateway) as served, raw_websocket(served.port) as client:
-        await eventually(lambda: not served.worker._registration.writing, "the entry")
+        await eventually(lambda: not served.worker.parts.cluster.registration.writing, "the entry")
         async with raw_client(served.port) as backend:
             lines = [
                 f"POST /@users/{written} HTTP/1.1", "Host: a", f"X-API-Key: {KEY}",

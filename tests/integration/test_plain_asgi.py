@@ -54,7 +54,7 @@ async def test_stock_protocols_are_served_by_plain_asgi(settings: MakeSettings) 
         in_process(settings(), ws="websockets-sansio") as served,
         raw_websocket(served.port),
     ):
-        [member] = served.worker.hub
+        [member] = served.worker.parts.hub
 
         assert isinstance(member, ClientConnection)
         assert isinstance(member._socket, PlainSocket)
@@ -154,7 +154,7 @@ async def test_a_client_that_vanishes_is_gone_from_the_hub(serve: Serve) -> None
     async with serve() as served, raw_websocket(served.port) as client:
         counted = Counted(served)
         client.abort()
-        await eventually(lambda: not len(served.worker.hub), "the end")
+        await eventually(lambda: not len(served.worker.parts.hub), "the end")
 
         assert counted("gateway_connections_closed_total", code="1006") + counted(
             "gateway_connections_closed_total", code="1005"
@@ -204,7 +204,7 @@ async def test_a_socket_is_not_read_past_the_bound_and_goes_on(serve: Serve) -> 
     async with serve(app.gateway) as served, raw_websocket(served.port) as client:
         counted = Counted(served)
         client.say(*map(str, range(100)))
-        await eventually(lambda: served.worker.dispatcher.unanswered == 32, "the bound")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 32, "the bound")
         assert counted("gateway_messages_received_total") == 32
         app.gate.set()
 
@@ -216,10 +216,10 @@ async def test_a_client_that_leaves_while_it_is_not_read_is_noticed_later(serve:
     async with serve(app.gateway) as served:
         async with raw_websocket(served.port) as client:
             client.say(*map(str, range(100)))
-            await eventually(lambda: served.worker.dispatcher.unanswered == 32, "the bound")
+            await eventually(lambda: served.worker.parts.dispatcher.unanswered == 32, "the bound")
         app.gate.set()
 
-        await eventually(lambda: not len(served.worker.dispatcher), "the end")
+        await eventually(lambda: not len(served.worker.parts.dispatcher), "the end")
 
 
 @pytest.mark.parametrize("change", [{"stall_seconds": 0.5}, {"outbox_bytes": 200_000}])
@@ -233,7 +233,7 @@ async def test_a_client_that_does_not_read_is_dropped(serve: Serve, change: dict
         client.say(*["100000"] * 60)
         await eventually(lambda: counted(CLOSED, code="3008") == 1, "the abort", 10)
 
-        await eventually(lambda: not len(served.worker.hub), "the end")
+        await eventually(lambda: not len(served.worker.parts.hub), "the end")
 
 
 async def test_nothing_is_left_of_connections_that_have_ended(serve: Serve) -> None:
@@ -243,11 +243,11 @@ async def test_nothing_is_left_of_connections_that_have_ended(serve: Serve) -> N
             async with made as client:
                 client.say("hello")
                 await client.texts(1)
-        await eventually(lambda: not served.worker.admission.connections, "the end")
+        await eventually(lambda: not served.worker.parts.admission.connections, "the end")
         left = [t for t in asyncio.all_tasks() if t.get_name().startswith("socket")]
 
         assert not left
-        assert len(served.worker.hub) == len(served.worker.dispatcher) == 0
+        assert len(served.worker.parts.hub) == len(served.worker.parts.dispatcher) == 0
 
 
 # uvicorn's third class, the deprecated "websockets", does not work with the library of our locks.
@@ -259,7 +259,7 @@ async def test_a_receipt_is_the_servers_word(settings: MakeSettings, ws: str) ->
         in_process(own, ws=ws) as served,
         raw_websocket(served.port) as client,
     ):
-        [member] = served.worker.hub
+        [member] = served.worker.parts.hub
         assert await served.gateway.send(member.id, "taken") is Receipt.WRITTEN
         assert await client.texts(1) == ["taken"]
         client.stop_reading()

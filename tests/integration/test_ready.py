@@ -78,7 +78,7 @@ async def test_a_handshake_that_comes_early_waits(settings: MakeSettings) -> Non
     """As under a server that does not wait for the lifespan."""
     async with in_process(settings(lease_seconds=1)) as served:
         served.worker.readiness._starting = True
-        served.worker.lease_guard.unregister()  # until the next renewal
+        served.worker.parts.cluster.lease_guard.unregister()  # until the next renewal
 
         assert (await handshake(served.port)).status == 101
 
@@ -92,7 +92,7 @@ async def test_a_worker_behind_its_sibling_catches_up_before_it_answers(
     async with in_process(settings(lease_seconds=1)) as served:
         if sibling:
             (tmp_path / "ready-1").touch()
-        served.worker.lease_guard.unregister()
+        served.worker.parts.cluster.lease_guard.unregister()
 
         assert (await handshake(served.port)).status == (101 if sibling else 503)
 

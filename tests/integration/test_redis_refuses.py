@@ -91,7 +91,7 @@ async def test_a_message_waits_for_the_registry_no_longer_than_for_a_handler(
     own = redis_settings(own_redis.url, "late", handler_seconds=1.0)
     async with in_process(own) as served:
         monkeypatch.setattr("gateway.cluster.registration.PROBE_S", 60.0)
-        await eventually(lambda: not served.worker._registration.writing, "a pause")
+        await eventually(lambda: not served.worker.parts.cluster.registration.writing, "a pause")
         with out_of_memory(own_redis):
             async with raw_websocket(served.port) as client:
                 client.say("hello")
@@ -107,7 +107,7 @@ async def test_a_message_to_another_worker_waits_for_redis_no_longer_either(
     edge_own = redis_settings(guarded_url(own_redis), "away", role="edge", handler_seconds=1.0)
     handler_own = redis_settings(own_redis.url, "away", role="handler")
     async with in_process(handler_own), in_process(edge_own) as edge:
-        await eventually(lambda: edge.worker.members.handlers, "a handler")
+        await eventually(lambda: edge.worker.parts.members.handlers, "a handler")
         async with raw_websocket(edge.port) as client, raw_websocket(edge.port) as idle:
             client.say("before")
             await client.texts(1)
@@ -154,7 +154,7 @@ async def test_a_subscription_that_is_refused_is_said_with_its_channels(
     own = redis_settings(guarded_url(own_redis), "sub")
     async with in_process(own) as served:
         with capture_logs() as logged, without(own_redis, "-subscribe"):
-            served.worker._broker.resubscribe()
+            served.worker.parts.broker.resubscribe()
             await eventually(lambda: refusals(logged), "the reason", 8)
         await eventually(lambda: served.worker.ready, "readiness", 10)
 

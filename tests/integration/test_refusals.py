@@ -47,8 +47,8 @@ async def test_one_handshake_past_the_bound_is_told_to_come_back(
 async def test_a_connection_that_ends_makes_room(settings: MakeSettings, bound: str) -> None:
     async with in_process(settings(**{bound: 1})) as served:
         async with raw_websocket(served.port):
-            assert served.worker.admission.connections == 1
-        await eventually(lambda: not served.worker.admission.connections, "the end")
+            assert served.worker.parts.admission.connections == 1
+        await eventually(lambda: not served.worker.parts.admission.connections, "the end")
 
         async with raw_websocket(served.port) as client:
             client.say("hello")
@@ -117,9 +117,9 @@ async def test_a_refused_handshake_is_not_a_connection(settings: MakeSettings) -
     async with in_process(settings()) as served:
         counted = Counted(served)
         await handshake(served.port, Origin="http://evil")
-        await eventually(lambda: not served.worker.admission.connections, "the end")
+        await eventually(lambda: not served.worker.parts.admission.connections, "the end")
 
-        assert len(served.worker.hub) == len(served.worker.dispatcher) == 0
+        assert len(served.worker.parts.hub) == len(served.worker.parts.dispatcher) == 0
         assert counted("gateway_connections_opened_total") == 0
 
 

@@ -54,7 +54,7 @@ async def test_an_entry_says_who_where_and_since_when(
         client.say("hello")
         await client.texts(2)
         [(name, entry)] = entries(redis_server, settings(), served.worker.me).items()
-        [member] = served.worker.hub
+        [member] = served.worker.parts.hub
 
     assert name == member.id
     assert (entry.user, entry.address, entry.user_agent) == (None, "127.0.0.1", "test/1")
@@ -145,8 +145,8 @@ async def test_what_redis_forgot_is_not_hidden_by_the_next_write(
         if not quiet:
             one.send(close_frame(1000))
             await one.rest()
-        await eventually(lambda: len(served.worker.hub) == (3 if quiet else 2), "the end")
-        wanted = {member.id: before[member.id] for member in served.worker.hub}
+        await eventually(lambda: len(served.worker.parts.hub) == (3 if quiet else 2), "the end")
+        wanted = {member.id: before[member.id] for member in served.worker.parts.hub}
 
         await eventually(lambda: entries(own_redis, own, me) == wanted, "the entries", 3)
 
@@ -162,7 +162,7 @@ async def test_entries_are_written_once_and_not_again(
             async with raw_websocket(served.port) as client:
                 client.say("hello")
                 await client.texts(1)
-        assert served.worker._registration._tried_revision > 20
+        assert served.worker.parts.cluster.registration._tried_revision > 20
 
     assert not [record for record in caplog.records if "lost" in record.getMessage()]
 

@@ -51,7 +51,7 @@ async def test_an_edge_is_ready_without_handlers_and_shows_that_there_are_none(
 ) -> None:
     async with in_process(settings(role="edge")) as edge:
         assert await statuses(edge, "/livez", "/readyz") == [200, 200]
-        edge.worker._fold()
+        edge.worker._housekeeping.fold()
         async with httpx.AsyncClient(base_url=edge.url, trust_env=False) as http:
             shown = (await http.get("/metrics")).text
 
@@ -62,11 +62,11 @@ async def test_an_edge_is_ready_without_handlers_and_shows_that_there_are_none(
 async def test_messages_wait_for_a_handler_that_is_away(settings: MakeSettings) -> None:
     async with in_process(settings(role="edge")) as edge:
         async with in_process(settings(role="handler")):
-            await eventually(lambda: edge.worker.members.handlers, "a handler")
-        await eventually(lambda: not edge.worker.members.handlers, "its absence")
+            await eventually(lambda: edge.worker.parts.members.handlers, "a handler")
+        await eventually(lambda: not edge.worker.parts.members.handlers, "its absence")
         async with raw_websocket(edge.port) as client:
             client.say(*map(str, range(10)))
-            await eventually(lambda: edge.worker.dispatcher.unanswered == 10, "the messages")
+            await eventually(lambda: edge.worker.parts.dispatcher.unanswered == 10, "the messages")
             async with in_process(settings(role="handler")):
                 assert await client.texts(10) == [f"Received:{number}" for number in range(10)]
 
@@ -75,8 +75,8 @@ async def test_messages_wait_for_a_handler_that_is_away(settings: MakeSettings) 
 async def test_messages_wait_for_a_handler_only_so_long(settings: MakeSettings, offer: str) -> None:
     async with in_process(settings(role="edge", handler_seconds=0.4)) as edge:
         async with in_process(settings(role="handler")):
-            await eventually(lambda: edge.worker.members.handlers, "a handler")
-        await eventually(lambda: not edge.worker.members.handlers, "its absence")
+            await eventually(lambda: edge.worker.parts.members.handlers, "a handler")
+        await eventually(lambda: not edge.worker.parts.members.handlers, "its absence")
         async with raw_websocket(edge.port, Sec_WebSocket_Protocol=offer or "none") as client:
             client.say("one", "two")
             if offer:
@@ -99,7 +99,7 @@ async def test_a_handler_that_leaves_answers_what_it_was_given(settings: MakeSet
         client.say("one", "two")
         await eventually(lambda: app.started == ["one"], "the first")
         leaver.should_exit = True
-        known = edge.worker.members.known
+        known = edge.worker.parts.members.known
         await eventually(lambda: known[leaver.worker.me].leaving, "the news")
         client.say("three")
         app.gate.set()

@@ -26,7 +26,7 @@ from tests.support.waiting import eventually, eventually_async
 
 
 def only_connection(served: InProcess) -> str:
-    [member] = served.worker.hub
+    [member] = served.worker.parts.hub
     return member.id
 
 
@@ -73,7 +73,7 @@ async def test_what_is_closed_is_gone(settings: MakeSettings, asked: int) -> Non
     async with cluster(settings(), 2) as workers:
         async with raw_websocket(workers[0].port):
             connection = only_connection(workers[0])
-        await eventually(lambda: not len(workers[0].worker.hub), "the end")
+        await eventually(lambda: not len(workers[0].worker.parts.hub), "the end")
 
         assert await workers[asked].gateway.send(connection, "pushed") is Receipt.GONE
 
@@ -100,7 +100,7 @@ async def test_a_socket_whose_client_has_closed_is_gone_also_before_the_close_is
     async with in_process(settings(), app.gateway) as served, raw_websocket(served.port) as client:
         connection = only_connection(served)
         client.send(*[text_frame("x")] * MAX_IN_FLIGHT, close_frame(1000))
-        await eventually(lambda: served.worker.dispatcher.unanswered == MAX_IN_FLIGHT, "all")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == MAX_IN_FLIGHT, "all")
 
         assert await app.gateway.send(connection, "pushed") is Receipt.GONE
         assert await app.gateway.disconnect(connection) is Receipt.GONE
@@ -194,10 +194,10 @@ async def test_when_the_owner_is_fenced_while_it_owes_an_answer_the_connection_i
             in_process(behind) as owner,
             raw_websocket(owner.port),
         ):
-            await eventually(lambda: len(asker.worker.members.known) == 2, "acquaintance")
+            await eventually(lambda: len(asker.worker.parts.members.known) == 2, "acquaintance")
             proxy.freeze()
             sent = asyncio.create_task(asker.gateway.send(only_connection(owner), "pushed"))
-            await eventually(lambda: asker.worker.owner_requests.unanswered, "the question")
+            await eventually(lambda: asker.worker.parts.owner_requests.unanswered, "the question")
             await asyncio.to_thread(
                 fence,
                 parse(own.redis_url.reveal()),
@@ -289,7 +289,9 @@ async def test_a_process_that_is_no_worker_sends(settings: MakeSettings) -> None
         assert await outside.disconnect(connection) is Receipt.WRITTEN
         assert (await client.rest())[-1].closing == (3503, "disconnected")
         assert await outside.send(connection, "late") is Receipt.GONE
-        await eventually(lambda: served.worker.links.settled, "no link to a process that has none")
+        await eventually(
+            lambda: served.worker.parts.links.settled, "no link to a process that has none"
+        )
 
 
 async def test_to_a_process_that_is_no_worker_a_dead_owner_is_gone(settings: MakeSettings) -> None:

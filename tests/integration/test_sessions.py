@@ -116,9 +116,9 @@ async def told(client: RawClient, count: int) -> list[Any]:
 
 async def test_two_commands_in_one_message_have_an_answer_each(settings: MakeSettings) -> None:
     async with in_process(settings(), commanded()) as served:
-        served.worker.endpoint._negotiate = Spoken()
+        served.worker.parts.endpoint._negotiate = Spoken()
         async with raw_websocket(served.port) as client:
-            [connection] = [member.id for member in served.worker.hub]
+            [connection] = [member.id for member in served.worker.parts.hub]
             client.say(command(1, "one") + "\n" + command(2, "break"), command(3, "nothing"))
 
             assert await told(client, 4) == [
@@ -131,23 +131,23 @@ async def test_two_commands_in_one_message_have_an_answer_each(settings: MakeSet
 
 async def test_what_the_session_answers_itself_reaches_no_handler(settings: MakeSettings) -> None:
     async with in_process(settings(), commanded()) as served:
-        served.worker.endpoint._negotiate = Spoken()
+        served.worker.parts.endpoint._negotiate = Spoken()
         async with raw_websocket(served.port) as client:
             await client.texts(1)
             client.say(command(1, "time") + "\n" + command(2, "time"))
             [both] = await client.texts(1)
 
             assert [json.loads(line)["id"] for line in both.splitlines()] == [1, 2]
-            assert served.worker.dispatcher.unanswered == 0
+            assert served.worker.parts.dispatcher.unanswered == 0
 
 
 async def test_a_session_has_its_own_pushes_and_goodbye(settings: MakeSettings) -> None:
     gateway = commanded()
     async with in_process(settings(), gateway) as served:
-        served.worker.endpoint._negotiate = spoken = Spoken()
+        served.worker.parts.endpoint._negotiate = spoken = Spoken()
         async with raw_websocket(served.port) as client:
             await client.texts(1)
-            [connection] = [member.id for member in served.worker.hub]
+            [connection] = [member.id for member in served.worker.parts.hub]
             await gateway.send(connection, "news")
             await gateway.disconnect(connection, 3500, "go")
 
@@ -164,7 +164,7 @@ async def test_a_session_has_its_own_pushes_and_goodbye(settings: MakeSettings) 
 
 async def test_a_session_closes_with_a_code_of_its_own(settings: MakeSettings) -> None:
     async with in_process(settings(), commanded()) as served:
-        served.worker.endpoint._negotiate = Spoken()
+        served.worker.parts.endpoint._negotiate = Spoken()
         async with raw_websocket(served.port) as client:
             client.say("no command")
 
@@ -173,7 +173,7 @@ async def test_a_session_closes_with_a_code_of_its_own(settings: MakeSettings) -
 
 async def test_a_session_answers_the_clients_close(settings: MakeSettings) -> None:
     async with in_process(settings(), commanded()) as served:
-        served.worker.endpoint._negotiate = spoken = Spoken()
+        served.worker.parts.endpoint._negotiate = spoken = Spoken()
         async with raw_websocket(served.port) as client:
             await client.texts(1)
             client.send(close_frame(4000, "bye"))

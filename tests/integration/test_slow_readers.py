@@ -22,7 +22,7 @@ def buffered(served: InProcess) -> int:
     """What waits for the one client of this worker; 0 once it has gone."""
     return sum(
         member._socket.buffered_bytes
-        for member in served.worker.hub
+        for member in served.worker.parts.hub
         if isinstance(member, ClientConnection) and member._socket is not None
     )
 
@@ -48,7 +48,7 @@ async def test_an_outbox_may_be_full_but_not_fuller(
         counted = Counted(served)
         client.say(str(OUTBOX - buffered(served) + past_it))
         await eventually(
-            lambda: buffered(served) >= OUTBOX or not len(served.worker.hub), "the reply"
+            lambda: buffered(served) >= OUTBOX or not len(served.worker.parts.hub), "the reply"
         )
 
         assert counted("gateway_connections_closed_total", code="3008") == int(dropped)
@@ -61,7 +61,7 @@ async def test_a_client_that_was_dropped_sees_its_connection_end(settings: MakeS
     ):
         await stop_reading(served, client)
         client.say(str(OUTBOX))
-        await eventually(lambda: not len(served.worker.hub), "the abort")
+        await eventually(lambda: not len(served.worker.parts.hub), "the abort")
         client.start_reading()
 
         await client.ended()
@@ -78,7 +78,7 @@ async def test_a_client_that_reads_nothing_is_dropped_in_time(settings: MakeSett
             lambda: counted("gateway_connections_closed_total", code="3008") == 1, "the abort"
         )
 
-        assert not len(served.worker.hub)
+        assert not len(served.worker.parts.hub)
 
 
 async def test_a_client_that_reads_again_in_time_misses_nothing(settings: MakeSettings) -> None:
@@ -106,7 +106,7 @@ async def test_a_close_that_a_deaf_client_never_takes_ends_with_its_patience(
         await stop_reading(served, client)
         client.say(*["0"] * 200)
 
-        await eventually(lambda: not len(served.worker.hub), "the end")
+        await eventually(lambda: not len(served.worker.parts.hub), "the end")
 
 
 async def test_bytes_that_wait_are_shown(settings: MakeSettings) -> None:

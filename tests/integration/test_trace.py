@@ -17,7 +17,7 @@ async def test_it_begins_with_a_greeting_and_wraps_every_reply(settings: MakeSet
         async with raw_websocket(served.port, Sec_WebSocket_Protocol=OFFER) as client:
             client.say("hello")
             greeting, reply = map(json.loads, await client.texts(2))
-            [member] = served.worker.hub
+            [member] = served.worker.parts.hub
 
         me = served.worker.me
         assert greeting == {"connection": member.id, "worker": me}

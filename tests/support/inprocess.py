@@ -45,7 +45,11 @@ class InProcess(GatewayServer):
         yield
 
     def _workers(self) -> list[Worker]:
-        return [worker for worker in super()._workers() if worker.handlers is self.gateway.handlers]
+        return [
+            worker
+            for worker in super()._workers()
+            if worker.parts.handlers is self.gateway.handlers
+        ]
 
 
 @asynccontextmanager
@@ -95,7 +99,9 @@ async def cluster(
             gateway = gateways[place] if gateways else None
             made.append(await stack.enter_async_context(in_process(settings, gateway)))
         await eventually(
-            lambda: all(len(s.worker.members.known) == count for s in made), "acquaintance", 10
+            lambda: all(len(s.worker.parts.members.known) == count for s in made),
+            "acquaintance",
+            10,
         )
         yield made
 

@@ -85,7 +85,7 @@ class Crowd:
 async def main(url: str, rounds: int) -> None:
     edge_own, handler_own = (redis_settings(url, "rounds", role=r) for r in ("edge", "handler"))
     async with in_process(handler_own), in_process(edge_own) as edge:
-        await eventually(lambda: edge.worker.members.handlers, "a handler")
+        await eventually(lambda: edge.worker.parts.members.handlers, "a handler")
         crowd = await Crowd.connect(edge.port, CLIENTS)
         try:
             for number in range(rounds):

@@ -90,4 +90,4 @@ async def test_a_worker_has_a_receiver_for_every_kind_that_it_can_read() -> None
     """Red with any line of ``gateway.worker.receivers`` left out."""
     worker = Worker(Settings(), Handlers(), MemoryBroker(), MemoryRegistry(), me=new_worker_id())
 
-    assert set(worker._inbox._receivers) == set(all_kinds().values())
+    assert set(worker.parts.inbox._receivers) == set(all_kinds().values())

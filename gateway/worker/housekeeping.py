@@ -1,0 +1,47 @@
+"""What a worker looks after twice a second, busy or not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway import metrics
+from gateway.edge.connection import ClientConnection
+from gateway.worker.parts import WorkerParts
+
+INTERVAL_S: Final = 0.5
+
+
+class Housekeeping:
+    """Ends what has waited for too long, and shows how things are: metrics, readiness."""
+
+    def __init__(self, parts: WorkerParts) -> None:
+        self._parts = parts
+
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        parts = self._parts
+        while True:
+            parts.cluster.lease_guard.check_lease()
+            self._check_connections()
+            parts.cluster.outage_limit.give_up_waiting()
+            parts.owner_responses.forget_old()
+            self.fold()
+            parts.readiness.report()
+            await asyncio.sleep(INTERVAL_S)
+
+    def fold(self) -> None:
+        """Bring the metrics up to now."""
+        parts = self._parts
+        metrics.CONNECTIONS.set(parts.admission.connections)
+        metrics.WORKERS.set(len(parts.members.known))
+        metrics.HANDLER_WORKERS.set(len(parts.members.handlers))
+        metrics.PROBE_AGE.set(parts.cluster.loopback_probe.age_s)
+        parts.counters.fold()
+
+    def _check_connections(self) -> None:
+        now, waiting_bytes = self._parts.now(), 0
+        for connection in self._parts.hub:
+            if isinstance(connection, ClientConnection):
+                waiting_bytes += connection.check_progress(now)
+        metrics.OUTBOX_BYTES.set(waiting_bytes)

@@ -1,0 +1,243 @@
+"""What one worker is made of, put together.
+
+The composition root: the only place that knows every part. Parts know only those below them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+
+from gateway.broker.base import Broker
+from gateway.cluster.cluster_parts import ClusterParts
+from gateway.edge.admission import Admission
+from gateway.edge.edge_parts import ConnectionLimits, EdgeParts
+from gateway.edge.endpoint import SocketEndpoint
+from gateway.edge.sessions.text import text_sessions
+from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.handling import Handling
+from gateway.handlers.runner import Runner
+from gateway.handlers.table import Handlers
+from gateway.http_api.calls import Calls
+from gateway.http_api.credentials import Credentials
+from gateway.http_api.routes import Api
+from gateway.messaging.hub import Hub
+from gateway.messaging.links import Links
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.owner_responses import OwnerResponses
+from gateway.messaging.router import Router
+from gateway.messaging.user_requests import UserRequests
+from gateway.metrics import Counters
+from gateway.protocol.envelopes.wire import VERSION
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.rate import Rate
+from gateway.redis_support import keys
+from gateway.registry.base import Registry
+from gateway.settings.config import Settings
+from gateway.worker import receivers
+from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
+from gateway.worker.handshake_limits import limits
+from gateway.worker.health import PortHealth
+from gateway.worker.inbox import Inbox
+from gateway.worker.loop_watch import LoopWatch
+from gateway.worker.readiness import Readiness
+
+
+class WorkerParts:
+    """The parts of one worker. Make them inside the event loop that runs it.
+
+    Args:
+        health: What the workers of its port share.
+        cannot_go_on: Called with the reason when this worker has to end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Handlers,
+        broker: Broker,
+        registry: Registry,
+        *,
+        me: WorkerId,
+        health: PortHealth,
+        cannot_go_on: Callable[[str], None],
+        now: Callable[[], float],
+    ) -> None:
+        self.me = me
+        self.settings = settings
+        self.handlers = handlers
+        self.broker = broker
+        self.registry = registry
+        self.now = now
+        self.inbox_channel = keys.inbox(settings.redis_prefix, me)
+        self.everyone = keys.everyone(settings.redis_prefix)
+        self.counters = Counters()
+        self.hub = Hub()
+        self.members = Members(me, self.info(), lease_s=settings.lease_seconds, now=now())
+        self._put_messaging_together()
+        self._put_handling_together()
+        self._put_cluster_together(cannot_go_on)
+        self._put_edge_together(health)
+        self.api = self._api()
+
+    def info(self, *, leaving: bool = False) -> WorkerInfo:
+        """What this worker says of itself to the others."""
+        handles = self.settings.role != "edge"
+        return WorkerInfo(
+            edge=self.settings.role != "handler",
+            handler=handles,
+            leaving=leaving,
+            on_connect=handles and self.handlers.on_connect is not None,
+            on_disconnect=handles and self.handlers.on_disconnect is not None,
+            envelope_version=VERSION,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+
+    def count_refusal(self, reason: str) -> None:
+        self.counters.refused[reason] += 1
+
+    def _put_messaging_together(self) -> None:
+        self.links = Links(
+            self.me,
+            self.broker,
+            self.counters,
+            channel_of=partial(keys.inbox, self.settings.redis_prefix),
+            everyone=self.everyone,
+            now=self.now,
+        )
+        self._router = Router(self.links, self.members)
+        self.owner_requests = OwnerRequests(
+            self._router,
+            self.registry.look,
+            lease_s=self.settings.lease_seconds,
+            count=self.counters.count_send,
+        )
+        self.user_requests = UserRequests(self.owner_requests, self.registry.of_user)
+        self.owner_responses = OwnerResponses(
+            self.hub,
+            answer=self._router.receipt,
+            holding=lambda: not self.cluster.lease_guard.may_act,
+            now=self.now,
+        )
+
+    def _put_handling_together(self) -> None:
+        settings = self.settings
+        self.runner = Runner(
+            self.handlers,
+            self._router,
+            self.counters,
+            seconds=settings.handler_seconds,
+            concurrency=settings.handler_concurrency,
+            now=self.now,
+        )
+        self.dispatcher = Dispatcher(
+            self.members,
+            self.links,
+            self.counters,
+            patience_s=settings.handler_seconds,
+            now=self.now,
+        )
+        report_after_s = SHARE_OF_LEASE * settings.lease_seconds
+        blocking = BlockingReport(
+            self.me,
+            self.broker,
+            at_work=self.runner.at_work,
+            channel_of=partial(keys.inbox, settings.redis_prefix),
+            deadline_s=report_after_s,
+        )
+        self.loop_watch = LoopWatch(
+            self.counters,
+            entry=Handling.call.__code__,
+            report=blocking.publish,
+            report_after_s=report_after_s,
+        )
+
+    def _put_cluster_together(self, cannot_go_on: Callable[[str], None]) -> None:
+        self.cluster = ClusterParts(
+            members=self.members,
+            broker=self.broker,
+            inbox=self.inbox_channel,
+            registry=self.registry,
+            links=self.links,
+            runner=self.runner,
+            dispatcher=self.dispatcher,
+            owner_requests=self.owner_requests,
+            hub=self.hub,
+            counters=self.counters,
+            cannot_go_on=cannot_go_on,
+            now=self.now,
+        )
+        self.inbox = Inbox(
+            links=self.links, runner=self.runner, counters=self.counters, heard=self._heard
+        )
+        receivers.register_dispatching(
+            self.inbox, runner=self.runner, hub=self.hub, dispatcher=self.dispatcher
+        )
+        receivers.register_owner_requests(
+            self.inbox, requests=self.owner_requests, responses=self.owner_responses
+        )
+        receivers.register_cluster(
+            self.inbox,
+            me=self.me,
+            membership=self.cluster.membership,
+            loopback_probe=self.cluster.loopback_probe,
+        )
+
+    def _heard(self) -> None:
+        self.cluster.loopback_probe.heard()
+        self.cluster.lease_guard.check_lease()
+
+    def _put_edge_together(self, health: PortHealth) -> None:
+        settings, cluster = self.settings, self.cluster
+        self.readiness = Readiness(
+            lease_guard=cluster.lease_guard,
+            callbacks=cluster.callbacks,
+            loopback_probe=cluster.loopback_probe,
+            registration=cluster.registration,
+            health=health,
+        )
+        self.admission = Admission(limits(settings), now=self.now)
+        edge = EdgeParts(
+            hub=self.hub,
+            dispatcher=self.dispatcher,
+            registration=cluster.registration,
+            counters=self.counters,
+            limits=ConnectionLimits(
+                message_bytes=settings.message_bytes,
+                messages_per_second=settings.messages_per_second,
+                outbox_bytes=settings.outbox_bytes,
+                stall_s=settings.stall_seconds,
+            ),
+            wants_disconnects=lambda: cluster.callbacks.wants_disconnects is not False,
+            now=self.now,
+        )
+        self.endpoint = SocketEndpoint(
+            self.me,
+            edge,
+            self.admission,
+            self.readiness,
+            holds_sockets=settings.role != "handler",
+            negotiate=text_sessions(trace=settings.trace),
+            refused=self.count_refusal,
+        )
+
+    def _api(self) -> Api:
+        settings, per_second = self.settings, self.settings.api_requests_per_second
+        return Api(
+            calls=Calls(self.owner_requests, self.registry, self.user_requests),
+            credentials=Credentials.of(
+                api_keys_text=settings.api_keys.reveal(),
+                api_keys_file=settings.api_keys_file,
+                access_keys_text=settings.aws_access_keys.reveal(),
+            ),
+            body_bytes=settings.api_body_bytes,
+            rate=None if per_second is None else Rate(per_second, now=self.now()),
+            count=self.counters.count_api_request,
+            now=self.now,
+            clock=time.time,
+        )

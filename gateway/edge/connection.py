@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from gateway.edge.client_info import ClientInfo
 from gateway.edge.close_codes import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, TOO_BIG
-from gateway.edge.edge_parts import EdgeParts, State
+from gateway.edge.connection_context import ConnectionContext, ConnectionState
 from gateway.edge.outbox import Outbox
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
@@ -38,6 +39,8 @@ from gateway.protocol.receipt import Receipt
 
 log = get_logger(__name__)
 
+_SENDS: Final = (ConnectionState.OPEN, ConnectionState.DRAINING)
+
 
 class ClientConnection:
     """A ``LocalConnection``, a ``Dispatchable``, the ``Listener`` of its socket, and the
@@ -51,7 +54,7 @@ class ClientConnection:
 
     def __init__(
         self,
-        edge: EdgeParts,
+        edge: ConnectionContext,
         connection: ConnectionId,
         client_info: ClientInfo,
         session: Session,
@@ -61,7 +64,7 @@ class ClientConnection:
         self._edge = edge
         self._client = client_info
         self._session = session
-        self._state = State.DECIDING
+        self._state = ConnectionState.DECIDING
         self._parting = DRAINED
         self._socket: Socket | None = None
         self._reading = True
@@ -100,7 +103,7 @@ class ClientConnection:
         Whom the application has let in, or lets in later, it is told to let out again: it may keep
         a list.
         """
-        self._state = State.CLOSED
+        self._state = ConnectionState.CLOSED
         if not self._dispatch_state.conversation.outstanding:
             self._let_out()
         if not self.ended.done():  # a drain may wait for it
@@ -108,13 +111,13 @@ class ClientConnection:
 
     def send_elsewhere(self) -> None:
         """This worker leaves: the handshake waits for no decision any more."""
-        if self._state is State.DECIDING and self._decision is not None:
+        if self._state is ConnectionState.DECIDING and self._decision is not None:
             self._decide(None)
 
     @property
     def deserted(self) -> bool:
         """The handshake came to nothing while the application decides."""
-        return self._state is State.CLOSED and self._socket is None
+        return self._state is ConnectionState.CLOSED and self._socket is None
 
     def begin(self, socket: Socket, rejected: Rejected | None) -> None:
         """The handshake is accepted. ``rejected``: only to say that the application refuses."""
@@ -122,13 +125,13 @@ class ClientConnection:
         self._edge.opened(self.id)
         self._outbox.progress_at = self._edge.now()
         if rejected is not None:
-            self._state = State.CLOSING
+            self._state = ConnectionState.CLOSING
             # And expired: ``on_connect`` may have counted it in.
             self._accepted = self._client.admitted
             socket.start(self, farewell=self._session.farewell)
             socket.close(rejected.code, rejected.reason)
             return
-        self._state = State.OPEN
+        self._state = ConnectionState.OPEN
         self._accepted = True
         self._dispatch_state.conversation.held = True  # until the registry knows of it
         entry = self._client.entry(self._session.name)
@@ -141,7 +144,7 @@ class ClientConnection:
     # Listener
 
     def on_text(self, text: str) -> None:
-        if self._state is not State.OPEN:
+        if self._state is not ConnectionState.OPEN:
             return
         edge = self._edge
         edge.counters.received += 1
@@ -156,13 +159,13 @@ class ClientConnection:
         self._session.on_text(self, text, size)
 
     def on_binary(self) -> None:
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             self._session.on_binary(self)
 
     def on_close(self, code: int, reason: str) -> None:
-        if self._state is State.CLOSED:
+        if self._state is ConnectionState.CLOSED:
             return
-        self._state = State.CLOSED
+        self._state = ConnectionState.CLOSED
         edge = self._edge
         edge.closed(self.id, code, reason)
         self._session.on_close(code, reason)
@@ -177,7 +180,7 @@ class ClientConnection:
     # OpenConnection
 
     def dispatch(self, text: str, size_bytes: int) -> None:
-        if self._state is not State.OPEN:
+        if self._state is not ConnectionState.OPEN:
             return
         state = self._dispatch_state
         self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
@@ -186,19 +189,19 @@ class ClientConnection:
             self._socket.pause_reading()
 
     def send(self, payload: bytes) -> None:
-        if self._state in (State.OPEN, State.DRAINING):
+        if self._state in _SENDS:
             self._collect(payload)
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and begin the closing handshake. What is unanswered stays so."""
-        if self._state not in (State.OPEN, State.DRAINING) or self._socket is None:
+        if self._state not in _SENDS or self._socket is None:
             return
         goodbye = self._session.goodbye(code, reason)
         if goodbye is not None:
             self._collect(goodbye)
         self.flush()
         if self._may_close():
-            self._state = State.CLOSING
+            self._state = ConnectionState.CLOSING
             self._socket.close(code, reason)
 
     def end_with(self, ending: ConnectionEnding) -> None:
@@ -206,7 +209,7 @@ class ClientConnection:
 
     def _may_close(self) -> bool:
         """Flushing may have found a slow socket and dropped it."""
-        return self._state is not State.CLOSED
+        return self._state is not ConnectionState.CLOSED
 
     # LocalConnection
 
@@ -228,9 +231,9 @@ class ClientConnection:
 
     @property
     def taking(self) -> Receipt:
-        if self._state is State.DECIDING:
+        if self._state is ConnectionState.DECIDING:
             return Receipt.UNREACHABLE
-        is_open = self._state in (State.OPEN, State.DRAINING)
+        is_open = self._state in _SENDS
         writable = is_open and self._socket is not None and self._socket.takes_writes
         return Receipt.WRITTEN if writable else Receipt.GONE
 
@@ -250,7 +253,7 @@ class ClientConnection:
         if (taking := self.taking) is not Receipt.WRITTEN:
             return taking
         self.close(code, reason)
-        return Receipt.WRITTEN if self._state is State.CLOSING else Receipt.GONE
+        return Receipt.WRITTEN if self._state is ConnectionState.CLOSING else Receipt.GONE
 
     def particulars(self) -> Particulars:
         idle_s, asked = self._edge.now() - self._active_at, self._decision is not None
@@ -265,7 +268,7 @@ class ClientConnection:
             self._decide(answer)
         elif pending.event is Event.DISCONNECT:
             self._leave()
-        elif self._state in (State.OPEN, State.DRAINING):
+        elif self._state in _SENDS:
             if isinstance(answer, Reply):
                 payload = self._session.reply(
                     answer.text, handled_by=handled_by, attempt=answer.attempt
@@ -274,7 +277,7 @@ class ClientConnection:
                     self._collect(payload)
             elif isinstance(answer, Failed):
                 self._failed()
-            if self._state is State.DRAINING or not self._reading:
+            if self._state is ConnectionState.DRAINING or not self._reading:
                 self._after_answer()
 
     def unhandled(self, pending: Pending) -> None:
@@ -283,7 +286,7 @@ class ClientConnection:
         elif pending.event is Event.DISCONNECT:
             self._edge.given_up(self.id)
             self._leave()
-        elif self._state in (State.OPEN, State.DRAINING):
+        elif self._state in _SENDS:
             self._failed()
             self._after_answer()
 
@@ -299,9 +302,9 @@ class ClientConnection:
 
     def drain(self, parting: tuple[int, str] = DRAINED) -> None:
         """Read no more, finish what is outstanding, then close with 3001, or as said."""
-        if self._state is not State.OPEN:
+        if self._state is not ConnectionState.OPEN:
             return
-        self._state = State.DRAINING
+        self._state = ConnectionState.DRAINING
         self._parting = parting
         if self._socket is not None:
             self._socket.pause_reading()
@@ -321,7 +324,7 @@ class ClientConnection:
         Returns:
             How many bytes wait.
         """
-        if self._socket is None or self._state is State.CLOSED:
+        if self._socket is None or self._state is ConnectionState.CLOSED:
             return 0
         if self._client.expires_unix_s is not None:
             self._check_expiry()
@@ -347,7 +350,7 @@ class ClientConnection:
             socket.abort()
 
     def _after_answer(self) -> None:
-        if self._state is State.DRAINING:
+        if self._state is ConnectionState.DRAINING:
             self._close_if_drained()
         else:
             self._read_on()
@@ -370,13 +373,13 @@ class ClientConnection:
     def _registered(self) -> None:
         self._dispatch_state.conversation.held = False
         self._edge.dispatcher.pump(self._dispatch_state)
-        if self._state is State.OPEN:
+        if self._state is ConnectionState.OPEN:
             self._read_on()
 
     def _decide(self, answer: Answer | None) -> None:
         if isinstance(answer, Admitted):  # here: whoever waits for it may be cancelled meanwhile
             self._client.admit(answer)
-        if self._state is State.CLOSED:
+        if self._state is ConnectionState.CLOSED:
             self._let_out()
         elif self._decision is not None and not self._decision.done():
             self._decision.set_result(answer)

@@ -21,7 +21,7 @@ from gateway.edge.admission import (
 )
 from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection import ClientConnection
-from gateway.edge.edge_parts import EdgeParts
+from gateway.edge.connection_context import ConnectionContext
 from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Negotiate
 from gateway.edge.sockets.plain import PlainSocket
@@ -66,7 +66,7 @@ class SocketEndpoint:
     def __init__(
         self,
         me: WorkerId,
-        edge: EdgeParts,
+        edge: ConnectionContext,
         admission: Admission,
         readiness: Readiness,
         *,

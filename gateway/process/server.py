@@ -23,8 +23,8 @@ from uvicorn_worker import UvicornWorker
 
 from gateway import app
 from gateway.edge.addresses import Forwarded
+from gateway.edge.sockets.descriptor_reserve import ReservingHttp
 from gateway.edge.sockets.picows_websocket import GatewayWebSocket
-from gateway.edge.sockets.reserve import ReservingHttp
 from gateway.log import configure, get_logger
 from gateway.process.run_folder import said_before
 from gateway.settings.config import Settings, current

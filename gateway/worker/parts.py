@@ -14,7 +14,7 @@ from functools import partial
 from gateway.broker.base import Broker
 from gateway.cluster.cluster_parts import ClusterParts
 from gateway.edge.admission import Admission
-from gateway.edge.edge_parts import ConnectionLimits, EdgeParts
+from gateway.edge.connection_context import ConnectionContext, ConnectionLimits
 from gateway.edge.endpoint import SocketEndpoint
 from gateway.edge.sessions.text import text_sessions
 from gateway.handlers.dispatch import Dispatcher
@@ -202,7 +202,7 @@ class WorkerParts:
             health=health,
         )
         self.admission = Admission(limits(settings), now=self.now)
-        edge = EdgeParts(
+        edge = ConnectionContext(
             hub=self.hub,
             dispatcher=self.dispatcher,
             registration=cluster.registration,

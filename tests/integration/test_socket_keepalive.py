@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from gateway.edge.sockets.server_parts import parts_of
+from gateway.edge.sockets.server_context import context_of
 from tests.integration.test_socket_layers import Layer, make_layer, serving
 from tests.support.rawclient import PING, PONG, TEXT, Frame, frame, raw_websocket
 from tests.support.waiting import eventually
@@ -79,9 +79,9 @@ async def test_a_connection_that_has_ended_leaves_no_deadline() -> None:
             client.say("hello")
             await client.texts(1)
             assert layer.server is not None
-            parts = parts_of(layer.server.server_state, layer.server.config)
-            assert len(parts.timers) == 1
-        await eventually(lambda: not len(parts.timers), "the end")
+            context = context_of(layer.server.server_state, layer.server.config)
+            assert len(context.timers) == 1
+        await eventually(lambda: not len(context.timers), "the end")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.edge.sockets.asgi_bridge import AsgiBridge
 from gateway.edge.sockets.parser import Parser
-from gateway.edge.sockets.server_parts import CLOSE_S, ServerParts, State
+from gateway.edge.sockets.server_context import CLOSE_S, ServerContext, SocketState
 from gateway.edge.sockets.socket import Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.protocol import frames
@@ -23,7 +23,7 @@ class Ending(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asgi", "_ending", "_listener", "_parser", "_parts", "_slot", "_state", "_stopped",
+        "_asgi", "_context", "_ending", "_listener", "_parser", "_slot", "_state", "_stopped",
         "_transport", "_unread", "written_bytes",
     )  # fmt: skip
 
@@ -31,9 +31,9 @@ class Ending(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self, parts: ServerParts) -> None:
-        self._parts = parts
-        self._state = State.DECIDING
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._state = SocketState.DECIDING
         self._asgi: AsgiBridge | None = None
         self._listener: Listener | None = None
         self._ending: tuple[int, str] = (LOST, "")
@@ -49,7 +49,7 @@ class Ending(asyncio.Protocol):
             self._transport.write(data)
 
     def _put_deadline(self, after_s: float | None) -> None:
-        timers = self._parts.timers
+        timers = self._context.timers
         timers.take(self, self._slot)
         self._slot = timers.put(self, after_s) if after_s else NOWHERE
 
@@ -91,7 +91,7 @@ class Ending(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _rest(self) -> None:
-        self._state = State.ENDED
+        self._state = SocketState.ENDED
         self._parser = None
         self._unread = b""
 

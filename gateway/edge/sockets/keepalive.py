@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.edge.close_codes import NO_PONG
 from gateway.edge.sockets.ending import Ending
-from gateway.edge.sockets.server_parts import ServerParts, State
+from gateway.edge.sockets.server_context import ServerContext, SocketState
 from gateway.protocol import frames
 
 INTERNAL_ERROR: Final = 1011
@@ -19,8 +19,8 @@ class KeepAlive(Ending):
 
     __slots__ = ("_clogged", "_ping", "_pong", "_pongs")
 
-    def __init__(self, parts: ServerParts) -> None:
-        super().__init__(parts)
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
         self._ping: bytes | None = None  # what the awaited pong must say
         self._pong: bytes | None = None  # what is to be said once there is room again
         self._pongs = 0  # said in this turn of the loop, by a peer that wants many
@@ -29,7 +29,7 @@ class KeepAlive(Ending):
     def on_ping(self, payload: bytes) -> None:
         if self._clogged or self._pongs >= PONGS_PER_TURN:
             self._pong = payload  # the latest will do (RFC 6455 section 5.5.3), a flood would not
-        elif self._state is State.OPEN:
+        elif self._state is SocketState.OPEN:
             if not self._pongs:
                 asyncio.get_running_loop().call_soon(self._end_turn)
             self._pongs += 1
@@ -45,16 +45,16 @@ class KeepAlive(Ending):
             self.on_ping(payload)
 
     def on_pong(self, payload: bytes) -> None:
-        if payload == self._ping and self._state is State.OPEN:
+        if payload == self._ping and self._state is SocketState.OPEN:
             self._ping = None
-            self._put_deadline(self._parts.ping_interval_s)
+            self._put_deadline(self._context.ping_interval_s)
 
     def due(self, slot: int) -> None:
-        if slot != self._slot or self._state is not State.OPEN:
+        if slot != self._slot or self._state is not SocketState.OPEN:
             super().due(slot)
             return
-        parts = self._parts
-        interval_s, timeout_s = parts.ping_interval_s, parts.ping_timeout_s
+        context = self._context
+        interval_s, timeout_s = context.ping_interval_s, context.ping_timeout_s
         if self._stopped:
             self._ping = None  # pongs are not read either, so their absence says nothing
             self._put_deadline(interval_s)

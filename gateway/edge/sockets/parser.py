@@ -225,7 +225,7 @@ class Parser(WSListener):
         self._connect()
 
 
-class Parsers:
+class ParserPool:
     """The parsers of one server that nobody uses at the moment."""
 
     def __init__(self, max_bytes: int) -> None:

@@ -19,7 +19,7 @@ from gateway.edge.sockets.asgi_bridge import AsgiBridge, make_scope
 from gateway.edge.sockets.keepalive import INTERNAL_ERROR
 from gateway.edge.sockets.parser import ends
 from gateway.edge.sockets.reading import Reading
-from gateway.edge.sockets.server_parts import State, parts_of
+from gateway.edge.sockets.server_context import SocketState, context_of
 from gateway.edge.sockets.socket import EXTENSION, Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.edge.sockets.upgrade import Refused, read_request, response
@@ -43,7 +43,7 @@ class GatewayWebSocket(Reading):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(parts_of(server_state, config))
+        super().__init__(context_of(server_state, config))
         self._server = server_state
         self._app_state: dict[str, Any] | None = app_state
 
@@ -60,11 +60,11 @@ class GatewayWebSocket(Reading):
 
     def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:
         asgi, self._asgi = self._asgi, None
-        if asgi is None or self._state is State.DECIDING:
+        if asgi is None or self._state is SocketState.DECIDING:
             raise RuntimeError("a socket is started once, after the handshake")
         messages = asgi.take()
         self._listener, self._farewell = listener, farewell
-        if self._state is State.ENDED:
+        if self._state is SocketState.ENDED:
             self._tell(*self._ending)
             return
         # A client must wait for the 101 (RFC 6455 section 4.1). Of one that did not, what was read
@@ -75,7 +75,7 @@ class GatewayWebSocket(Reading):
 
     @property
     def takes_writes(self) -> bool:
-        if self._state is not State.OPEN or self._transport.is_closing():
+        if self._state is not SocketState.OPEN or self._transport.is_closing():
             return False
         return self._flowing or not self._held or not ends(self._held[-1])
 
@@ -91,7 +91,7 @@ class GatewayWebSocket(Reading):
                 self._write(chunk)
 
     def pause_reading(self) -> None:
-        if self._state is not State.OPEN:
+        if self._state is not SocketState.OPEN:
             return
         self._paused = True
         self._flowing = False
@@ -102,12 +102,12 @@ class GatewayWebSocket(Reading):
             self._resume_soon()
 
     def close(self, code: int, reason: str) -> None:
-        if self._state is not State.OPEN:
+        if self._state is not SocketState.OPEN:
             return
         if self._held and ends(self._held[-1]):
             self._handle(self._held[-1])  # the peer was first
             return
-        self._state = State.CLOSING
+        self._state = SocketState.CLOSING
         self._ending = (code, reason)
         self._flowing = self._paused = False
         self._write(frames.close_frame(code, reason))
@@ -120,23 +120,23 @@ class GatewayWebSocket(Reading):
     # For the application's side
 
     def accepted(self, answer: bytes) -> None:
-        if self._state is State.DECIDING:
-            self._state = State.OPEN
+        if self._state is SocketState.DECIDING:
+            self._state = SocketState.OPEN
             self._write(answer)
-            self._put_deadline(self._parts.ping_interval_s)
+            self._put_deadline(self._context.ping_interval_s)
             self._catch_up()
 
     def answered(self, answer: bytes) -> None:
-        if self._state is State.DECIDING:
+        if self._state is SocketState.DECIDING:
             self._write(answer)
             self._leave()
 
     def send(self, frame: bytes) -> None:
-        if self._state is State.OPEN:
+        if self._state is SocketState.OPEN:
             self._write(frame)
 
     def returned(self, *, failed: bool) -> None:
-        if self._state is State.DECIDING:
+        if self._state is SocketState.DECIDING:
             self.answered(response(500, [], b"Internal Server Error"))
         elif failed:
             self.close(INTERNAL_ERROR, "internal error")
@@ -155,9 +155,9 @@ class GatewayWebSocket(Reading):
             self._feed(data)
         elif self._app_state is not None:
             self._begin(data)
-        elif self._state is State.ENDED:
+        elif self._state is SocketState.ENDED:
             self._drop()
-        elif self._stopped or self._state is State.DECIDING:
+        elif self._stopped or self._state is SocketState.DECIDING:
             self._unread = b"".join((self._unread, data))
             self._stop()
         else:
@@ -168,16 +168,16 @@ class GatewayWebSocket(Reading):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._server.connections.discard(cast(Any, self))
-        self._parts.timers.take(self, self._slot)
+        self._context.timers.take(self, self._slot)
         self._slot = NOWHERE
         self._rest()
         self._tell(*self._ending)
 
     def shutdown(self) -> None:
         """End at once, with a word about it."""
-        if self._state is State.DECIDING:
+        if self._state is SocketState.DECIDING:
             self.answered(response(503, [(b"retry-after", b"1")], b"shutting down"))
-        elif self._state is State.OPEN:
+        elif self._state is SocketState.OPEN:
             self._ending = RESTART
             self._write(frames.close_frame(*RESTART))
         self._leave()
@@ -190,9 +190,9 @@ class GatewayWebSocket(Reading):
         except Refused as refused:
             self.answered(refused.response)
             return
-        scope = make_scope(upgrade, self._transport, self._parts.config)
+        scope = make_scope(upgrade, self._transport, self._context.config)
         scope["state"] = dict(app_state or {})
         scope["extensions"][EXTENSION] = self
         asgi = self._asgi = AsgiBridge(self, scope, upgrade, self._server.default_headers)
-        application, tasks = self._parts.config.loaded_app, self._server.tasks
-        self._parts.throttle.enter(lambda: asgi.start(application, tasks))
+        application, tasks = self._context.config.loaded_app, self._server.tasks
+        self._context.throttle.enter(lambda: asgi.start(application, tasks))

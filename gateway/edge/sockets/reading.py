@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.edge.sockets.keepalive import INTERNAL_ERROR, KeepAlive
 from gateway.edge.sockets.parser import Event, ends
-from gateway.edge.sockets.server_parts import ServerParts, State
+from gateway.edge.sockets.server_context import ServerContext, SocketState
 from gateway.log import get_logger
 from gateway.protocol import frames
 from gateway.protocol.rate import counted
@@ -32,8 +32,8 @@ class Reading(KeepAlive):
 
     frames_per_second: int | None = FRAMES_PER_SECOND
 
-    def __init__(self, parts: ServerParts) -> None:
-        super().__init__(parts)
+    def __init__(self, context: ServerContext) -> None:
+        super().__init__(context)
         self._farewell: tuple[int, str] | None = None
         self._flowing = False  # a text goes straight to the listener
         self._paused = False  # by whom it is delivered to
@@ -45,21 +45,21 @@ class Reading(KeepAlive):
 
     @property
     def wants_more(self) -> bool:
-        return not self._stopped and self._state is not State.ENDED
+        return not self._stopped and self._state is not SocketState.ENDED
 
     def takes_frame(self, count: int = 1) -> bool:
-        if self._state is State.ENDED:
+        if self._state is SocketState.ENDED:
             return False
         per_second = self.frames_per_second
         if per_second is None:
-            if self._state is not State.CLOSING:
+            if self._state is not SocketState.CLOSING:
                 return True
             per_second = FRAMES_PER_SECOND
         now = time.monotonic()
         self._frames_at = due = counted(self._frames_at, now, per_second, count)
         if due <= now:
             return True
-        if self._state is State.CLOSING:
+        if self._state is SocketState.CLOSING:
             self._leave(linger=True)  # it has got its close frame already
         else:
             self._fail(*TOO_MANY_FRAMES)
@@ -68,19 +68,19 @@ class Reading(KeepAlive):
     def on_text(self, text: str) -> None:
         if self._flowing and self._listener is not None:
             self._listener.on_text(text)
-        elif self._asgi is not None and self._state is State.OPEN:
+        elif self._asgi is not None and self._state is SocketState.OPEN:
             self._asgi.put(text)
         else:
             self.on_event(text)
 
     def on_event(self, event: Event) -> None:
         """In its turn: at once, or once what was held back before it is delivered."""
-        if self._state is State.CLOSING:
+        if self._state is SocketState.CLOSING:
             if ends(event):
                 self._leave()
             elif isinstance(event, str | bytes):
                 self.takes_frame(1 + len(event) // 1024)
-        elif self._state is State.OPEN:
+        elif self._state is SocketState.OPEN:
             if self._listener is not None and (self._paused or self._held):
                 self._held = self._held or deque()
                 if not (self._held and ends(self._held[-1])):
@@ -106,18 +106,18 @@ class Reading(KeepAlive):
     # How much, and when
 
     def _feed(self, data: bytes | memoryview) -> None:
-        parsers = self._parts.parsers
-        parser, self._parser = self._parser or parsers.borrow(), None
+        pool = self._context.parsers
+        parser, self._parser = self._parser or pool.borrow(), None
         try:
             rest = parser.feed(self, data)
         except frames.Violation as violation:
             self.on_event(violation)
             return
         if parser.idle:
-            parsers.give_back(parser)
-        elif self._state is not State.ENDED:
+            pool.give_back(parser)
+        elif self._state is not SocketState.ENDED:
             self._parser = parser
-        if rest and self._state is not State.ENDED:
+        if rest and self._state is not SocketState.ENDED:
             self._keep(rest)
 
     def _keep(self, rest: bytes | memoryview) -> None:
@@ -130,7 +130,7 @@ class Reading(KeepAlive):
                 # One of all who are behind in each turn of the loop: what they send, they may all
                 # wait for, and nobody else.
                 self._behind = True
-                self._parts.behind.later(self._go_on)
+                self._context.backlog.later(self._go_on)
 
     def _go_on(self) -> None:
         self._behind = False
@@ -146,9 +146,9 @@ class Reading(KeepAlive):
     def _catch_up(self) -> None:
         """Deliver what was held back, as far as it is wanted; then read again."""
         held, self._held = self._held, None
-        while held and not self._paused and self._state is not State.ENDED:
+        while held and not self._paused and self._state is not SocketState.ENDED:
             event = held.popleft()
-            if self._state is not State.OPEN:
+            if self._state is not SocketState.OPEN:
                 self.on_event(event)
                 continue
             try:
@@ -156,10 +156,10 @@ class Reading(KeepAlive):
             except Exception:  # as picows does with what it parses
                 log.exception("listener failed")
                 self._fail(INTERNAL_ERROR, "internal error")
-        if self._state is State.ENDED or self._paused:
+        if self._state is SocketState.ENDED or self._paused:
             self._held = held or None
             return
-        self._flowing = self._state is State.OPEN and self._listener is not None
+        self._flowing = self._state is SocketState.OPEN and self._listener is not None
         stopped, self._stopped = self._stopped, False
         if self._unread:
             data, self._unread = self._unread, b""

@@ -19,7 +19,7 @@ from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.edge.sockets.flow import Flow
+from gateway.edge.sockets.flow_control import ReadFlowControl
 from gateway.edge.sockets.handshake_throttle import HandshakeThrottle
 from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
 
@@ -38,7 +38,7 @@ _CHUNKED_PIECE_BYTES: Final = 1024
 _BODY_PIECE_BYTES: Final = 65536
 
 
-class _Stage(Enum):
+class _RequestState(Enum):
     """What is read."""
 
     BETWEEN = auto()
@@ -46,17 +46,17 @@ class _Stage(Enum):
     BODY = auto()  # and its trailers
 
 
-class _Awaited(Enum):
+class _Deadline(Enum):
     """What has a deadline."""
 
-    NOTHING = auto()
+    NONE = auto()
     HEAD = auto()
-    END = auto()  # of a body that nobody wants
+    UNWANTED_BODY = auto()  # the rest of one whose request has its answer
     BODY = auto()
-    READER = auto()  # of what was written
+    WRITE = auto()  # of anything that was written
 
 
-class _Shared:
+class _ServerContext:
     """What the connections of one server have in common."""
 
     def __init__(self, shortest_s: float) -> None:
@@ -64,7 +64,7 @@ class _Shared:
         self.turns = HandshakeThrottle(1)
 
 
-_by_server: WeakKeyDictionary[ServerState, _Shared] = WeakKeyDictionary()
+_by_server: WeakKeyDictionary[ServerState, _ServerContext] = WeakKeyDictionary()
 
 
 class GatewayHttp(HttpToolsProtocol):
@@ -83,12 +83,12 @@ class GatewayHttp(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        shared = _by_server.get(self.server_state)
-        if shared is None:
+        context = _by_server.get(self.server_state)
+        if context is None:
             shortest_s = min(self.head_s, self.stall_s, self.body_s)
-            shared = _by_server[self.server_state] = _Shared(shortest_s)
-        self._shared = shared
-        self._stage = _Stage.BETWEEN
+            context = _by_server[self.server_state] = _ServerContext(shortest_s)
+        self._context = context
+        self._request = _RequestState.BETWEEN
         self._overhead_bytes = 0  # of the request that is read now
         self._trailers = 0
         self._left_bytes: int | None = 0  # of its body; None is unknown
@@ -99,7 +99,7 @@ class GatewayHttp(HttpToolsProtocol):
         self._refusal = ""
         self._read = b""
         self._piece_at = 0
-        self._awaited = _Awaited.NOTHING
+        self._deadline = _Deadline.NONE
         self._unsent_bytes = 0
         self._slot = NOWHERE
 
@@ -112,20 +112,20 @@ class GatewayHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = Flow(transport, self._wanted)
-        self._put(_Awaited.HEAD, self.head_s)
+        self.flow = ReadFlowControl(transport, self._wanted)
+        self._put(_Deadline.HEAD, self.head_s)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
         if self._held or self._turning or self.flow.read_paused:
             self._held += data
-            self._flow.stop()
+            self._flow.pause_transport()
             return
         self._feed(data)
         if len(data) >= _BODY_PIECE_BYTES and not self._deaf:
             # uvloop would go on reading, up to 8 MB in one turn.
-            self._flow.stop()
+            self._flow.pause_transport()
             self._take_turn()
 
     def pause_writing(self) -> None:
@@ -139,21 +139,25 @@ class GatewayHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True
         self._held = b""
-        self._put(_Awaited.NOTHING, None)
+        self._put(_Deadline.NONE, None)
         super().connection_lost(exc)
         self._flow.end()
 
     # Reading
 
     @property
-    def _flow(self) -> Flow:
-        return cast(Flow, self.flow)
+    def _flow(self) -> ReadFlowControl:
+        return cast(ReadFlowControl, self.flow)
 
     @property
     def _answering(self) -> bool:
         """Whether a request is complete and has no whole answer yet."""
         cycle = self.cycle
-        return self._stage is _Stage.BETWEEN and cycle is not None and not cycle.response_complete
+        return (
+            self._request is _RequestState.BETWEEN
+            and cycle is not None
+            and not cycle.response_complete
+        )
 
     def _feed(self, data: bytes) -> None:
         place, size, until = 0, len(data), 0.0
@@ -164,7 +168,7 @@ class GatewayHttp(HttpToolsProtocol):
                 self._take_turn()
                 break
             until = until or time.monotonic() + TURN_S
-            if self._stage is _Stage.BETWEEN and data[place] in _LINE_BREAKS:
+            if self._request is _RequestState.BETWEEN and data[place] in _LINE_BREAKS:
                 skipped = size - place - len(data[place:].lstrip(_LINE_BREAKS))
                 place += skipped
                 self._count(skipped)
@@ -174,9 +178,9 @@ class GatewayHttp(HttpToolsProtocol):
                 return
         self._held = data[place:]
         if self._held:
-            self._flow.stop()
+            self._flow.pause_transport()
         else:
-            self._flow.go_on()
+            self._flow.resume_transport()
         self._wait()
 
     def _feed_piece(self, data: bytes, place: int) -> int:
@@ -185,14 +189,14 @@ class GatewayHttp(HttpToolsProtocol):
         self._read, self._piece_at, self._body_bytes = data, place, 0
         super().data_received(piece)
         self._read = b""
-        if not self._deaf and self._stage is not _Stage.BETWEEN:
+        if not self._deaf and self._request is not _RequestState.BETWEEN:
             if self._left_bytes is not None:
                 self._left_bytes -= self._body_bytes
             self._count(max(0, len(piece) - self._body_bytes))
         return end
 
     def _end_of_piece(self, data: bytes, place: int) -> int:
-        if self._stage is _Stage.BODY:
+        if self._request is _RequestState.BODY:
             if self._left_bytes is None:
                 return place + _CHUNKED_PIECE_BYTES
             return place + min(max(1, self._left_bytes), _BODY_PIECE_BYTES)
@@ -203,7 +207,7 @@ class GatewayHttp(HttpToolsProtocol):
         self._overhead_bytes += overhead_bytes
         if self._overhead_bytes > MAX_HEAD_BYTES:
             self._refuse("The request's head is too long.")
-        elif self._stage is not _Stage.BETWEEN and self._fields > MAX_HEADERS:
+        elif self._request is not _RequestState.BETWEEN and self._fields > MAX_HEADERS:
             self._refuse("The request has too many headers.")
 
     @property
@@ -213,7 +217,7 @@ class GatewayHttp(HttpToolsProtocol):
     def _take_turn(self) -> None:
         if not self._turning:
             self._turning = True
-            self._shared.turns.later(self._go_on)
+            self._context.turns.later(self._go_on)
 
     def _go_on(self) -> None:
         self._turning = False
@@ -226,18 +230,18 @@ class GatewayHttp(HttpToolsProtocol):
         if self._held:
             self._take_turn()
         elif not self._turning:
-            self._flow.go_on()
+            self._flow.resume_transport()
         self._wait()
 
     # The parser's callbacks
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._stage = _Stage.HEAD
+        self._request = _RequestState.HEAD
         self._trailers = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._stage is _Stage.BODY:
+        if self._request is _RequestState.BODY:
             # A trailer is no header (RFC 9110 section 6.5.1): no credential, no host, no length.
             self._trailers += 1
         else:
@@ -247,7 +251,7 @@ class GatewayHttp(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS:
             self._refusal = "The request has too many headers."
             raise ValueError(self._refusal)  # before it is anybody's; the parser ends with it
-        self._stage = _Stage.BODY
+        self._request = _RequestState.BODY
         self._left_bytes = 0
         for name, value in self.headers:
             if name == b"content-length":
@@ -265,7 +269,7 @@ class GatewayHttp(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._stage = _Stage.BETWEEN
+        self._request = _RequestState.BETWEEN
         self._overhead_bytes = 0
         super().on_message_complete()
 
@@ -275,9 +279,9 @@ class GatewayHttp(HttpToolsProtocol):
             self._refuse("A handshake is made in HTTP/1.1.")
             return
         self._deaf = True
-        self._put(_Awaited.NOTHING, None)
+        self._put(_Deadline.NONE, None)
         self.flow.resume_reading()
-        self._flow.go_on()
+        self._flow.resume_transport()
         super().handle_websocket_upgrade()
         # What these refer to refers to them: the head would stay until a collection.
         self._flow.end()
@@ -312,12 +316,12 @@ class GatewayHttp(HttpToolsProtocol):
         self._held = b""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or self._stage is not _Stage.BODY:
+            if cycle.response_started or self._request is not _RequestState.BODY:
                 self.transport.abort()  # it would be taken for a part of another answer
                 return
             cycle.disconnected = True  # it is answered here
             cycle.message_event.set()
-        if self._stage is _Stage.BODY and (cycle is None or cycle.response_complete):
+        if self._request is _RequestState.BODY and (cycle is None or cycle.response_complete):
             self.transport.close()  # it had its answer
         else:
             super().send_400_response(self._refusal or msg)
@@ -333,8 +337,8 @@ class GatewayHttp(HttpToolsProtocol):
         if slot != self._slot:
             return
         self._slot = NOWHERE
-        if self._awaited is _Awaited.READER:
-            self._awaited = _Awaited.NOTHING
+        if self._deadline is _Deadline.WRITE:
+            self._deadline = _Deadline.NONE
             unsent = self.transport.get_write_buffer_size()
             if unsent < self._unsent_bytes:
                 self._wait()
@@ -345,27 +349,27 @@ class GatewayHttp(HttpToolsProtocol):
         """Put the deadline for what is awaited now."""
         closing = self.transport.is_closing()
         if self.flow.write_paused or (closing and self.transport.get_write_buffer_size()):
-            if self._awaited is not _Awaited.READER:
+            if self._deadline is not _Deadline.WRITE:
                 self._unsent_bytes = self.transport.get_write_buffer_size()
-                self._put(_Awaited.READER, self.stall_s)
+                self._put(_Deadline.WRITE, self.stall_s)
         elif closing or self._deaf:
-            self._put(_Awaited.NOTHING, None)
-        elif self._stage is _Stage.HEAD:
-            if self._awaited is not _Awaited.HEAD:
-                self._put(_Awaited.HEAD, self.head_s)
-        elif self._stage is _Stage.BODY and self.cycle and self.cycle.response_complete:
+            self._put(_Deadline.NONE, None)
+        elif self._request is _RequestState.HEAD:
+            if self._deadline is not _Deadline.HEAD:
+                self._put(_Deadline.HEAD, self.head_s)
+        elif self._request is _RequestState.BODY and self.cycle and self.cycle.response_complete:
             # The rest of a body that nobody wants, in the time of a head: each byte of it ends
             # uvicorn's keep-alive timer, and nothing would start it again.
-            if self._awaited is not _Awaited.END:
-                self._put(_Awaited.END, self.head_s)
-        elif self._stage is _Stage.BODY and not self.flow.read_paused:
-            self._put(_Awaited.BODY, self.body_s)
-        elif self._awaited is not _Awaited.HEAD or self.cycle is not None:
-            self._put(_Awaited.NOTHING, None)
+            if self._deadline is not _Deadline.UNWANTED_BODY:
+                self._put(_Deadline.UNWANTED_BODY, self.head_s)
+        elif self._request is _RequestState.BODY and not self.flow.read_paused:
+            self._put(_Deadline.BODY, self.body_s)
+        elif self._deadline is not _Deadline.HEAD or self.cycle is not None:
+            self._put(_Deadline.NONE, None)
 
-    def _put(self, awaited: _Awaited, after_s: float | None) -> None:
-        timers = self._shared.timers
+    def _put(self, deadline: _Deadline, after_s: float | None) -> None:
+        timers = self._context.timers
         if self._slot != NOWHERE:
             timers.take(self, self._slot)
-        self._awaited = awaited
+        self._deadline = deadline
         self._slot = timers.put(self, after_s) if after_s is not None else NOWHERE

@@ -10,7 +10,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from gateway.edge.sockets.parser import KEPT_BYTES
-from gateway.edge.sockets.server_parts import parts_of
+from gateway.edge.sockets.server_context import context_of
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from tests.support.rawclient import CONTINUATION, PING, PONG, TEXT, frame
 from tests.unit.edge.sockets.test_picows_websocket import CONFIG, Peer, application, run
@@ -49,7 +49,7 @@ def test_a_parser_that_a_long_message_has_grown_is_let_go() -> None:
         state = ServerState()
         await send_in_pieces(await open_peer(state, LONG_MESSAGES), 1 << 20)
 
-        parser = parts_of(state, LONG_MESSAGES).parsers.borrow()
+        parser = context_of(state, LONG_MESSAGES).parsers.borrow()
         assert len(parser._get_buffer(-1)) <= KEPT_BYTES
 
     run(scenario)

@@ -27,8 +27,8 @@ class ConnectionLimits:
     stall_s: float
 
 
-class State(Enum):
-    """Of one connection."""
+class ConnectionState(Enum):
+    """Of one connection. It moves down this list, past some of them, and never up."""
 
     DECIDING = auto()  # before the 101: the application may still refuse
     OPEN = auto()
@@ -38,7 +38,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeParts:
+class ConnectionContext:
     """The parts of the worker that a connection works with."""
 
     hub: Hub

@@ -10,15 +10,15 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from gateway.edge.sockets.handshake_throttle import HandshakeThrottle
-from gateway.edge.sockets.parser import Parsers
+from gateway.edge.sockets.parser import ParserPool
 from gateway.edge.sockets.timer_wheel import TimerWheel
 
 CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped
 _TICKS: Final = 20  # in the shortest deadline
 
 
-class State(Enum):
-    """Of one WebSocket."""
+class SocketState(Enum):
+    """Of one WebSocket. It moves down this list, past some of them, and never up."""
 
     DECIDING = auto()  # the application has not answered the handshake
     OPEN = auto()
@@ -26,7 +26,7 @@ class State(Enum):
     ENDED = auto()  # nothing is read any more; the transport goes when everything is written
 
 
-class ServerParts:
+class ServerContext:
     """Parsers, timers, a throttle, and the settings that are looked at for every connection."""
 
     def __init__(self, config: Config) -> None:
@@ -37,17 +37,17 @@ class ServerParts:
         self.ping_timeout_s = config.ws_ping_timeout
         shortest_s = min(filter(None, (self.ping_interval_s, self.ping_timeout_s, CLOSE_S)))
         self.throttle = HandshakeThrottle()
-        self.behind = HandshakeThrottle(1)  # who has read more than is parsed in a turn
-        self.parsers = Parsers(config.ws_max_size)
+        self.backlog = HandshakeThrottle(1)  # who has read more than is parsed in a turn
+        self.parsers = ParserPool(config.ws_max_size)
         self.timers = TimerWheel(shortest_s / _TICKS)
 
 
-_by_server: WeakKeyDictionary[ServerState, ServerParts] = WeakKeyDictionary()
+_by_server: WeakKeyDictionary[ServerState, ServerContext] = WeakKeyDictionary()
 
 
-def parts_of(server: ServerState, config: Config) -> ServerParts:
-    """The parts of this server, made with its first WebSocket."""
-    parts = _by_server.get(server)
-    if parts is None:
-        parts = _by_server[server] = ServerParts(config)
-    return parts
+def context_of(server: ServerState, config: Config) -> ServerContext:
+    """The context of this server, made with its first WebSocket."""
+    context = _by_server.get(server)
+    if context is None:
+        context = _by_server[server] = ServerContext(config)
+    return context

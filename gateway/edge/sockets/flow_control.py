@@ -12,7 +12,7 @@ def _nothing() -> None:
     pass
 
 
-class Flow(FlowControl):
+class ReadFlowControl(FlowControl):
     """Keeps apart whether anybody wants to read and whether the transport is read."""
 
     def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
@@ -22,7 +22,7 @@ class Flow(FlowControl):
 
     def pause_reading(self) -> None:
         self.read_paused = True
-        self.stop()
+        self.pause_transport()
 
     def resume_reading(self) -> None:
         if self.read_paused:
@@ -33,12 +33,12 @@ class Flow(FlowControl):
         """Nobody is told any more, nor kept for it."""
         self._resumed = _nothing
 
-    def stop(self) -> None:
+    def pause_transport(self) -> None:
         if not self._stopped:
             self._stopped = True
             self._transport.pause_reading()
 
-    def go_on(self) -> None:
+    def resume_transport(self) -> None:
         if self._stopped and not self.read_paused:
             self._stopped = False
             self._transport.resume_reading()

@@ -30,7 +30,7 @@ PLACES: Final = RESERVE * 3 // 4  # the rest is for Redis and for files
 TOLD_EACH_S: Final = 10.0
 
 
-class _Reserve:
+class _DescriptorReserve:
     """Who has one of the last descriptors, oldest first; and when the log was told."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class _Reserve:
             self._told_at, self._turned_away = now, 0
 
 
-_by_server: WeakKeyDictionary[ServerState, _Reserve] = WeakKeyDictionary()
+_by_server: WeakKeyDictionary[ServerState, _DescriptorReserve] = WeakKeyDictionary()
 
 
 class ReservingHttp(GatewayHttp):
@@ -68,11 +68,11 @@ class ReservingHttp(GatewayHttp):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._reserve: _Reserve | None = None
+        self._reserve: _DescriptorReserve | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         if _is_one_of_the_last(transport):
-            self._reserve = _by_server.setdefault(self.server_state, _Reserve())
+            self._reserve = _by_server.setdefault(self.server_state, _DescriptorReserve())
             self.app = _only_probes(self.app)
             self.head_s = HEAD_S
         super().connection_made(transport)

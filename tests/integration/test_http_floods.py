@@ -18,7 +18,8 @@ import uvicorn
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.server import ServerState
 
-from gateway.edge.sockets.uvicorn_http import MAX_HEADERS, GatewayHttp
+from gateway.edge.sockets.request_meter import MAX_HEADERS
+from gateway.edge.sockets.uvicorn_http import GatewayHttp
 from tests.support.rawclient import RawClient, raw_client, request
 from tests.support.waiting import eventually
 from tests.unit.edge.sockets.test_picows_websocket import MemoryTransport

@@ -83,7 +83,7 @@ async def test_a_body_may_come_in_one_piece_with_the_end_of_its_head(
         writer.write(head[:-cut])
         connections = served.server_state.connections
         await eventually(
-            lambda: [c._overhead_bytes for c in connections] == [len(head) - cut],  # type: ignore[union-attr]
+            lambda: [c._meter._overhead_bytes for c in connections] == [len(head) - cut],  # type: ignore[union-attr]
             "the first piece",
         )
         writer.write(head[-cut:] + b"x" * 131_072)

@@ -21,29 +21,19 @@ from uvicorn.server import ServerState
 
 from gateway.edge.sockets.flow_control import ReadFlowControl
 from gateway.edge.sockets.handshake_throttle import HandshakeThrottle
+from gateway.edge.sockets.request_meter import (
+    BODY_PIECE_BYTES,
+    MAX_HEADERS,
+    TOO_MANY_HEADERS,
+    RequestMeter,
+    RequestState,
+)
 from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
 
-MAX_HEAD_BYTES: Final = 65536  # all of a request but its body: head, chunk extensions, trailers
-MAX_HEADERS: Final = 128  # trailers among them; 4 bytes of a client's are 100 here
 BODY_S: Final = 60.0  # without a byte of a body that is waited for
 TURN_S: Final = 0.0005  # of parsing; then it is somebody else's turn
 _TICKS: Final = 20  # in the shortest deadline
-_END: Final = b"\r\n\r\n"
 _LINE_BREAKS: Final = b"\r\n"
-_CHUNK_LINES_BYTES: Final = 20  # of each chunk without extensions, at most
-
-# The parser is given pieces that end where a request may end: it cannot be stopped in one.
-_HEAD_PIECE_BYTES: Final = 4096
-_CHUNKED_PIECE_BYTES: Final = 1024
-_BODY_PIECE_BYTES: Final = 65536
-
-
-class _RequestState(Enum):
-    """What is read."""
-
-    BETWEEN = auto()
-    HEAD = auto()
-    BODY = auto()  # and its trailers
 
 
 class _Deadline(Enum):
@@ -88,11 +78,7 @@ class GatewayHttp(HttpToolsProtocol):
             shortest_s = min(self.head_s, self.stall_s, self.body_s)
             context = _by_server[self.server_state] = _ServerContext(shortest_s)
         self._context = context
-        self._request = _RequestState.BETWEEN
-        self._overhead_bytes = 0  # of the request that is read now
-        self._trailers = 0
-        self._left_bytes: int | None = 0  # of its body; None is unknown
-        self._body_bytes = 0  # in the piece that is parsed now, with the lines of its chunks
+        self._meter = RequestMeter()
         self._held = b""  # read, and not for the parser yet
         self._turning = False  # it will be, in a turn to come
         self._deaf = False  # nothing more is read
@@ -123,7 +109,7 @@ class GatewayHttp(HttpToolsProtocol):
             self._flow.pause_transport()
             return
         self._feed(data)
-        if len(data) >= _BODY_PIECE_BYTES and not self._deaf:
+        if len(data) >= BODY_PIECE_BYTES and not self._deaf:
             # uvloop would go on reading, up to 8 MB in one turn.
             self._flow.pause_transport()
             self._take_turn()
@@ -153,11 +139,8 @@ class GatewayHttp(HttpToolsProtocol):
     def _answering(self) -> bool:
         """Whether a request is complete and has no whole answer yet."""
         cycle = self.cycle
-        return (
-            self._request is _RequestState.BETWEEN
-            and cycle is not None
-            and not cycle.response_complete
-        )
+        between = self._meter.state is RequestState.BETWEEN
+        return between and cycle is not None and not cycle.response_complete
 
     def _feed(self, data: bytes) -> None:
         place, size, until = 0, len(data), 0.0
@@ -168,10 +151,11 @@ class GatewayHttp(HttpToolsProtocol):
                 self._take_turn()
                 break
             until = until or time.monotonic() + TURN_S
-            if self._request is _RequestState.BETWEEN and data[place] in _LINE_BREAKS:
+            if self._meter.state is RequestState.BETWEEN and data[place] in _LINE_BREAKS:
                 skipped = size - place - len(data[place:].lstrip(_LINE_BREAKS))
                 place += skipped
-                self._count(skipped)
+                self._meter.skipped(skipped)
+                self._check()
             else:
                 place = self._feed_piece(data, place)
             if self._deaf or self.transport.is_closing():
@@ -184,35 +168,20 @@ class GatewayHttp(HttpToolsProtocol):
         self._wait()
 
     def _feed_piece(self, data: bytes, place: int) -> int:
-        end = self._end_of_piece(data, place)
+        end = self._meter.begin_piece(data, place)
         piece = data[place:end]
-        self._read, self._piece_at, self._body_bytes = data, place, 0
+        self._read, self._piece_at = data, place
         super().data_received(piece)
         self._read = b""
-        if not self._deaf and self._request is not _RequestState.BETWEEN:
-            if self._left_bytes is not None:
-                self._left_bytes -= self._body_bytes
-            self._count(max(0, len(piece) - self._body_bytes))
+        if not self._deaf:
+            self._meter.end_piece(len(piece))
+            self._check()
         return end
 
-    def _end_of_piece(self, data: bytes, place: int) -> int:
-        if self._request is _RequestState.BODY:
-            if self._left_bytes is None:
-                return place + _CHUNKED_PIECE_BYTES
-            return place + min(max(1, self._left_bytes), _BODY_PIECE_BYTES)
-        found = data.find(_END, place, place + _HEAD_PIECE_BYTES)
-        return found + len(_END) if found >= 0 else place + _HEAD_PIECE_BYTES
-
-    def _count(self, overhead_bytes: int) -> None:
-        self._overhead_bytes += overhead_bytes
-        if self._overhead_bytes > MAX_HEAD_BYTES:
-            self._refuse("The request's head is too long.")
-        elif self._request is not _RequestState.BETWEEN and self._fields > MAX_HEADERS:
-            self._refuse("The request has too many headers.")
-
-    @property
-    def _fields(self) -> int:
-        return len(self.headers) + self._trailers
+    def _check(self) -> None:
+        wrong = self._meter.wrong
+        if wrong is not None:
+            self._refuse(wrong)
 
     def _take_turn(self) -> None:
         if not self._turning:
@@ -237,40 +206,28 @@ class GatewayHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._request = _RequestState.HEAD
-        self._trailers = 0
+        self._meter.begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._request is _RequestState.BODY:
-            # A trailer is no header (RFC 9110 section 6.5.1): no credential, no host, no length.
-            self._trailers += 1
-        else:
+        if self._meter.header():
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if len(self.headers) > MAX_HEADERS:
-            self._refusal = "The request has too many headers."
+            self._refusal = TOO_MANY_HEADERS
             raise ValueError(self._refusal)  # before it is anybody's; the parser ends with it
-        self._request = _RequestState.BODY
-        self._left_bytes = 0
-        for name, value in self.headers:
-            if name == b"content-length":
-                self._left_bytes = int(value)
-            elif name == b"transfer-encoding":
-                self._left_bytes = None
-                break
+        self._meter.end_head(self.headers)
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
-        self._body_bytes += _CHUNK_LINES_BYTES
+        self._meter.chunk()
 
     def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
+        self._meter.body(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._request = _RequestState.BETWEEN
-        self._overhead_bytes = 0
+        self._meter.end()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
@@ -316,12 +273,12 @@ class GatewayHttp(HttpToolsProtocol):
         self._held = b""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started or self._request is not _RequestState.BODY:
+            if cycle.response_started or self._meter.state is not RequestState.BODY:
                 self.transport.abort()  # it would be taken for a part of another answer
                 return
             cycle.disconnected = True  # it is answered here
             cycle.message_event.set()
-        if self._request is _RequestState.BODY and (cycle is None or cycle.response_complete):
+        if self._meter.state is RequestState.BODY and (cycle is None or cycle.response_complete):
             self.transport.close()  # it had its answer
         else:
             super().send_400_response(self._refusal or msg)
@@ -354,15 +311,15 @@ class GatewayHttp(HttpToolsProtocol):
                 self._put(_Deadline.WRITE, self.stall_s)
         elif closing or self._deaf:
             self._put(_Deadline.NONE, None)
-        elif self._request is _RequestState.HEAD:
+        elif self._meter.state is RequestState.HEAD:
             if self._deadline is not _Deadline.HEAD:
                 self._put(_Deadline.HEAD, self.head_s)
-        elif self._request is _RequestState.BODY and self.cycle and self.cycle.response_complete:
+        elif self._meter.state is RequestState.BODY and self.cycle and self.cycle.response_complete:
             # The rest of a body that nobody wants, in the time of a head: each byte of it ends
             # uvicorn's keep-alive timer, and nothing would start it again.
             if self._deadline is not _Deadline.UNWANTED_BODY:
                 self._put(_Deadline.UNWANTED_BODY, self.head_s)
-        elif self._request is _RequestState.BODY and not self.flow.read_paused:
+        elif self._meter.state is RequestState.BODY and not self.flow.read_paused:
             self._put(_Deadline.BODY, self.body_s)
         elif self._deadline is not _Deadline.HEAD or self.cycle is not None:
             self._put(_Deadline.NONE, None)

@@ -7,8 +7,6 @@ import time
 
 from starlette.datastructures import Headers
 
-from gateway.edge.outbox import Outbox
-from gateway.edge.sockets.socket import Socket
 from gateway.handlers.dispatch import DispatchState
 from gateway.protocol.envelopes.dispatching import Admitted, ConnectionFacts
 from gateway.protocol.envelopes.owner_requests import Particulars
@@ -69,20 +67,19 @@ class ClientInfo:
     def particulars(
         self,
         dispatch_state: DispatchState,
-        outbox: Outbox,
-        socket: Socket | None,
         *,
+        unread: int,
         idle_s: float,
-        asked: bool,
+        waiting_bytes: int,
+        sent: int,
     ) -> Particulars:
         """What is told when somebody asks.
 
         Args:
+            unread: So many of its numbers were no messages of the client's.
             idle_s: So long ago something came or went.
-            asked: The application was asked to let it in, which was numbered like a message.
         """
         conversation = dispatch_state.conversation
-        buffered = 0 if socket is None else socket.buffered_bytes
         last_active_unix_ms = max(int((time.time() - idle_s) * 1000), self._since_unix_ms)
         return Particulars(
             self._since_unix_ms,
@@ -90,9 +87,9 @@ class ClientInfo:
             self.user,
             self._address,
             self._agent,
-            waiting_bytes=outbox.bytes_waiting + buffered,
-            received=conversation.last_number - asked,
-            sent=outbox.taken,
+            waiting_bytes=waiting_bytes,
+            received=conversation.last_number - unread,
+            sent=sent,
             unanswered=len(conversation),
             handled_by=dispatch_state.introduced_to,
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.edge.client_info import ClientInfo
-from gateway.edge.close_codes import DRAINED, EXPIRED, EXPIRY_GRACE_S, LOST, TOO_BIG
+from gateway.edge.close_codes import DRAINED, EXPIRED, EXPIRY_GRACE_S, TOO_BIG
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
 from gateway.edge.outbox import Outbox
 from gateway.edge.sessions.base import Session
@@ -25,7 +25,6 @@ from gateway.handlers.dispatch import DispatchState
 from gateway.log import get_logger
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import (
-    Admitted,
     Answer,
     ConnectionFacts,
     Failed,
@@ -48,8 +47,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_accepted", "_active_at", "_client", "_decision", "_dispatch_state", "_edge", "_outbox",
-        "_parting", "_rate", "_reading", "_session", "_socket", "_state", "ended", "id",
+        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_outbox", "_parting",
+        "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -57,89 +56,53 @@ class ClientConnection:
         edge: ConnectionContext,
         connection: ConnectionId,
         client_info: ClientInfo,
+        *,
         session: Session,
+        socket: Socket,
+        dispatch_state: DispatchState,
+        ended: asyncio.Future[None],
     ) -> None:
         self.id = connection
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended = ended
         self._edge = edge
         self._client = client_info
         self._session = session
-        self._state = ConnectionState.DECIDING
+        self._socket = socket
+        self._state = ConnectionState.OPEN
+        self._accepted = True  # the application knows it as open
         self._parting = DRAINED
-        self._socket: Socket | None = None
         self._reading = True
         self._outbox = Outbox()
-        self._accepted = False  # the application knows it as open
-        self._active_at = edge.now()
+        self._active_at = self._outbox.progress_at = edge.now()
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
-        self._decision: asyncio.Future[Answer | None] | None = None
-        self._dispatch_state: DispatchState = edge.dispatcher.open(self)
+        self._dispatch_state = dispatch_state
+        self._unread = dispatch_state.conversation.last_number  # numbers that were no messages
+        dispatch_state.dispatchable = self
         edge.hub.add(self)
+        edge.opened(connection)
 
     @property
     def facts(self) -> ConnectionFacts:
         return self._client.facts
 
-    # Before the 101
-
-    async def decide(self) -> Answer | None:
-        """Ask the application whether to open this connection.
-
-        Returns:
-            ``Admitted``, ``Rejected``, ``Failed``, or None when nobody came to decide.
-        """
-        self._decision = asyncio.get_running_loop().create_future()
-        size = self._client.size_bytes
-        self._edge.dispatcher.read(self._dispatch_state, Event.CONNECT, size_bytes=size)
-        answer = await self._decision
-        if isinstance(answer, Admitted) and self._client.late_s() >= 0:
-            return Rejected(self.id, answer.number, answer.attempt, *EXPIRED)
-        return answer
-
-    def discard(self) -> None:
-        """The handshake came to nothing: this connection never was.
-
-        Whom the application has let in, or lets in later, it is told to let out again: it may keep
-        a list.
-        """
-        self._state = ConnectionState.CLOSED
-        if not self._dispatch_state.conversation.outstanding:
-            self._let_out()
-        if not self.ended.done():  # a drain may wait for it
-            self.ended.set_result(None)
-
-    def send_elsewhere(self) -> None:
-        """This worker leaves: the handshake waits for no decision any more."""
-        if self._state is ConnectionState.DECIDING and self._decision is not None:
-            self._decide(None)
-
-    @property
-    def deserted(self) -> bool:
-        """The handshake came to nothing while the application decides."""
-        return self._state is ConnectionState.CLOSED and self._socket is None
-
-    def begin(self, socket: Socket, rejected: Rejected | None) -> None:
-        """The handshake is accepted. ``rejected``: only to say that the application refuses."""
-        self._socket = socket
-        self._edge.opened(self.id)
-        self._outbox.progress_at = self._edge.now()
-        if rejected is not None:
-            self._state = ConnectionState.CLOSING
-            # And expired: ``on_connect`` may have counted it in.
-            self._accepted = self._client.admitted
-            socket.start(self, farewell=self._session.farewell)
-            socket.close(rejected.code, rejected.reason)
-            return
-        self._state = ConnectionState.OPEN
-        self._accepted = True
+    def open(self) -> None:
+        """Begin to read, once it is on its way into the registry."""
         self._dispatch_state.conversation.held = True  # until the registry knows of it
         entry = self._client.entry(self._session.name)
         self._edge.registration.put(self.id, entry, self._registered)
         greeting = self._session.greeting(self)
         if greeting is not None:
             self.send(greeting)
-        socket.start(self, farewell=self._session.farewell)
+        self._socket.start(self, farewell=self._session.farewell)
+
+    def reject(self, rejected: Rejected) -> None:
+        """It was accepted only to say that the application refuses it."""
+        self._state = ConnectionState.CLOSING
+        # And expired: ``on_connect`` may have counted it in.
+        self._accepted = self._client.admitted
+        self._socket.start(self, farewell=self._session.farewell)
+        self._socket.close(rejected.code, rejected.reason)
 
     # Listener
 
@@ -171,9 +134,9 @@ class ClientConnection:
         self._session.on_close(code, reason)
         self._outbox.discard()
         if self._accepted and edge.wants_disconnects():
-            self._say_goodbye(code, reason)
+            edge.say_goodbye(self._dispatch_state, code, reason)
         else:
-            self._leave()
+            edge.forget(self.id, self._dispatch_state)
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -184,7 +147,7 @@ class ClientConnection:
             return
         state = self._dispatch_state
         self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
-        if self._reading and state.conversation.full and self._socket is not None:
+        if self._reading and state.conversation.full:
             self._reading = False
             self._socket.pause_reading()
 
@@ -194,7 +157,7 @@ class ClientConnection:
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and begin the closing handshake. What is unanswered stays so."""
-        if self._state not in _SENDS or self._socket is None:
+        if self._state not in _SENDS:
             return
         goodbye = self._session.goodbye(code, reason)
         if goodbye is not None:
@@ -219,7 +182,7 @@ class ClientConnection:
     def flush(self) -> None:
         """Write what has collected. A socket that has too much waiting already is dropped."""
         socket, outbox, edge = self._socket, self._outbox, self._edge
-        if socket is None or not outbox.payloads or not socket.takes_writes:
+        if not outbox.payloads or not socket.takes_writes:
             outbox.discard()
             return
         buffered = socket.buffered_bytes
@@ -231,15 +194,12 @@ class ClientConnection:
 
     @property
     def taking(self) -> Receipt:
-        if self._state is ConnectionState.DECIDING:
-            return Receipt.UNREACHABLE
-        is_open = self._state in _SENDS
-        writable = is_open and self._socket is not None and self._socket.takes_writes
+        writable = self._state in _SENDS and self._socket.takes_writes
         return Receipt.WRITTEN if writable else Receipt.GONE
 
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:
         socket, taking = self._socket, self.taking
-        if socket is None or taking is not Receipt.WRITTEN:
+        if taking is not Receipt.WRITTEN:
             done(taking)
             return
         payload = self._session.push(text)
@@ -256,18 +216,19 @@ class ClientConnection:
         return Receipt.WRITTEN if self._state is ConnectionState.CLOSING else Receipt.GONE
 
     def particulars(self) -> Particulars:
-        idle_s, asked = self._edge.now() - self._active_at, self._decision is not None
         return self._client.particulars(
-            self._dispatch_state, self._outbox, self._socket, idle_s=idle_s, asked=asked
+            self._dispatch_state,
+            unread=self._unread,
+            idle_s=self._edge.now() - self._active_at,
+            waiting_bytes=self._outbox.bytes_waiting + self._socket.buffered_bytes,
+            sent=self._outbox.taken,
         )
 
     # Dispatchable
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
-        if pending.event is Event.CONNECT:
-            self._decide(answer)
-        elif pending.event is Event.DISCONNECT:
-            self._leave()
+        if pending.event is Event.DISCONNECT:
+            self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
             if isinstance(answer, Reply):
                 payload = self._session.reply(
@@ -281,11 +242,9 @@ class ClientConnection:
                 self._after_answer()
 
     def unhandled(self, pending: Pending) -> None:
-        if pending.event is Event.CONNECT:
-            self._decide(None)
-        elif pending.event is Event.DISCONNECT:
+        if pending.event is Event.DISCONNECT:
             self._edge.given_up(self.id)
-            self._leave()
+            self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
             self._failed()
             self._after_answer()
@@ -306,8 +265,7 @@ class ClientConnection:
             return
         self._state = ConnectionState.DRAINING
         self._parting = parting
-        if self._socket is not None:
-            self._socket.pause_reading()
+        self._socket.pause_reading()
         self._close_if_drained()
 
     def close_drained(self) -> None:
@@ -315,7 +273,7 @@ class ClientConnection:
 
     def drop(self) -> None:
         """End it now, whatever the client does."""
-        if self._socket is not None and not self.ended.done():
+        if not self.ended.done():
             self._socket.abort()
 
     def check_progress(self, now: float) -> int:
@@ -324,7 +282,7 @@ class ClientConnection:
         Returns:
             How many bytes wait.
         """
-        if self._socket is None or self._state is ConnectionState.CLOSED:
+        if self._state is ConnectionState.CLOSED:
             return 0
         if self._client.expires_unix_s is not None:
             self._check_expiry()
@@ -344,10 +302,8 @@ class ClientConnection:
 
     def _drop_slow(self, why: str, waiting_bytes: int) -> None:
         log.warning("slow socket dropped", connection_id=self.id, why=why, bytes=waiting_bytes)
-        socket = self._socket
         self.on_close(SlowConsumer.close_code, SlowConsumer.reason)
-        if socket is not None:
-            socket.abort()
+        self._socket.abort()
 
     def _after_answer(self) -> None:
         if self._state is ConnectionState.DRAINING:
@@ -356,9 +312,7 @@ class ClientConnection:
             self._read_on()
 
     def _read_on(self) -> None:
-        if self._reading or self._socket is None:
-            return
-        if not self._dispatch_state.conversation.full:
+        if not self._reading and not self._dispatch_state.conversation.full:
             self._reading = True
             self._socket.resume_reading()
 
@@ -375,29 +329,3 @@ class ClientConnection:
         self._edge.dispatcher.pump(self._dispatch_state)
         if self._state is ConnectionState.OPEN:
             self._read_on()
-
-    def _decide(self, answer: Answer | None) -> None:
-        if isinstance(answer, Admitted):  # here: whoever waits for it may be cancelled meanwhile
-            self._client.admit(answer)
-        if self._state is ConnectionState.CLOSED:
-            self._let_out()
-        elif self._decision is not None and not self._decision.done():
-            self._decision.set_result(answer)
-
-    def _let_out(self) -> None:
-        if self._client.admitted and self._edge.wants_disconnects():
-            self._say_goodbye(LOST, "left during the handshake")
-        else:
-            self._leave()
-
-    def _say_goodbye(self, code: int, reason: str) -> None:
-        conversation = self._dispatch_state.conversation
-        conversation.held = False
-        conversation.abandon()
-        self._edge.dispatcher.read(self._dispatch_state, Event.DISCONNECT, reason, close_code=code)
-
-    def _leave(self) -> None:
-        """Nothing more is owed to it. Until then, whoever sweeps this worker finds it listed."""
-        self._edge.registration.drop(self.id)
-        self._edge.dispatcher.close(self._dispatch_state)
-        self._edge.hub.remove(self.id)

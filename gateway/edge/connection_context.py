@@ -8,10 +8,11 @@ from enum import Enum, auto
 
 from gateway.cluster.registration import Registration
 from gateway.edge.close_codes import NO_PONG
-from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
+from gateway.protocol.conversation import Event
 from gateway.protocol.ids import ConnectionId
 
 log = get_logger(__name__)
@@ -30,7 +31,6 @@ class ConnectionLimits:
 class ConnectionState(Enum):
     """Of one connection. It moves down this list, past some of them, and never up."""
 
-    DECIDING = auto()  # before the 101: the application may still refuse
     OPEN = auto()
     DRAINING = auto()  # not read any more; closes once everything is answered
     CLOSING = auto()  # a close frame is under way
@@ -52,6 +52,18 @@ class ConnectionContext:
     def opened(self, connection: ConnectionId) -> None:
         self.counters.opened += 1
         log.debug("connection opened", connection_id=connection)
+
+    def say_goodbye(self, state: DispatchState, code: int, reason: str) -> None:
+        """Have ``on_disconnect`` run behind whatever runs; what waits is dropped."""
+        state.conversation.held = False
+        state.conversation.abandon()
+        self.dispatcher.read(state, Event.DISCONNECT, reason, close_code=code)
+
+    def forget(self, connection: ConnectionId, state: DispatchState) -> None:
+        """Nothing more is owed to it. Until then, whoever sweeps this worker finds it listed."""
+        self.registration.drop(connection)
+        self.dispatcher.close(state)
+        self.hub.remove(connection)
 
     def given_up(self, connection: ConnectionId) -> None:
         self.counters.given_up += 1

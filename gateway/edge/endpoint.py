@@ -22,6 +22,7 @@ from gateway.edge.admission import (
 from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection import ClientConnection
 from gateway.edge.connection_context import ConnectionContext
+from gateway.edge.handshake import Handshake
 from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Negotiate
 from gateway.edge.sockets.plain import PlainSocket
@@ -126,7 +127,7 @@ class SocketEndpoint:
         """Serve it to its end, or return what is done when it ends."""
         await websocket.receive()  # websocket.connect
         session, subprotocol = self._negotiate(websocket.scope)
-        connection = ClientConnection(
+        handshake = Handshake(
             self._edge,
             connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),
             ClientInfo(
@@ -135,48 +136,48 @@ class SocketEndpoint:
                 query=websocket.scope.get("query_string", b"").decode("latin-1"),
                 subprotocols=tuple(websocket.scope.get("subprotocols", ())),
             ),
-            session,
         )
         try:
-            turned = await self._ask_application(connection)
+            turned = await self._ask_application(handshake)
             if self._leaving():  # another worker may keep it
                 turned = NOT_READY
             if isinstance(turned, Refusal):
-                connection.discard()
+                handshake.discard()
                 await self._deny(websocket, turned)
                 return None
-            header = (CONNECTION_ID_HEADER, connection.id.encode())
+            header = (CONNECTION_ID_HEADER, handshake.id.encode())
             await websocket.accept(subprotocol=subprotocol, headers=[header])
         except BaseException:
-            connection.discard()
+            handshake.discard()
             raise
         socket: Socket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if socket is not None:
-            self._begin(connection, socket, turned)
-            return connection.ended
+            self._begin(handshake.accepted(session, socket), turned)
+            return handshake.ended
         plain = PlainSocket(websocket.receive, websocket.send, certain=_is_certain(websocket))
-        self._begin(connection, plain, turned)
+        self._begin(handshake.accepted(session, plain), turned)
         await plain.run()
         return None
 
-    def _begin(
-        self, connection: ClientConnection, socket: Socket, rejected: Rejected | None
-    ) -> None:
-        connection.begin(socket, rejected)
+    def _begin(self, connection: ClientConnection, rejected: Rejected | None) -> None:
+        if rejected is not None:
+            connection.reject(rejected)
+        else:
+            connection.open()
         if self._leaving():  # since it was accepted
             connection.drain()
 
     def _leaving(self) -> bool:
         return self._readiness.draining
 
-    async def _ask_application(self, connection: ClientConnection) -> Rejected | Refusal | None:
+    async def _ask_application(self, handshake: Handshake) -> Rejected | Refusal | None:
         """None: open it. ``Rejected``: accept it and close it. A refusal: answer in HTTP."""
         must_decide = await self._readiness.must_decide()
         if must_decide is None:
             return NO_HANDLER
         if not must_decide:
             return None
-        answer = await connection.decide()
+        answer = await handshake.decide()
         if isinstance(answer, Rejected):
             return answer
         if answer is None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.edge.connection import ClientConnection
+from gateway.edge.handshake import Handshake
 from gateway.log import get_logger
 from gateway.worker.parts import WorkerParts
 from gateway.worker.waiting import until
@@ -53,15 +54,15 @@ class Drain:
         alive = say_leaving is not None
         log.info(
             "drain begins",
-            connections=len(self._connections()),
+            connections=len(self._handshakes()) + len(self._connections()),
             unanswered=self._dispatcher.unanswered,
             buried=self._lease_guard.is_fenced,
         )
         if say_leaving is not None:
             say_leaving()
         self._callbacks.leave_undecided()
-        for connection in self._connections():
-            connection.send_elsewhere()
+        for handshake in self._handshakes():
+            handshake.send_elsewhere()
         await self._close_connections(began + window_s, answers_come=alive)
         if alive and not self._lease_guard.is_fenced:
             now = asyncio.get_running_loop().time()
@@ -70,6 +71,9 @@ class Drain:
             self._lease_guard.retire()  # in this turn: nothing begins that this breaks off
             await self._leave()
         log.info("drain ends", unanswered=self._dispatcher.unanswered)
+
+    def _handshakes(self) -> list[Handshake]:
+        return [member for member in self._hub if isinstance(member, Handshake)]
 
     def _connections(self) -> list[ClientConnection]:
         return [member for member in self._hub if isinstance(member, ClientConnection)]
@@ -89,7 +93,8 @@ class Drain:
                 leaver.drain()
             else:
                 leaver.close_drained()
-        await _ended(self._connections(), deadline)  # also those that were accepted meanwhile
+        # Also those that were accepted meanwhile, or will be.
+        await _ended([*self._handshakes(), *self._connections()], deadline)
         rest = [leaver for leaver in self._connections() if not leaver.ended.done()]
         for leaver in rest:
             leaver.close_drained()
@@ -111,7 +116,7 @@ class Drain:
         """Nothing to handle, and nobody to say goodbye to."""
         besides = set()
         if asyncio.get_running_loop().time() - began >= LATE_DECISION_S:
-            besides = {c.id for c in self._connections() if c.deserted}
+            besides = {h.id for h in self._handshakes() if h.deserted}
         return not self._runner.busy(besides) and len(self._dispatcher) <= len(besides)
 
     @property
@@ -141,7 +146,7 @@ async def _soon(condition: Callable[[], bool], deadline: float) -> None:
     await until(condition, min(deadline, asyncio.get_running_loop().time() + LEAVE_S))
 
 
-async def _ended(leavers: Iterable[ClientConnection], deadline: float) -> None:
+async def _ended(leavers: Iterable[Handshake | ClientConnection], deadline: float) -> None:
     waiting = [leaver.ended for leaver in leavers if not leaver.ended.done()]
     if waiting:
         left_s = max(0.0, deadline - asyncio.get_running_loop().time())

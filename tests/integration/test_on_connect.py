@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import Connection, Gateway, Message, Refused
 from gateway.app import create_app
-from gateway.edge.connection import ClientConnection
+from gateway.edge.handshake import Handshake
 from gateway.handlers.table import MAX_USER_BYTES
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
@@ -265,7 +265,7 @@ async def test_one_whose_handshake_is_cancelled_as_the_decision_comes_is_said_go
     door = Door()
     handshakes: list[asyncio.Task[Any]] = []
     app = create_app(door.gateway, settings())
-    answered = ClientConnection.answered
+    answered = Handshake.answered
 
     async def noting(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -274,11 +274,11 @@ async def test_one_whose_handshake_is_cancelled_as_the_decision_comes_is_said_go
             handshakes.append(task)
         await app(scope, receive, send)
 
-    def answered_and_cancelled(self: ClientConnection, *args: Any) -> None:
+    def answered_and_cancelled(self: Handshake, *args: Any) -> None:
         answered(self, *args)
         handshakes[0].cancel()
 
-    monkeypatch.setattr(ClientConnection, "answered", answered_and_cancelled)
+    monkeypatch.setattr(Handshake, "answered", answered_and_cancelled)
     async with (
         in_process(settings(), door.gateway, app=noting) as served,
         raw_client(served.port) as client,

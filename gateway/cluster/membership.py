@@ -40,7 +40,7 @@ class Watcher(Protocol):
         ...
 
     async def sweep(self, worker: WorkerId) -> bool:
-        """Say goodbye for connections of a dead worker whose sweep this one has joined.
+        """Run ``on_disconnect`` for connections of a dead worker whose sweep this one has joined.
 
         Returns:
             Whether that was all. False: others are at it, or will have to be.
@@ -232,10 +232,10 @@ class Membership:
             self._members.gone(worker, now=self._now())
             self._gone(worker, "lease ended")
             self._watcher.workers_changed()
-            held = (await self._registry.left(worker)).entries
+            connections = (await self._registry.backlog(worker)).entries
             if await self._watcher.sweep(worker):
                 await self._registry.finish(worker)
-                log.info("worker swept", dead_worker=worker, connections=held)
+                log.info("worker swept", dead_worker=worker, connections=connections)
         except BrokerUnavailable as error:
             log.warning("sweep broken off", dead_worker=worker, error=str(error))
         finally:

@@ -16,12 +16,12 @@ from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts
 from gateway.protocol.envelopes.owner_requests import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
-from gateway.registry.base import CLAIM_S, Registry, Remaining, TakenEntry
+from gateway.registry.base import CLAIM_S, AcquiredEntry, Backlog, Registry
 
 log = get_logger(__name__)
 
 AT_ONCE: Final = 200
-HOLD_S: Final = CLAIM_S / 3
+EXTEND_S: Final = CLAIM_S / 3
 LOOK_S: Final = 30.0
 LAST_MOMENT_S: Final = 60.0  # before the registry forgets the entries
 POLL_S: Final = 0.2
@@ -43,16 +43,16 @@ class OrphanedConnection:
 
     def __init__(
         self,
-        taken: TakenEntry,
+        acquired: AcquiredEntry,
         hub: Hub,
         dispatcher: Dispatcher,
         ended: Callable[[], None],
     ) -> None:
-        self.id, entry, deaths = taken
+        self.id, entry, deaths = acquired
         self.facts = ConnectionFacts(
             entry.user, entry.address, "", (("user-agent", entry.user_agent),), ()
         )
-        self.suspect = deaths > 0
+        self.may_be_poison = deaths > 0
         self.end: End | None = None
         self._ended = ended
         self._dispatcher = dispatcher
@@ -60,7 +60,7 @@ class OrphanedConnection:
         self._dispatch_state: DispatchState = dispatcher.open(self)
         hub.add(self)
 
-    def say_goodbye(self) -> None:
+    def dispatch_disconnect(self) -> None:
         # Its last attempt here: the registry counts, since a sweeper may die of it like any other.
         self._dispatcher.read(
             self._dispatch_state,
@@ -106,16 +106,16 @@ class OrphanedConnection:
 
 
 class Sweep:
-    """One worker's part in the sweep of a dead one. Several may sweep the same: each takes other
-    entries, and holds on to them for as long as it lives.
+    """One worker's part in the sweep of a dead one. Several may sweep the same: each acquires other
+    entries, and keeps them for as long as it lives.
 
-    An entry that a worker died with is a suspect: it is run after all others, and alone, so that
+    An entry that a worker died with may be poison: it is run after all others, and alone, so that
     nothing shares its fate. When three have died it is given up.
 
     Args:
         wanted: Whether the application wants to know of disconnects; None while there is nobody to
             tell, or nobody to say so. Until there is, the entries stay where they are.
-        leaving: This worker leaves: it takes on no more.
+        leaving: This worker leaves: it acquires no more.
         given_up: Told how many had no ``on_disconnect``, or not to its end.
     """
 
@@ -159,40 +159,40 @@ class Sweep:
             wanted = self._wanted()
             if wanted is False:
                 return True
-            left = await self._registry.left(self._worker)
-            if not left.entries:
+            backlog = await self._registry.backlog(self._worker)
+            if not backlog.entries:
                 return True
-            if left.expires_s <= LAST_MOMENT_S:
+            if backlog.expires_s <= LAST_MOMENT_S:
                 await self._give_up()
                 return True
             if wanted is None:
-                await self._nobody_comes(left)
-            elif await self._say_goodbyes():
-                return not (await self._registry.left(self._worker)).entries
+                await self._wait_for_handlers(backlog)
+            elif await self._dispatch_disconnects():
+                return not (await self._registry.backlog(self._worker)).entries
         return False
 
-    async def _say_goodbyes(self) -> bool:
-        """Returns whether all is taken and what was ours is handled; False: look again."""
+    async def _dispatch_disconnects(self) -> bool:
+        """Returns whether all is acquired and what was ours is handled; False: look again."""
         loop = asyncio.get_running_loop()
-        hold_at, more, late = loop.time() + HOLD_S, True, False
+        extend_at, more, late = loop.time() + EXTEND_S, True, False
         try:
             while True:
                 goes_on = self._wanted() is True and not self._leaving() and not late
                 if goes_on and (not self._orphans or (more and self._has_room)):
-                    more = await self._take_on()
+                    more = await self._acquire()
                     if more and not self._orphans:
                         continue  # those were given up
                 if not self._orphans:
                     return not more
                 with suppress(TimeoutError):
-                    async with asyncio.timeout_at(hold_at):
+                    async with asyncio.timeout_at(extend_at):
                         await self._ended.wait()
                 self._ended.clear()
-                await self._put_down()
-                if loop.time() >= hold_at:
-                    await self._registry.hold(self._worker, self._orphans)
-                    late = (await self._registry.left(self._worker)).expires_s <= LAST_MOMENT_S
-                    hold_at = loop.time() + HOLD_S
+                await self._let_go_of_ended()
+                if loop.time() >= extend_at:
+                    await self._registry.extend(self._worker, self._orphans)
+                    late = (await self._registry.backlog(self._worker)).expires_s <= LAST_MOMENT_S
+                    extend_at = loop.time() + EXTEND_S
         finally:
             for orphan in self._orphans.values():
                 orphan.leave()
@@ -202,48 +202,50 @@ class Sweep:
     def _has_room(self) -> bool:
         orphans = self._orphans
         return len(orphans) <= AT_ONCE // 2 and not any(
-            orphan.suspect for orphan in orphans.values()
+            orphan.may_be_poison for orphan in orphans.values()
         )
 
-    async def _take_on(self) -> bool:
-        """Returns whether there was anything to take. A suspect is taken only by itself."""
-        taken = await self._registry.take(
+    async def _acquire(self) -> bool:
+        """Returns whether there was anything. What may be poison is acquired only by itself."""
+        acquired = await self._registry.acquire(
             self._worker,
             AT_ONCE - len(self._orphans),
             sweeper=self._me,
-            suspects=not self._orphans,
+            poison=not self._orphans,
         )
-        spent = [item.connection for item in taken if item.deaths >= MAX_ATTEMPTS]
-        for item in taken:
+        spent = [item.connection for item in acquired if item.deaths >= MAX_ATTEMPTS]
+        for item in acquired:
             if item.connection not in self._orphans and item.deaths < MAX_ATTEMPTS:
                 orphan = OrphanedConnection(item, self._hub, self._dispatcher, self._ended.set)
                 self._orphans[item.connection] = orphan
-                orphan.say_goodbye()
+                orphan.dispatch_disconnect()
         for connection in spent:
             log.error("on_disconnect given up", connection_id=connection)
         if spent:
             self._given_up(len(spent))
-            await self._registry.swept(self._worker, spent)
-        return bool(taken)
+            await self._registry.remove(self._worker, spent)
+        return bool(acquired)
 
-    async def _put_down(self) -> None:
+    async def _let_go_of_ended(self) -> None:
         ended: dict[End, list[ConnectionId]] = {end: [] for end in End}
         for orphan in list(self._orphans.values()):
             if orphan.end is not None:
                 ended[orphan.end].append(orphan.id)
                 del self._orphans[orphan.id]
-        await self._registry.swept(self._worker, ended[End.HANDLED])
-        await self._registry.give_back(self._worker, ended[End.UNHEARD])
-        await self._registry.give_back(self._worker, ended[End.DIED], died=True)
+        await self._registry.remove(self._worker, ended[End.HANDLED])
+        await self._registry.release(self._worker, ended[End.UNHEARD])
+        await self._registry.release(self._worker, ended[End.DIED], died=True)
 
-    async def _nobody_comes(self, left: Remaining) -> None:
+    async def _wait_for_handlers(self, backlog: Backlog) -> None:
         """Wait a while for a handler worker."""
         if not self._waits:
             self._waits = True
             log.warning(
-                "sweep waits for a handler worker", dead_worker=self._worker, entries=left.entries
+                "sweep waits for a handler worker",
+                dead_worker=self._worker,
+                entries=backlog.entries,
             )
-        look_at = min(LOOK_S, left.expires_s - LAST_MOMENT_S) + asyncio.get_running_loop().time()
+        look_at = min(LOOK_S, backlog.expires_s - LAST_MOMENT_S) + asyncio.get_running_loop().time()
         while asyncio.get_running_loop().time() < look_at:
             if self._wanted() is not None or self._leaving():
                 break
@@ -252,11 +254,11 @@ class Sweep:
     async def _give_up(self) -> None:
         """Redis is about to forget them: say how many, and let nobody count them twice."""
         lost = 0
-        while taken := await self._registry.take(
-            self._worker, AT_ONCE, sweeper=self._me, suspects=True
+        while acquired := await self._registry.acquire(
+            self._worker, AT_ONCE, sweeper=self._me, poison=True
         ):
-            lost += len(taken)
-            await self._registry.swept(self._worker, [item.connection for item in taken])
+            lost += len(acquired)
+            await self._registry.remove(self._worker, [item.connection for item in acquired])
         if lost:
             self._given_up(lost)
             log.error("sweep given up", dead_worker=self._worker, entries=lost)

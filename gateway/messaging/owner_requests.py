@@ -229,7 +229,8 @@ class OwnerRequests:
         if owner in leases.fenced:
             raise Unanswered(Receipt.GONE)
         if owner not in leases.workers:
-            old = leases.born_ms and leases.now_ms - leases.born_ms >= self._lease_s * 1000
+            since_ms = leases.known_since_ms
+            old = since_ms and leases.now_ms - since_ms >= self._lease_s * 1000
             raise Unanswered(Receipt.GONE if old else Receipt.UNREACHABLE)
 
 

@@ -54,15 +54,15 @@ class WorkerInfo:
 class Leases:
     """All leases at one moment of Redis' time, and who is fenced: declared dead, and refused since.
 
-    ``born_ms`` is when this server began to know them: when the first was written, or when it took
-    over from another, or from itself before a restart. Another time means that Redis may have lost
-    what it knew, and that absence says nothing.
+    ``known_since_ms`` is when this server began to know them: when the first was written, or when
+    it took over from another, or from itself before a restart. Another time means that Redis may have
+    lost what it knew, and that absence says nothing.
     """
 
     now_ms: int
     workers: Mapping[WorkerId, tuple[int, WorkerInfo]]  # lease end in ms, what it says
     fenced: Collection[WorkerId]
-    born_ms: int = 0
+    known_since_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Members:
         self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
         self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
         self._steady_since: float | None = None
-        self._born_ms = 0
+        self._known_since_ms = 0
         self._ahead_s: tuple[float, float] | None = None  # Redis' clock of ours: least, most
         self._renewed_at = now
         self._elect()
@@ -128,9 +128,9 @@ class Members:
         late = now - asked_at >= self.lease_s - 2 * renewal_s
         stepped = self._stepped(leases.now_ms / 1000, asked_at, now)
         silent = asked_at - self._renewed_at >= self.lease_s
-        if late or silent or stepped or leases.born_ms != self._born_ms:
+        if late or silent or stepped or leases.known_since_ms != self._known_since_ms:
             self.missed()
-        self._born_ms = leases.born_ms
+        self._known_since_ms = leases.known_since_ms
         if self._steady_since is None:
             self._steady_since = now
         self._renewed_at = asked_at

@@ -10,8 +10,8 @@ Guarantees, proved on every implementation by ``tests/contract/test_registry.py`
 2. ``renew`` never brings back a worker that is fenced or has left, nor ``write`` its entries,
    however late they come.
 3. ``claim`` fences a worker only if its lease has ended, and lets one worker into its sweep each
-   ``CLAIM_S``. ``take`` gives an entry to one sweeper at a time, for ``CLAIM_S`` from when it last
-   held on to it: sweepers share the work, and one that dies is replaced.
+   ``CLAIM_S``. ``acquire`` gives an entry to one sweeper at a time, for ``CLAIM_S`` from when it
+   last extended that: sweepers share the work, and one that dies is replaced.
 4. A worker that is fenced or has left is known to nobody who looks afterwards, once ``finish`` or
    ``leave`` has returned, and its entries are gone.
 5. An entry is found by its user from the moment at which it is found at all.
@@ -68,15 +68,15 @@ def _cut(text: str, most: int) -> str:
     return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
-class Remaining(NamedTuple):
-    """How many entries there are, and in how many seconds they are forgotten (``ENTRIES_S``)."""
+class Backlog(NamedTuple):
+    """What a sweep has before it: how many entries, and in how many seconds they are forgotten."""
 
     entries: int
     expires_s: float
 
 
-class TakenEntry(NamedTuple):
-    """What a sweeper took on, and how many workers died while they had it in a sweep."""
+class AcquiredEntry(NamedTuple):
+    """What a sweeper acquired, and how many workers died while they had it in a sweep."""
 
     connection: ConnectionId
     entry: Entry
@@ -156,36 +156,37 @@ class Registry(Protocol):
         """
         ...
 
-    async def take(
-        self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
-    ) -> list[TakenEntry]:
-        """Take on up to ``count`` entries of a dead worker, each once, for ``CLAIM_S``.
+    async def acquire(
+        self, worker: WorkerId, count: int, *, sweeper: WorkerId, poison: bool
+    ) -> list[AcquiredEntry]:
+        """Acquire up to ``count`` entries of a dead worker, each once, for ``CLAIM_S``.
 
-        None: all others are taken, or are suspects. What its sweeper did not hold on to may be
-        taken by anybody, also by the same; if that sweeper has died meanwhile, it counts.
+        None: all others are acquired, or may be poison: somebody died with them. What its sweeper
+        did not extend may be acquired by anybody, also by the same; if that sweeper has died
+        meanwhile, it counts.
 
         Args:
-            sweeper: Who takes them.
-            suspects: When there is nothing else, take one entry that somebody died with, of those
+            sweeper: Who acquires them.
+            poison: When there is nothing else, acquire one entry that somebody died with, of those
                 with the fewest deaths.
         """
         ...
 
-    async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
-        """Hold on to what was taken, for another ``CLAIM_S``."""
+    async def extend(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        """Keep what was acquired for another ``CLAIM_S``."""
         ...
 
-    async def give_back(
+    async def release(
         self, worker: WorkerId, connections: Collection[ConnectionId], *, died: bool = False
     ) -> None:
-        """What was taken is for anybody to take. ``died``: whoever ran it for its sweeper has."""
+        """What was acquired is anybody's again. ``died``: whoever ran it for its sweeper has."""
         ...
 
-    async def left(self, worker: WorkerId) -> Remaining:
-        """What is left of the entries of a dead worker, taken or not."""
+    async def backlog(self, worker: WorkerId) -> Backlog:
+        """What is left of the entries of a dead worker, acquired or not."""
         ...
 
-    async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+    async def remove(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         """What a sweep had to do for these connections of a dead worker is done: remove them.
 
         They stay with their users, who pass over a worker that is fenced.

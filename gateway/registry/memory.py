@@ -11,7 +11,7 @@ from typing import Final
 from gateway.errors import BrokerRefused
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.registry.base import CLAIM_S, FENCED_S, Entry, Remaining, TakenEntry, living
+from gateway.registry.base import CLAIM_S, FENCED_S, AcquiredEntry, Backlog, Entry, living
 from gateway.registry.users import Users
 
 _SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live
@@ -43,7 +43,7 @@ class MemoryRegistry:
     async def look(self) -> Leases:
         now_ms = self._now_ms()
         self._dead = {w: at for w, at in self._dead.items() if now_ms - at < FENCED_S * 1000}
-        return Leases(now_ms, dict(self._leases), set(self._dead), born_ms=_SINCE_EVER)
+        return Leases(now_ms, dict(self._leases), set(self._dead), known_since_ms=_SINCE_EVER)
 
     async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
         now_ms = self._now_ms()
@@ -93,29 +93,29 @@ class MemoryRegistry:
         self._revisions[worker] = revision
         return True
 
-    async def take(
-        self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
-    ) -> list[TakenEntry]:
+    async def acquire(
+        self, worker: WorkerId, count: int, *, sweeper: WorkerId, poison: bool
+    ) -> list[AcquiredEntry]:
         held, now_ms = self._taken.setdefault(worker, {}), self._now_ms()
-        free: list[TakenEntry] = []
+        free: list[AcquiredEntry] = []
         for connection, entry in self._entries.get(worker, {}).items():
             if held.get(connection, now_ms) <= now_ms:
                 deaths, holder = self._deaths.get(connection, (0, None))
                 deaths += holder != sweeper and self._died(holder)
-                free.append(TakenEntry(connection, entry, deaths))
+                free.append(AcquiredEntry(connection, entry, deaths))
         some = [item for item in free if not item.deaths][:count]
-        if free and not some and suspects:
+        if free and not some and poison:
             some = [min(free, key=lambda item: item.deaths)]
         for connection, _, deaths in some:
             held[connection] = self._claim_end_ms()
             self._deaths[connection] = (deaths, sweeper)
         return some
 
-    async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+    async def extend(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         taken = self._taken.get(worker, {})
         taken.update(dict.fromkeys(taken.keys() & set(connections), self._claim_end_ms()))
 
-    async def give_back(
+    async def release(
         self, worker: WorkerId, connections: Collection[ConnectionId], *, died: bool = False
     ) -> None:
         for connection in connections:
@@ -123,10 +123,10 @@ class MemoryRegistry:
                 deaths, _ = self._deaths.get(connection, (0, None))
                 self._deaths[connection] = (deaths + died, None)
 
-    async def left(self, worker: WorkerId) -> Remaining:
-        return Remaining(len(self._entries.get(worker, {})), math.inf)
+    async def backlog(self, worker: WorkerId) -> Backlog:
+        return Backlog(len(self._entries.get(worker, {})), math.inf)
 
-    async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+    async def remove(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         for connection in connections:
             self._entries.get(worker, {}).pop(connection, None)
             self._taken.get(worker, {}).pop(connection, None)

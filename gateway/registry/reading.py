@@ -33,9 +33,9 @@ def leases_of(reply: Any, node: Node) -> Leases:
         BrokerUnavailable: It was no such reply.
     """
     try:
-        now_ms, born_ms, leases, dead = reply
+        now_ms, since_ms, leases, dead = reply
         fenced = {WorkerId(worker.decode(errors="replace")) for worker in dead}
-        return Leases(int(now_ms), _leases(leases, node), fenced, _born_ms(born_ms, node))
+        return Leases(int(now_ms), _leases(leases, node), fenced, _since_ms(since_ms, node))
     except GARBAGE as error:
         node.garbage(repr(error), "look")
         raise BrokerUnavailable(f"unreadable leases: {error!r}") from error
@@ -59,7 +59,7 @@ def _leases(flat: Sequence[bytes], node: Node) -> dict[WorkerId, tuple[int, Work
     return leases
 
 
-def _born_ms(said: bytes | int, node: Node) -> int:
+def _since_ms(said: bytes | int, node: Node) -> int:
     if isinstance(said, int) or said.isdigit():
         return int(said)
     node.garbage("no time", "born")
@@ -77,7 +77,7 @@ def entry_of(connection: str, value: bytes | None) -> tuple[ConnectionId, Entry]
 
 
 def without_wrong_types(replies: Sequence[Any]) -> list[Any]:
-    """Replies of a pipeline, None for a key that has not its type: its worker will mend it."""
+    """Replies of a pipeline, None for a key that has not its type: its worker will repair it."""
     for reply in replies:
         if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
             raise reply

@@ -20,7 +20,7 @@ from gateway.protocol.members import MAX_LEASE_S, Leases, WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import DEADLINE_S, client, script
-from gateway.registry.base import CLAIM_S, ENTRIES_S, Entry, Remaining, TakenEntry, living
+from gateway.registry.base import CLAIM_S, ENTRIES_S, AcquiredEntry, Backlog, Entry, living
 from gateway.registry.lease_connection import Call, LeaseConnection
 from gateway.registry.reading import (
     GARBAGE,
@@ -36,7 +36,7 @@ from gateway.registry.users import Users
 
 CHUNK: Final = 500
 _SCRIPTS: Final = [
-    "look", "claim", "finish", "leave", "fence", "mend", "write", "take", "hold", "give_back",
+    "look", "claim", "finish", "leave", "fence", "repair", "write", "acquire", "extend", "release",
 ]  # fmt: skip
 _FENCED: Final = 0  # what the script ``renew`` returns
 _GONE: Final = 2  # what the script ``write`` returns
@@ -65,7 +65,7 @@ def _to_its_end(
             return await method(registry, *args, **options)
         except ResponseError as error:
             if "WRONGTYPE" in str(error):
-                await registry.mend(*args)
+                await registry.repair(*args)
             raise
 
     @wraps(method)
@@ -122,7 +122,7 @@ class RedisRegistry:
             renewed, seen = await self._lease.run(renewal, Call(self._sight, names))
         except BrokerRefused as error:
             if "WRONGTYPE" in str(error):
-                await self._mend()
+                await self._repair()
             raise
         leases = leases_of(seen, self.address.node)
         if renewed != _FENCED:
@@ -136,10 +136,10 @@ class RedisRegistry:
         return leases_of(await self._scripts["look"](keys=names), self.address.node)
 
     @_to_its_end
-    async def _mend(self) -> None:
-        await self.mend()
+    async def _repair(self) -> None:
+        await self.repair()
 
-    async def mend(self, worker: object = None, *_: object) -> None:
+    async def repair(self, worker: object = None, *_: object) -> None:
         """Something else has written to our keys: remove what has not its type."""
         kinds = {
             self._workers: "zset", self._info: "hash", self._dead: "zset", self._born: "string",
@@ -151,7 +151,7 @@ class RedisRegistry:
             kinds |= {keys.users(self._prefix, mine): "hash"}
             kinds |= {keys.sweep(self._prefix, mine): "zset"}
             kinds |= {keys.deaths(self._prefix, mine): "hash"}
-        removed = await self._scripts["mend"](keys=list(kinds), args=list(kinds.values()))
+        removed = await self._scripts["repair"](keys=list(kinds), args=list(kinds.values()))
         for key in removed:
             self.address.node.garbage("another type, removed", key.decode(errors="replace"))
 
@@ -221,13 +221,13 @@ class RedisRegistry:
         return bool(done)
 
     @_to_its_end
-    async def take(
-        self, worker: WorkerId, count: int, *, sweeper: WorkerId, suspects: bool
-    ) -> list[TakenEntry]:
+    async def acquire(
+        self, worker: WorkerId, count: int, *, sweeper: WorkerId, poison: bool
+    ) -> list[AcquiredEntry]:
         names = [*self._swept(worker), self._workers, self._dead, self._left]
         while True:
-            flat = await self._scripts["take"](
-                keys=names, args=[int(CLAIM_S * 1000), count, sweeper, int(suspects)]
+            flat = await self._scripts["acquire"](
+                keys=names, args=[int(CLAIM_S * 1000), count, sweeper, int(poison)]
             )
             taken, junk = [], []
             for field, value, deaths in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
@@ -235,37 +235,37 @@ class RedisRegistry:
                 if item is None:
                     junk.append(field)
                 else:
-                    taken.append(TakenEntry(*item, int(deaths)))
+                    taken.append(AcquiredEntry(*item, int(deaths)))
             await self._remove(worker, junk)
             if taken or not junk:
                 return taken
 
     @_to_its_end
-    async def hold(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+    async def extend(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         if connections:
             key = keys.sweep(self._prefix, worker)
-            await self._scripts["hold"](keys=[key], args=[int(CLAIM_S * 1000), *connections])
+            await self._scripts["extend"](keys=[key], args=[int(CLAIM_S * 1000), *connections])
 
     @_to_its_end
-    async def give_back(
+    async def release(
         self, worker: WorkerId, connections: Collection[ConnectionId], *, died: bool = False
     ) -> None:
         if connections:
             _, *names = self._swept(worker)
-            await self._scripts["give_back"](keys=names, args=[int(died), *connections])
+            await self._scripts["release"](keys=names, args=[int(died), *connections])
 
     @_to_its_end
-    async def left(self, worker: WorkerId) -> Remaining:
+    async def backlog(self, worker: WorkerId) -> Backlog:
         key = keys.connections(self._prefix, worker)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hlen(key)
             pipe.hexists(key, keys.REVISION)
             pipe.pttl(key)
             fields, has_revision, life_ms = await pipe.execute()
-        return Remaining(fields - has_revision, math.inf if life_ms == -1 else life_ms / 1000)
+        return Backlog(fields - has_revision, math.inf if life_ms == -1 else life_ms / 1000)
 
     @_to_its_end
-    async def swept(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+    async def remove(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         await self._remove(worker, connections)
 
     @_to_its_end
@@ -275,7 +275,7 @@ class RedisRegistry:
             pipe.hget(key, keys.REVISION)
             pipe.expire(key, int(ENTRIES_S))
             pipe.expire(keys.users(self._prefix, worker), int(ENTRIES_S))
-            pipe.hget(keys.users(self._prefix, worker), "")  # another type is found out, and mended
+            pipe.hget(keys.users(self._prefix, worker), "")  # another type is found out
             revision, *_ = await pipe.execute()
         if revision is None:
             return None

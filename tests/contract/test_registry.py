@@ -246,12 +246,12 @@ class TestRedisRegistry:
         again = await registry.renew(me, INFO, 10.0)
         with redis_server.client() as admin:
             admin.delete(*admin.keys(f"{prefix}:*"))
-            await eventually(lambda: now_ms(admin) > before.born_ms, "another millisecond")
+            await eventually(lambda: now_ms(admin) > before.known_since_ms, "another millisecond")
 
         after = await registry.renew(me, INFO, 10.0)
 
-        assert again.born_ms == before.born_ms
-        assert after.born_ms > before.born_ms
+        assert again.known_since_ms == before.known_since_ms
+        assert after.known_since_ms > before.known_since_ms
 
     async def test_a_replica_that_takes_over_knows_since_then(
         self, connect: Connect, redis_server: RedisServer, own_redis: RedisServer
@@ -277,7 +277,9 @@ class TestRedisRegistry:
         again = await replica.renew(early, INFO, 10.0)
 
         assert late not in looked.workers
-        assert before.born_ms < looked.born_ms <= renewed.born_ms == again.born_ms
+        views = (before, looked, renewed, again)
+        began, seen, written, stays_at = (view.known_since_ms for view in views)
+        assert began < seen <= written == stays_at
 
     async def test_a_supervisor_fences_its_child_and_anyone_may_sweep_it(
         self, connect: Connect, redis_server: RedisServer

@@ -316,7 +316,7 @@ class TestRedisRegistry:
         registry, sweeper = (connect(redis_server, prefix) for _ in range(2))
         me, [one, two] = await worker_with(registry, "ann", "ann")
 
-        await sweeper.swept(me, [one[0]])
+        await sweeper.remove(me, [one[0]])
 
         assert await sweeper.of_user("ann") == [two]
         await sweeper.aclose()

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
-from gateway.registry.base import Registry, TakenEntry
+from gateway.registry.base import AcquiredEntry, Registry
 from tests.contract.conftest import INFO, SOON_S, Connect, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
@@ -19,10 +19,10 @@ _prefixes = itertools.count()
 SWEEPER = new_worker_id()
 
 
-async def take(
+async def acquire(
     registry: Registry, worker: WorkerId, count: int, sweeper: WorkerId = SWEEPER
-) -> list[TakenEntry]:
-    return await registry.take(worker, count, sweeper=sweeper, suspects=True)
+) -> list[AcquiredEntry]:
+    return await registry.acquire(worker, count, sweeper=sweeper, poison=True)
 
 
 async def test_sweepers_take_each_entry_once(registry: Registry) -> None:
@@ -34,25 +34,25 @@ async def test_sweepers_take_each_entry_once(registry: Registry) -> None:
         await registry.write(me, start + 1, some, upon=range(start + 1))
     taken: list[ConnectionId] = []
     swept = 0
-    while any(parts := await asyncio.gather(*(take(registry, me, 97) for _ in range(3)))):
+    while any(parts := await asyncio.gather(*(acquire(registry, me, 97) for _ in range(3)))):
         names = [connection for part in parts for connection, _, _ in part]
         taken += names
-        await registry.swept(me, names[::2])  # the hash shrinks meanwhile
+        await registry.remove(me, names[::2])  # the hash shrinks meanwhile
         swept += len(names[::2])
 
     assert sorted(taken) == sorted(connections)
-    assert (await registry.left(me)).entries == 1500 - swept
+    assert (await registry.backlog(me)).entries == 1500 - swept
 
 
 async def test_what_was_given_back_may_be_taken_again(registry: Registry) -> None:
     me = new_worker_id()
     one, two = new_connection_id(me), new_connection_id(me)
     await registry.write(me, 1, {one: entry(1), two: entry(2)}, upon=range(1))
-    await take(registry, me, 2)
+    await acquire(registry, me, 2)
 
-    await registry.give_back(me, [one])
+    await registry.release(me, [one])
 
-    assert await take(registry, me, 2) == [(one, entry(1), 0)]
+    assert await acquire(registry, me, 2) == [(one, entry(1), 0)]
 
 
 async def test_who_died_with_an_entry_is_counted_and_who_lives_or_has_left_is_not(
@@ -67,10 +67,10 @@ async def test_who_died_with_an_entry_is_counted_and_who_lives_or_has_left_is_no
 
     async def taken_by(sweeper: WorkerId) -> dict[ConnectionId, int]:
         await registry.renew(sweeper, INFO, 10.0)
-        found: list[TakenEntry] = []
+        found: list[AcquiredEntry] = []
 
         async def took() -> bool:
-            found.extend(await take(registry, me, 2, sweeper))
+            found.extend(await acquire(registry, me, 2, sweeper))
             return bool(found)
 
         await eventually_async(took, "the end of the claim")
@@ -84,11 +84,11 @@ async def test_who_died_with_an_entry_is_counted_and_who_lives_or_has_left_is_no
     [(suspect, deaths)] = (await taken_by(lives)).items()
 
     assert deaths == 1
-    await registry.give_back(me, [suspect], died=True)
-    assert await registry.take(me, 2, sweeper=lives, suspects=False) == []
+    await registry.release(me, [suspect], died=True)
+    assert await registry.acquire(me, 2, sweeper=lives, poison=False) == []
     [(other, deaths)] = (await taken_by(lives)).items()
     assert (other != suspect, deaths) == (True, 1)
-    await registry.swept(me, [other])
+    await registry.remove(me, [other])
     assert await taken_by(lives) == {suspect: 2}
 
 
@@ -102,14 +102,14 @@ class TestRedisRegistry:
         prefix, me = f"shared{next(_prefixes)}", new_worker_id()
         registry, other = connect(redis_server, prefix), connect(redis_server, prefix)
         await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))
-        [(connection, _, _)] = await take(registry, me, 10)
+        [(connection, _, _)] = await acquire(registry, me, 10)
         end = asyncio.get_running_loop().time() + 0.8
         while asyncio.get_running_loop().time() < end:
-            await registry.hold(me, [connection])
-            assert await take(other, me, 10) == []
+            await registry.extend(me, [connection])
+            assert await acquire(other, me, 10) == []
 
         async def taken() -> bool:
-            return bool(await take(other, me, 10))
+            return bool(await acquire(other, me, 10))
 
         await eventually_async(taken, "the end of what nobody holds on to")
 
@@ -122,9 +122,9 @@ class TestRedisRegistry:
         await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))
         with redis_server.client() as admin:
             admin.expire(keys.connections(prefix, me), 100)
-            await take(registry, me, 1)
+            await acquire(registry, me, 1)
 
-            assert (await registry.left(me)).expires_s <= 100
+            assert (await registry.backlog(me)).expires_s <= 100
             for key in (keys.sweep(prefix, me), keys.deaths(prefix, me)):
                 assert 0 < admin.ttl(key) <= 100
 
@@ -137,11 +137,11 @@ class TestRedisRegistry:
         with redis_server.client() as admin:
             admin.hset(keys.connections(prefix, me), mapping={b"\xff": "x", "junk": "x"})
 
-        for connection, _, _ in await take(registry, me, 3):
-            await registry.swept(me, [connection])
+        for connection, _, _ in await acquire(registry, me, 3):
+            await registry.remove(me, [connection])
 
-        assert await take(registry, me, 3) == []
-        assert (await registry.left(me)).entries == 0
+        assert await acquire(registry, me, 3) == []
+        assert (await registry.backlog(me)).entries == 0
 
 
 async def test_a_lease_that_was_renewed_since_it_was_seen_is_not_claimed(

@@ -96,7 +96,7 @@ async def test_an_old_snapshot_that_comes_back_fences_nobody(
 ) -> None:
     """Redis starts three times from leases that have long ended, before anybody misses a renewal.
 
-    Red where ``Members`` does not ask when this server began to know them (``born_ms``).
+    Red where ``Members`` does not ask when this server began to know them (``known_since_ms``).
     """
     folder = tmp_path / "redis"
     folder.mkdir()

@@ -66,7 +66,7 @@ async def test_redis_loses_everything_and_the_first_to_look_sees_nobody(
     """No connection breaks, and the first to renew believes what it sees by then.
 
     The others are stopped for a while (much less than a lease), so that it is surely the first.
-    Red when ``Members`` does not look at ``Leases.born_ms``: the others are taken for gone.
+    Red when ``Members`` does not look at ``Leases.known_since_ms``: the others are taken for gone.
     """
     first, *others = [await stand.serve() for _ in range(3)]
     async with Crowd(

@@ -16,7 +16,7 @@ from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
-from gateway.registry.base import Entry, TakenEntry
+from gateway.registry.base import AcquiredEntry, Entry
 from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings
 from tests.integration.conftest import MakeSettings
@@ -71,17 +71,17 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
     """
     # A claim that a busy machine does not miss by being late.
     monkeypatch.setattr("gateway.registry.redis.CLAIM_S", 2.0)
-    monkeypatch.setattr("gateway.cluster.sweep.HOLD_S", 0.3)
-    takers, runs, take = Counter[RedisRegistry](), Counter[str](), RedisRegistry.take
+    monkeypatch.setattr("gateway.cluster.sweep.EXTEND_S", 0.3)
+    takers, runs, acquire = Counter[RedisRegistry](), Counter[str](), RedisRegistry.acquire
 
     async def noted(
         self: RedisRegistry, worker: WorkerId, count: int, **options: Any
-    ) -> list[TakenEntry]:
-        taken = await take(self, worker, count, **options)
+    ) -> list[AcquiredEntry]:
+        taken = await acquire(self, worker, count, **options)
         takers[self] += len(taken)
         return taken
 
-    monkeypatch.setattr(RedisRegistry, "take", noted)
+    monkeypatch.setattr(RedisRegistry, "acquire", noted)
     own = settings(lease_seconds=1)
     async with cluster(own, 3, [listener(runs, 2.5) for _ in range(3)]) as workers:
         counted = Counted(*workers)
@@ -99,15 +99,15 @@ async def test_a_sweep_ends_though_entries_come_twice(
     settings: MakeSettings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red when an id has two orphans: one of them waits for ever for its answer."""
-    runs, take = Counter[str](), RedisRegistry.take
+    runs, acquire = Counter[str](), RedisRegistry.acquire
 
     async def twice(
         self: RedisRegistry, worker: WorkerId, count: int, **options: Any
-    ) -> list[TakenEntry]:
-        taken = await take(self, worker, count, **options)
+    ) -> list[AcquiredEntry]:
+        taken = await acquire(self, worker, count, **options)
         return taken + taken[:5]
 
-    monkeypatch.setattr(RedisRegistry, "take", twice)
+    monkeypatch.setattr(RedisRegistry, "acquire", twice)
     own = settings(lease_seconds=1)
     async with in_process(own, listener(runs, 0)):
         dead, connections = await die(own, 300)

@@ -1,6 +1,6 @@
 -- All leases at one moment of this server's time.
 -- KEYS: workers, info, dead, born, server
--- Returns: {now_ms, born_ms, {worker, end_ms, info, ...}, {fenced worker, ...}}
+-- Returns: {now_ms, since when this server knows them, {worker, end_ms, info, ...}, {fenced worker, ...}}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local leases = {}

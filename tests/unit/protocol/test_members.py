@@ -118,7 +118,7 @@ def test_an_answer_that_is_merely_slow_keeps_trust() -> None:
 def test_leases_that_were_born_anew_end_trust() -> None:
     it, now = trusting(leases({A: BOTH}))
 
-    changes = look(it, replace(leases(), born_ms=NOW_MS), now + RENEWAL_S)
+    changes = look(it, replace(leases(), known_since_ms=NOW_MS), now + RENEWAL_S)
 
     assert not changes.gone
     assert A in it.known

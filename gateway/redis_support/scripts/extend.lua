@@ -1,4 +1,4 @@
--- Hold on to entries of a dead worker that were taken on.
+-- Keep entries of a dead worker that were acquired.
 -- KEYS: sweep    ARGV: claim_ms, connection, ...
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

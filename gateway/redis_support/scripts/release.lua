@@ -1,4 +1,4 @@
--- Give back entries of a dead worker that were taken on; nobody has them then.
+-- Release entries of a dead worker that were acquired; nobody has them then.
 -- KEYS: sweep, deaths    ARGV: how many died while they had them, connection, ...
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

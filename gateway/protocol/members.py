@@ -55,8 +55,8 @@ class Leases:
     """All leases at one moment of Redis' time, and who is fenced: declared dead, and refused since.
 
     ``known_since_ms`` is when this server began to know them: when the first was written, or when
-    it took over from another, or from itself before a restart. Another time means that Redis may have
-    lost what it knew, and that absence says nothing.
+    it took over from another, or from itself before a restart. Another time means that Redis may
+    have lost what it knew, and that absence says nothing.
     """
 
     now_ms: int

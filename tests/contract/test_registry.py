@@ -15,7 +15,7 @@ from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence
 from gateway.registry.base import Entry, Registry
-from gateway.registry.redis import CHUNK
+from gateway.registry.redis_entries import CHUNK
 from tests.contract.conftest import INFO, SOON_S, Connect, claim, ended, entry
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer

@@ -13,7 +13,7 @@ from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.registry.base import Entry, Registry
-from gateway.registry.redis import CHUNK
+from gateway.registry.redis_entries import CHUNK
 from tests.contract.conftest import INFO, SOON_S, Connect, claim, ended
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer

@@ -59,7 +59,7 @@ async def test_who_died_with_an_entry_is_counted_and_who_lives_or_has_left_is_no
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red when attempts are counted by the sweeper alone: they die with it."""
-    for module in ("redis", "memory"):
+    for module in ("redis_sweeps", "memory"):
         monkeypatch.setattr(f"gateway.registry.{module}.CLAIM_S", SOON_S)
     me, dies, lives, leaves = (new_worker_id() for _ in range(4))
     one, two = new_connection_id(me), new_connection_id(me)
@@ -98,7 +98,7 @@ class TestRedisRegistry:
     async def test_a_sweeper_has_an_entry_for_as_long_as_it_holds_on(
         self, connect: Connect, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("gateway.registry.redis.CLAIM_S", 0.4)
+        monkeypatch.setattr("gateway.registry.redis_sweeps.CLAIM_S", 0.4)
         prefix, me = f"shared{next(_prefixes)}", new_worker_id()
         registry, other = connect(redis_server, prefix), connect(redis_server, prefix)
         await registry.write(me, 1, {new_connection_id(me): entry()}, upon=range(1))

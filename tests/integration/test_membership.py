@@ -229,7 +229,8 @@ async def test_a_worker_that_was_fenced_meanwhile_closes_its_sockets_and_goes(
 async def test_a_sweep_that_was_broken_off_is_taken_over(
     settings: MakeSettings, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.registry.redis.CLAIM_S", 0.5)
+    monkeypatch.setattr("gateway.registry.redis_leases.CLAIM_S", 0.5)
+    monkeypatch.setattr("gateway.registry.redis_sweeps.CLAIM_S", 0.5)
     gone: list[str] = []
     stuck, well = Gateway(), Gateway()
 

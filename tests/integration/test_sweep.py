@@ -70,7 +70,8 @@ async def test_sweepers_share_a_sweep_that_outlasts_its_claim(
     Red when a claim is not extended, and when who joins takes what is taken.
     """
     # A claim that a busy machine does not miss by being late.
-    monkeypatch.setattr("gateway.registry.redis.CLAIM_S", 2.0)
+    monkeypatch.setattr("gateway.registry.redis_leases.CLAIM_S", 2.0)
+    monkeypatch.setattr("gateway.registry.redis_sweeps.CLAIM_S", 2.0)
     monkeypatch.setattr("gateway.cluster.sweep.EXTEND_S", 0.3)
     takers, runs, acquire = Counter[RedisRegistry](), Counter[str](), RedisRegistry.acquire
 

@@ -1,0 +1,79 @@
+"""What sweepers share of a dead worker's connections, in Redis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.redis_support import keys
+from gateway.registry.base import CLAIM_S, AcquiredEntry, Backlog
+from gateway.registry.reading import entry_of
+from gateway.registry.redis_calls import RedisCalls, to_its_end
+
+
+def sweep_keys(prefix: str, worker: WorkerId) -> list[str]:
+    """The keys of a sweep: what there is to do, who has it until when, who died of it."""
+    return [name(prefix, worker) for name in (keys.connections, keys.sweep, keys.deaths)]
+
+
+class RedisSweeps(RedisCalls):
+    """The part of ``Registry`` by which a sweep is shared."""
+
+    @to_its_end
+    async def acquire(
+        self, worker: WorkerId, count: int, *, sweeper: WorkerId, poison: bool
+    ) -> list[AcquiredEntry]:
+        names = [*sweep_keys(self.prefix, worker), self.workers, self.dead, self.left]
+        while True:
+            flat = await self.scripts["acquire"](
+                keys=names, args=[int(CLAIM_S * 1000), count, sweeper, int(poison)]
+            )
+            taken, junk = [], []
+            for field, value, deaths in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+                item = entry_of(field.decode(errors="surrogateescape"), value)
+                if item is None:
+                    junk.append(field)
+                else:
+                    taken.append(AcquiredEntry(*item, int(deaths)))
+            await self._remove(worker, junk)
+            if taken or not junk:
+                return taken
+
+    @to_its_end
+    async def extend(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        if connections:
+            key = keys.sweep(self.prefix, worker)
+            await self.scripts["extend"](keys=[key], args=[int(CLAIM_S * 1000), *connections])
+
+    @to_its_end
+    async def release(
+        self, worker: WorkerId, connections: Collection[ConnectionId], *, died: bool = False
+    ) -> None:
+        if connections:
+            _, *names = sweep_keys(self.prefix, worker)
+            await self.scripts["release"](keys=names, args=[int(died), *connections])
+
+    @to_its_end
+    async def backlog(self, worker: WorkerId) -> Backlog:
+        key = keys.connections(self.prefix, worker)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            pipe.hlen(key)
+            pipe.hexists(key, keys.REVISION)
+            pipe.pttl(key)
+            fields, has_revision, life_ms = await pipe.execute()
+        return Backlog(fields - has_revision, math.inf if life_ms == -1 else life_ms / 1000)
+
+    @to_its_end
+    async def remove(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
+        await self._remove(worker, connections)
+
+    async def _remove(self, worker: WorkerId, fields: Collection[Any]) -> None:
+        if fields:
+            conns, sweep, deaths = sweep_keys(self.prefix, worker)
+            async with self.redis.pipeline(transaction=True) as pipe:
+                pipe.hdel(conns, *fields)
+                pipe.zrem(sweep, *fields)
+                pipe.hdel(deaths, *fields)
+                await pipe.execute()

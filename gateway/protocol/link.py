@@ -232,6 +232,12 @@ class Link:
         After DELIVER, and once they are delivered, ``follow`` may have more.
         """
         if header.ack_epoch > 0 and header.ack_epoch != self.epoch:
+            if header.ack_epoch < self._first_epoch and header.epoch > (self._in_epoch or 0):
+                # Each has forgotten the other, and heard what was said before that. What we then
+                # acknowledge must not be of the epoch that the peer has forgotten.
+                self._floor = max(self._floor, self._in_epoch or 0)
+                self._in_epoch = None
+                self._begin_receiving()
             return Verdict.STALE
         if header.epoch > (self._in_epoch or self._floor):
             self._in_epoch = header.epoch

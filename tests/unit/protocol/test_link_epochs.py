@@ -161,3 +161,23 @@ def test_an_acknowledgement_from_before_a_peer_forgot_us_does_not_hold_the_link_
     b.receive(say(a, 202.0), NO_BODY, 202.0)
     (again,) = b.leaving(202.0)
     assert take(a, again, 202.0) == [b"hello"]
+
+
+def test_two_ends_that_forget_each_other_with_batches_under_way_speak_anew() -> None:
+    """Red when each goes on acknowledging an epoch that the other no longer knows: for ever."""
+    a, b = pair()
+    from_a, from_b = send(a, b"old", 100.0), send(b, b"old", 100.0)
+    a, b = link(A, 200.0), link(B, 200.0)
+    take(a, from_b, 200.0)
+    take(b, from_a, 200.0)
+    got: dict[WorkerId, list[bytes]] = {A: [], B: []}
+    a.out.append(b"1")
+    b.out.append(b"2")
+
+    for now in (200.1, 203.0, 206.0, 209.0):
+        for sender, receiver, name in ((a, b, B), (b, a, A)):
+            for arrived in sender.leaving(now):
+                got[name] += take(receiver, arrived, now)
+
+    assert got == {A: [b"2"], B: [b"1"]}
+    assert not a.out.kept_bytes + b.out.kept_bytes

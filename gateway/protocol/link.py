@@ -232,12 +232,7 @@ class Link:
         After DELIVER, and once they are delivered, ``follow`` may have more.
         """
         if header.ack_epoch > 0 and header.ack_epoch != self.epoch:
-            if header.ack_epoch < self._first_epoch and header.epoch > (self._in_epoch or 0):
-                # Each has forgotten the other, and heard what was said before that. What we then
-                # acknowledge must not be of the epoch that the peer has forgotten.
-                self._floor = max(self._floor, self._in_epoch or 0)
-                self._in_epoch = None
-                self._begin_receiving()
+            self._forget_if_forgotten(header)
             return Verdict.STALE
         if header.epoch > (self._in_epoch or self._floor):
             self._in_epoch = header.epoch
@@ -266,6 +261,15 @@ class Link:
         if self.version < SELECTIVE and now >= self._ask_at:
             self.ask(now)
         return Verdict.EARLY
+
+    def _forget_if_forgotten(self, header: Header) -> None:
+        """Each has forgotten the other, and heard what was said before that. What we acknowledge
+        from here on must not be of the epoch that the peer has forgotten.
+        """
+        if header.ack_epoch < self._first_epoch and header.epoch > (self._in_epoch or 0):
+            self._floor = max(self._floor, self._in_epoch or 0)
+            self._in_epoch = None
+            self._begin_receiving()
 
     def follow(self) -> list[bytes]:
         """The payloads that had come too early and are in order now. Deliver them."""

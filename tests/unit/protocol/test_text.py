@@ -1,0 +1,10 @@
+"""The words of ``/communicate``: whoever changes one breaks clients that look for it."""
+
+from __future__ import annotations
+
+from gateway.protocol import text
+
+
+def test_the_words_that_clients_look_for_stay() -> None:
+    assert text.GOODBYE == "Bye!!!"
+    assert text.TRACE_SUBPROTOCOL == "gateway.trace.v1"

@@ -12,10 +12,10 @@ import psutil
 from locust.env import Environment
 from locust.runners import MasterRunner
 
+from loadtest.backoff import LONGEST_S
 from loadtest.checker import Fault
 from loadtest.receipts import ReceiptBook
 from loadtest.tally import Tally
-from loadtest.users.backoff import LONGEST_S
 
 ORDER: Final = "loadtest-order"
 TALLY: Final = "loadtest-tally"
@@ -28,7 +28,7 @@ RETURN_S: Final = LONGEST_S + 5.0  # of those who are away
 log = logging.getLogger(__name__)
 
 
-class LocalConnection(Protocol):
+class ConnectedUser(Protocol):
     """A user with a socket, as the generator sees it."""
 
     connection: str
@@ -73,12 +73,12 @@ class Generator:
         self.talking = False
         self.ended = False
         self._standing = 0
-        self.members: list[LocalConnection] = []
+        self.members: list[ConnectedUser] = []
         self._numbers = 0
         self.orders: dict[str, Any] = {}
         self.book = ReceiptBook(self.name)
 
-    def enter(self, member: LocalConnection) -> str:
+    def enter(self, member: ConnectedUser) -> str:
         """Take a user in. Returns its name, which no other user of any process has."""
         self.members.append(member)
         self._numbers += 1

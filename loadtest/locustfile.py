@@ -22,10 +22,10 @@ from locust.runners import WorkerRunner
 from loadtest import generator, scenarios  # noqa: F401
 from loadtest.arguments import OPTIONS, Arguments, Refused, environment_name, parse
 from loadtest.endings import Endings
-from loadtest.form import explain_forms
 from loadtest.limits import check_room, ports, raise_files
 from loadtest.run import Run
 from loadtest.scenarios import base
+from loadtest.web import explain_forms
 
 # Locust gives up a process that is silent for three seconds, and with the last one the test. On
 # a machine that is full that is a matter of luck; that a generator came late the verdict says.

@@ -7,9 +7,10 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import gevent
 from locust.env import Environment
@@ -18,6 +19,7 @@ from locust.runners import MasterRunner
 from loadtest.arguments import Arguments, Refused
 from loadtest.form import asked_in, same_place
 from loadtest.generator import ORDER, TALLY
+from loadtest.limits import check_room, ports, raise_files
 from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
 from loadtest.record import SETTLE_S, Record
@@ -25,9 +27,6 @@ from loadtest.report.writing import write_report
 from loadtest.stand import Stand, stand_for
 from loadtest.tally import percentile
 from loadtest.verdict import headline, reasons
-
-if TYPE_CHECKING:
-    from loadtest.scenarios.base import Phases
 
 REPEAT_S: Final = 2.0
 HARM_S: Final = 300.0
@@ -39,6 +38,18 @@ NO_TEST: Final = "no test was run"
 log = logging.getLogger(__name__)
 
 
+class Scenario(Protocol):
+    """What a run asks its scenario for: ``loadtest.scenarios.base.Phases`` says what each means."""
+
+    @property
+    def everybody(self) -> int: ...
+    def spawn_rate(self, arguments: Arguments) -> float: ...
+    def begin(self) -> None: ...
+    def order(self, elapsed_s: float) -> dict[str, Any]: ...
+    def act(self, elapsed_s: float) -> bool: ...
+    def judge(self) -> None: ...
+
+
 class Run:
     """Coordinates test after test of one scenario; the page may start several."""
 
@@ -48,7 +59,7 @@ class Run:
         self.environment = environment
         self.runner: Any = environment.runner
         self.first = arguments
-        self.several_machines = several_machines
+        self._several_machines = several_machines
         self.results = Path(arguments.results)
         self._first_stand = stand_for(arguments, self.results / "gateway.log")
         self.stand: Stand = self._first_stand
@@ -103,7 +114,7 @@ class Run:
             Refused: What was typed cannot be.
         """
         options = vars(self.environment.parsed_options)
-        asked = asked_in(self, {**options, "host": self.environment.host})
+        asked = self.asked_in({**options, "host": self.environment.host})
         if isinstance(self.runner, MasterRunner) and not self.runner.clients.ready:
             raise Refused("no process is there to make the load")
         if asked.asks_for_own_gateway or same_place(asked, self.first):
@@ -127,41 +138,52 @@ class Run:
         self._told = False
         self._watching = gevent.spawn(self._watch)
 
-    def tick(self, shape: Phases) -> bool:
+    def asked_in(self, typed: Mapping[str, Any]) -> Arguments:
+        """What was typed into locust's page, or of the command line where nothing was.
+
+        Raises:
+            Refused: What was typed cannot be, or has no room on this machine.
+        """
+        asked = asked_in(typed, self.first, self._first_stand.host)
+        if not self._several_machines:
+            check_room(asked, files=raise_files(), ports_per_source=ports())
+        return asked
+
+    def tick(self, scenario: Scenario) -> bool:
         """What is to be done in this second. False: the test is over."""
         now_s = time.time()
         if self.phase == "connecting":
-            ramp_s = shape.everybody / shape.spawn_rate(self.arguments)
+            ramp_s = scenario.everybody / scenario.spawn_rate(self.arguments)
             patience_s = CONNECT_S + self.arguments.users / 50 + ramp_s
             if self.connected >= self.arguments.users:
-                self._load(shape)
+                self._load(scenario)
             elif now_s - self.record.begun_unix_s > patience_s:
                 self.record.reasons.append(
                     f"only {self.connected} of {self.arguments.users} users could connect"
                 )
-                self._load(shape)
+                self._load(scenario)
             elif self.runner.user_count:
-                self.send_order(**shape.order(0.0))
+                self.send_order(**scenario.order(0.0))
         if self.phase == "load":
             elapsed_s = now_s - self.record.load_from_unix_s
             over = elapsed_s >= self.arguments.seconds and not self._harm_lasts(elapsed_s)
-            if over or not shape.act(elapsed_s):
-                self._settle(shape)
+            if over or not scenario.act(elapsed_s):
+                self._settle(scenario)
                 return False
-            self.send_order(**shape.order(elapsed_s))
+            self.send_order(**scenario.order(elapsed_s))
         return True
 
     def _harm_lasts(self, elapsed_s: float) -> bool:
         """What was begun is seen to its end, whatever time was asked for; but not forever."""
         return self.stand.busy() and elapsed_s < self.arguments.seconds + HARM_S
 
-    def _load(self, shape: Phases) -> None:
+    def _load(self, scenario: Scenario) -> None:
         self.phase = "load"
         self.record.load_from_unix_s = time.time()
         self.record.mark(time.time(), "all connected")
-        shape.begin()
+        scenario.begin()
 
-    def _settle(self, shape: Phases) -> None:
+    def _settle(self, scenario: Scenario) -> None:
         """No more load: let what is on its way arrive, and compare the books."""
         self.record.load_to_unix_s = time.time()
         self.record.mark(time.time(), "end of load")
@@ -179,7 +201,7 @@ class Run:
         missing = self.arguments.users - self.standing
         if missing > 0:
             self.record.reasons.append(f"{missing} users were not connected at the end")
-        shape.judge()
+        scenario.judge()
         self.phase = "settled"
 
     def _compare(self) -> None:
@@ -323,11 +345,6 @@ class Run:
     def exit_code(self) -> int:
         """0 when the last run was clean, 1 when it was not, 2 without one."""
         return 2 if self.last_reasons is None else int(bool(self.last_reasons))
-
-    @property
-    def own_host(self) -> str:
-        """Where the gateway of the command line is."""
-        return self._first_stand.host
 
     def close(self, *, at_once: bool = False) -> None:
         """End what was started here."""

@@ -10,9 +10,9 @@ import gevent
 from locust import User, task
 from websocket import WebSocketBadStatusException
 
+from loadtest.backoff import full_jitter_s, may_come_back
 from loadtest.checker import Conversation, Heard, Line
 from loadtest.generator import Generator, generator_of
-from loadtest.users.backoff import full_jitter_s, may_come_back
 from loadtest.users.dialects import (
     TRACE,
     Answer,

@@ -8,7 +8,7 @@ from typing import Any
 
 from locust import FastHttpUser, task
 
-from loadtest.generator import Generator, LocalConnection, generator_of
+from loadtest.generator import ConnectedUser, Generator, generator_of
 from loadtest.receipts import RECEIPTS
 
 
@@ -48,7 +48,7 @@ class PushUser(FastHttpUser):
             else:
                 self._push(somebody.connection, due_s)
 
-    def _somebody(self) -> LocalConnection | None:
+    def _somebody(self) -> ConnectedUser | None:
         members = self.generator.members
         for _ in range(20):
             member = random.choice(members) if members else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loadtest.tally import Tally, percentile
-from loadtest.users.backoff import full_jitter_s, may_come_back
+from loadtest.backoff import full_jitter_s, may_come_back
 
 
 def test_percentiles_are_exact_to_a_few_per_cent() -> None:

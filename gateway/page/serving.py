@@ -21,6 +21,8 @@ _TYPES: Final = {
     "page.css": "text/css; charset=utf-8",
     "rules.js": "text/javascript; charset=utf-8",
     "view.js": "text/javascript; charset=utf-8",
+    "lines.js": "text/javascript; charset=utf-8",
+    "connection.js": "text/javascript; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
 }
 _HEADERS: Final = {

@@ -120,6 +120,8 @@ def empty(tmp_path: Path) -> Path:
         "gateway/page/page.css",
         "gateway/page/page.js",
         "gateway/page/rules.js",
+        "gateway/page/lines.js",
+        "gateway/page/connection.js",
         "gateway/redis_support/scripts/renew.lua",
     ],
 )

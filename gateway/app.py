@@ -47,7 +47,8 @@ from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
-from gateway.settings.config import Settings, current
+from gateway.settings.config import Settings
+from gateway.settings.sources import current
 from gateway.settings.version import __version__
 from gateway.worker.health import FOLDER_VARIABLE, PortHealth
 from gateway.worker.worker import Worker, new_worker_id

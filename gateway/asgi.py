@@ -11,6 +11,6 @@ from starlette.types import ASGIApp
 
 from gateway.app import create_app
 from gateway.process.loading import load_gateway
-from gateway.settings.config import current
+from gateway.settings.sources import current
 
 app: ASGIApp = load_gateway(current().app, create_app)

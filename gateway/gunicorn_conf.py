@@ -33,7 +33,7 @@ from gateway.process import supervisor  # noqa: E402 (the folder comes first: se
 from gateway.process.serve import check  # noqa: E402
 from gateway.process.systemd import tell_when_ready  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
-from gateway.settings.config import current  # noqa: E402
+from gateway.settings.sources import current  # noqa: E402
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter

@@ -15,7 +15,8 @@ import typer
 from typer.exceptions import TyperException
 
 from gateway.errors import BrokerUnavailable, ConfigError, Disconnected, EnvelopeTooLarge
-from gateway.settings.config import Loaded, Settings, load
+from gateway.settings.config import Settings
+from gateway.settings.sources import Loaded, load
 
 if TYPE_CHECKING:
     from gateway.backend_client import Client

@@ -13,8 +13,9 @@ from typing import Final
 
 from gateway.errors import ConfigError
 from gateway.process.run_folder import RunFile, make_run_folder, remove_run_folder, write_run_file
-from gateway.settings.config import Settings, choose
+from gateway.settings.config import Settings
 from gateway.settings.credential_lists import api_keys_of_file
+from gateway.settings.sources import choose
 from gateway.settings.values import Secret
 
 RELOAD_DRAIN_S: Final = 0.5

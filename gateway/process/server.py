@@ -27,7 +27,8 @@ from gateway.edge.sockets.descriptor_reserve import ReservingHttp
 from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.log import configure, get_logger
 from gateway.process.run_folder import said_before
-from gateway.settings.config import Settings, current
+from gateway.settings.config import Settings
+from gateway.settings.sources import current
 from gateway.worker.worker import Worker, new_worker_id
 
 log = get_logger(__name__)

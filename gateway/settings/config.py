@@ -1,28 +1,20 @@
-"""The operator's settings: read once, checked at start, then immutable.
+"""The operator's settings: what there is to set, checked at start, then immutable.
 
-Each comes from the first of these that has it: the command line, a ``GATEWAY_…`` variable, the TOML
-file, the default. docs/reference/configuration.md lists them all; a test compares.
+docs/reference/configuration.md lists them all; a test compares. Where each comes from is in
+``gateway.settings.sources``.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.errors import ConfigError
 from gateway.protocol.members import MAX_LEASE_S
 from gateway.settings import credential_lists
 from gateway.settings import values as value
 from gateway.settings.values import Parser, Secret
 
 PREFIX: Final = "GATEWAY_"
-CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
-_OTHER_VARIABLES: Final = (CONFIG_VARIABLE, "GATEWAY_RUN_FOLDER", "GATEWAY_WORKER_ID")
 
 
 def _setting(default: Any, parser: Parser, allowed: str, meaning: str) -> Any:
@@ -187,101 +179,6 @@ class Settings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings, and where each of them came from."""
-
-    settings: Settings
-    sources: Mapping[str, str]
-
-
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
-
-
-def load(
-    environment: Mapping[str, str],
-    *,
-    flags: Mapping[str, object] | None = None,
-    file: Path | None = None,
-) -> Loaded:
-    """Read every setting from where it is set.
-
-    Args:
-        environment: Usually ``os.environ``.
-        flags: Settings given on the command line, by name; None is not given.
-        file: A TOML file; None takes the one that ``GATEWAY_CONFIG`` names, if any.
-
-    Raises:
-        ConfigError: Names the setting, its value and what would be right.
-    """
-    if file is None and environment.get(CONFIG_VARIABLE):
-        file = Path(environment[CONFIG_VARIABLE])
-    from_file = _read_file(file) if file is not None else {}
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for spec in fields(Settings):
-        name, parse = spec.name, spec.metadata["parser"]
-        if name in given:
-            shown, raw, source = "--" + name.replace("_", "-"), given[name], "flag"
-        elif variable(name) in environment:
-            shown, raw, source = variable(name), environment[variable(name)], variable(name)
-        elif name in from_file:
-            shown, raw, source = name, from_file[name], str(file)
-        else:
-            sources[name] = "default"
-            continue
-        values[name] = parse(shown, raw)
-        sources[name] = source
-    _refuse_misspelt(environment)
-    if password_file := values.get("redis_password_file"):
-        name = variable("redis_password_file")
-        password = credential_lists.password_of_file(name, password_file)
-        url = values.get("redis_url", Secret("")).reveal()
-        values["redis_url"] = Secret(credential_lists.with_password(name, url, password))
-    return Loaded(Settings(**values), sources)
-
-
-def _refuse_misspelt(environment: Mapping[str, str]) -> None:
-    """A variable that is nearly ours would be ignored in silence.
-
-    Only nearly: Kubernetes sets others of its own for a service that is called gateway.
-    """
-    ours = [variable(spec.name) for spec in fields(Settings)]
-    for name in environment:
-        if name.startswith(PREFIX) and name not in (*ours, *_OTHER_VARIABLES):
-            close = difflib.get_close_matches(name, ours, n=1, cutoff=0.9)
-            if close:
-                raise ConfigError(f"there is no {name}; did you mean {close[0]}?")
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: {error}") from None
-    names = {spec.name for spec in fields(Settings)}
-    for key in content:
-        if key not in names:
-            close = difflib.get_close_matches(key, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise ConfigError(f"{file}: there is no setting {key}{hint}")
-    return content
-
-
-_chosen: Settings | None = None
-
-
-def choose(settings: Settings) -> None:
-    """Make these the settings of this process and of those it forks (``gateway serve``)."""
-    global _chosen  # noqa: PLW0603 (once, before anything runs)
-    _chosen = settings
-
-
-def current() -> Settings:
-    """The settings of this process: the chosen ones, else those of its environment."""
-    return _chosen if _chosen is not None else load(os.environ).settings

@@ -28,7 +28,7 @@ from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.settings import config
+from gateway.settings import sources
 from gateway.settings.config import Secret, Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import fenced_workers, listed_workers
@@ -66,7 +66,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         monkeypatch.delenv(name)
     for name in ("GATEWAY_RUN_FOLDER", "PROMETHEUS_MULTIPROC_DIR", WORKER_ID_VARIABLE):
         monkeypatch.setenv(name, "restored after the test")
-    monkeypatch.setattr(config, "_chosen", None)
+    monkeypatch.setattr(sources, "_chosen", None)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]
@@ -80,7 +80,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.fixture
 def child(settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[GatewayWorker]:
     """gunicorn's view of a worker process, which has not been forked."""
-    monkeypatch.setattr(config, "_chosen", settings(message_bytes=4321))
+    monkeypatch.setattr(sources, "_chosen", settings(message_bytes=4321))
     worker = unforked()
     yield worker
     worker.tmp.close()

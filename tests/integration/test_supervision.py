@@ -23,7 +23,7 @@ from gateway.process.supervisor import ServeApplication, Supervisor, check_redis
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.settings import config
+from gateway.settings import sources
 from gateway.settings.config import Secret, Settings
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import fenced_workers
@@ -55,7 +55,7 @@ def _as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     for variable in ("SERVER_SOFTWARE", "GATEWAY_RUN_FOLDER", "PROMETHEUS_MULTIPROC_DIR"):
         monkeypatch.setenv(variable, "restored after the test")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(config, "_chosen", None)
+    monkeypatch.setattr(sources, "_chosen", None)
     monkeypatch.setattr(sys, "path", list(sys.path))
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [(logger, logger.handlers, logger.level, logger.propagate) for logger in loggers]

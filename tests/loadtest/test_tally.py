@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.tally import Tally, percentile
 from loadtest.backoff import full_jitter_s, may_come_back
+from loadtest.tally import Tally, percentile
 
 
 def test_percentiles_are_exact_to_a_few_per_cent() -> None:

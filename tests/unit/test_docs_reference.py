@@ -25,7 +25,8 @@ from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.text import GOODBYE
 from gateway.redis_support import keys
-from gateway.settings.config import CONFIG_VARIABLE, Secret, Settings, load, variable
+from gateway.settings.config import Secret, Settings, variable
+from gateway.settings.sources import CONFIG_VARIABLE, load
 from gateway.worker import worker
 from tests.support.pages import DOCS, EVERY_PAGE, ROOT, anchors, blocks, name_of, rows
 

@@ -17,8 +17,9 @@ import structlog
 
 from gateway.errors import ConfigError
 from gateway.process.serve import RELOAD_DRAIN_S, announce, listen, serve
-from gateway.settings import config
-from gateway.settings.config import Secret, Settings, current
+from gateway.settings import sources
+from gateway.settings.config import Secret, Settings
+from gateway.settings.sources import current
 from tests.support.ports import free_port
 
 
@@ -41,7 +42,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where run folders go. What a start leaves in the process is put back afterwards."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(config, "_chosen", None)
+    monkeypatch.setattr(sources, "_chosen", None)
     for variable in ("GATEWAY_RUN_FOLDER", "PROMETHEUS_MULTIPROC_DIR"):
         monkeypatch.setenv(variable, "restored after the test")
     return tmp_path

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.settings import config
-from gateway.settings.config import Secret, Settings, choose, current, load, variable
+from gateway.settings import sources
+from gateway.settings.config import Secret, Settings, variable
+from gateway.settings.sources import choose, current, load
 
 # What the design promises. Changing a default is a change for every operator.
 DEFAULTS: dict[str, object] = {
@@ -315,7 +316,7 @@ def test_the_file_of_api_keys_is_not_read_by_the_settings() -> None:
 
 @pytest.fixture
 def nothing_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "_chosen", None)
+    monkeypatch.setattr(sources, "_chosen", None)
 
 
 @pytest.mark.usefixtures("nothing_chosen")

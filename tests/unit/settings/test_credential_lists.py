@@ -8,13 +8,13 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.redis_support.address import parse
-from gateway.settings.config import load
 from gateway.settings.credential_lists import (
     access_keys,
     api_keys,
     api_keys_of_file,
     password_of_file,
 )
+from gateway.settings.sources import load
 
 NOT_KEYS = ["hid den", "hid\tden", "hidén", "hid\0den", "hid\x7fden"]
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.settings.config import Loaded, Settings, load
+from gateway.settings.config import Settings
+from gateway.settings.sources import Loaded, load
 
 
 def from_toml(folder: Path, text: str) -> Loaded:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.metrics import KNOWN_LABELS, SECONDS_BUCKETS
+from gateway.metrics.families import KNOWN_LABELS, SECONDS_BUCKETS
 from tests.support.serve import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

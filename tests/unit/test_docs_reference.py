@@ -16,12 +16,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import gateway.edge.admission
 import gateway.edge.hosts
-from gateway import metrics, testing
+from gateway import testing
 from gateway.cli.main import app
 from gateway.cluster.sweep import LOST_CODE
 from gateway.edge.admission import Refusal
 from gateway.edge.close_codes import DRAINED, NO_PONG, NORMAL, TOO_BIG
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
+from gateway.metrics import families
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.text import GOODBYE
 from gateway.redis_support import keys
@@ -99,7 +100,7 @@ def test_every_variable_that_is_named_is_one_of_ours(page: Path) -> None:
 def metric_families() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Name -> type and labels, of everything that the package counts."""
     found = {}
-    for made in vars(metrics).values():
+    for made in vars(families).values():
         if isinstance(made, MetricWrapperBase):
             kind = str(made._type)
             name = made._name + ("_total" if kind == "counter" else "")
@@ -220,8 +221,8 @@ def test_codes_of_our_own_are_labels_and_are_listed() -> None:
         int(row["code"]) for row in rows(REFERENCE / "close-codes.md", "what the client should do")
     }
 
-    assert {c for c in metrics.OWN_CLOSE_CODES if c >= 3000} == {c for c in listed if c >= 3000}
-    assert listed <= metrics.OWN_CLOSE_CODES
+    assert {c for c in families.OWN_CLOSE_CODES if c >= 3000} == {c for c in listed if c >= 3000}
+    assert listed <= families.OWN_CLOSE_CODES
 
 
 def test_the_refusals_page_lists_every_refusal_as_it_is() -> None:

@@ -15,16 +15,9 @@ from hypothesis import strategies as st
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import metrics
-from gateway.metrics import (
-    ALL_OF_THEM,
-    ONE_IN,
-    SECONDS_BUCKETS,
-    Counters,
-    FrequentSeconds,
-    close_code_label,
-    exposition,
-)
+from gateway.metrics import Counters, close_code_label, exposition
+from gateway.metrics.counters import ALL_OF_THEM, ONE_IN, FrequentSeconds, Seconds
+from gateway.metrics.families import SECONDS_BUCKETS
 
 # The table of the documentation: a name that changes breaks somebody's dashboard.
 TYPES = {
@@ -216,7 +209,7 @@ def test_folding_is_the_same_as_observing_one_by_one(durations: list[float]) -> 
     # The private names of prometheus_client that fold_into uses still mean what they meant.
     folded = Histogram("folded", "-", buckets=SECONDS_BUCKETS, registry=None)
     observed = Histogram("observed", "-", buckets=SECONDS_BUCKETS, registry=None)
-    seconds = metrics.Seconds()
+    seconds = Seconds()
     for duration in durations:
         seconds.observe(duration)
         observed.observe(duration)

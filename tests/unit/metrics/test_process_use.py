@@ -9,9 +9,8 @@ from pathlib import Path
 
 from prometheus_client import Counter, Gauge
 
-from gateway import metrics
-from gateway.metrics import Counters
-from tests.unit.test_metrics import COUNTS_FILES
+from gateway.metrics import Counters, families
+from tests.unit.metrics.test_metrics import COUNTS_FILES
 
 
 def test_cpu_time_is_told_once() -> None:
@@ -20,19 +19,19 @@ def test_cpu_time_is_told_once() -> None:
     counters.fold()
     used = resource.getrusage(resource.RUSAGE_SELF)
 
-    assert 0 < _value(metrics.PROCESS_CPU_SECONDS) <= used.ru_utime + used.ru_stime
+    assert 0 < _value(families.PROCESS_CPU_SECONDS) <= used.ru_utime + used.ru_stime
 
 
 @COUNTS_FILES
 def test_open_files_are_as_many_as_there_are() -> None:
     Counters().fold()
-    before = _value(metrics.PROCESS_OPEN_FILES)
+    before = _value(families.PROCESS_OPEN_FILES)
     with ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(Path(os.devnull).open("rb"))
         Counters().fold()
 
-    assert _value(metrics.PROCESS_OPEN_FILES) == before + 20
+    assert _value(families.PROCESS_OPEN_FILES) == before + 20
 
 
 def _value(metric: Counter | Gauge) -> float:

@@ -10,13 +10,12 @@ import sys
 import pytest
 from prometheus_client import Counter
 
-from gateway import metrics
 from gateway.edge import admission, hosts
 from gateway.edge.refusal import Refusal
-from gateway.metrics import close_code_label
+from gateway.metrics import close_code_label, families
 from gateway.protocol.receipt import Receipt
 from gateway.redis_support import node
-from tests.unit.test_metrics import Sample, sample, samples
+from tests.unit.metrics.test_metrics import Sample, sample, samples
 
 BEGUN = """
 import sys
@@ -51,21 +50,21 @@ def test_every_counter_with_labels_is_there_at_nothing(begun: dict[Sample, float
 
 def test_the_labels_of_every_counter_are_known() -> None:
     labelled = {
-        made for made in vars(metrics).values() if isinstance(made, Counter) and made._labelnames
+        made for made in vars(families).values() if isinstance(made, Counter) and made._labelnames
     }
 
-    assert labelled == {counter for counter, _ in metrics.KNOWN_LABELS}
+    assert labelled == {counter for counter, _ in families.KNOWN_LABELS}
 
 
 def test_every_refusal_and_every_close_code_is_known() -> None:
-    known = dict(metrics.KNOWN_LABELS)
+    known = dict(families.KNOWN_LABELS)
     told = [*vars(admission).values(), *vars(hosts).values()]
     refusals = {refusal.reason for refusal in told if isinstance(refusal, Refusal)}
 
-    assert set(known[metrics.REFUSED][0]) == refusals - {admission.NOT_RUNNING.reason}
-    assert set(known[metrics.CLOSED][0]) >= {close_code_label(c) for c in metrics.OWN_CLOSE_CODES}
-    assert set(known[metrics.REDIS_ERRORS][0]) == set(node.KINDS)
-    assert set(known[metrics.SENDS][0]) == {receipt.value for receipt in Receipt}
+    assert set(known[families.REFUSED][0]) == refusals - {admission.NOT_RUNNING.reason}
+    assert set(known[families.CLOSED][0]) >= {close_code_label(c) for c in families.OWN_CLOSE_CODES}
+    assert set(known[families.REDIS_ERRORS][0]) == set(node.KINDS)
+    assert set(known[families.SENDS][0]) == {receipt.value for receipt in Receipt}
 
 
 def test_limits_and_the_build_are_told(begun: dict[Sample, float]) -> None:

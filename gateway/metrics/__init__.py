@@ -1,0 +1,35 @@
+"""What the operator can measure. Names and meanings: docs/reference/metrics.md.
+
+What there is (``families``), how it is counted where every call counts (``counters``), and how it
+is read (``reading``).
+"""
+
+from gateway.metrics.counters import Counters
+from gateway.metrics.families import (
+    CONNECTIONS,
+    HANDLER_WORKERS,
+    OUTBOX_BYTES,
+    PROBE_AGE,
+    REFUSED,
+    WORKERS,
+    begin,
+    close_code_label,
+    count_redis_error,
+)
+from gateway.metrics.reading import CONTENT_TYPE, connections_of_all_workers, exposition
+
+__all__ = [
+    "CONNECTIONS",
+    "CONTENT_TYPE",
+    "HANDLER_WORKERS",
+    "OUTBOX_BYTES",
+    "PROBE_AGE",
+    "REFUSED",
+    "WORKERS",
+    "Counters",
+    "begin",
+    "close_code_label",
+    "connections_of_all_workers",
+    "count_redis_error",
+    "exposition",
+]

@@ -1,0 +1,165 @@
+"""What is measured: every metric, and every value of a label that is known in advance.
+
+Names and meanings: docs/reference/metrics.md; a test compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+from platform import python_version
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3004, 3005, 3008, 3012, 3013, 3503}
+
+CONNECTIONS = Gauge("gateway_connections", "Open connections.", multiprocess_mode="livesum")
+WORKERS = Gauge(
+    "gateway_workers", "Workers that are believed to live.", multiprocess_mode="livemax"
+)
+HANDLER_WORKERS = Gauge(
+    "gateway_handler_workers",
+    "Living workers that take new messages to handle.",
+    multiprocess_mode="livemax",
+)
+OUTBOX_BYTES = Gauge(
+    "gateway_outbox_bytes", "Bytes that wait for slow sockets.", multiprocess_mode="livesum"
+)
+PROBE_AGE = Gauge(
+    "gateway_canary_age_seconds",
+    "Seconds since the last loopback probe came back.",
+    multiprocess_mode="livemax",
+)
+MAX_CONNECTIONS = Gauge(
+    "gateway_max_connections",
+    "Connections that the workers of this port take.",
+    multiprocess_mode="livesum",
+)
+MAX_HANDLERS = Gauge(
+    "gateway_max_handlers",
+    "Handlers that the workers of this port run at once.",
+    multiprocess_mode="livesum",
+)
+BUILD_INFO = Gauge(
+    "gateway_build_info",
+    "Always 1: which version of the gateway runs, and on which Python.",
+    ["version", "python"],
+    multiprocess_mode="livemax",
+)
+OPENED = Counter("gateway_connections_opened_total", "Connections accepted.")
+CLOSED = Counter("gateway_connections_closed_total", "Connections ended.", ["code"])
+REFUSED = Counter(
+    "gateway_handshakes_refused_total", "Handshakes answered with an HTTP error.", ["reason"]
+)
+RECEIVED = Counter("gateway_messages_received_total", "Messages read from sockets.")
+SENT = Counter("gateway_messages_sent_total", "Messages written to sockets.")
+SENDS = Counter("gateway_sends_total", "Sends to a connection asked of this port.", ["receipt"])
+API_REQUESTS = Counter(
+    "gateway_api_requests_total", "Calls to the API of this port.", ["method", "status"]
+)
+DISPATCHES = Counter(
+    "gateway_dispatches_total", "Messages handed to a handler.", ["path", "outcome"]
+)
+DISPATCH_WAITS = Counter(
+    "gateway_dispatch_waits_total", "Times that messages had to wait for room.", ["where"]
+)
+LINK_BATCHES = Counter("gateway_link_batches_total", "Batches published to other workers.")
+LINK_ENVELOPES = Counter("gateway_link_envelopes_total", "Envelopes in those batches.")
+LINK_RESENDS = Counter("gateway_link_resends_total", "Batches published again.")
+LINK_POLLS = Counter("gateway_link_polls_total", "Questions to a worker after its silence.")
+LINK_EARLY = Counter("gateway_link_early_total", "Batches that came before one that was missing.")
+LINK_REPEATS = Counter("gateway_link_repeats_total", "Batches that had arrived before.")
+UNREADABLE = Counter("gateway_envelopes_unreadable_total", "Envelopes that could not be read.")
+REDIS_ERRORS = Counter(
+    "gateway_redis_errors_total", "Errors that Redis answered with, and garbage.", ["kind"]
+)
+GIVEN_UP = Counter(
+    "gateway_disconnects_given_up_total", "Connections whose on_disconnect was not run to its end."
+)
+WORKER_DEATHS = Counter(
+    "gateway_worker_deaths_total", "Workers found dead that were not leaving, by the first to see."
+)
+RESYNCS = Counter("gateway_resyncs_total", "Gaps in the subscriptions.")
+
+SECONDS_BUCKETS: Final = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+HANDLER_SECONDS = Histogram(
+    "gateway_handler_seconds", "Time a handler took.", buckets=SECONDS_BUCKETS
+)
+ANSWER_SECONDS = Histogram(
+    "gateway_answer_seconds",
+    "From reading a message to the end of its handling, as its edge sees it.",
+    buckets=SECONDS_BUCKETS,
+)
+ROUNDTRIP_SECONDS = Histogram(
+    "gateway_broker_roundtrip_seconds",
+    "Time a loopback probe took through the broker and back.",
+    buckets=SECONDS_BUCKETS,
+)
+LOOP_LAG_SECONDS = Histogram(
+    "gateway_loop_lag_seconds",
+    "How late the event loop of a worker was, twenty times a second.",
+    buckets=SECONDS_BUCKETS,
+)
+
+# What prometheus_client tells of its process in the one registry, it leaves out where a port has
+# several; so the same names again, for all workers together. They have no registry: in one process
+# the names are taken, and with several the folder is what is read.
+PROCESS_CPU_SECONDS = Counter(
+    "process_cpu_seconds_total", "CPU time of all workers, also dead ones.", registry=None
+)
+PROCESS_MEMORY_BYTES = Gauge(
+    "process_resident_memory_bytes", "Resident memory of all workers.",
+    multiprocess_mode="livesum", registry=None,
+)  # fmt: skip
+PROCESS_OPEN_FILES = Gauge(
+    "process_open_fds", "Open file descriptors of all workers.",
+    multiprocess_mode="livesum", registry=None,
+)  # fmt: skip
+PROCESS_MOST_FILES = Gauge(
+    "process_max_fds", "File descriptors that the workers may open.",
+    multiprocess_mode="livesum", registry=None,
+)  # fmt: skip
+
+# Every value of a label that is known in advance. A counter that appears with its first count has
+# no rate yet: an alert would miss it, and on a good day every failure is the first.
+KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
+    (CLOSED, ((*map(str, sorted(OWN_CLOSE_CODES)), "3xxx", "4xxx"),)),
+    (REFUSED, ((
+        "address", "handler_failed", "handshake_rate", "host", "max_connections", "no_handler",
+        "not_ready", "open_files", "origin", "request", "role", "subprotocols",
+    ),)),
+    (SENDS, (("written", "gone", "slow", "unreachable"),)),
+    (API_REQUESTS, (
+        ("GET", "POST", "DELETE", "other"),
+        ("200", "204", "400", "401", "403", "404", "405", "410", "413", "429", "500", "503"),
+    )),
+    (REDIS_ERRORS, ((
+        "moved", "memory", "wrongtype", "permission", "script", "busy", "storage", "garbage",
+        "other",
+    ),)),
+    (DISPATCHES, (("local", "remote"), ("answered", "failed", "moved"))),
+    (DISPATCH_WAITS, (("worker", "link"),)),
+)  # fmt: skip
+
+
+def count_redis_error(kind: str) -> None:
+    REDIS_ERRORS.labels(kind=kind).inc()
+
+
+def begin(*, version: str, max_connections: int, max_handlers: int) -> None:
+    """What is there from a worker's start on: its limits, its version, and counters at 0."""
+    for counter, values in KNOWN_LABELS:
+        for labels in product(*values):
+            counter.labels(*labels)
+    BUILD_INFO.labels(version=version, python=python_version()).set(1)
+    MAX_CONNECTIONS.set(max_connections)
+    MAX_HANDLERS.set(max_handlers)
+
+
+def close_code_label(code: int) -> str:
+    """A label that cannot grow with what clients and applications choose."""
+    return str(code) if code in OWN_CLOSE_CODES else f"{code // 1000}xxx"

@@ -1,0 +1,1 @@
+"""What stands before a worker: the routes of its process, and the verbs of applications."""

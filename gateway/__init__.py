@@ -13,7 +13,7 @@ from gateway.settings.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.backend_client import client
+    from gateway.backend_client.client import client
     from gateway.errors import BrokerUnavailable, GatewayError, NotRunning, Refused
     from gateway.handlers.table import Admit, Connection, Message
     from gateway.protocol.receipt import Receipt, Sent
@@ -43,7 +43,7 @@ _HOMES = {
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
     "Sent": "gateway.protocol.receipt",
-    "client": "gateway.backend_client",
+    "client": "gateway.backend_client.client",
 }
 
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.backend_client import client, inquire
+from gateway.backend_client.asynchronous import inquire
+from gateway.backend_client.client import client
 from gateway.errors import ConfigError
 from gateway.protocol.ids import WorkerId, is_worker_id, owner_of
 from gateway.protocol.receipt import Receipt

@@ -14,7 +14,7 @@ from gateway.cli.printing import end_with, fail
 from gateway.errors import Disconnected, EnvelopeTooLarge
 
 if TYPE_CHECKING:
-    from gateway.backend_client import Client
+    from gateway.backend_client.blocking import Client
     from gateway.protocol.receipt import Receipt
 
 
@@ -58,7 +58,7 @@ def _ask(
     question: Callable[[Client], Receipt],
 ) -> NoReturn:
     """Print the receipt, and exit with what it means."""
-    from gateway.backend_client import client  # noqa: PLC0415
+    from gateway.backend_client.client import client  # noqa: PLC0415
 
     url, prefix, lease_s = broker_of(redis_url, file, port)
     with client(url, prefix=prefix, lease_s=lease_s) as asking:

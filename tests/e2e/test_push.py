@@ -101,7 +101,7 @@ def curl_backend(workers: Sequence[Served]) -> Backend:
     return push
 
 
-def python_backend(client: gateway.backend_client.AsyncClient) -> Backend:
+def python_backend(client: gateway.backend_client.asynchronous.AsyncClient) -> Backend:
     async def push(texts: Texts) -> dict[str, str]:
         receipts = await asyncio.gather(*(client.send(c, t) for t, c in texts.items()))
         return {text: str(receipt) for text, receipt in zip(texts, receipts, strict=True)}

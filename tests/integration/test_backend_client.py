@@ -49,7 +49,7 @@ def test_whoever_waits_when_the_client_ends_is_told(
 ) -> None:
     told: list[object] = []
 
-    def send(client: gateway.backend_client.Client) -> None:
+    def send(client: gateway.backend_client.blocking.Client) -> None:
         try:
             told.append(client.send(somebody, "x"))
         except NotRunning:
@@ -111,7 +111,7 @@ def test_a_client_is_entered_once(redis_server: RedisServer) -> None:
 
 
 def test_a_redis_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.backend_client.CONNECT_S", 0.2)
+    monkeypatch.setattr("gateway.backend_client.client.CONNECT_S", 0.2)
     with (
         clients_threads(),
         pytest.raises(BrokerUnavailable, match="does not answer"),
@@ -122,7 +122,7 @@ def test_a_redis_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_process_that_has_set_up_no_logging_sees_nothing_on_its_standard_output() -> None:
     script = (
-        "import gateway, gateway.backend_client; gateway.backend_client.CONNECT_S = 0.3\n"
+        "import gateway\nfrom gateway.backend_client import client; client.CONNECT_S = 0.3\n"
         f"with gateway.client('redis://127.0.0.1:{free_port()}/0'): pass"
     )
     ran = subprocess.run(

@@ -1,0 +1,126 @@
+"""The client for code that waits: the asynchronous one, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+from gateway.backend_client.asynchronous import AsyncClient
+from gateway.errors import Disconnected, NotRunning
+from gateway.handlers.table import Connection
+from gateway.protocol.receipt import Receipt, Sent
+
+ANSWER_S: Final = 10.0  # far more than it takes, or a bug
+ANSWERS_S: Final = 60.0  # the same, of all connections of a user
+
+_T = TypeVar("_T")
+
+
+class Client:
+    """What ``with gateway.client(url)`` gives. Safe to use from several threads."""
+
+    def __init__(self, asynchronous: AsyncClient, thread: LoopThread) -> None:
+        self._asynchronous = asynchronous
+        self._thread = thread
+
+    def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
+        """As ``Gateway.send``; blocks for 4 s at most.
+
+        Raises:
+            NotRunning: After the ``with`` block, or in a child process forked from within it.
+        """
+        return self._thread.call(
+            lambda: self._asynchronous.send(connection, text, key=key), within_s=ANSWER_S
+        )
+
+    def disconnect(
+        self,
+        connection: str,
+        code: int = Disconnected.close_code,
+        reason: str = Disconnected.reason,
+    ) -> Receipt:
+        """As ``Gateway.disconnect``; blocks and raises as ``send`` does."""
+        return self._thread.call(
+            lambda: self._asynchronous.disconnect(connection, code, reason), within_s=ANSWER_S
+        )
+
+    def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
+        """As ``Gateway.send_to_user``; blocks for about 9 s at most, and raises as ``send`` does.
+
+        For as much longer as a user has more than 500 connections.
+        """
+        return self._thread.call(
+            lambda: self._asynchronous.send_to_user(user, text, key=key), within_s=ANSWERS_S
+        )
+
+    def disconnect_user(
+        self,
+        user: str,
+        code: int = Disconnected.close_code,
+        reason: str = Disconnected.reason,
+    ) -> list[Sent]:
+        """As ``Gateway.disconnect_user``; blocks and raises as ``send_to_user`` does."""
+        return self._thread.call(
+            lambda: self._asynchronous.disconnect_user(user, code, reason), within_s=ANSWERS_S
+        )
+
+    def connections(self, *, user: str) -> list[Connection]:
+        """As ``Gateway.connections``; blocks for 5 s at most, and raises as ``send`` does."""
+        return self._thread.call(
+            lambda: self._asynchronous.connections(user=user), within_s=ANSWER_S
+        )
+
+
+class LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="gateway client", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def usable(self) -> bool:
+        """False once stopped, and in a forked child, which has no such thread."""
+        return not self._stopped and os.getpid() == self._pid
+
+    def call(self, ask: Callable[[], Coroutine[Any, Any, _T]], *, within_s: float) -> _T:
+        """Run a coroutine over there, and wait for it.
+
+        Raises:
+            NotRunning: Nobody is there to run it, or the client was closed meanwhile.
+        """
+        if not self.usable:
+            raise NotRunning  # before the lock: a fork may have copied it locked
+        with self._lock:
+            if self._stopped:
+                raise NotRunning
+            asked = asyncio.run_coroutine_threadsafe(ask(), self._loop)
+        try:
+            return asked.result(within_s)
+        except concurrent.futures.CancelledError:
+            raise NotRunning from None
+
+    def stop(self) -> None:
+        """Whoever waits for an answer is told that the client has ended."""
+        with self._lock:
+            self._stopped = True  # whatever was asked is over there by now, and is cancelled
+        asyncio.run_coroutine_threadsafe(self._cancel_the_rest(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _cancel_the_rest(self) -> None:
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)

@@ -1,0 +1,140 @@
+"""``gateway.client``: connect to the broker of the workers, and ask as one of them would."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from gateway.backend_client.asynchronous import AsyncClient
+from gateway.backend_client.blocking import Client, LoopThread
+from gateway.backend_client.inbox import ClientInbox
+from gateway.broker.redis import RedisBroker
+from gateway.errors import BrokerUnavailable
+from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.user_requests import UserRequests
+from gateway.process.run_folder import the_running_gateway
+from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, worker_id
+from gateway.redis_support import keys
+from gateway.redis_support.address import parse
+from gateway.registry.redis import RedisRegistry
+
+CONNECT_S: Final = 5.0
+LEASE_S: Final = 10.0
+
+_ENTERED_TWICE: Final = "this client is in use, or has been: make one for each `with` block"
+
+
+class client:  # noqa: N801 (it is used like a function, as `open` is)
+    """Send to the connections of a gateway from a process that is none of its workers.
+
+    ::
+
+        with gateway.client("redis://…") as client:          # a view, a task, a script
+            receipt = client.send(connection_id, "your order has shipped")
+
+        async with gateway.client("redis://…") as client:    # asyncio
+            receipt = await client.send(connection_id, "…", key=order_id)
+
+    Make one for the life of the process: it holds three connections to Redis, and with ``with`` a
+    thread. After a fork make another one.
+
+    Args:
+        redis_url: The broker of the workers: their ``GATEWAY_REDIS_URL``. Without it, what
+            ``gateway serve`` runs for this user, started in the current folder; prefix and lease
+            are then known.
+        prefix: Their ``GATEWAY_REDIS_PREFIX``.
+        lease_s: Their ``GATEWAY_LEASE_SECONDS``.
+
+    Raises:
+        ConfigError: The address is none; or none is given, and no gateway runs here, or several.
+        BrokerUnavailable: On entering: Redis does not answer within 5 s.
+    """
+
+    def __init__(
+        self, redis_url: str | None = None, *, prefix: str = "gw", lease_s: float = LEASE_S
+    ) -> None:
+        if redis_url is None:
+            run = the_running_gateway(folder=Path.cwd(), otherwise="give its redis_url")
+            redis_url, prefix, lease_s = run.redis_url, run.redis_prefix, run.lease_seconds
+        self._address = parse(redis_url)
+        self._prefix = prefix
+        self._lease_s = lease_s
+        self._entered: AbstractAsyncContextManager[AsyncClient] | None = None
+        self._thread: LoopThread | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> None:
+            how = "; use `with gateway.client() as client:`" if hasattr(Client, name) else ""
+            raise AttributeError(f"'client' object has no attribute {name!r}{how}")
+
+    async def __aenter__(self) -> AsyncClient:
+        if self._entered is not None:
+            raise RuntimeError(_ENTERED_TWICE)
+        self._entered = self._running()
+        return await self._entered.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._entered is not None:
+            await self._entered.__aexit__(kind, error, traceback)
+
+    def __enter__(self) -> Client:
+        if self._thread is not None:
+            raise RuntimeError(_ENTERED_TWICE)
+        self._thread = thread = LoopThread()
+        try:
+            return Client(thread.call(self.__aenter__, within_s=2 * CONNECT_S), thread)
+        except BaseException:
+            thread.stop()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._thread is not None and self._thread.usable:
+            try:
+                self._thread.call(lambda: self.__aexit__(None, None, None), within_s=2 * CONNECT_S)
+            finally:
+                self._thread.stop()
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[AsyncClient]:
+        me = worker_id(os.urandom(RANDOM_BYTES_PER_WORKER_ID))
+        name = f"gateway.client.{me}"
+        broker = RedisBroker(self._address, name=name)
+        registry = RedisRegistry(self._address, prefix=self._prefix, name=name)
+        inbox = ClientInbox(me, broker, self._prefix)
+        owner_requests = OwnerRequests(inbox, registry.look, lease_s=self._lease_s, unlinked=True)
+        inbox.owner_requests = owner_requests
+        tasks = [
+            asyncio.create_task(broker.run(inbox), name="client broker"),
+            asyncio.create_task(inbox.run(), name="client outgoing"),
+        ]
+        try:
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    await broker.subscribe(keys.inbox(self._prefix, me))
+                    await inbox.can_publish()
+            except TimeoutError:
+                message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
+                raise BrokerUnavailable(message) from None
+            yield AsyncClient(owner_requests, UserRequests(owner_requests, registry.of_user))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await owner_requests.aclose()
+            await registry.aclose()

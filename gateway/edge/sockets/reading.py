@@ -17,6 +17,7 @@ from gateway.protocol.rate import counted
 log = get_logger(__name__)
 
 FRAMES_PER_SECOND: Final = 1000
+_AHEAD: Final = 64  # so many are allowed with one look at the clock
 TOO_MANY_FRAMES: Final = (3013, "frame rate exceeded")
 
 
@@ -28,7 +29,15 @@ class Reading(KeepAlive):
             we have closed, all its frames count.
     """
 
-    __slots__ = ("_behind", "_farewell", "_flowing", "_frames_at", "_held", "_paused")
+    __slots__ = (
+        "_behind",
+        "_farewell",
+        "_flowing",
+        "_frames_ahead",
+        "_frames_at",
+        "_held",
+        "_paused",
+    )
 
     frames_per_second: int | None = FRAMES_PER_SECOND
 
@@ -40,6 +49,7 @@ class Reading(KeepAlive):
         self._behind = False  # in the queue of those who have read more than a turn's worth
         self._held: deque[Event] | None = None
         self._frames_at = 0.0
+        self._frames_ahead = 0  # counted in it already
 
     # What the parser tells
 
@@ -48,6 +58,9 @@ class Reading(KeepAlive):
         return not self._stopped and self._state is not SocketState.ENDED
 
     def takes_frame(self, count: int = 1) -> bool:
+        if self._frames_ahead >= count:
+            self._frames_ahead -= count
+            return True
         if self._state is SocketState.ENDED:
             return False
         per_second = self.frames_per_second
@@ -58,6 +71,8 @@ class Reading(KeepAlive):
         now = time.monotonic()
         self._frames_at = due = counted(self._frames_at, now, per_second, count)
         if due <= now:
+            self._frames_ahead = min(_AHEAD, int((now - due) * per_second))
+            self._frames_at += self._frames_ahead / per_second
             return True
         if self._state is SocketState.CLOSING:
             self._leave(linger=True)  # it has got its close frame already
@@ -176,4 +191,5 @@ class Reading(KeepAlive):
     def _rest(self) -> None:
         super()._rest()
         self._flowing = False
+        self._frames_ahead = 0
         self._held = None

@@ -51,6 +51,20 @@ def test_more_frames_than_the_rate_close_with_3013(flood: tuple[bytes, bytes]) -
     run(scenario)
 
 
+def test_exactly_the_rate_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("gateway.edge.sockets.reading.time.monotonic", lambda: now_s)
+
+    async def scenario() -> None:
+        nonlocal now_s
+        protocol = (await open_peer(ServerState())).protocol
+        assert all(protocol.takes_frame() for _ in range(FRAMES_PER_SECOND))
+        now_s += 10 / FRAMES_PER_SECOND
+        assert [protocol.takes_frame() for _ in range(11)] == [True] * 10 + [False]
+
+    run(scenario)
+
+
 def test_what_was_read_is_parsed_over_several_turns(
     flood: tuple[bytes, bytes], unbounded: None
 ) -> None:

@@ -8,19 +8,30 @@ GatewayError
 ├── EnvelopeTooLarge      refused where it was made
 ├── Refused               raised by an application in ``on_connect``
 └── ConnectionEnding      a reason to close one connection, with its close code
-    ├── SlowConsumer      3008
-    ├── RateExceeded      3013
-    ├── BinaryMessage     1003
-    ├── HandlerFailed     1011
-    ├── Expired           3005
-    ├── BrokerAway        3004
-    └── Disconnected      3503
+    ├── SlowConsumer
+    ├── RateExceeded
+    ├── BinaryMessage
+    ├── HandlerFailed
+    ├── Expired
+    ├── BrokerAway
+    └── Disconnected
 
-Close codes 3000-3499 and 4000-4499 tell a client to reconnect, 3500-3999 and 4500-4999 tell it
-not to: the ranges of the Centrifuge protocol.
+The close codes are rows of ``gateway.close_codes``.
 """
 
 from __future__ import annotations
+
+from gateway.close_codes import (
+    BROKER_AWAY,
+    DISCONNECTED,
+    EXPIRED,
+    HANDLER_FAILED,
+    INTERNAL_ERROR,
+    NO_BINARY,
+    NORMAL,
+    SLOW,
+    TOO_MANY_MESSAGES,
+)
 
 
 def check_close(code: int, reason: str) -> None:
@@ -29,7 +40,7 @@ def check_close(code: int, reason: str) -> None:
     Raises:
         ValueError: Says what would be right.
     """
-    if code != 1000 and not 3000 <= code <= 4999:
+    if code != NORMAL.code and not 3000 <= code <= 4999:
         raise ValueError(f"close code {code} is not 1000 and not in 3000 to 4999")
     if not 1 <= len(reason.encode()) <= 123:
         raise ValueError(f"close reason {reason!r} is not 1 to 123 UTF-8 bytes long")
@@ -39,7 +50,7 @@ class GatewayError(Exception):
     """Base of every error this package raises on purpose."""
 
     code = "internal"  # log and wire value, never reused
-    close_code = 1011
+    close_code = INTERNAL_ERROR.code
     retryable = True
 
 
@@ -109,62 +120,55 @@ class Refused(GatewayError):
 class ConnectionEnding(GatewayError):
     """A reason to close one connection: ``close_code``, and ``reason`` as its client sees it."""
 
-    reason = "internal error"
+    reason = INTERNAL_ERROR.reason
 
 
 class SlowConsumer(ConnectionEnding):
     """The client does not read what it is sent."""
 
     code = "slow_consumer"
-    close_code = 3008
-    reason = "slow"
+    close_code, reason = SLOW
 
 
 class RateExceeded(ConnectionEnding):
     """The client sends more messages a second than one connection may."""
 
     code = "rate_exceeded"
-    close_code = 3013
-    reason = "message rate exceeded"
+    close_code, reason = TOO_MANY_MESSAGES
 
 
 class BinaryMessage(ConnectionEnding):
     """The text endpoint got a binary message (RFC 6455 section 7.4.1, 1003)."""
 
     code = "binary_message"
-    close_code = 1003
+    close_code, reason = NO_BINARY
     retryable = False
-    reason = "text messages only"
 
 
 class HandlerFailed(ConnectionEnding):
     """The application's handler raised, ran out of time, or took its workers down."""
 
     code = "handler_failed"
-    close_code = 1011
-    reason = "handler failed"
+    close_code, reason = HANDLER_FAILED
 
 
 class Expired(ConnectionEnding):
     """The time for which the application has let this client in is over. It may come back."""
 
     code = "expired"
-    close_code = 3005
-    reason = "connection expired"
+    close_code, reason = EXPIRED
 
 
 class Disconnected(ConnectionEnding):
     """A handler or a backend wants this client to go, and to stay away."""
 
     code = "disconnected"
-    close_code = 3503
+    close_code, reason = DISCONNECTED
     retryable = False
-    reason = "disconnected"
 
 
 class BrokerAway(ConnectionEnding):
     """A message has waited for the broker for as long as a message may wait."""
 
     code = "broker_away"
-    close_code = 3004
-    reason = "broker unavailable"
+    close_code, reason = BROKER_AWAY

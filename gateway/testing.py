@@ -6,18 +6,16 @@ import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
 
 from gateway.app import Gateway
+from gateway.close_codes import NORMAL
 from gateway.errors import GatewayError
 from gateway.handlers.table import Admit, Connection, Message, decision, reply
 from gateway.messaging.user_requests import UserRequests
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
-from gateway.protocol.text import GOODBYE
 from gateway.registry.base import Entry
 
-NORMAL: Final = 1000
 _serial = itertools.count()
 
 
@@ -225,7 +223,7 @@ class Client:
 
         Nobody else calls it.
         """
-        self.closed = self.closed or (NORMAL, GOODBYE)
+        self.closed = self.closed or NORMAL
         if self._handlers.on_disconnect is not None:
             await self._handlers.on_disconnect(self.connection)
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Final
 
+from gateway.close_codes import LOST
 from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
@@ -25,7 +26,6 @@ EXTEND_S: Final = CLAIM_S / 3
 LOOK_S: Final = 30.0
 LAST_MOMENT_S: Final = 60.0  # before the registry forgets the entries
 POLL_S: Final = 0.2
-LOST_CODE: Final = 1006
 LOST_REASON: Final = "worker died"
 
 
@@ -66,7 +66,7 @@ class OrphanedConnection:
             self._dispatch_state,
             Event.DISCONNECT,
             LOST_REASON,
-            close_code=LOST_CODE,
+            close_code=LOST.code,
             attempt=MAX_ATTEMPTS,
         )
 

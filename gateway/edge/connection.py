@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from gateway.close_codes import DRAINED, EXPIRED, too_big
 from gateway.edge.client_info import ClientInfo
-from gateway.edge.close_codes import DRAINED, EXPIRED, EXPIRY_GRACE_S, TOO_BIG
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
 from gateway.edge.outbox import Outbox
 from gateway.edge.sessions.base import Session
@@ -38,6 +38,7 @@ from gateway.protocol.receipt import Receipt
 
 log = get_logger(__name__)
 
+EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
 _SENDS: Final = (ConnectionState.OPEN, ConnectionState.DRAINING)
 
 
@@ -70,7 +71,7 @@ class ClientConnection:
         self._socket = socket
         self._state = ConnectionState.OPEN
         self._accepted = True  # the application knows it as open
-        self._parting = DRAINED
+        self._parting: tuple[int, str] = DRAINED
         self._reading = True
         self._outbox = Outbox()
         self._active_at = self._outbox.progress_at = edge.now()
@@ -117,7 +118,7 @@ class ClientConnection:
             return
         size = len(text) if text.isascii() else len(text.encode())
         if size > edge.limits.message_bytes:
-            self.close(TOO_BIG, f"over {edge.limits.message_bytes} bytes")
+            self.close(*too_big(edge.limits.message_bytes))
             return
         self._session.on_text(self, text, size)
 

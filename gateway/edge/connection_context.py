@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from gateway.close_codes import NO_PONG
 from gateway.cluster.registration import Registration
-from gateway.edge.close_codes import NO_PONG
 from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from gateway.close_codes import EXPIRED, LOST
 from gateway.edge.client_info import ClientInfo
-from gateway.edge.close_codes import EXPIRED, LOST
 from gateway.edge.connection import ClientConnection
 from gateway.edge.connection_context import ConnectionContext
 from gateway.edge.sessions.base import Session
@@ -119,7 +119,7 @@ class Handshake:
 
     def _let_out(self) -> None:
         if self._client.admitted and self._edge.wants_disconnects():
-            self._edge.say_goodbye(self._dispatch_state, LOST, "left during the handshake")
+            self._edge.say_goodbye(self._dispatch_state, LOST.code, "left during the handshake")
         else:
             self._edge.forget(self.id, self._dispatch_state)
 

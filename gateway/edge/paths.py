@@ -9,6 +9,8 @@ from typing import Final
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.close_codes import NORMAL
+
 
 class RootPath:
     """ASGI middleware: ``path`` begins with ``root_path``, as ASGI has it since version 2.
@@ -69,7 +71,7 @@ class NotFound:
 async def _deny(text: str, scope: Scope, receive: Receive, send: Send) -> None:
     await receive()  # websocket.connect
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        await send({"type": "websocket.close", "code": NORMAL.code, "reason": ""})
         return
     response = PlainTextResponse(text + "\n", 404)
     await send(

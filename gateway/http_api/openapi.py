@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gateway.close_codes import DISCONNECTED, NORMAL
 from gateway.http_api.calls import DEFAULT_PAGE, MAX_KEY_LENGTH, MAX_PAGE
 from gateway.protocol.receipt import Receipt
 
@@ -207,8 +208,8 @@ _CLOSING: Final = (
         "code",
         {
             "type": "integer",
-            "anyOf": [{"const": 1000}, {"minimum": 3000, "maximum": 4999}],
-            "default": 3503,
+            "anyOf": [{"const": NORMAL.code}, {"minimum": 3000, "maximum": 4999}],
+            "default": DISCONNECTED.code,
         },
         "The close code.",
     ),

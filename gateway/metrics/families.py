@@ -12,7 +12,9 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-OWN_CLOSE_CODES: Final = {*range(1000, 1016), 3001, 3004, 3005, 3008, 3012, 3013, 3503}
+from gateway import close_codes
+
+OWN_CLOSE_CODES: Final = {*range(1000, 1016), *(close.code for close in close_codes.EVERY)}
 
 CONNECTIONS = Gauge("gateway_connections", "Open connections.", multiprocess_mode="livesum")
 WORKERS = Gauge(

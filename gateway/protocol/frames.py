@@ -9,17 +9,14 @@ import codecs
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from gateway.close_codes import INVALID_TEXT, NO_CODE, PROTOCOL_ERROR, too_big
+
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
-
-NO_CODE: Final = 1005  # what a close without a code counts as; never sent
-PROTOCOL_ERROR: Final = 1002
-INVALID_TEXT: Final = 1007
-TOO_BIG: Final = 1009
 
 MAX_REASON_BYTES: Final = 123
 CHUNK_BYTES: Final = 64 << 10  # what is worth copying once more, to write once
@@ -92,7 +89,7 @@ def text_chunks(payloads: Sequence[bytes]) -> Iterator[bytes]:
 
 def close_frame(code: int, reason: str) -> bytes:
     """A close frame. A reason that is too long is cut between letters; 1005 sends no code."""
-    if code == NO_CODE:
+    if code == NO_CODE.code:
         return header(CLOSE, 0)
     said = reason.encode()
     if len(said) > MAX_REASON_BYTES:
@@ -107,14 +104,14 @@ def read_close(payload: bytes) -> tuple[int, str]:
         Violation: A code that may not be sent, half a code, or a reason that is not UTF-8.
     """
     if not payload:
-        return NO_CODE, ""
+        return NO_CODE
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or not (code in _CODES or 3000 <= code < 5000):
-        raise Violation(PROTOCOL_ERROR, "invalid close code")
+        raise Violation(PROTOCOL_ERROR.code, "invalid close code")
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError:
-        raise Violation(INVALID_TEXT, "the close reason is not UTF-8") from None
+        raise Violation(INVALID_TEXT.code, "the close reason is not UTF-8") from None
 
 
 class Assembly:
@@ -143,12 +140,12 @@ class Assembly:
             Violation: It is too long by now, or no continuation can make it UTF-8.
         """
         if len(self._payload) + len(payload) > self._max_bytes:
-            raise Violation(TOO_BIG, f"over {self._max_bytes} bytes")
+            raise Violation(*too_big(self._max_bytes))
         self._payload += payload
         if self._check is None:
             return bytes(self._payload) if last else None
         try:
             self._check.decode(payload, last)
         except UnicodeDecodeError:
-            raise Violation(INVALID_TEXT, "invalid UTF-8") from None
+            raise Violation(*INVALID_TEXT) from None
         return self._payload.decode() if last else None

@@ -4,5 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-GOODBYE: Final = "Bye!!!"
+from gateway.close_codes import NORMAL
+
+GOODBYE: Final = NORMAL.reason
 TRACE_SUBPROTOCOL: Final = "gateway.trace.v1"

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from gateway.edge.close_codes import NORMAL
+from gateway.close_codes import NORMAL
 from gateway.edge.sessions.base import Negotiate, OpenConnection, Session
 from gateway.errors import BinaryMessage, HandlerFailed
 from gateway.protocol.ids import WorkerId, owner_of
@@ -22,7 +22,7 @@ class PlainText:
     """Each message is handled, and the handler's text is the answer as it is."""
 
     name = "text"
-    farewell = (NORMAL, GOODBYE)
+    farewell = NORMAL
 
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:
         connection.dispatch(text, size_bytes)

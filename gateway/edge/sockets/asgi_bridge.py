@@ -20,6 +20,7 @@ from uvicorn.protocols.utils import (
     is_ssl,
 )
 
+from gateway.close_codes import LOST, NORMAL
 from gateway.edge.sockets.upgrade import Headers, Upgrade, response
 from gateway.protocol.frames import BINARY, header, text_frames
 
@@ -214,7 +215,7 @@ class AsgiBridge:
         answer = response(status, [*self._default_headers, *headers], body)
         self._send = AsgiBridge._refuse
         self._wire.answered(answer)
-        self._put({"type": "websocket.disconnect", "code": 1006, "reason": ""})
+        self._put({"type": "websocket.disconnect", "code": LOST.code, "reason": ""})
 
     def _converse(self, event: Event) -> None:
         kind = event["type"]
@@ -225,7 +226,7 @@ class AsgiBridge:
             else:
                 self._wire.send(header(BINARY, len(payload)) + payload)
         elif kind == "websocket.close":
-            code, reason = event.get("code", 1000), event.get("reason") or ""
+            code, reason = event.get("code", NORMAL.code), event.get("reason") or ""
             self._send = AsgiBridge._refuse
             self._wire.close(code, reason)
             self._put({"type": "websocket.disconnect", "code": code, "reason": reason})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from gateway.close_codes import LOST
 from gateway.edge.sockets.asgi_bridge import AsgiBridge
 from gateway.edge.sockets.parser import Parser
 from gateway.edge.sockets.server_context import CLOSE_S, ServerContext, SocketState
@@ -12,7 +13,6 @@ from gateway.edge.sockets.socket import Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.protocol import frames
 
-LOST: Final = 1006
 LINGER_PAUSE_S: Final = 0.02  # between two reads of what nobody wants
 
 
@@ -36,7 +36,7 @@ class Ending(asyncio.Protocol):
         self._state = SocketState.DECIDING
         self._asgi: AsgiBridge | None = None
         self._listener: Listener | None = None
-        self._ending: tuple[int, str] = (LOST, "")
+        self._ending: tuple[int, str] = LOST
         self._slot = NOWHERE
         self._stopped = False  # the transport is not read
         self._parser: Parser | None = None

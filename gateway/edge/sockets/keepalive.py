@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.edge.close_codes import NO_PONG
+from gateway.close_codes import NO_PONG
 from gateway.edge.sockets.ending import Ending
 from gateway.edge.sockets.server_context import ServerContext, SocketState
 from gateway.protocol import frames
 
-INTERNAL_ERROR: Final = 1011
 PONGS_PER_TURN: Final = 16
 
 

@@ -13,11 +13,10 @@ from typing import Any, Final, Protocol
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSMsgType, WSTransport
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # left out of its stubs
 
+from gateway.close_codes import INTERNAL_ERROR, INVALID_TEXT, PROTOCOL_ERROR
 from gateway.log import get_logger
 from gateway.protocol.frames import (
     BINARY,
-    INVALID_TEXT,
-    PROTOCOL_ERROR,
     TEXT,
     Assembly,
     Violation,
@@ -164,14 +163,14 @@ class Parser(WSListener):
         assert reader is not None
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            reader.on_event(Violation(PROTOCOL_ERROR, "a reserved bit is set"))
+            reader.on_event(Violation(PROTOCOL_ERROR.code, "a reserved bit is set"))
         elif kind is not _TEXT or self._assembly is not None or not frame.fin:
             self._on_rare_frame(reader, kind, frame)
         else:
             try:
                 text = frame.get_payload_as_utf8_text()
             except UnicodeDecodeError:
-                reader.on_event(Violation(INVALID_TEXT, "invalid UTF-8"))
+                reader.on_event(Violation(*INVALID_TEXT))
             else:
                 reader.on_text(text)
 
@@ -200,7 +199,7 @@ class Parser(WSListener):
         goes_on = kind is _CONTINUATION
         if goes_on is (self._assembly is None):
             what = "nothing to continue" if goes_on else "a message is incomplete"
-            raise Violation(PROTOCOL_ERROR, what)
+            raise Violation(PROTOCOL_ERROR.code, what)
         if self._assembly is None:
             if last:
                 return payload
@@ -221,7 +220,7 @@ class Parser(WSListener):
         sent = self._transport.close_handshake.sent
         if sent is not None:
             self._left = -1  # its state is unknown; nobody gets it any more
-            raise Violation(sent.code.value, sent.reason or "internal error")
+            raise Violation(sent.code.value, sent.reason or INTERNAL_ERROR.reason)
         # A close was received, which this parser must forget for the next connection.
         self._connect()
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from gateway.close_codes import INTERNAL_ERROR, NORMAL, RESTART
 from gateway.edge.sockets.asgi_bridge import AsgiBridge, make_scope
-from gateway.edge.sockets.keepalive import INTERNAL_ERROR
 from gateway.edge.sockets.parser import ends
 from gateway.edge.sockets.reading import Reading
 from gateway.edge.sockets.server_context import SocketState, context_of
@@ -24,8 +24,6 @@ from gateway.edge.sockets.socket import EXTENSION, Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.edge.sockets.upgrade import Refused, read_request, response
 from gateway.protocol import frames
-
-RESTART: Final = (1012, "service restart")
 
 
 class GatewayWebSocket(Reading):
@@ -139,9 +137,9 @@ class GatewayWebSocket(Reading):
         if self._state is SocketState.DECIDING:
             self.answered(response(500, [], b"Internal Server Error"))
         elif failed:
-            self.close(INTERNAL_ERROR, "internal error")
+            self.close(*INTERNAL_ERROR)
         elif self._asgi is not None:
-            self.close(1000, "")
+            self.close(NORMAL.code, "")
         self._asgi = None
 
     # asyncio's and uvicorn's protocol

@@ -8,13 +8,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
+from gateway.close_codes import LOST
 from gateway.edge.sockets.socket import Listener
 from gateway.protocol.receipt import Receipt
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-LOST: Final = 1006
 MESSAGES_PER_TURN: Final = 32
 
 
@@ -93,7 +93,7 @@ class PlainSocket:
         try:
             await asyncio.wait({tasks[0], tasks[2]}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._end(*(self._closing or (LOST, "")))
+            self._end(*(self._closing or LOST))
             for task in tasks:
                 task.cancel()
             # Not gather(): of a cancellation it would lose the words by which anyio, in Starlette's
@@ -108,7 +108,10 @@ class PlainSocket:
             message = await self._receive()
             await self._readable.wait()
             if message["type"] == "websocket.disconnect":
-                ended = self._closing or (message.get("code", LOST), message.get("reason") or "")
+                ended = self._closing or (
+                    message.get("code", LOST.code),
+                    message.get("reason") or "",
+                )
                 self._end(*ended)
                 return
             listener = self._listener

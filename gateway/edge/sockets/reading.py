@@ -7,7 +7,8 @@ import time
 from collections import deque
 from typing import Final
 
-from gateway.edge.sockets.keepalive import INTERNAL_ERROR, KeepAlive
+from gateway.close_codes import INTERNAL_ERROR, TOO_MANY_FRAMES
+from gateway.edge.sockets.keepalive import KeepAlive
 from gateway.edge.sockets.parser import Event, ends
 from gateway.edge.sockets.server_context import ServerContext, SocketState
 from gateway.log import get_logger
@@ -18,7 +19,6 @@ log = get_logger(__name__)
 
 FRAMES_PER_SECOND: Final = 1000
 _AHEAD: Final = 64  # so many are allowed with one look at the clock
-TOO_MANY_FRAMES: Final = (3013, "frame rate exceeded")
 
 
 class Reading(KeepAlive):
@@ -170,7 +170,7 @@ class Reading(KeepAlive):
                 self._handle(event)
             except Exception:  # as picows does with what it parses
                 log.exception("listener failed")
-                self._fail(INTERNAL_ERROR, "internal error")
+                self._fail(*INTERNAL_ERROR)
         if self._state is SocketState.ENDED or self._paused:
             self._held = held or None
             return

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.close_codes import NO_CODE
 from gateway.protocol.frames import (
     BINARY,
     CHUNK_BYTES,
     CLOSE,
-    NO_CODE,
     TEXT,
     Assembly,
     Violation,
@@ -71,7 +71,7 @@ def test_a_long_payload_is_not_copied() -> None:
         (1000, "Bye", b"\x03\xe8Bye"),
         (4999, "x" * 200, b"\x13\x87" + b"x" * 123),
         (4999, "x" + "ä" * 100, b"\x13\x87x" + A_UMLAUT * 61),
-        (NO_CODE, "not said", b""),
+        (NO_CODE.code, "not said", b""),
     ],
 )
 def test_a_close_frame_fits_and_stays_unicode(code: int, reason: str, payload: bytes) -> None:

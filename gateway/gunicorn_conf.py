@@ -32,6 +32,7 @@ from gateway.log import configure  # noqa: E402
 from gateway.process import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.process.serve import check  # noqa: E402
 from gateway.process.systemd import tell_when_ready  # noqa: E402
+from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
 from gateway.settings.sources import current  # noqa: E402
 
@@ -50,8 +51,8 @@ if _settings.admin_bind:
 workers = _settings.workers
 worker_class = "gateway.process.server.GatewayWorker"
 logger_class = supervisor.Logger
-graceful_timeout = int(_settings.drain_seconds) + supervisor.AFTER_DRAIN_S
-timeout = supervisor.SILENT_WORKER_S
+graceful_timeout = int(_settings.drain_seconds + AFTER_DRAIN_S)
+timeout = int(SILENT_WORKER_S)
 control_socket_disable = True
 
 

@@ -18,13 +18,13 @@ from gateway.errors import BrokerUnavailable
 from gateway.messaging.owner_requests import OwnerRequests
 from gateway.messaging.user_requests import UserRequests
 from gateway.process.run_folder import the_running_gateway
+from gateway.protocol.deadlines import LEASE_S
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, worker_id
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
 
 CONNECT_S: Final = 5.0
-LEASE_S: Final = 10.0
 
 _ENTERED_TWICE: Final = "this client is in use, or has been: make one for each `with` block"
 

@@ -11,13 +11,13 @@ from typing import Any
 from gateway.broker.base import Receiver, Resync
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import publish
 from gateway.redis_support.connection import HELLO, RedisConnection, ReplyError
 
 log = get_logger(__name__)
 
-DEADLINE_S = 3.0
 PING_INTERVAL_S = 2.0
 ROLE_INTERVAL_S = 1.0
 LONGEST_RECONNECT_DELAY_S = 0.25
@@ -86,7 +86,7 @@ class RedisBroker:
         while True:
             try:
                 connection = await RedisConnection.connect(
-                    self._address, deadline_s=DEADLINE_S, name=f"{self._name}.publish"
+                    self._address, deadline_s=REDIS_DEADLINE_S, name=f"{self._name}.publish"
                 )
             except BrokerUnavailable as error:
                 attempt += 1
@@ -137,7 +137,7 @@ class RedisBroker:
     async def _subscribe_anew(self) -> RedisConnection:
         connection = await RedisConnection.connect(
             self._address,
-            deadline_s=DEADLINE_S,
+            deadline_s=REDIS_DEADLINE_S,
             name=f"{self._name}.subscribe",
             on_replies=self._on_replies,
         )
@@ -146,7 +146,7 @@ class RedisBroker:
         if self._channels:
             connection.send(("SUBSCRIBE", *self._channels))
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(REDIS_DEADLINE_S):
                 while not self._acknowledged.issuperset(self._channels):
                     self._changed.clear()
                     await _either(self._changed.wait(), connection.lost)
@@ -166,9 +166,9 @@ class RedisBroker:
             asked_at = loop.time()
             await asyncio.wait({connection.lost}, timeout=PING_INTERVAL_S)
             if self._heard_at < asked_at and not connection.lost.done():
-                await asyncio.wait({connection.lost}, timeout=DEADLINE_S - PING_INTERVAL_S)
+                await asyncio.wait({connection.lost}, timeout=REDIS_DEADLINE_S - PING_INTERVAL_S)
                 if self._heard_at < asked_at:
-                    log.warning("subscriber hears nothing", deadline_s=DEADLINE_S)
+                    log.warning("subscriber hears nothing", deadline_s=REDIS_DEADLINE_S)
                     return
 
     def _on_replies(self, replies: list[Any]) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Final
 
+from gateway.protocol.deadlines import DECISION_PATIENCE_S
 from gateway.protocol.members import Members
-
-DECISION_PATIENCE_S: Final = 10.0
 
 
 class Callbacks:

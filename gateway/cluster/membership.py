@@ -9,19 +9,17 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Protocol
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
+from gateway.protocol.deadlines import AFTER_END_S, RENEWAL_RETRY_S, RENEWALS_PER_LEASE
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import RENEWALS_PER_LEASE, Changes, Leases, Members, WorkerInfo
+from gateway.protocol.members import Changes, Leases, Members, WorkerInfo
 from gateway.registry.base import Registry
 
 log = get_logger(__name__)
-
-AFTER_END_S: Final = 0.05
-RETRY_S: Final = 0.5
 
 
 class Watcher(Protocol):
@@ -174,14 +172,14 @@ class Membership:
             level = "warning" if self._missed == 1 else "debug"  # once an outage
             getattr(log, level)("lease not renewed", attempt=self._missed, error=str(error))
             # Full jitter: after an outage all workers get here at once.
-            return random.uniform(0.0, 2 * RETRY_S)  # noqa: S311
+            return random.uniform(0.0, 2 * RENEWAL_RETRY_S)  # noqa: S311
         self._missed = 0
         if not changes.fenced and (self._following is None or self._following.done()):
             self._following = tasks.create_task(self._follow(), name="after renewal")
         if members.next_end_ms is None:
             return self._renewal_s
         soonest_s = (members.next_end_ms - leases.now_ms) / 1000 + AFTER_END_S
-        return min(self._renewal_s, max(soonest_s, RETRY_S))
+        return min(self._renewal_s, max(soonest_s, RENEWAL_RETRY_S))
 
     async def _follow(self) -> None:
         try:

@@ -26,7 +26,7 @@ log = get_logger(__name__)
 _NOTHING: Final = object()
 RETRY_S: Final = 0.25
 MAX_BATCH: Final = 1000
-PROBE_S: Final = 2.0  # between two writes, if need be an empty one
+IDLE_WRITE_S: Final = 2.0  # between two writes, if need be an empty one
 BEHIND_S: Final = 2.0
 
 
@@ -114,7 +114,7 @@ class Registration:
         """Write what has collected, until cancelled."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_S):
+                async with asyncio.timeout(IDLE_WRITE_S):
                     await self._work.wait()
             self._work.clear()
             if not await self._catch_up():

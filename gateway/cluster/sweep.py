@@ -13,18 +13,16 @@ from gateway.handlers.dispatch import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
+from gateway.protocol.deadlines import BACKLOG_LOOK_S, EXTEND_S, LAST_MOMENT_S
 from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts
 from gateway.protocol.envelopes.owner_requests import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
-from gateway.registry.base import CLAIM_S, AcquiredEntry, Backlog, Registry
+from gateway.registry.base import AcquiredEntry, Backlog, Registry
 
 log = get_logger(__name__)
 
 AT_ONCE: Final = 200
-EXTEND_S: Final = CLAIM_S / 3
-LOOK_S: Final = 30.0
-LAST_MOMENT_S: Final = 60.0  # before the registry forgets the entries
 POLL_S: Final = 0.2
 LOST_REASON: Final = "worker died"
 
@@ -245,7 +243,8 @@ class Sweep:
                 dead_worker=self._worker,
                 entries=backlog.entries,
             )
-        look_at = min(LOOK_S, backlog.expires_s - LAST_MOMENT_S) + asyncio.get_running_loop().time()
+        wait_s = min(BACKLOG_LOOK_S, backlog.expires_s - LAST_MOMENT_S)
+        look_at = asyncio.get_running_loop().time() + wait_s
         while asyncio.get_running_loop().time() < look_at:
             if self._wanted() is not None or self._leaving():
                 break

@@ -26,7 +26,7 @@ from typing import Final
 from gateway.errors import ConfigError
 
 SOCKET: Final = "broker.sock"
-START_S: Final = 5.0
+SOCKET_S: Final = 5.0
 RESTART_PAUSE_S: Final = 0.1
 STOP_S: Final = 4.0
 STOPS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -87,7 +87,7 @@ class EmbeddedBroker:
                 stdin=subprocess.DEVNULL,
             )
         os.close(reading)
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + SOCKET_S
         while not self.socket.exists():
             if time.monotonic() > deadline or self._watchdog.poll() is not None:
                 log = self._folder / "broker.log"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
+from gateway.protocol.deadlines import LEASE_S
 from gateway.worker.health import FOLDER_VARIABLE
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -35,7 +36,7 @@ class RunFile:
     port: int
     redis_url: str
     redis_prefix: str
-    lease_seconds: float = 10.0
+    lease_seconds: float = LEASE_S
     folder: str = ""  # where it was started; not known of another release
 
 

@@ -27,6 +27,7 @@ from gateway.edge.sockets.descriptor_reserve import ReservingHttp
 from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.log import configure, get_logger
 from gateway.process.run_folder import said_before
+from gateway.protocol.deadlines import NOTIFY_S
 from gateway.settings.config import Settings
 from gateway.settings.sources import current
 from gateway.worker.worker import Worker, new_worker_id
@@ -35,7 +36,6 @@ log = get_logger(__name__)
 
 PING_INTERVAL_S: Final = 25.0
 PING_TIMEOUT_S: Final = 10.0
-NOTIFY_S: Final = 1.0
 RESPAWN_PAUSE_S: Final = 1.0
 START_FAILURES: Final = (Arbiter.WORKER_BOOT_ERROR, Arbiter.APP_LOAD_ERROR)
 

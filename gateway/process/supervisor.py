@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import Any, Final
+from typing import Any
 
 from gunicorn import arbiter as gunicorn_arbiter
 from gunicorn import glogging
@@ -29,6 +29,7 @@ from gateway.process.loading import load_gateway
 from gateway.process.run_folder import SILENCE_S, forget_said, said_before, worker_died
 from gateway.process.server import GatewayWorker
 from gateway.process.systemd import tell_when_ready
+from gateway.protocol.deadlines import AFTER_DRAIN_S, FENCE_DEADLINE_S, SILENT_WORKER_S
 from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence
@@ -36,9 +37,6 @@ from gateway.settings.config import Settings
 
 log = get_logger(__name__)
 
-AFTER_DRAIN_S: Final = 10
-SILENT_WORKER_S: Final = 30
-FENCE_S: Final = 1.0
 
 # gunicorn bounds a stop by the wall clock: one that is set forward kills workers in the middle of
 # their drain, one that is set back waits for them as long. It needs no date of this module.
@@ -126,8 +124,8 @@ class ServeApplication(BaseApplication):
             "workers": settings.workers,
             "worker_class": GatewayWorker,
             "logger_class": Logger,
-            "graceful_timeout": int(settings.drain_seconds) + AFTER_DRAIN_S,
-            "timeout": SILENT_WORKER_S,
+            "graceful_timeout": int(settings.drain_seconds + AFTER_DRAIN_S),
+            "timeout": int(SILENT_WORKER_S),
             "control_socket_disable": True,
             "on_starting": self._on_starting,
             "post_fork": lambda arbiter, worker: self._in_worker(),  # noqa: ARG005
@@ -187,7 +185,7 @@ def fence_child(address: RedisAddress, settings: Settings, worker: GatewayWorker
     """End the lease of a child that died without leaving, so that others take over at once."""
     name = worker.gateway_worker_id
     try:
-        if fence(address, settings.redis_prefix, name, deadline_s=FENCE_S):
+        if fence(address, settings.redis_prefix, name, deadline_s=FENCE_DEADLINE_S):
             log.warning("worker died", dead_worker=name, pid=worker.pid)
     except BrokerUnavailable as error:
         log.warning("lease of a dead worker not ended", dead_worker=name, error=str(error))

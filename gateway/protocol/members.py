@@ -16,13 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
 
+from gateway.protocol.deadlines import RENEWALS_PER_LEASE, STEP_SHARE
 from gateway.protocol.ids import WorkerId
-
-MAX_LEASE_S: Final = 300.0  # what ends later no worker wrote, unless the clock was set back
-RENEWALS_PER_LEASE: Final = 10 / 3
-STEP_SHARE: Final = 0.05  # of a lease: what Redis' clock may gain or lose between two renewals
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-PROBE_S: Final = 2.0
-EAGER_PROBE_S: Final = 0.1
-DEAF_S: Final = 6.0
-HOPELESS_S: Final = 30.0
+from gateway.protocol.deadlines import DEAF_S, EAGER_PROBE_S, HOPELESS_S, PROBE_S
+
 PROBES_TO_BE_READY: Final = 2
 
 

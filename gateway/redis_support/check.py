@@ -17,12 +17,13 @@ from redis.exceptions import (
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.envelopes.membership import Gone
 from gateway.protocol.envelopes.wire import hint
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.client import DEADLINE_S, blocking_client
+from gateway.redis_support.client import blocking_client
 from gateway.redis_support.node import MOVED, check_server, kind_of, subject
 
 log = get_logger(__name__)
@@ -38,7 +39,7 @@ _CODES: Final = {
 Command = tuple[Any, ...]
 
 
-def check(address: RedisAddress, prefix: str, *, deadline_s: float = DEADLINE_S) -> None:
+def check(address: RedisAddress, prefix: str, *, deadline_s: float = REDIS_DEADLINE_S) -> None:
     """Try every command that workers send, on keys and channels of ours, to no effect.
 
     Raises:

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.envelopes.membership import Gone
 from gateway.protocol.envelopes.wire import hint
 from gateway.protocol.ids import WorkerId
@@ -20,7 +21,6 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.pool import pooled
 
-DEADLINE_S: Final = 3.0
 CONNECTIONS: Final = 4
 
 
@@ -32,12 +32,12 @@ def script(name: str) -> str:
 def client(
     address: RedisAddress, *, name: str, connections: int = CONNECTIONS
 ) -> redis.asyncio.Redis:
-    """An asyncio client: every command once, within ``DEADLINE_S``."""
-    return pooled(address, name=name, deadline_s=DEADLINE_S, connections=connections)
+    """An asyncio client: every command once, within ``REDIS_DEADLINE_S``."""
+    return pooled(address, name=name, deadline_s=REDIS_DEADLINE_S, connections=connections)
 
 
 def blocking_client(
-    address: RedisAddress, *, deadline_s: float = DEADLINE_S, **options: Any
+    address: RedisAddress, *, deadline_s: float = REDIS_DEADLINE_S, **options: Any
 ) -> redis.Redis:
     """A client for processes without an event loop: the supervisor, tools."""
     return redis.Redis.from_url(

@@ -30,9 +30,6 @@ import msgspec
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 
-CLAIM_S: Final = 10.0
-FENCED_S: Final = 24 * 3600.0
-ENTRIES_S: Final = 3600.0
 MAX_USER_AGENT_BYTES: Final = 256
 MAX_ADDRESS_BYTES: Final = 64
 MAX_PROTOCOL_BYTES: Final = 64

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.client import DEADLINE_S
 from gateway.redis_support.connection import RedisConnection
 
 
@@ -55,7 +55,7 @@ class LeaseConnection:
         while self._connection is None or self._connection.lost.done():
             if self._connecting is None:
                 connect = RedisConnection.connect(
-                    self._address, deadline_s=DEADLINE_S, name=self._name
+                    self._address, deadline_s=REDIS_DEADLINE_S, name=self._name
                 )
                 self._connecting = asyncio.create_task(connect)
                 self._connecting.add_done_callback(self._have)

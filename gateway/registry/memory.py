@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Final
 
 from gateway.errors import BrokerRefused
+from gateway.protocol.deadlines import CLAIM_S, FENCED_S
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.registry.base import CLAIM_S, FENCED_S, AcquiredEntry, Backlog, Entry, living
+from gateway.registry.base import AcquiredEntry, Backlog, Entry, living
 from gateway.registry.users import Users
 
 _SINCE_EVER: Final = -(10**15)  # it forgets nothing while its workers live

@@ -10,10 +10,11 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.client import DEADLINE_S, client, script
+from gateway.redis_support.client import client, script
 from gateway.registry.reading import GARBAGE
 
 _SCRIPTS: Final = [
@@ -97,5 +98,5 @@ class RedisCalls:
 
     async def aclose(self) -> None:
         if self.asking:
-            await asyncio.wait(self.asking, timeout=DEADLINE_S)
+            await asyncio.wait(self.asking, timeout=REDIS_DEADLINE_S)
         await self.redis.aclose()

@@ -10,10 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import BrokerRefused
+from gateway.protocol.deadlines import ENTRIES_S
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
-from gateway.registry.base import ENTRIES_S, Entry, living
+from gateway.registry.base import Entry, living
 from gateway.registry.reading import (
     connections_of,
     entry_of,

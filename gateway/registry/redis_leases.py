@@ -8,17 +8,29 @@ from typing import Final
 import msgspec
 
 from gateway.errors import BrokerRefused
+from gateway.protocol.deadlines import (
+    CLAIM_S,
+    FENCE_SHOWN_S,
+    FENCED_S,
+    LEFT_S,
+    MAX_LEASE_S,
+    STEP_SHARE,
+)
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import MAX_LEASE_S, Leases, WorkerInfo
+from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import script
-from gateway.registry.base import CLAIM_S
 from gateway.registry.lease_connection import Call, LeaseConnection
 from gateway.registry.reading import leases_of
 from gateway.registry.redis_calls import RedisCalls, to_its_end
 
 _FENCED: Final = 0  # what the script ``renew`` returns
+KEPT: Final = 1000  # of the fenced, and of those that left: by age only what is more goes
 _info_out = msgspec.json.Encoder().encode
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 class RedisLeases(RedisCalls):
@@ -34,10 +46,20 @@ class RedisLeases(RedisCalls):
         renewal = Call(
             self._renewal,
             [*names, self.left],
-            [worker, int(lease_s * 1000), _info_out(info), int(MAX_LEASE_S * 1000)],
+            [
+                worker,
+                _ms(lease_s),
+                _info_out(info),
+                # A clock that is only trimmed makes no lease end too late.
+                _ms((1 + STEP_SHARE) * MAX_LEASE_S),
+                _ms(FENCED_S),
+                _ms(LEFT_S),
+                KEPT,
+            ],
         )
         try:
-            renewed, seen = await self._lease.run(renewal, Call(self._sight, names))
+            sight = Call(self._sight, names, [_ms(FENCE_SHOWN_S)])
+            renewed, seen = await self._lease.run(renewal, sight)
         except BrokerRefused as error:
             if "WRONGTYPE" in str(error):
                 await self._repair()
@@ -51,14 +73,15 @@ class RedisLeases(RedisCalls):
     @to_its_end
     async def look(self) -> Leases:
         names = [self.workers, self.info, self.dead, self.born, self.server]
-        return leases_of(await self.scripts["look"](keys=names), self.address.node)
+        seen = await self.scripts["look"](keys=names, args=[_ms(FENCE_SHOWN_S)])
+        return leases_of(seen, self.address.node)
 
     @to_its_end
     async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
         return bool(
             await self.scripts["claim"](
                 keys=[self.workers, self.dead],
-                args=[worker, int(CLAIM_S * 1000), seen_end_ms],
+                args=[worker, _ms(CLAIM_S), seen_end_ms],
             )
         )
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+from gateway.protocol.deadlines import CLAIM_S
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
-from gateway.registry.base import CLAIM_S, AcquiredEntry, Backlog
+from gateway.registry.base import AcquiredEntry, Backlog
 from gateway.registry.reading import entry_of
 from gateway.registry.redis_calls import RedisCalls, to_its_end
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.protocol.members import MAX_LEASE_S
+from gateway.protocol.deadlines import LEASE_S, MAX_LEASE_S
 from gateway.settings import credential_lists
 from gateway.settings import values as value
 from gateway.settings.values import Parser, Secret
@@ -131,7 +131,7 @@ class Settings:
         1000, 1, 100_000, "handlers", "At once in one worker. Past it: they wait."
     )
     lease_seconds: float = _seconds(
-        10.0, 1, MAX_LEASE_S, "How long a silent worker is believed to live."
+        LEASE_S, 1, MAX_LEASE_S, "How long a silent worker is believed to live."
     )
     drain_seconds: float = _seconds(30.0, 0, 3600, "For a worker to leave on purpose.")
     allowed_origins: tuple[str, ...] = _setting(

@@ -11,6 +11,7 @@ from typing import Final
 from gateway.edge.connection import ClientConnection
 from gateway.edge.handshake import Handshake
 from gateway.log import get_logger
+from gateway.protocol.deadlines import LEAVE_ALTOGETHER_S, LEAVE_S, PARTING_S
 from gateway.worker.parts import WorkerParts
 from gateway.worker.waiting import until
 
@@ -19,9 +20,6 @@ log = get_logger(__name__)
 SHARE_FOR_CLOSING: Final = 0.8  # of the window; the rest is for what was begun
 SLOWEST_PER_S: Final = 10.0  # fewer a second would spare nobody and only take longer
 QUIET_S: Final = 0.3
-PARTING_S: Final = 1.0
-LEAVE_S: Final = 2.0
-LEAVE_ALTOGETHER_S: Final = 3.0  # after LEAVE_S for answers; the supervisor waits for 10 s
 LATE_DECISION_S: Final = 1.0  # for on_connect, to let somebody in who is let out again at once
 
 

@@ -10,12 +10,12 @@ from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.registration import Registration
 from gateway.log import get_logger
+from gateway.protocol.deadlines import START_S
 from gateway.worker.health import PortHealth
 from gateway.worker.waiting import until
 
 log = get_logger(__name__)
 
-START_S: Final = 5.0  # gunicorn kills a worker that is silent for 30 s
 SOON_S: Final = 2.0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.members import MAX_LEASE_S
+from gateway.protocol.deadlines import MAX_LEASE_S
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from tests.contract.conftest import INFO, SOON_S, Connect, claim, ended, entry

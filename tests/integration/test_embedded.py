@@ -216,7 +216,7 @@ def test_a_signal_to_every_process_does_not_end_it(broker: EmbeddedBroker) -> No
 def test_a_server_that_does_not_start_is_named_with_its_last_words(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "START_S", 5.0)
+    monkeypatch.setattr(embedded, "SOCKET_S", 5.0)
     failing = executable(folder / "failing", "#!/bin/sh\necho hello\necho no room >&2\nexit 1\n")
     broker = EmbeddedBroker(failing, folder)
     try:

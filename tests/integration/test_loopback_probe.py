@@ -39,7 +39,7 @@ class Muffler(Proxy):
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LoopbackProbe ten times as often, and a tenth of the patience."""
+    """Loopback probes ten times as often, and a tenth of the patience."""
     for name, seconds in {"PROBE_S": 0.2, "DEAF_S": 0.6, "HOPELESS_S": 3.0}.items():
         monkeypatch.setattr(f"gateway.protocol.subscription_health.{name}", seconds)
 

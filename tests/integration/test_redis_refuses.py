@@ -21,7 +21,7 @@ USER = ("gateway", "secret")
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.cluster.registration.PROBE_S", 0.3)
+    monkeypatch.setattr("gateway.cluster.registration.IDLE_WRITE_S", 0.3)
 
 
 @contextmanager
@@ -90,7 +90,7 @@ async def test_a_message_waits_for_the_registry_no_longer_than_for_a_handler(
     """
     own = redis_settings(own_redis.url, "late", handler_seconds=1.0)
     async with in_process(own) as served:
-        monkeypatch.setattr("gateway.cluster.registration.PROBE_S", 60.0)
+        monkeypatch.setattr("gateway.cluster.registration.IDLE_WRITE_S", 60.0)
         await eventually(lambda: not served.worker.parts.cluster.registration.writing, "a pause")
         with out_of_memory(own_redis):
             async with raw_websocket(served.port) as client:

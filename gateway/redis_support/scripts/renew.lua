@@ -1,21 +1,22 @@
 -- Extend a lease, unless its worker is fenced or has left.
--- KEYS: workers, info, dead, born, server, left    ARGV: worker, lease_ms, info, longest_ms
+-- KEYS: workers, info, dead, born, server, left    
+-- ARGV: worker, lease_ms, info, longest_ms, fenced_ms, left_ms, how many of either are kept
 -- Returns: 1 renewed, 0 fenced, 2 it has left
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- By age only what is many: a clock set forward by days must not make the fenced forget it.
 local function forget(key, before)
-  if #redis.call('ZRANGE', key, 1000, 1000) > 0 then
+  if #redis.call('ZRANGE', key, ARGV[7], ARGV[7]) > 0 then
     redis.call('ZREMRANGEBYSCORE', key, '-inf', before)
   end
 end
-forget(KEYS[3], now - 86400000)
+forget(KEYS[3], now - tonumber(ARGV[5]))
 if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
-forget(KEYS[6], now - 3600000)
+forget(KEYS[6], now - tonumber(ARGV[6]))
 if redis.call('ZSCORE', KEYS[6], ARGV[1]) then return 2 end
 -- What no worker can have written by this clock: a lease that ends too late (the clock was set
 -- back, or it has no end), and a birth that is no time.
-local latest = now + 1.05 * tonumber(ARGV[4])  -- a clock that is only trimmed is no reason
+local latest = now + tonumber(ARGV[4])
 local far = redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', latest), '+inf')
 for _, worker in ipairs(far) do
   redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[2])), worker)

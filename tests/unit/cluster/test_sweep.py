@@ -13,10 +13,11 @@ import pytest
 from gateway.cluster.sweep import OrphanedConnection, Sweep
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
+from gateway.protocol.deadlines import CLAIM_S
 from gateway.protocol.envelopes.dispatching import Reply
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import WorkerInfo
-from gateway.registry.base import CLAIM_S, Entry
+from gateway.registry.base import Entry
 from gateway.registry.memory import MemoryRegistry
 from tests.support.ids import new_connection_id, new_worker_id
 

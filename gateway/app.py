@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar, overload
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -41,7 +42,10 @@ from gateway.worker.worker import Worker, new_worker_id
 
 log = get_logger(__name__)
 
+_NONE_YET: Final[Any] = object()  # not None: what is no handler is refused, and None is none
 WORKER_ID_VARIABLE: Final = "GATEWAY_WORKER_ID"
+_Handler = TypeVar("_Handler", bound=Callable[..., Awaitable[Any]])
+
 running: list[Worker] = []
 """The workers of this process. Usually one; a server drains them before it closes sockets."""
 
@@ -81,31 +85,55 @@ class Gateway(Verbs):
             raise NotRunning
         return self._user_requests
 
-    def on_message(self, handler: OnMessage) -> OnMessage:
+    @overload
+    def on_message(self, handler: OnMessage) -> OnMessage: ...
+    @overload
+    def on_message(self) -> Callable[[OnMessage], OnMessage]: ...
+    def on_message(
+        self, handler: OnMessage = _NONE_YET
+    ) -> OnMessage | Callable[[OnMessage], OnMessage]:
         """Call ``handler`` with every message; what it returns is sent back, None sends nothing.
 
         Messages of one connection are handled one at a time, in order. A handler runs once while
         workers live, and perhaps again, with the same ``message.id``, when one dies. One that
         raises or takes longer than ``GATEWAY_HANDLER_SECONDS`` closes its connection with 1011.
         """
-        return self.handlers.set("on_message", handler)
+        return self._register("on_message", handler)
 
-    def on_connect(self, handler: OnConnect) -> OnConnect:
+    @overload
+    def on_connect(self, handler: OnConnect) -> OnConnect: ...
+    @overload
+    def on_connect(self) -> Callable[[OnConnect], OnConnect]: ...
+    def on_connect(
+        self, handler: OnConnect = _NONE_YET
+    ) -> OnConnect | Callable[[OnConnect], OnConnect]:
         """Call ``handler`` before a socket is accepted.
 
         It may return who the user is, or an ``Admit``, which says until when besides.
         ``raise Refused(code, reason)`` accepts the socket and closes it with this code, since a
         browser shows a page no HTTP status. Any other error answers the handshake with 500.
         """
-        return self.handlers.set("on_connect", handler)
+        return self._register("on_connect", handler)
 
-    def on_disconnect(self, handler: OnDisconnect) -> OnDisconnect:
+    @overload
+    def on_disconnect(self, handler: OnDisconnect) -> OnDisconnect: ...
+    @overload
+    def on_disconnect(self) -> Callable[[OnDisconnect], OnDisconnect]: ...
+    def on_disconnect(
+        self, handler: OnDisconnect = _NONE_YET
+    ) -> OnDisconnect | Callable[[OnDisconnect], OnDisconnect]:
         """Call ``handler`` after a socket has ended: at least once, also when its worker died.
 
         After a worker's death, or when a drain was over before, the connection has its id, user,
         address and user agent only. Until the handler has returned, the connection is still listed.
         """
-        return self.handlers.set("on_disconnect", handler)
+        return self._register("on_disconnect", handler)
+
+    def _register(self, kind: str, handler: _Handler) -> _Handler | Callable[[_Handler], _Handler]:
+        """Register it, or, for who has written parentheses, whatever follows."""
+        if handler is _NONE_YET:
+            return partial(self.handlers.set, kind)
+        return self.handlers.set(kind, handler)
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:  # noqa: ARG002 (ASGI's)

@@ -3,6 +3,9 @@
 The loop leaves a beat twenty times a second; nothing is done per message. When a beat is late, the
 thread looks what the loop's thread is at. Once the loop turns again, the beat says how long it was.
 If it does not turn for long, and others will take this worker for dead, the thread reports it.
+
+A worker that starts imports and connects, and nobody is served by it yet: until it is ready, only a
+handler is worth a word.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ BEAT_S: Final = 0.05
 HELD_S: Final = 0.25
 LOOK_AFTER_S: Final = 0.15  # with a beat and a look each 50 ms: before 250 ms are over
 SAY_AGAIN_S: Final = 10.0
+WARN_WITHOUT_HANDLER_S: Final = 1.0  # below it a busy machine is the cause, more often than not
 MAX_PLACES: Final = 100
 
 
@@ -50,6 +54,7 @@ class LoopWatch:
         entry: The code that calls handlers: what it calls is the handler.
         report: Called by the thread with the loop, and for how long it has been held, after
             ``report_after_s`` and again each ``report_again_s``.
+        ready: Whether this worker serves anybody. Once it has, its loop is watched.
     """
 
     def __init__(
@@ -60,15 +65,18 @@ class LoopWatch:
         report: Callable[[asyncio.AbstractEventLoop, float], None] = lambda _loop, _held_s: None,
         report_after_s: float = math.inf,
         report_again_s: float = 1.0,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         self._report = report
         self._report_after_s = report_after_s
         self._report_again_s = report_again_s
         self._counters = counters
         self._entry = entry
+        self._ready = ready
+        self._was_ready = False
         self._beat_at = 0.0
         self._seen: tuple[float, Place] | None = None  # the beat that was late, and what was seen
-        self._said: dict[Place | None, float] = {}
+        self._said: dict[tuple[Place | None, bool], float] = {}  # for a word, and for a warning
         self._ended = threading.Event()
 
     async def run(self) -> None:
@@ -91,20 +99,28 @@ class LoopWatch:
     def _beat(self) -> None:
         last, self._beat_at = self._beat_at, time.monotonic()
         held_s = self._beat_at - last
-        self._counters.loop_lag_seconds.observe(max(0.0, held_s - BEAT_S))
-        if held_s >= HELD_S:
-            seen = self._seen
-            self._say(held_s, seen[1] if seen is not None and seen[0] == last else None)
+        seen = self._seen
+        place = seen[1] if seen is not None and seen[0] == last else None
+        if self._was_ready:
+            self._counters.loop_lag_seconds.observe(max(0.0, held_s - BEAT_S))
+        if held_s >= HELD_S and (self._was_ready or (place is not None and place.handler)):
+            self._say(held_s, place)
+        self._was_ready = self._was_ready or self._ready()
 
     def _say(self, held_s: float, place: Place | None) -> None:
+        named = place is not None and place.handler != ""
+        warn = named or held_s >= WARN_WITHOUT_HANDLER_S
         now = self._beat_at
-        if now - self._said.get(place, -SAY_AGAIN_S) < SAY_AGAIN_S:
+        if now - self._said.get((place, warn), -SAY_AGAIN_S) < SAY_AGAIN_S:
             return
         if len(self._said) >= MAX_PLACES:
             self._said.clear()
-        self._said[place] = now
+        self._said[place, warn] = now
         fields = {} if place is None else {"handler": place.handler or None, "at": place.at}
-        log.warning("loop held", held_s=round(held_s, 3), **fields)
+        if warn:
+            log.warning("loop held", held_s=round(held_s, 3), **fields)
+        else:
+            log.info("loop held", held_s=round(held_s, 3), **fields)
 
     # The thread
 

@@ -155,6 +155,7 @@ class WorkerParts:
             entry=Handling.call.__code__,
             report=blocking.publish,
             report_after_s=report_after_s,
+            ready=lambda: self.readiness.ready,
         )
 
     def _put_cluster_together(self, cannot_go_on: Callable[[str], None]) -> None:

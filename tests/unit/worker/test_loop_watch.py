@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.metrics import Counters
-from gateway.worker.loop_watch import HELD_S, LoopWatch
+from gateway.worker.loop_watch import BEAT_S, HELD_S, WARN_WITHOUT_HANDLER_S, LoopWatch
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
@@ -29,11 +29,16 @@ async def entry(seconds: float) -> None:
 
 
 @asynccontextmanager
-async def watched(counters: Counters) -> AsyncIterator[Events]:
-    task = asyncio.create_task(LoopWatch(counters, entry=entry.__code__).run())
+async def watched(
+    counters: Counters, ready: Callable[[], bool] = lambda: True
+) -> AsyncIterator[Events]:
+    task = asyncio.create_task(LoopWatch(counters, entry=entry.__code__, ready=ready).run())
     try:
         with capture_logs() as events:
-            await eventually(lambda: sum(counters.loop_lag_seconds.counts), "a beat")
+            if ready():
+                await eventually(lambda: sum(counters.loop_lag_seconds.counts), "a beat")
+            else:
+                await asyncio.sleep(2 * BEAT_S)  # nothing is to be seen of it
             yield events
     finally:
         task.cancel()
@@ -74,3 +79,40 @@ async def test_the_same_place_is_named_once_in_a_while() -> None:
             await eventually(lambda: sum(counters.loop_lag_seconds.counts) > beats, "a beat")  # noqa: B023
 
     assert len([e for e in events if e["handler"]]) == 1
+
+
+async def test_without_a_handler_a_short_hold_is_no_warning_and_a_long_one_is() -> None:
+    """On a busy machine nothing of ours need hold the loop. Red when every hold is a warning, and
+    when the word of a short one silences the warning of a long one."""
+    async with watched(Counters()) as events:
+        for held_s in (HELD_S + 0.02, WARN_WITHOUT_HANDLER_S + 0.02):
+            below(held_s)
+            await asyncio.sleep(2 * BEAT_S)
+
+    assert [e["log_level"] for e in events] == ["info", "warning"]
+    assert {(e["event"], e["handler"]) for e in events} == {("loop held", None)}
+
+
+async def test_a_start_that_holds_the_loop_is_not_watched() -> None:
+    """Red when the loop is watched from the beginning: imports and connections were warned of."""
+    counters = Counters()
+    served = False
+    async with watched(counters, ready=lambda: served) as events:
+        below(WARN_WITHOUT_HANDLER_S + 0.02)
+        served = True  # the hold was before it
+        await eventually(lambda: sum(counters.loop_lag_seconds.counts), "a beat")
+        assert not events
+        assert counters.loop_lag_seconds.total < HELD_S
+
+        served = False  # a worker that is not ready any more is watched all the same
+        below(WARN_WITHOUT_HANDLER_S + 0.02)
+        await eventually(lambda: events, "a word of it")
+
+
+async def test_a_handler_that_holds_the_loop_during_a_start_is_named() -> None:
+    """Another worker may hand over its messages before this one takes connections."""
+    async with watched(Counters(), ready=lambda: False) as events:
+        await entry(HELD_S + 0.02)
+        await eventually(lambda: events, "a word of it")
+
+    assert events[0]["handler"].endswith(" handler")

@@ -29,7 +29,7 @@ def _remove_run_folder() -> None:
 
 
 from gateway.log import configure  # noqa: E402
-from gateway.process import supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
+from gateway.process import dead_child, start_checks, supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.process.serve import check  # noqa: E402
 from gateway.process.systemd import tell_when_ready  # noqa: E402
 from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S  # noqa: E402
@@ -65,10 +65,10 @@ def on_starting(server: Arbiter) -> None:
     try:
         check(_settings)
         if _settings.redis_url:
-            supervisor.check_redis(_settings, must_answer=False)
+            start_checks.check_redis(_settings, must_answer=False)
     except ConfigError as error:
         _refuse(str(error))
-    supervisor.halt_for_no_status(server)
+    dead_child.halt_for_no_status(server)
     tell_when_ready(server, _run_folder)
 
 
@@ -79,6 +79,6 @@ def _refuse(why: str) -> None:
 
 def child_exit(server: Arbiter, worker: GatewayWorker) -> None:
     worker_died(_run_folder, worker.pid)
-    supervisor.halt_if_it_could_not_start(server, worker)
+    dead_child.halt_if_it_could_not_start(server, worker)
     if _settings.redis_url:
-        supervisor.fence_child(parse(_settings.redis_url.reveal()), _settings, worker)
+        dead_child.fence_child(parse(_settings.redis_url.reveal()), _settings, worker)

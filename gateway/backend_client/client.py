@@ -17,7 +17,7 @@ from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable
 from gateway.messaging.owner_requests import OwnerRequests
 from gateway.messaging.user_requests import UserRequests
-from gateway.process.run_folder import the_running_gateway
+from gateway.process.run_file import the_running_gateway
 from gateway.protocol.deadlines import LEASE_S
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, worker_id
 from gateway.redis_support import keys

@@ -56,7 +56,7 @@ def broker_of(redis_url: str | None, file: Path | None, port: int | None) -> tup
 
     Those of the gateway on this port; else of the settings' Redis, else of the one that runs.
     """
-    from gateway.process.run_folder import the_running_gateway  # noqa: PLC0415
+    from gateway.process.run_file import the_running_gateway  # noqa: PLC0415
 
     if port is None:
         settings = load_settings({"redis_url": redis_url}, file).settings

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
-from gateway.process.run_folder import RunFile, make_run_folder, remove_run_folder, write_run_file
+from gateway.process.run_file import RunFile, write_run_file
+from gateway.process.run_folder import make_run_folder, remove_run_folder
 from gateway.settings.config import Settings
 from gateway.settings.credential_lists import api_keys_of_file
 from gateway.settings.sources import choose
@@ -56,14 +57,14 @@ def serve(settings: Settings) -> None:
         stack.enter_context(_in_this_process_only(lambda: remove_run_folder(folder)))
         # Only now: prometheus_client looks at the run folder when it is imported.
         from gateway.log import configure  # noqa: PLC0415
-        from gateway.process import supervisor  # noqa: PLC0415
+        from gateway.process import start_checks, supervisor  # noqa: PLC0415
         from gateway.process.embedded_broker import EmbeddedBroker, find_server  # noqa: PLC0415
 
         configure(settings.log_level, settings.log_errors, people=settings.reload)
         if settings.reload:  # whoever edits code does not want to wait for a drain
             settings = replace(settings, drain_seconds=min(RELOAD_DRAIN_S, settings.drain_seconds))
         choose(settings)
-        supervisor.check_loadable(settings.app)
+        start_checks.check_loadable(settings.app)
         in_worker = _nothing
         embedded = not settings.redis_url
         if embedded:
@@ -74,7 +75,7 @@ def serve(settings: Settings) -> None:
             settings = replace(settings, redis_url=Secret(broker.url))
             choose(settings)
         else:
-            supervisor.check_redis(settings)
+            start_checks.check_redis(settings)
         port = listeners[0].getsockname()[1]
         url = settings.redis_url.reveal()
         prefix, lease_s, here = settings.redis_prefix, settings.lease_seconds, str(Path.cwd())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import signal
 import socket
 import sys
@@ -18,21 +17,20 @@ from gunicorn import arbiter as gunicorn_arbiter
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.errors import HaltServer
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.errors import BrokerUnavailable, ConfigError
+from gateway.errors import ConfigError
 from gateway.log import get_logger
 from gateway.metrics import connections_of_all_workers
+from gateway.process.dead_child import fence_child, halt_for_no_status, halt_if_it_could_not_start
 from gateway.process.loading import load_gateway
 from gateway.process.run_folder import SILENCE_S, forget_said, said_before, worker_died
 from gateway.process.server import GatewayWorker
+from gateway.process.start_checks import check_loadable
 from gateway.process.systemd import tell_when_ready
-from gateway.protocol.deadlines import AFTER_DRAIN_S, FENCE_DEADLINE_S, SILENT_WORKER_S
-from gateway.redis_support.address import RedisAddress, parse
-from gateway.redis_support.check import check
-from gateway.redis_support.client import fence
+from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S
+from gateway.redis_support.address import parse
 from gateway.settings.config import Settings
 
 log = get_logger(__name__)
@@ -160,74 +158,3 @@ class ServeApplication(BaseApplication):
         halt_if_it_could_not_start(arbiter, worker)
         if self.settings.redis_url:
             fence_child(parse(self.settings.redis_url.reveal()), self.settings, worker)
-
-
-def halt_for_no_status(arbiter: Arbiter) -> None:
-    """Keep gunicorn from stopping everything for a worker that ends with status 3 or 4.
-
-    It takes them for a start that failed, also of a worker that has served for days. Now no status
-    equals its codes; an exit with one of them keeps the lower eight bits, which are as before.
-    """
-    arbiter.WORKER_BOOT_ERROR = 0x100 + Arbiter.WORKER_BOOT_ERROR
-    arbiter.APP_LOAD_ERROR = 0x100 + Arbiter.APP_LOAD_ERROR
-
-
-def halt_if_it_could_not_start(arbiter: Arbiter, worker: GatewayWorker) -> None:
-    """End everything if one of the first workers has told that it cannot start.
-
-    Not where everything ends already: gunicorn reaps the others while it stops.
-    """
-    if worker.start_failure and arbiter.LISTENERS:
-        raise HaltServer("a worker could not start", worker.start_failure)
-
-
-def fence_child(address: RedisAddress, settings: Settings, worker: GatewayWorker) -> None:
-    """End the lease of a child that died without leaving, so that others take over at once."""
-    name = worker.gateway_worker_id
-    try:
-        if fence(address, settings.redis_prefix, name, deadline_s=FENCE_DEADLINE_S):
-            log.warning("worker died", dead_worker=name, pid=worker.pid)
-    except BrokerUnavailable as error:
-        log.warning("lease of a dead worker not ended", dead_worker=name, error=str(error))
-
-
-def check_redis(settings: Settings, *, must_answer: bool = True) -> None:
-    """See that Redis answers, and is one that workers can use.
-
-    Raises:
-        ConfigError: It does not, or is not.
-    """
-    try:
-        check(parse(settings.redis_url.reveal()), settings.redis_prefix)
-    except BrokerUnavailable as error:
-        if must_answer:
-            raise ConfigError(str(error)) from None
-        log.warning("redis is not there yet", error=str(error))
-
-
-def check_loadable(name: str) -> None:
-    """Import the application in a child, so that this process stays free of its code.
-
-    Raises:
-        ConfigError: It cannot be imported, with the reason.
-    """
-    if not name:
-        return
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        reason = b""
-        try:
-            load_gateway(name, create_app)
-        except ConfigError as error:
-            reason = str(error).encode()
-        except BaseException as error:
-            reason = f"application {name!r}: {type(error).__name__} at import".encode()
-        os.write(writing, reason[:4000])
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        reason = pipe.read()
-    os.waitpid(pid, 0)
-    if reason:
-        raise ConfigError(reason.decode(errors="replace"))

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
 from gateway.cli import main as cli
-from gateway.process.run_folder import RunFile, write_run_file
+from gateway.process.run_file import RunFile, write_run_file
 from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse

@@ -16,7 +16,7 @@ import gateway
 from gateway import Connection, Gateway, Message, Receipt
 from gateway.cli import main as cli
 from gateway.errors import ConfigError
-from gateway.process.run_folder import RunFile, write_run_file
+from gateway.process.run_file import RunFile, write_run_file
 from gateway.settings.config import Settings
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings

@@ -22,7 +22,7 @@ from gateway.cli import main as cli
 from gateway.errors import ConfigError
 from gateway.process import embedded_broker as embedded
 from gateway.process.embedded_broker import EmbeddedBroker, find_server, keep
-from gateway.process.run_folder import RunFile, write_run_file
+from gateway.process.run_file import RunFile, write_run_file
 from gateway.settings.config import Secret
 from tests.integration.conftest import MakeSettings
 from tests.support.children import mortal

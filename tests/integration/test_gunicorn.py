@@ -22,8 +22,10 @@ from websockets.asyncio.client import connect
 
 from gateway.app import WORKER_ID_VARIABLE
 from gateway.errors import ConfigError
+from gateway.process.dead_child import fence_child
 from gateway.process.server import GatewayWorker
-from gateway.process.supervisor import Logger, check_redis, fence_child
+from gateway.process.start_checks import check_redis
+from gateway.process.supervisor import Logger
 from gateway.protocol.ids import is_worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse

@@ -19,7 +19,8 @@ from websockets.sync.client import connect
 
 from gateway.errors import ConfigError
 from gateway.process.server import GatewayWorker
-from gateway.process.supervisor import ServeApplication, Supervisor, check_redis
+from gateway.process.start_checks import check_redis
+from gateway.process.supervisor import ServeApplication, Supervisor
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry

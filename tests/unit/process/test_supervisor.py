@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
 import sys
@@ -15,15 +14,9 @@ import pytest
 from gunicorn.arbiter import Arbiter
 from starlette.applications import Starlette
 
-from gateway.errors import ConfigError
 from gateway.process.server import GatewayWorker
-from gateway.process.supervisor import (
-    AFTER_DRAIN_S,
-    SILENT_WORKER_S,
-    ServeApplication,
-    Supervisor,
-    check_loadable,
-)
+from gateway.process.supervisor import ServeApplication, Supervisor
+from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S
 from gateway.settings.config import Settings
 from tests.support.logs import capture_logs
 
@@ -177,37 +170,3 @@ def test_a_worker_that_cannot_load_ends_as_gunicorn_expects(
 
     assert end.value.code == Arbiter.APP_LOAD_ERROR
     assert "ZeroDivisionError" in logs[0]["event"]
-
-
-@forks
-def test_code_that_can_be_loaded_is_not_imported_here(tmp_path: Path, module: str) -> None:
-    (tmp_path / "supervised.py").write_text("from gateway import Gateway\ngateway = Gateway()\n")
-
-    check_loadable(f"{module}:gateway")
-
-    assert module not in sys.modules
-
-
-@forks
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("raise SystemExit(3)", "SystemExit"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt at import"),
-        ("", "no such attribute"),
-    ],
-)
-def test_code_that_cannot_be_loaded_is_told_with_the_reason(
-    tmp_path: Path, module: str, text: str, reason: str
-) -> None:
-    (tmp_path / "supervised.py").write_text(text)
-
-    with pytest.raises(ConfigError, match=f"'{module}:gateway'.*{reason}"):
-        check_loadable(f"{module}:gateway")
-
-
-def test_the_default_application_needs_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "fork")
-
-    check_loadable("")

@@ -1,0 +1,62 @@
+"""What is refused before any worker is started."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import ConfigError
+from gateway.process.start_checks import check_loadable
+
+# pytest-timeout has a thread; from 3.12 on Python warns of any fork beside one. The child here only
+# imports, says how it went, and ends.
+forks = pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An application in the current folder, which fails at import until it is written."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "supervised.py").write_text("1 / 0")
+    yield "supervised"
+    sys.modules.pop("supervised", None)
+
+
+@forks
+def test_code_that_can_be_loaded_is_not_imported_here(tmp_path: Path, module: str) -> None:
+    (tmp_path / "supervised.py").write_text("from gateway import Gateway\ngateway = Gateway()\n")
+
+    check_loadable(f"{module}:gateway")
+
+    assert module not in sys.modules
+
+
+@forks
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt at import"),
+        ("", "no such attribute"),
+    ],
+)
+def test_code_that_cannot_be_loaded_is_told_with_the_reason(
+    tmp_path: Path, module: str, text: str, reason: str
+) -> None:
+    (tmp_path / "supervised.py").write_text(text)
+
+    with pytest.raises(ConfigError, match=f"'{module}:gateway'.*{reason}"):
+        check_loadable(f"{module}:gateway")
+
+
+def test_the_default_application_needs_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "fork")
+
+    check_loadable("")

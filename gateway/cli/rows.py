@@ -96,6 +96,9 @@ async def particulars(
         "unanswered": known.unanswered,
         "waiting_bytes": known.waiting_bytes,
         "handled_by": known.handled_by,
+        "ping_age_s": (
+            None if known.ping_unanswered_ms is None else round(known.ping_unanswered_ms / 1000, 1)
+        ),
     }
 
 

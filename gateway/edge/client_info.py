@@ -72,6 +72,7 @@ class ClientInfo:
         idle_s: float,
         waiting_bytes: int,
         sent: int,
+        ping_unanswered_s: float | None = None,
     ) -> Particulars:
         """What is told when somebody asks.
 
@@ -92,6 +93,7 @@ class ClientInfo:
             sent=sent,
             unanswered=len(conversation),
             handled_by=dispatch_state.introduced_to,
+            ping_unanswered_ms=None if ping_unanswered_s is None else int(ping_unanswered_s * 1000),
         )
 
     def late_s(self) -> float:

@@ -223,6 +223,7 @@ class ClientConnection:
             idle_s=self._edge.now() - self._active_at,
             waiting_bytes=self._outbox.bytes_waiting + self._socket.buffered_bytes,
             sent=self._outbox.taken,
+            ping_unanswered_s=self._socket.ping_unanswered_s,
         )
 
     # Dispatchable

@@ -95,11 +95,13 @@ def check(receipt: Receipt) -> None:
 
 def connection(told: Particulars) -> Json:
     """One connection, as its owner knows it."""
-    body = {
+    body: Json = {
         "connectedAt": _iso(told.connected_unix_ms),
         "lastActiveAt": _iso(told.last_active_unix_ms),
         "identity": {"sourceIp": told.address, "userAgent": told.user_agent},
     }
+    if told.ping_unanswered_ms is not None:
+        body["unansweredPingSeconds"] = round(told.ping_unanswered_ms / 1000, 1)
     return body if told.user is None else {**body, "user": told.user}
 
 

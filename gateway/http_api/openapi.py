@@ -142,6 +142,7 @@ _SCHEMAS: Final[_Json] = {
         "properties": {
             "connectedAt": _TIME,
             "lastActiveAt": _TIME,
+            "unansweredPingSeconds": {"type": "number", "minimum": 0},
             "identity": _IDENTITY,
             "user": {"type": "string"},
         },

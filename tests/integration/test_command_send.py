@@ -232,6 +232,20 @@ async def test_of_one_connection_its_owner_says_what_waits_for_it(settings: Make
         assert f"waiting_bytes  {told.waiting_bytes}\n" in text.stdout
 
 
+async def test_the_age_of_a_ping_without_an_answer_is_told(settings: MakeSettings) -> None:
+    own = settings()
+    async with (
+        in_process(own, ws_ping_interval=0.1, ws_ping_timeout=60) as served,
+        raw_websocket(served.port),  # it answers no ping
+    ):
+        [member] = served.worker.parts.hub
+        assert member.particulars().ping_unanswered_ms is None
+        await eventually(lambda: (member.particulars().ping_unanswered_ms or 0) > 300, "the age")
+        done = await run(own, "connections", only_connection(served), "--json")
+
+        assert json.loads(done.stdout)["ping_age_s"] >= 0.3
+
+
 async def test_messages_that_wait_for_a_handler_are_told(settings: MakeSettings) -> None:
     app, release = Gateway(), asyncio.Event()
 

@@ -25,6 +25,12 @@ class KeepAlive(Ending):
         self._pongs = 0  # said in this turn of the loop, by a peer that wants many
         self._clogged = False  # the transport wants nothing more for now
 
+    @property
+    def ping_unanswered_s(self) -> float | None:
+        if self._ping is None:
+            return None
+        return self._context.timers.since_s(int.from_bytes(self._ping, "big"))
+
     def on_ping(self, payload: bytes) -> None:
         if self._clogged or self._pongs >= PONGS_PER_TURN:
             self._pong = payload  # the latest will do (RFC 6455 section 5.5.3), a flood would not

@@ -49,6 +49,11 @@ class PlainSocket:
         return self._buffered
 
     @property
+    def ping_unanswered_s(self) -> None:
+        """The server pings, and does not tell."""
+        return
+
+    @property
     def takes_writes(self) -> bool:
         return self._closing is None and not self._broken and not self._aborted.is_set()
 

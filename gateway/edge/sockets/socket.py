@@ -46,6 +46,11 @@ class Socket(Protocol):
         ...
 
     @property
+    def ping_unanswered_s(self) -> float | None:
+        """How long a ping has waited for its pong. None: none waits, or nobody here can know."""
+        ...
+
+    @property
     def takes_writes(self) -> bool:
         """Whether a write would be taken. Not after either side's close has come or gone."""
         ...

@@ -62,6 +62,10 @@ class TimerWheel:
         if things is not None:
             things.discard(thing)
 
+    def since_s(self, slot: int) -> float:
+        """How long ago the deadline in ``slot`` came; to a tick."""
+        return max(0.0, asyncio.get_running_loop().time() - slot * self._tick_s)
+
     def _set_timer(self, loop: asyncio.AbstractEventLoop, slot: int) -> None:
         if self._timer is not None:
             self._timer.cancel()

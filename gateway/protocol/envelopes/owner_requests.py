@@ -60,6 +60,7 @@ class Particulars(msgspec.Struct, array_like=True, frozen=True, gc=False):
     sent: int | None = None  # frames, greetings and answers among them
     unanswered: int | None = None  # messages
     handled_by: WorkerId | None = None  # the worker that was given the last message
+    ping_unanswered_ms: int | None = None  # so long has a ping waited; also None when none waits
 
 
 @register

@@ -347,7 +347,7 @@ def test_a_header_field_that_a_later_release_adds_at_the_end_is_skipped() -> Non
         (Receipted(CONNECTION, 1, Receipt.SLOW), [17, CONNECTION, 1, "slow", None]),
         (
             Receipted(CONNECTION, 1, Receipt.WRITTEN, Particulars(1, 2, "ada", "192.0.2.1", "x")),
-            [17, CONNECTION, 1, "written", [1, 2, "ada", "192.0.2.1", "x", *[None] * 5]],
+            [17, CONNECTION, 1, "written", [1, 2, "ada", "192.0.2.1", "x", *[None] * 6]],
         ),
     ],
 )
@@ -386,7 +386,7 @@ class _ParticularsBefore(msgspec.Struct, array_like=True, frozen=True):
 
 def test_counts_of_a_connection_are_read_by_the_release_before_and_may_be_missing() -> None:
     before = _ParticularsBefore(1, 2, "ada", "192.0.2.1", "x")
-    now = Particulars(1, 2, "ada", "192.0.2.1", "x", 3, 4, 5, 6, WorkerId("w" * 16))
+    now = Particulars(1, 2, "ada", "192.0.2.1", "x", 3, 4, 5, 6, WorkerId("w" * 16), 7)
 
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(now), type=_ParticularsBefore) == before
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(before), type=Particulars) == Particulars(

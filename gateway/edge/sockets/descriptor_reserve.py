@@ -106,6 +106,11 @@ def _is_one_of_the_last(transport: asyncio.Transport) -> bool:
     return bool(socket.fileno() >= limit - RESERVE)
 
 
+def _is_probe(path: str) -> bool:
+    # A name in a path may be any text, and is for those who have time.
+    return path.endswith(PATHS) and "/@" not in path
+
+
 def _only_probes(app: ASGIApp) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_last(message: Message) -> None:
@@ -114,7 +119,7 @@ def _only_probes(app: ASGIApp) -> ASGIApp:
                 message = {**message, "headers": headers}
             await send(message)
 
-        if scope["path"].endswith(PATHS):
+        if _is_probe(scope["path"]):
             await app(scope, receive, send_last)
             return
         headers = {"retry-after": str(NO_FILES.retry_after_s)}

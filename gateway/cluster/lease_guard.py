@@ -80,7 +80,7 @@ class Holdable(Protocol):
 
 
 class LeaseGuard:
-    """Keeps the state, and tells the parts that depend on it.
+    """The lease guard of one worker: keeps the state, and tells the parts that depend on it.
 
     Args:
         acts: Is held while this worker may not act: what takes from other workers.

@@ -1,4 +1,4 @@
-"""Envelopes that a worker sends itself through the broker: proof that its subscription delivers."""
+"""The loopback probe: a worker's envelopes to itself, proof that its subscription delivers."""
 
 from __future__ import annotations
 

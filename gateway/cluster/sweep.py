@@ -36,8 +36,9 @@ class End(Enum):
 
 
 class OrphanedConnection:
-    """What the registry knows of a connection whose worker died: ``Dispatchable``,
-    and a ``LocalConnection``."""
+    """An orphaned connection: what the registry knows of one whose worker died. A
+    ``Dispatchable``, and a ``LocalConnection``.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One client socket: its messages on their way out, its answers on their way back, and its end.
+"""One connection, a client socket: its messages going out, its answers coming back, and its end.
 
 What is said on it, and in which words, is its session's: ``gateway.edge.sessions``.
 """

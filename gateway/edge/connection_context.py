@@ -1,4 +1,4 @@
-"""What the connections of one worker share: its parts, the bounds on each of them, their states."""
+"""What the connections of one edge share: its parts, the bounds on each of them, their states."""
 
 from __future__ import annotations
 

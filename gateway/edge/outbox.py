@@ -1,4 +1,4 @@
-"""What one connection will be sent with its next write, and whether it takes what was written."""
+"""The outbox: what one connection is sent with its next write, and whether it takes what it was."""
 
 from __future__ import annotations
 

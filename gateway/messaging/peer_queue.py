@@ -24,7 +24,7 @@ class Fill(IntEnum):
 
 
 class PeerQueue:
-    """The way to one peer.
+    """The peer queue: the way to one peer.
 
     Attributes:
         bytes_kept: Of envelopes that wait here or are not acknowledged.

@@ -1,4 +1,5 @@
-"""One connection's unanswered messages: in order, one worker at a time, a bounded number of tries.
+"""The conversation of a connection: its unanswered messages, in order, one worker at a time, with a
+bounded number of tries.
 
 The edge keeps one for each of its connections. It decides what may be dispatched now, to which
 worker, and which answer is the one that is waited for. Pure: no I/O and no clock.

@@ -1,4 +1,4 @@
-"""The truthful answer to whoever sends to one connection, or closes it."""
+"""The receipt: the truthful answer to whoever sends to one connection, or closes it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LATE_DECISION_S: Final = 1.0  # for on_connect, to let somebody in who is let ou
 
 
 class Drain:
-    """How one worker leaves. Used once."""
+    """The drain of one worker. Used once."""
 
     def __init__(self, parts: WorkerParts) -> None:
         self._hub = parts.hub

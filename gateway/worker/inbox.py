@@ -19,7 +19,7 @@ _Kind = TypeVar("_Kind", bound=Envelope)
 
 
 class Inbox:
-    """The receiver of a worker's subscriptions (``gateway.broker.base.Receiver``).
+    """A worker's inbox: the receiver of its subscriptions (``gateway.broker.base.Receiver``).
 
     Args:
         heard: Called before whatever has come in is looked at.

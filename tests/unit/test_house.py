@@ -10,6 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("gateway", "tests", "examples", "loadtest", "benchmarks", "deploy", "scripts")
 SUFFIXES = {".py", ".js", ".css", ".html", ".lua", ".conf", ".yml", ".sh", ""}
+# The last guard, not the measure: a file is parted where it has two reasons to change, and 300
+# lines is where one looks whether it has. One that was squeezed under this is over it.
 LONGEST = 400
 
 GENERATED = {"__pycache__", "results"}  # of Python and of the load test

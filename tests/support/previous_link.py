@@ -261,7 +261,7 @@ class PreviousLink(LinkV2):
         self.out = Out(self)
         super().__init__(me, version=min(version, OLDEST), now=now)
 
-    def speak(self, version: int) -> None:
+    def set_version(self, version: int) -> None:
         self.version = min(version, OLDEST)
 
     def restart(self, now: float) -> None:

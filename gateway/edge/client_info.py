@@ -1,4 +1,13 @@
-"""Who is at the other end of a socket: what the handshake told, and what the application said."""
+"""Who is at the other end of a socket: what the handshake told, and what the application said.
+
+A ``ClientInfo`` is where user, address and expiry of an open connection are. Made of it, here:
+
+- ``ConnectionFacts``, for workers that handle its messages; they make the ``Connection`` of it that
+  handlers see (``gateway.handlers.queue.introduced``);
+- ``Entry``, for the registry: listings, users, and whoever sweeps after this worker
+  (``gateway.handlers.table.of_entries`` and ``gateway.cluster.sweep`` read it back);
+- ``Particulars``, for whoever asks the owner.
+"""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class EmbeddedBroker:
             self._pipe = None
 
 
-def keep(reading: int, server: str, folder: Path) -> None:
+def watch_server(reading: int, server: str, folder: Path) -> None:
     """The watchdog's life: until end-of-file on ``reading``."""
     command = [
         server, "--port", "0", "--unixsocket", str(folder / SOCKET), "--unixsocketperm", "700",
@@ -146,4 +146,4 @@ def _stops_blocked() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    keep(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    watch_server(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

@@ -45,7 +45,7 @@ async def test_stopping_closes_every_socket_evenly_within_the_window(
     """Ctrl-C reaches the group and the supervisor sends its own signal: workers take it as one.
 
     A service manager (systemd's KillMode=control-group) signals every process, the broker and its
-    keeper too: red when these end before the workers have drained.
+    watchdog too: red when these end before the workers have drained.
     """
     with serving(tmp_path) as served:
         async with Crowd([served.ws_url], CONNECTIONS, per_second=1) as crowd:

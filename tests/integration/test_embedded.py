@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from gateway.cli import main as cli
 from gateway.errors import ConfigError
 from gateway.process import embedded_broker as embedded
-from gateway.process.embedded_broker import EmbeddedBroker, find_server, keep
+from gateway.process.embedded_broker import EmbeddedBroker, find_server, watch_server
 from gateway.process.run_file import RunFile, write_run_file
 from gateway.settings.config import Secret
 from tests.integration.conftest import MakeSettings
@@ -52,7 +52,7 @@ def folder() -> Iterator[Path]:
     """Short, unlike those of pytest: a unix socket's path may have 104 characters on macOS."""
     with tempfile.TemporaryDirectory(prefix="gateway-", dir="/tmp") as made:
         yield Path(made)
-        for process in [*keepers(Path(made)), *servers(Path(made))]:
+        for process in [*watchdogs(Path(made)), *servers(Path(made))]:
             process.kill()  # of a test that failed
 
 
@@ -70,7 +70,7 @@ def broker(folder: Path) -> Iterator[EmbeddedBroker]:
 def kept(server: str, folder: Path) -> Iterator[None]:
     """The watchdog's life in a thread. At the end of the block its owner is gone."""
     reading, writing = os.pipe()
-    watchdog = threading.Thread(target=keep, args=(reading, server, folder))
+    watchdog = threading.Thread(target=watch_server, args=(reading, server, folder))
     watchdog.start()
     try:
         yield
@@ -99,7 +99,7 @@ def servers(folder: Path) -> list[psutil.Process]:
     return [p for p in psutil.process_iter() if f"{folder}/broker.sock" in words(p)]
 
 
-def keepers(folder: Path) -> list[psutil.Process]:
+def watchdogs(folder: Path) -> list[psutil.Process]:
     return [
         p
         for p in psutil.process_iter()
@@ -149,11 +149,11 @@ def test_it_never_throws_a_lease_away(broker: EmbeddedBroker) -> None:
 
 def test_a_stop_leaves_no_process_behind(broker: EmbeddedBroker) -> None:
     folder = broker.socket.parent
-    blocking_eventually(lambda: len(servers(folder)) == len(keepers(folder)) == 1, "the start")
+    blocking_eventually(lambda: len(servers(folder)) == len(watchdogs(folder)) == 1, "the start")
 
     broker.stop()
 
-    assert servers(folder) == keepers(folder) == []
+    assert servers(folder) == watchdogs(folder) == []
 
 
 def test_it_dies_with_its_owner_even_if_a_child_of_that_lives_on(
@@ -174,7 +174,7 @@ def test_it_dies_with_its_owner_even_if_a_child_of_that_lives_on(
             assert servers(folder)
             owner.kill()
 
-            blocking_eventually(lambda: not servers(folder) + keepers(folder), "the end", 10)
+            blocking_eventually(lambda: not servers(folder) + watchdogs(folder), "the end", 10)
             assert child.is_running()
         finally:
             owner.kill()
@@ -202,15 +202,15 @@ def test_a_kept_server_ends_with_the_pipe(folder: Path) -> None:
 def test_a_signal_to_every_process_does_not_end_it(broker: EmbeddedBroker) -> None:
     """As a service manager does: a server that took it would leave before those that drain."""
     folder = broker.socket.parent
-    blocking_eventually(lambda: len(servers(folder)) == len(keepers(folder)) == 1, "the start")
-    family = [*keepers(folder), *servers(folder)]
+    blocking_eventually(lambda: len(servers(folder)) == len(watchdogs(folder)) == 1, "the start")
+    family = [*watchdogs(folder), *servers(folder)]
     blocking_eventually(lambda: answers(broker.socket), "an answer")
     for process in family:
         for stop in embedded.STOPS:
             process.send_signal(stop)
 
     assert answers(broker.socket)
-    assert [*keepers(folder), *servers(folder)] == family
+    assert [*watchdogs(folder), *servers(folder)] == family
 
 
 def test_a_server_that_does_not_start_is_named_with_its_last_words(

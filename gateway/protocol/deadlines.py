@@ -84,7 +84,7 @@ RULES: Final = (
     Rule("FENCE_DEADLINE_S", "LEASE_S", "without the supervisor it would be done by then"),
     Rule("LEAVE_S", "LEAVE_ALTOGETHER_S", "one step does not use up the time of all"),
     Rule(
-        "3 * PARTING_S + LEAVE_S + LEAVE_ALTOGETHER_S",
+        "4 * PARTING_S + LEAVE_S + LEAVE_ALTOGETHER_S",
         "AFTER_DRAIN_S",
         "a worker that leaves is done before it is killed",
     ),

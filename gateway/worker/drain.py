@@ -127,7 +127,8 @@ class Drain:
 
     async def _leave(self) -> None:
         """Give the lease back, or fence itself where others must go on."""
-        deadline = asyncio.get_running_loop().time() + LEAVE_ALTOGETHER_S
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LEAVE_ALTOGETHER_S
         unfinished = (
             len(self._registration) if self._callbacks.wants_disconnects is not False else 0
         )
@@ -136,7 +137,8 @@ class Drain:
             await _soon(lambda: not self._registration.behind, deadline)
         self._registration.seal()
         await _soon(lambda: not self._registration.writing, deadline)
-        await self._membership.leave(LEAVE_S, unfinished=bool(unfinished))
+        left_s = max(PARTING_S, min(LEAVE_S, deadline - loop.time()))
+        await self._membership.leave(left_s, unfinished=bool(unfinished))
         await _soon(lambda: self._links.settled, deadline)
 
 

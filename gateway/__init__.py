@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.backend_client.client import client
     from gateway.errors import BrokerUnavailable, GatewayError, NotRunning, Refused
-    from gateway.handlers.table import Admit, Connection, Message
+    from gateway.handlers.definitions import Admit, Connection, Message
     from gateway.protocol.receipt import Receipt, Sent
 
 __all__ = [
@@ -33,12 +33,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Admit": "gateway.handlers.table",
+    "Admit": "gateway.handlers.definitions",
     "BrokerUnavailable": "gateway.errors",
-    "Connection": "gateway.handlers.table",
+    "Connection": "gateway.handlers.definitions",
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",
-    "Message": "gateway.handlers.table",
+    "Message": "gateway.handlers.definitions",
     "NotRunning": "gateway.errors",
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",

@@ -14,22 +14,22 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from gateway import metrics
+from gateway.application.routes import Routes
+from gateway.application.verbs import Verbs
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
 from gateway.edge.addresses import Forwarded
 from gateway.errors import NotRunning
-from gateway.front.routes import Routes
-from gateway.front.verbs import Verbs
-from gateway.handlers.echo import echo
-from gateway.handlers.table import (
+from gateway.handlers.definitions import (
     Handlers,
     OnConnect,
     OnDisconnect,
     OnMessage,
 )
+from gateway.handlers.echo import echo
 from gateway.log import get_logger, show_errors
-from gateway.messaging.user_requests import UserRequests
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
@@ -65,7 +65,7 @@ class Gateway(Verbs):
         self.handlers = Handlers()
         self.settings = settings
         self._worker: Worker | None = None
-        self._user_requests: UserRequests | None = None  # the worker's, or that of a test
+        self._requests_to_users: RequestsToUsers | None = None  # the worker's, or that of a test
         self._routes = Routes(lambda: self._worker, lambda: self.settings or current())
 
     @property
@@ -80,10 +80,10 @@ class Gateway(Verbs):
         return self._worker
 
     @property
-    def _requests(self) -> UserRequests:
-        if self._user_requests is None:
+    def _requests(self) -> RequestsToUsers:
+        if self._requests_to_users is None:
             raise NotRunning
-        return self._user_requests
+        return self._requests_to_users
 
     @overload
     def on_message(self, handler: OnMessage) -> OnMessage: ...
@@ -159,7 +159,7 @@ class Gateway(Verbs):
             log.warning("no on_message handler", app=settings.app)
         async with worker.running():
             self._worker = worker
-            self._user_requests = worker.parts.user_requests
+            self._requests_to_users = worker.parts.requests_to_users
             running.append(worker)
             try:
                 await worker.readiness.started()
@@ -171,7 +171,7 @@ class Gateway(Verbs):
                     await worker.drain()
                 finally:
                     running.remove(worker)
-                    self._worker = self._user_requests = None
+                    self._worker = self._requests_to_users = None
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""

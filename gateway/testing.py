@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from gateway.app import Gateway
 from gateway.close_codes import NORMAL
 from gateway.errors import GatewayError
-from gateway.handlers.table import Admit, Connection, Message, decision, reply
-from gateway.messaging.user_requests import UserRequests
+from gateway.handlers.definitions import Admit, Connection, Message, decision, reply
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry
@@ -128,12 +128,12 @@ def outbox(gateway: Gateway, receipt: Receipt = Receipt.WRITTEN) -> Iterator[Out
         assert sent.taken == [Pushed(ben.connection.id, "hello")]
     """
     taking = Outbox(receipt)
-    before = gateway._user_requests  # noqa: SLF001
-    gateway._user_requests = UserRequests(taking, taking._of_user)  # noqa: SLF001
+    before = gateway._requests_to_users  # noqa: SLF001
+    gateway._requests_to_users = RequestsToUsers(taking, taking._of_user)  # noqa: SLF001
     try:
         yield taking
     finally:
-        gateway._user_requests = before  # noqa: SLF001
+        gateway._requests_to_users = before  # noqa: SLF001
 
 
 class Client:
@@ -241,6 +241,6 @@ class Client:
 
     def _enter(self) -> None:
         self._connected = True
-        user_requests = self._gateway._user_requests  # noqa: SLF001
-        if user_requests is not None and isinstance(user_requests.sender, Outbox):
-            user_requests.sender._join(self)  # noqa: SLF001
+        requests_to_users = self._gateway._requests_to_users  # noqa: SLF001
+        if requests_to_users is not None and isinstance(requests_to_users.sender, Outbox):
+            requests_to_users.sender._join(self)  # noqa: SLF001

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.errors import Disconnected, NotRunning
-from gateway.handlers.table import Connection
+from gateway.handlers.definitions import Connection
 from gateway.protocol.receipt import Receipt, Sent
 
 ANSWER_S: Final = 10.0  # far more than it takes, or a bug

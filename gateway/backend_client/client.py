@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.backend_client.blocking import Client, LoopThread
-from gateway.backend_client.inbox import ClientInbox
+from gateway.backend_client.receipt_inbox import ClientInbox
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.messaging.user_requests import UserRequests
+from gateway.messaging.requests_to_owners import RequestsToOwners
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.process.run_file import the_running_gateway
 from gateway.protocol.deadlines import LEASE_S
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, worker_id
@@ -117,8 +117,10 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         broker = RedisBroker(self._address, name=name)
         registry = RedisRegistry(self._address, prefix=self._prefix, name=name)
         inbox = ClientInbox(me, broker, self._prefix)
-        owner_requests = OwnerRequests(inbox, registry.look, lease_s=self._lease_s, unlinked=True)
-        inbox.owner_requests = owner_requests
+        requests_to_owners = RequestsToOwners(
+            inbox, registry.look, lease_s=self._lease_s, unlinked=True
+        )
+        inbox.requests_to_owners = requests_to_owners
         tasks = [
             asyncio.create_task(broker.run(inbox), name="client broker"),
             asyncio.create_task(inbox.run(), name="client outgoing"),
@@ -131,10 +133,12 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             except TimeoutError:
                 message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
                 raise BrokerUnavailable(message) from None
-            yield AsyncClient(owner_requests, UserRequests(owner_requests, registry.of_user))
+            yield AsyncClient(
+                requests_to_owners, RequestsToUsers(requests_to_owners, registry.of_user)
+            )
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await owner_requests.aclose()
+            await requests_to_owners.aclose()
             await registry.aclose()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.cluster.callbacks import Callbacks
+from gateway.cluster.application_callbacks import Callbacks
 from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.registration import Registration
 from gateway.cluster.sweep import Sweep
-from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.registry.base import Registry
@@ -36,7 +36,7 @@ class MemberChanges:
         links: Links,
         runner: Runner,
         dispatcher: Dispatcher,
-        owner_requests: OwnerRequests,
+        requests_to_owners: RequestsToOwners,
         registration: Registration,
         hub: Hub,
         registry: Registry,
@@ -49,7 +49,7 @@ class MemberChanges:
         self._links = links
         self._runner = runner
         self._dispatcher = dispatcher
-        self._owner_requests = owner_requests
+        self._requests_to_owners = requests_to_owners
         self._registration = registration
         self._hub = hub
         self._registry = registry
@@ -77,7 +77,7 @@ class MemberChanges:
 
     def worker_gone(self, worker: WorkerId) -> None:
         self._links.end(worker)
-        self._owner_requests.worker_gone(worker)
+        self._requests_to_owners.worker_gone(worker)
         self._runner.edge_gone(worker)
         self._dispatcher.worker_gone(worker)
 

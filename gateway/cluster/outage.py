@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.errors import BrokerAway
-from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.messaging.hub import Hub
 
 

@@ -9,13 +9,13 @@ from enum import Enum, auto
 from typing import Final
 
 from gateway.close_codes import LOST
-from gateway.handlers.dispatch import Dispatcher, DispatchState
+from gateway.handlers.dispatcher import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.deadlines import BACKLOG_LOOK_S, EXTEND_S, LAST_MOMENT_S
 from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts
-from gateway.protocol.envelopes.owner_requests import Particulars
+from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import AcquiredEntry, Backlog, Registry

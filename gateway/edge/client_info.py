@@ -5,7 +5,7 @@ A ``ClientInfo`` is where user, address and expiry of an open connection are. Ma
 - ``ConnectionFacts``, for workers that handle its messages; they make the ``Connection`` of it that
   handlers see (``gateway.handlers.queue.introduced``);
 - ``Entry``, for the registry: listings, users, and whoever sweeps after this worker
-  (``gateway.handlers.table.of_entries`` and ``gateway.cluster.sweep`` read it back);
+  (``gateway.handlers.definitions.of_entries`` and ``gateway.cluster.sweep`` read it back);
 - ``Particulars``, for whoever asks the owner.
 """
 
@@ -16,9 +16,9 @@ import time
 
 from starlette.datastructures import Headers
 
-from gateway.handlers.dispatch import DispatchState
+from gateway.handlers.dispatcher import DispatchState
 from gateway.protocol.envelopes.dispatching import Admitted, ConnectionFacts
-from gateway.protocol.envelopes.owner_requests import Particulars
+from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.registry.base import Entry
 
 

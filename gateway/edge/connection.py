@@ -21,7 +21,7 @@ from gateway.errors import (
     RateExceeded,
     SlowConsumer,
 )
-from gateway.handlers.dispatch import DispatchState
+from gateway.handlers.dispatcher import DispatchState
 from gateway.log import get_logger
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import (
@@ -31,7 +31,7 @@ from gateway.protocol.envelopes.dispatching import (
     Rejected,
     Reply,
 )
-from gateway.protocol.envelopes.owner_requests import Particulars
+from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from gateway.close_codes import NO_PONG
 from gateway.cluster.registration import Registration
-from gateway.handlers.dispatch import Dispatcher, DispatchState
+from gateway.handlers.dispatcher import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.metrics import Counters

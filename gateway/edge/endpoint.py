@@ -25,7 +25,7 @@ from gateway.edge.connection_context import ConnectionContext
 from gateway.edge.handshake import Handshake
 from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Negotiate
-from gateway.edge.sockets.plain import PlainSocket
+from gateway.edge.sockets.asgi_socket import AsgiSocket
 from gateway.edge.sockets.socket import EXTENSION, Socket
 from gateway.log import get_logger
 from gateway.protocol.envelopes.dispatching import Failed, Rejected
@@ -154,7 +154,7 @@ class SocketEndpoint:
         if socket is not None:
             self._begin(handshake.accepted(session, socket), turned)
             return handshake.ended
-        plain = PlainSocket(websocket.receive, websocket.send, certain=_is_certain(websocket))
+        plain = AsgiSocket(websocket.receive, websocket.send, certain=_is_certain(websocket))
         self._begin(handshake.accepted(session, plain), turned)
         await plain.run()
         return None

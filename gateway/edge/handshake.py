@@ -11,10 +11,10 @@ from gateway.edge.connection import ClientConnection
 from gateway.edge.connection_context import ConnectionContext
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
-from gateway.handlers.dispatch import DispatchState
+from gateway.handlers.dispatcher import DispatchState
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import Admitted, Answer, ConnectionFacts, Rejected
-from gateway.protocol.envelopes.owner_requests import Particulars
+from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.handlers.table import Message
+from gateway.handlers.definitions import Message
 
 
 async def echo(message: Message) -> str:

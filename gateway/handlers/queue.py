@@ -7,7 +7,7 @@ from collections import deque
 from contextvars import Context
 from enum import Enum, auto
 
-from gateway.handlers.table import Connection
+from gateway.handlers.definitions import Connection
 from gateway.protocol.envelopes.dispatching import (
     ConnectionFacts,
     Dispatch,

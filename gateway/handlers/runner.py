@@ -16,9 +16,9 @@ from contextvars import copy_context
 from typing import Final, Protocol
 
 from gateway.errors import HandlerFailed
-from gateway.handlers.handling import Handling
+from gateway.handlers.definitions import Handlers
+from gateway.handlers.invocation import Invocation
 from gateway.handlers.queue import AnyDispatch, Queue, QueueState, introduced
-from gateway.handlers.table import Handlers
 from gateway.log import get_logger
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import Answer, Failed, Forget, Introduce
@@ -32,7 +32,7 @@ STINT_S: Final = 0.01
 
 
 class Answers(Protocol):
-    """Where answers go (``gateway.messaging.router``)."""
+    """Where answers go (``gateway.messaging.link_transport``)."""
 
     @property
     def crowded(self) -> Collection[WorkerId]: ...
@@ -85,7 +85,7 @@ class Runner:
         # Not that of whoever happens to bring the first message: handlers would see what a
         # middleware of the surrounding application has set for one handshake.
         self._context = copy_context()
-        self._handling = Handling(handlers, seconds=seconds, context=self._context)
+        self._invocation = Invocation(handlers, seconds=seconds, context=self._context)
 
     # What edges say
 
@@ -262,7 +262,7 @@ class Runner:
         if self._timer is None:
             self._check_later()
         try:
-            answer = await self._handling.handle(queue, dispatch)
+            answer = await self._invocation.handle(queue, dispatch)
         finally:
             queue.task = queue.running = None
             queue.state = QueueState.IDLE

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from gateway.errors import BrokerUnavailable, Disconnected, EnvelopeTooLarge, check_close
 from gateway.http_api import answers
 from gateway.http_api.answers import Json, Problem, answer
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.messaging.user_requests import UserRequests
+from gateway.messaging.requests_to_owners import RequestsToOwners
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry, Registry
@@ -45,26 +45,29 @@ class Calls:
     """Every call. Each answers, or raises ``Problem``."""
 
     def __init__(
-        self, owner_requests: OwnerRequests, registry: Registry, user_requests: UserRequests
+        self,
+        requests_to_owners: RequestsToOwners,
+        registry: Registry,
+        requests_to_users: RequestsToUsers,
     ) -> None:
-        self._owner_requests = owner_requests
+        self._requests_to_owners = requests_to_owners
         self._registry = registry
-        self._user_requests = user_requests
+        self._requests_to_users = requests_to_users
 
     async def send(self, call: Call) -> Response:
         text, key = _text(call), _key(call)
         with _checking():
-            answers.check(await self._owner_requests.send(call.target, text, key=key))
+            answers.check(await self._requests_to_owners.send(call.target, text, key=key))
         return answer({"receipt": Receipt.WRITTEN.value})
 
     async def inquire(self, call: Call) -> Response:
-        told = await self._owner_requests.inquire(call.target)
+        told = await self._requests_to_owners.inquire(call.target)
         answers.check(Receipt(told.receipt))
         assert told.particulars is not None  # with this receipt it has them
         return answer(answers.connection(told.particulars))
 
     async def disconnect(self, call: Call) -> Response:
-        answers.check(await self._owner_requests.disconnect(call.target, *_closing(call)))
+        answers.check(await self._requests_to_owners.disconnect(call.target, *_closing(call)))
         return Response(status_code=204)
 
     async def connections(self, call: Call) -> Response:
@@ -74,7 +77,7 @@ class Calls:
             found, after = await self._page_of_user(call.query["user"], cursor, limit, worker)
         else:
             with _checking(), _right():
-                async with self._user_requests.asking_registry():
+                async with self._requests_to_users.asking_registry():
                     page = self._registry.page(cursor, limit=limit, worker=worker)
                     found, after = await page
         body: Json = {"connections": [answers.row(name, entry) for name, entry in found]}
@@ -82,7 +85,7 @@ class Calls:
 
     async def workers(self, call: Call) -> Response:  # noqa: ARG002 (the shape of every call)
         with _checking():
-            async with self._user_requests.asking_registry():
+            async with self._requests_to_users.asking_registry():
                 leases = await self._registry.look()
         return answer({"workers": answers.workers(leases)})
 
@@ -90,17 +93,17 @@ class Calls:
         text, key = _text(call), _key(call)
         user = _user(call.target)
         with _checking():
-            return _counts(await self._user_requests.send(user, text, key=key))
+            return _counts(await self._requests_to_users.send(user, text, key=key))
 
     async def disconnect_user(self, call: Call) -> Response:
         user, (code, reason) = _user(call.target), _closing(call)
         with _checking():
-            return _counts(await self._user_requests.disconnect(user, code, reason))
+            return _counts(await self._requests_to_users.disconnect(user, code, reason))
 
     async def connections_of_user(self, call: Call) -> Response:
         user = _user(call.target)
         with _checking():
-            found = await self._user_requests.connections(user)
+            found = await self._requests_to_users.connections(user)
         return answer({"connections": [answers.row(name, entry) for name, entry in found]})
 
     async def _page_of_user(
@@ -110,7 +113,9 @@ class Calls:
         if not user:
             raise Problem(400, "the parameter user is empty")
         with _checking():
-            found = sorted(await self._user_requests.connections(user), key=lambda pair: pair[0])
+            found = sorted(
+                await self._requests_to_users.connections(user), key=lambda pair: pair[0]
+            )
         wanted = [pair for pair in found if pair[0] > cursor]
         if worker is not None:
             wanted = [pair for pair in wanted if pair[0].startswith(f"{worker}.")]

@@ -5,6 +5,7 @@ is read (``reading``).
 """
 
 from gateway.metrics.counters import Counters
+from gateway.metrics.exposition import CONTENT_TYPE, connections_of_all_workers, exposition
 from gateway.metrics.families import (
     CONNECTIONS,
     HANDLER_WORKERS,
@@ -16,7 +17,6 @@ from gateway.metrics.families import (
     close_code_label,
     count_redis_error,
 )
-from gateway.metrics.reading import CONTENT_TYPE, connections_of_all_workers, exposition
 
 __all__ = [
     "CONNECTIONS",

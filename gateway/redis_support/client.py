@@ -63,7 +63,7 @@ def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: f
     news = hint(worker, Gone(worker))
     try:
         with blocking_client(address, deadline_s=deadline_s) as server:
-            if not server.eval(script("fence"), len(names), *names, worker):
+            if not server.eval(script("lease_fence"), len(names), *names, worker):
                 return False
             server.publish(keys.everyone(prefix), news)
             return True

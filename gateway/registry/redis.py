@@ -19,12 +19,12 @@ class RedisRegistry(RedisEntries, RedisSweeps):
     @to_its_end
     async def finish(self, worker: WorkerId) -> None:
         await self._clear(worker)
-        await self.scripts["finish"](keys=[self.workers, self.info], args=[worker])
+        await self.scripts["sweep_finish"](keys=[self.workers, self.info], args=[worker])
 
     @to_its_end
     async def leave(self, worker: WorkerId) -> None:
         await self._clear(worker)
-        await self.scripts["leave"](keys=[self.workers, self.info, self.left], args=[worker])
+        await self.scripts["lease_leave"](keys=[self.workers, self.info, self.left], args=[worker])
         await self._clear(worker)  # what was written in between; from now on nothing is
 
     @to_its_end

@@ -15,10 +15,11 @@ from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import client, script
-from gateway.registry.reading import GARBAGE
+from gateway.registry.redis_decoding import GARBAGE
 
 _SCRIPTS: Final = [
-    "look", "claim", "finish", "leave", "fence", "repair", "write", "acquire", "extend", "release",
+    "lease_look", "lease_leave", "lease_fence", "lease_repair", "entries_write", "sweep_claim",
+    "sweep_acquire", "sweep_extend", "sweep_release", "sweep_finish",
 ]  # fmt: skip
 
 _P = ParamSpec("_P")
@@ -92,7 +93,7 @@ class RedisCalls:
             kinds |= {keys.users(self.prefix, mine): "hash"}
             kinds |= {keys.sweep(self.prefix, mine): "zset"}
             kinds |= {keys.deaths(self.prefix, mine): "hash"}
-        removed = await self.scripts["repair"](keys=list(kinds), args=list(kinds.values()))
+        removed = await self.scripts["lease_repair"](keys=list(kinds), args=list(kinds.values()))
         for key in removed:
             self.address.node.garbage("another type, removed", key.decode(errors="replace"))
 

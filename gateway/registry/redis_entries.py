@@ -15,7 +15,8 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.registry.base import Entry, living
-from gateway.registry.reading import (
+from gateway.registry.redis_calls import to_its_end
+from gateway.registry.redis_decoding import (
     connections_of,
     entry_of,
     field_of,
@@ -23,13 +24,12 @@ from gateway.registry.reading import (
     tails_of,
     without_wrong_types,
 )
-from gateway.registry.redis_calls import to_its_end
 from gateway.registry.redis_leases import RedisLeases
 from gateway.registry.users import Users
 
 CHUNK: Final = 500
 UNKNOWN_REVISION: Final = -1  # nobody's: whoever finds it writes its entries again
-_GONE: Final = 2  # what the script ``write`` returns
+_GONE: Final = 2  # what the script ``entries_write`` returns
 _entry_out = msgspec.msgpack.Encoder().encode
 
 
@@ -67,7 +67,7 @@ class RedisEntries(RedisLeases):
             (field_of(user), tails_of(some)) for user, some in theirs if some
         ]
         users_drop = [field_of(user) for user, some in theirs if not some]
-        done = await self.scripts["write"](
+        done = await self.scripts["entries_write"](
             keys=[
                 keys.connections(self.prefix, worker), keys.users(self.prefix, worker),
                 self.dead, self.left,

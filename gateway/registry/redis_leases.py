@@ -21,10 +21,10 @@ from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import script
 from gateway.registry.lease_connection import Call, LeaseConnection
-from gateway.registry.reading import leases_of
 from gateway.registry.redis_calls import RedisCalls, to_its_end
+from gateway.registry.redis_decoding import leases_of
 
-_FENCED: Final = 0  # what the script ``renew`` returns
+_FENCED: Final = 0  # what the script ``lease_renew`` returns
 KEPT: Final = 1000  # of the fenced, and of those that left: by age only what is more goes
 _info_out = msgspec.json.Encoder().encode
 
@@ -39,7 +39,7 @@ class RedisLeases(RedisCalls):
     def __init__(self, address: RedisAddress, *, prefix: str, name: str) -> None:
         super().__init__(address, prefix=prefix, name=name)
         self._lease = LeaseConnection(address, name=f"{name}.lease")
-        self._renewal, self._sight = script("renew"), script("look")
+        self._renewal, self._sight = script("lease_renew"), script("lease_look")
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:
         names = [self.workers, self.info, self.dead, self.born, self.server]
@@ -73,13 +73,13 @@ class RedisLeases(RedisCalls):
     @to_its_end
     async def look(self) -> Leases:
         names = [self.workers, self.info, self.dead, self.born, self.server]
-        seen = await self.scripts["look"](keys=names, args=[_ms(FENCE_SHOWN_S)])
+        seen = await self.scripts["lease_look"](keys=names, args=[_ms(FENCE_SHOWN_S)])
         return leases_of(seen, self.address.node)
 
     @to_its_end
     async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
         return bool(
-            await self.scripts["claim"](
+            await self.scripts["sweep_claim"](
                 keys=[self.workers, self.dead],
                 args=[worker, _ms(CLAIM_S), seen_end_ms],
             )
@@ -87,7 +87,7 @@ class RedisLeases(RedisCalls):
 
     @to_its_end
     async def fence(self, worker: WorkerId) -> None:
-        await self.scripts["fence"](keys=[self.workers, self.dead], args=[worker])
+        await self.scripts["lease_fence"](keys=[self.workers, self.dead], args=[worker])
 
     @to_its_end
     async def _repair(self) -> None:

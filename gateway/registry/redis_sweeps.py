@@ -10,8 +10,8 @@ from gateway.protocol.deadlines import CLAIM_S
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.registry.base import AcquiredEntry, Backlog
-from gateway.registry.reading import entry_of
 from gateway.registry.redis_calls import RedisCalls, to_its_end
+from gateway.registry.redis_decoding import entry_of
 
 
 def sweep_keys(prefix: str, worker: WorkerId) -> list[str]:
@@ -28,7 +28,7 @@ class RedisSweeps(RedisCalls):
     ) -> list[AcquiredEntry]:
         names = [*sweep_keys(self.prefix, worker), self.workers, self.dead, self.left]
         while True:
-            flat = await self.scripts["acquire"](
+            flat = await self.scripts["sweep_acquire"](
                 keys=names, args=[int(CLAIM_S * 1000), count, sweeper, int(poison)]
             )
             taken, junk = [], []
@@ -46,7 +46,7 @@ class RedisSweeps(RedisCalls):
     async def extend(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         if connections:
             key = keys.sweep(self.prefix, worker)
-            await self.scripts["extend"](keys=[key], args=[int(CLAIM_S * 1000), *connections])
+            await self.scripts["sweep_extend"](keys=[key], args=[int(CLAIM_S * 1000), *connections])
 
     @to_its_end
     async def release(
@@ -54,7 +54,7 @@ class RedisSweeps(RedisCalls):
     ) -> None:
         if connections:
             _, *names = sweep_keys(self.prefix, worker)
-            await self.scripts["release"](keys=names, args=[int(died), *connections])
+            await self.scripts["sweep_release"](keys=names, args=[int(died), *connections])
 
     @to_its_end
     async def backlog(self, worker: WorkerId) -> Backlog:

@@ -12,7 +12,7 @@ from gateway.edge.connection import ClientConnection
 from gateway.edge.handshake import Handshake
 from gateway.log import get_logger
 from gateway.protocol.deadlines import LEAVE_ALTOGETHER_S, LEAVE_S, PARTING_S
-from gateway.worker.parts import WorkerParts
+from gateway.worker.composition import WorkerParts
 from gateway.worker.waiting import until
 
 log = get_logger(__name__)

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway import metrics
 from gateway.edge.connection import ClientConnection
-from gateway.worker.parts import WorkerParts
+from gateway.worker.composition import WorkerParts
 
 INTERVAL_S: Final = 0.5
 
@@ -25,7 +25,7 @@ class Housekeeping:
             parts.cluster.lease_guard.check_lease()
             self._check_connections()
             parts.cluster.outage_limit.give_up_waiting()
-            parts.owner_responses.forget_old()
+            parts.owner_receipts.forget_old()
             self.fold()
             parts.readiness.report()
             await asyncio.sleep(INTERVAL_S)

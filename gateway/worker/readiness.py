@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from gateway.cluster.callbacks import Callbacks
+from gateway.cluster.application_callbacks import Callbacks
 from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.registration import Registration

@@ -14,16 +14,16 @@ from gateway import log as logs
 from gateway import metrics
 from gateway.broker.base import Broker
 from gateway.errors import GatewayError
-from gateway.handlers.table import Handlers
+from gateway.handlers.definitions import Handlers
 from gateway.log import get_logger
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
 from gateway.settings.version import __version__
+from gateway.worker.composition import WorkerParts
 from gateway.worker.drain import Drain
 from gateway.worker.health import PortHealth
 from gateway.worker.housekeeping import Housekeeping
-from gateway.worker.parts import WorkerParts
 
 log = get_logger(__name__)
 
@@ -99,7 +99,7 @@ class Worker:
             self.readiness.report()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await parts.owner_requests.aclose()
+            await parts.requests_to_owners.aclose()
             self._housekeeping.fold()
             await parts.registry.aclose()
             log.info("worker stopped")

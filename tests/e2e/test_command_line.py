@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from gateway.protocol.text import GOODBYE
+from gateway.protocol.text_endpoint import GOODBYE
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT, Served
 from tests.support.waiting import blocking_eventually

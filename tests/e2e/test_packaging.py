@@ -122,7 +122,7 @@ def empty(tmp_path: Path) -> Path:
         "gateway/page/rules.js",
         "gateway/page/lines.js",
         "gateway/page/connection.js",
-        "gateway/redis_support/scripts/renew.lua",
+        "gateway/redis_support/scripts/lease_renew.lua",
     ],
 )
 def test_the_wheel_has_what_is_no_python(built: Built, name: str) -> None:

@@ -60,7 +60,7 @@ def test_whoever_waits_when_the_client_ends_is_told(
             waiting = [threading.Thread(target=send, args=(client,)) for _ in range(4)]
             for thread in waiting:
                 thread.start()
-            while client._asynchronous._owner_requests.unanswered < 4:
+            while client._asynchronous._requests_to_owners.unanswered < 4:
                 time.sleep(0.001)
         for thread in waiting:
             thread.join(SOON_S)

@@ -140,7 +140,7 @@ async def test_a_message_makes_no_task_no_timer_and_no_line_in_the_log(
         calls = calls_by_file(profile)
 
     # It was the messages that were seen.
-    assert calls["gateway/handlers/dispatch.py"] >= CLIENTS * ROUNDS
+    assert calls["gateway/handlers/dispatcher.py"] >= CLIENTS * ROUNDS
     rare = {name: calls[name] for name in RARE} | made
     # Batches, probes, leases and the server's own ticks are some; a tenth, on a quiet machine.
     assert max(rare.values()) < CLIENTS * ROUNDS, rare
@@ -197,7 +197,7 @@ def calls_by_file(profile: cProfile.Profile) -> Counter[str]:
     """How often functions of each file were called; a file is named from its package on."""
     calls: Counter[str] = Counter()
     for (file, _, _), (_, count, *_) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
-        for name in (*RARE, "gateway/handlers/dispatch.py"):
+        for name in (*RARE, "gateway/handlers/dispatcher.py"):
             if file.endswith("/" + name):
                 calls[name] += count
     return calls

@@ -204,8 +204,8 @@ async def test_a_repeat_of_boto3_is_written_once(settings: MakeSettings) -> None
         raw_websocket(served.port) as client,
         aws(served.url, attempts=2) as api,
     ):
-        owner_requests, asked = served.worker.parts.owner_requests, 0
-        send = owner_requests.send
+        requests_to_owners, asked = served.worker.parts.requests_to_owners, 0
+        send = requests_to_owners.send
 
         async def lose_the_first_answer(*arguments: Any, **options: Any) -> Receipt:
             nonlocal asked
@@ -213,9 +213,9 @@ async def test_a_repeat_of_boto3_is_written_once(settings: MakeSettings) -> None
             receipt = await send(*arguments, **options)
             return Receipt.UNREACHABLE if asked == 1 else receipt
 
-        owner_requests.send = lose_the_first_answer  # type: ignore[method-assign]
+        requests_to_owners.send = lose_the_first_answer  # type: ignore[method-assign]
         answer = await api.post(only_connection(served), b"once")
-        owner_requests.send = send  # type: ignore[method-assign]
+        requests_to_owners.send = send  # type: ignore[method-assign]
         await api.post(only_connection(served), b"last")
 
         assert answer["ResponseMetadata"]["RetryAttempts"] == 1

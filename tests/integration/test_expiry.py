@@ -168,7 +168,7 @@ async def test_a_handler_of_an_older_release_admits_without_an_end(
         attempt: int
         user: str | None
 
-    monkeypatch.setattr("gateway.handlers.handling.Admitted", lambda *f: Admitted(*f[:4]))
+    monkeypatch.setattr("gateway.handlers.invocation.Admitted", lambda *f: Admitted(*f[:4]))
     async with (
         in_process(settings(role="handler"), Ticket().gateway) as handler,
         in_process(settings(role="edge")) as edge,

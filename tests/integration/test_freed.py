@@ -19,7 +19,7 @@ from tests.support.inprocess import InProcess, in_process
 from tests.support.rawclient import handshake, raw_client, raw_websocket
 from tests.support.waiting import eventually
 
-OURS = ("gateway.edge", "gateway.handlers.dispatch", "gateway.protocol.conversation")
+OURS = ("gateway.edge", "gateway.handlers.dispatcher", "gateway.protocol.conversation")
 THEIRS = ("uvicorn.protocols", "httptools", "starlette.datastructures", "starlette.websockets")
 MARK = (b"x-mark", b"of this test")
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import Gateway, Message
 from gateway.protocol.ids import ConnectionId
-from gateway.protocol.rendezvous import pick
+from gateway.protocol.rendezvous_hash import pick
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import fence
 from gateway.settings.config import Settings

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from gateway import Connection, Gateway, Message, Refused
 from gateway.app import create_app
 from gateway.edge.handshake import Handshake
-from gateway.handlers.table import MAX_USER_BYTES
+from gateway.handlers.definitions import MAX_USER_BYTES
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.integration.listing import entries
@@ -194,7 +194,7 @@ async def test_the_user_is_known_to_a_worker_that_did_not_decide(settings: MakeS
 async def test_without_any_handler_known_a_client_is_told_to_come_back(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.cluster.callbacks.DECISION_PATIENCE_S", 0.2)
+    monkeypatch.setattr("gateway.cluster.application_callbacks.DECISION_PATIENCE_S", 0.2)
     async with in_process(settings(role="edge")) as edge:
         counted = Counted(edge)
         answer = await handshake(edge.port)

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import Connection, Gateway, Receipt, Refused
 from gateway.edge.connection import ClientConnection
-from gateway.edge.sockets.plain import PlainSocket
+from gateway.edge.sockets.asgi_socket import AsgiSocket
 from tests.integration.applications import Gated, talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
@@ -57,7 +57,7 @@ async def test_stock_protocols_are_served_by_plain_asgi(settings: MakeSettings) 
         [member] = served.worker.parts.hub
 
         assert isinstance(member, ClientConnection)
-        assert isinstance(member._socket, PlainSocket)
+        assert isinstance(member._socket, AsgiSocket)
 
 
 async def test_a_burst_is_answered_in_order(serve: Serve) -> None:

@@ -197,7 +197,9 @@ async def test_when_the_owner_is_fenced_while_it_owes_an_answer_the_connection_i
             await eventually(lambda: len(asker.worker.parts.members.known) == 2, "acquaintance")
             proxy.freeze()
             sent = asyncio.create_task(asker.gateway.send(only_connection(owner), "pushed"))
-            await eventually(lambda: asker.worker.parts.owner_requests.unanswered, "the question")
+            await eventually(
+                lambda: asker.worker.parts.requests_to_owners.unanswered, "the question"
+            )
             await asyncio.to_thread(
                 fence,
                 parse(own.redis_url.reveal()),

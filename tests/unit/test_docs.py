@@ -15,7 +15,7 @@ import pytest
 
 from gateway.app import Gateway
 from gateway.edge.sockets.socket import EXTENSION
-from gateway.protocol.text import TRACE_SUBPROTOCOL
+from gateway.protocol.text_endpoint import TRACE_SUBPROTOCOL
 from tests.support.pages import DOCS, EVERY_PAGE, PAGES, ROOT, anchors, blocks, links, name_of
 
 GUIDE = DOCS / "guides" / "writing-an-application.md"

@@ -15,7 +15,7 @@ from gateway.close_codes import NORMAL
 from gateway.edge.sessions.base import Negotiate, OpenConnection, Session
 from gateway.errors import BinaryMessage, HandlerFailed
 from gateway.protocol.ids import WorkerId, owner_of
-from gateway.protocol.text import GOODBYE, TRACE_SUBPROTOCOL
+from gateway.protocol.text_endpoint import GOODBYE, TRACE_SUBPROTOCOL
 
 
 class PlainText:

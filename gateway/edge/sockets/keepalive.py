@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from gateway.close_codes import NO_PONG
-from gateway.edge.sockets.ending import Ending
+from gateway.edge.sockets.closing import Ending
 from gateway.edge.sockets.server_context import ServerContext, SocketState
 from gateway.protocol import frames
 

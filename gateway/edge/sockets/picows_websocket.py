@@ -17,8 +17,8 @@ from uvicorn.server import ServerState
 
 from gateway.close_codes import INTERNAL_ERROR, NORMAL, RESTART
 from gateway.edge.sockets.asgi_bridge import AsgiBridge, make_scope
-from gateway.edge.sockets.parser import ends
-from gateway.edge.sockets.reading import Reading
+from gateway.edge.sockets.frame_parser import ends
+from gateway.edge.sockets.frame_reading import Reading
 from gateway.edge.sockets.server_context import SocketState, context_of
 from gateway.edge.sockets.socket import EXTENSION, Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE

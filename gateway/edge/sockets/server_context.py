@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from gateway.edge.sockets.frame_parser import ParserPool
 from gateway.edge.sockets.handshake_throttle import HandshakeThrottle
-from gateway.edge.sockets.parser import ParserPool
 from gateway.edge.sockets.timer_wheel import TimerWheel
 
 CLOSE_S: Final = 10.0  # for the peer's part of the end; then the connection is dropped

@@ -2,7 +2,7 @@
 
 Under our uvicorn protocol classes the ASGI scope has the extension ``gateway.socket``, which is a
 ``Socket``: messages come by callback and leave by a write that does not wait. Under any other ASGI
-server ``gateway.edge.sockets.plain`` makes the same of ``receive`` and ``send``.
+server ``gateway.edge.sockets.asgi_socket`` makes the same of ``receive`` and ``send``.
 """
 
 from __future__ import annotations

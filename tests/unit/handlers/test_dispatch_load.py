@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from gateway.broker.memory import MemoryBroker
-from gateway.handlers.dispatch import Dispatcher, DispatchState
+from gateway.handlers.dispatcher import Dispatcher, DispatchState
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending

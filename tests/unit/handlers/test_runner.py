@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
 from gateway import Admit, Connection, Message
+from gateway.handlers.definitions import Handlers
 from gateway.handlers.runner import STINT_S, Runner
-from gateway.handlers.table import Handlers
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import (
     Admitted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.http_api import answers
-from gateway.protocol.envelopes.owner_requests import Particulars
+from gateway.protocol.envelopes.requests_to_owners import Particulars
 
 
 def test_a_ping_without_an_answer_is_told_with_its_age() -> None:

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gateway.broker.memory import MemoryBroker
-from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.dispatcher import Dispatcher
+from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.links import STRANGER_S, Links
 from gateway.messaging.peer_queue import SMALL_BYTES, Fill
-from gateway.messaging.router import Router
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Dispatch, Reply
 from gateway.protocol.envelopes.kinds import Envelope
-from gateway.protocol.envelopes.owner_requests import Send
+from gateway.protocol.envelopes.requests_to_owners import Send
 from gateway.protocol.envelopes.wire import read
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Members, WorkerInfo
@@ -57,10 +57,10 @@ async def test_the_link_to_a_stranger_that_never_answers_ends_and_holds_up_no_dr
     """A worker of a former fleet, say. Red without ``Links._forget_strangers``."""
     me, dead, clock = new_worker_id(), new_worker_id(), Clock()
     links = links_of(me, clock)
-    router = Router(links, members_of(me, *[dead] * known))
+    transport = LinkTransport(links, members_of(me, *[dead] * known))
     task = asyncio.create_task(links.run())
     await asyncio.sleep(0)
-    assert router.ask(dead, Send(new_connection_id(dead), 1, "text"))
+    assert transport.ask(dead, Send(new_connection_id(dead), 1, "text"))
     await eventually(lambda: links.queue_to(dead) and links._clock.idle, "the batch to leave")
 
     assert links.settled is not known
@@ -175,12 +175,12 @@ def test_handlers_whose_answers_are_large_wait_before_those_of_others(
     monkeypatch.setattr("gateway.messaging.peer_queue.MAX_UNACKNOWLEDGED_BYTES", 1 << 20)
     me, edge = new_worker_id(), new_worker_id()
     links = links_of(me, Clock())
-    router = Router(links, members_of(me))
+    transport = LinkTransport(links, members_of(me))
     large, small = new_connection_id(edge), new_connection_id(edge)
     for number in range(26):
-        router.answer(edge, Reply(large, number, 1, "x" * (32 << 10)))
-    router.answer(edge, Reply(small, 1, 1, "hello"))
+        transport.answer(edge, Reply(large, number, 1, "x" * (32 << 10)))
+    transport.answer(edge, Reply(small, 1, 1, "hello"))
 
-    assert router.congested(edge, large)
-    assert not router.congested(edge, small)
-    assert not router.ask(edge, Send(large, 1, "text"))
+    assert transport.congested(edge, large)
+    assert not transport.congested(edge, small)
+    assert not transport.ask(edge, Send(large, 1, "text"))

@@ -20,7 +20,7 @@ from gateway.protocol.envelopes.dispatching import (
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
-from gateway.protocol.envelopes.owner_requests import (
+from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
     Particulars,

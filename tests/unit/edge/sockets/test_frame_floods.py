@@ -8,8 +8,8 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from gateway.edge.sockets.frame_reading import FRAMES_PER_SECOND
 from gateway.edge.sockets.keepalive import PONGS_PER_TURN
-from gateway.edge.sockets.reading import FRAMES_PER_SECOND
 from tests.support.rawclient import CONTINUATION, PING, PONG, TEXT, frame
 from tests.support.waiting import eventually
 from tests.unit.edge.sockets.test_picows_bounds import open_peer
@@ -53,7 +53,7 @@ def test_more_frames_than_the_rate_close_with_3013(flood: tuple[bytes, bytes]) -
 
 def test_exactly_the_rate_is_taken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 100.0
-    monkeypatch.setattr("gateway.edge.sockets.reading.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("gateway.edge.sockets.frame_reading.time.monotonic", lambda: now_s)
 
     async def scenario() -> None:
         nonlocal now_s

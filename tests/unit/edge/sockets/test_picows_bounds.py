@@ -9,7 +9,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.edge.sockets.parser import KEPT_BYTES
+from gateway.edge.sockets.frame_parser import KEPT_BYTES
 from gateway.edge.sockets.server_context import context_of
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from tests.support.rawclient import CONTINUATION, PING, PONG, TEXT, frame

@@ -24,7 +24,7 @@ from gateway.protocol.envelopes.dispatching import (
 from gateway.protocol.envelopes.kinds import Envelope, all_kinds
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
-from gateway.protocol.envelopes.owner_requests import (
+from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
     Particulars,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from gateway.errors import Disconnected, check_close
-from gateway.handlers.table import Connection, of_entries
-from gateway.messaging.user_requests import UserRequests
+from gateway.handlers.definitions import Connection, of_entries
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.receipt import Receipt, Sent
 
 
@@ -15,7 +15,7 @@ class Verbs(ABC):
 
     @property
     @abstractmethod
-    def _requests(self) -> UserRequests:
+    def _requests(self) -> RequestsToUsers:
         """What carries them out. Raises NotRunning where nothing does."""
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.messaging import owner_requests as asking
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.protocol.envelopes.owner_requests import Question, Receipted
+from gateway.messaging import requests_to_owners as asking
+from gateway.messaging.requests_to_owners import RequestsToOwners
+from gateway.protocol.envelopes.requests_to_owners import Question, Receipted
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt
@@ -35,7 +35,7 @@ class Bench:
         self.looks = 0
         self.look_gate = asyncio.Event()
         self.look_gate.set()
-        self.owner_requests = OwnerRequests(self, self.look, lease_s=LEASE_S)
+        self.requests_to_owners = RequestsToOwners(self, self.look, lease_s=LEASE_S)
 
     def ask(self, owner: WorkerId, question: Question) -> bool:
         if self.open:
@@ -55,14 +55,14 @@ class Bench:
 
     async def asking(self) -> asyncio.Task[Receipt]:
         """A send whose question is on its way."""
-        task = asyncio.create_task(self.owner_requests.send(THERE, "text"))
+        task = asyncio.create_task(self.requests_to_owners.send(THERE, "text"))
         for _ in range(10):
             await asyncio.sleep(0)
         return task
 
     def answer(self, receipt: Receipt, worker: WorkerId = OWNER) -> None:
         question = self.asked[-1]
-        self.owner_requests.answered(
+        self.requests_to_owners.answered(
             worker, Receipted(question.connection, question.number, receipt)
         )
 
@@ -72,7 +72,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(asking, "PATIENCE_S", 60.0)  # nothing is to be answered by the time
     made = Bench()
     yield made
-    await made.owner_requests.aclose()
+    await made.requests_to_owners.aclose()
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def test_what_the_owner_says_is_the_receipt(bench: Bench, receipt: Receipt
 
 @pytest.mark.usefixtures("impatient")
 async def test_silence_is_unreachable(bench: Bench) -> None:
-    assert await bench.owner_requests.send(THERE, "text") is Receipt.UNREACHABLE
+    assert await bench.requests_to_owners.send(THERE, "text") is Receipt.UNREACHABLE
 
 
 @pytest.mark.usefixtures("impatient")
@@ -104,7 +104,7 @@ async def test_an_answer_of_another_worker_is_none(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_late_answer_harms_nobody(bench: Bench) -> None:
-    assert await bench.owner_requests.send(THERE, "text") is Receipt.UNREACHABLE
+    assert await bench.requests_to_owners.send(THERE, "text") is Receipt.UNREACHABLE
 
     bench.answer(Receipt.WRITTEN)
 
@@ -112,7 +112,7 @@ async def test_a_late_answer_harms_nobody(bench: Bench) -> None:
 async def test_a_closed_way_is_unreachable(bench: Bench) -> None:
     bench.open = False
 
-    assert await bench.owner_requests.send(THERE, "text") is Receipt.UNREACHABLE
+    assert await bench.requests_to_owners.send(THERE, "text") is Receipt.UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ async def test_of_a_worker_that_is_not_known_redis_is_asked(
     bench.known.clear()
     bench.leases = leases
 
-    assert await bench.owner_requests.send(THERE, "text") is receipt
+    assert await bench.requests_to_owners.send(THERE, "text") is receipt
     assert not bench.asked
 
 
@@ -147,7 +147,7 @@ async def test_a_worker_that_only_redis_knows_is_asked(bench: Bench) -> None:
 async def test_even_a_fence_is_not_remembered_since_redis_may_forget_it(bench: Bench) -> None:
     bench.known.clear()
     bench.leases = Leases(NOW_MS, {}, {OWNER}, OLD_MS)
-    assert await bench.owner_requests.send(THERE, "text") is Receipt.GONE
+    assert await bench.requests_to_owners.send(THERE, "text") is Receipt.GONE
     bench.leases = Leases(NOW_MS, ALIVE, set(), NOW_MS)
     sent = await bench.asking()
     bench.answer(Receipt.WRITTEN)
@@ -160,18 +160,20 @@ async def test_a_look_that_fails_as_nobody_expects_does_not_end_all_later_ones(
 ) -> None:
     bench.known.clear()
     bench.leases = ValueError("unexpected")
-    first = [bench.owner_requests.send(THERE, "text") for _ in range(3)]
+    first = [bench.requests_to_owners.send(THERE, "text") for _ in range(3)]
     assert set(await asyncio.gather(*first)) == {Receipt.UNREACHABLE}
     bench.leases = Leases(NOW_MS, {}, {OWNER}, OLD_MS)
 
-    assert await bench.owner_requests.send(THERE, "text") is Receipt.GONE
+    assert await bench.requests_to_owners.send(THERE, "text") is Receipt.GONE
 
 
 async def test_many_who_ask_at_once_share_a_look_that_began_after_they_asked(bench: Bench) -> None:
     bench.known.clear()
     bench.leases = Leases(NOW_MS, {}, set(), OLD_MS)
 
-    receipts = await asyncio.gather(*(bench.owner_requests.send(THERE, "text") for _ in range(50)))
+    receipts = await asyncio.gather(
+        *(bench.requests_to_owners.send(THERE, "text") for _ in range(50))
+    )
 
     assert set(receipts) == {Receipt.GONE}
     assert bench.looks <= 2
@@ -189,14 +191,14 @@ async def test_when_the_owner_is_taken_for_dead_redis_says_what_became_of_it(
 ) -> None:
     sent = await bench.asking()
     bench.leases = leases
-    bench.owner_requests.worker_gone(OWNER)
+    bench.requests_to_owners.worker_gone(OWNER)
 
     assert await sent is receipt
 
 
 async def test_when_the_owner_lives_after_all_its_answer_counts(bench: Bench) -> None:
     sent = await bench.asking()
-    bench.owner_requests.worker_gone(OWNER)
+    bench.requests_to_owners.worker_gone(OWNER)
     await asyncio.sleep(0)
     bench.answer(Receipt.WRITTEN)
 
@@ -208,22 +210,22 @@ async def test_a_send_that_is_cancelled_leaves_nothing_behind(bench: Bench) -> N
     sent.cancel()
     await asyncio.gather(sent, return_exceptions=True)
 
-    assert not bench.owner_requests._open
+    assert not bench.requests_to_owners._open
 
 
 async def test_closing_answers_everybody(bench: Bench) -> None:
     sent = await bench.asking()
-    await bench.owner_requests.aclose()
+    await bench.requests_to_owners.aclose()
 
     assert await sent is Receipt.UNREACHABLE
-    assert await bench.owner_requests.send(THERE, "text") is Receipt.UNREACHABLE
+    assert await bench.requests_to_owners.send(THERE, "text") is Receipt.UNREACHABLE
 
 
 async def test_closing_does_not_wait_for_a_look(bench: Bench) -> None:
     bench.known.clear()
     bench.look_gate.clear()
     sent = await bench.asking()
-    await bench.owner_requests.aclose()
+    await bench.requests_to_owners.aclose()
 
     assert await sent is Receipt.UNREACHABLE
 
@@ -234,7 +236,7 @@ async def test_too_many_questions_are_unreachable_and_not_asked(
     monkeypatch.setattr(asking, "MAX_UNANSWERED", 1)
     first = await bench.asking()
 
-    assert await bench.owner_requests.send(THERE, "text") is Receipt.UNREACHABLE
+    assert await bench.requests_to_owners.send(THERE, "text") is Receipt.UNREACHABLE
     bench.answer(Receipt.WRITTEN)
     assert await first is Receipt.WRITTEN
 
@@ -243,6 +245,6 @@ async def test_too_many_questions_are_unreachable_and_not_asked(
 async def test_what_is_no_connection_id_is_gone_and_nobody_is_asked(
     bench: Bench, connection: str
 ) -> None:
-    assert await bench.owner_requests.send(connection, "text") is Receipt.GONE
+    assert await bench.requests_to_owners.send(connection, "text") is Receipt.GONE
     assert not bench.asked
     assert not bench.looks

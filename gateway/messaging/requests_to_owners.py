@@ -14,7 +14,13 @@ from typing import Final, Protocol
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
-from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Question, Receipted, Send
+from gateway.protocol.envelopes.requests_to_owners import (
+    Disconnect,
+    Inquire,
+    Question,
+    Receipted,
+    Send,
+)
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases
 from gateway.protocol.receipt import Receipt
@@ -60,7 +66,7 @@ class _Open:
         self.answer = answer
 
 
-class OwnerRequests:
+class RequestsToOwners:
     """Everything that one process asks. Make it inside the event loop.
 
     Args:

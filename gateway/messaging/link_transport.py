@@ -9,14 +9,14 @@ from gateway.log import get_logger
 from gateway.messaging.links import Links
 from gateway.messaging.peer_queue import SMALL_BYTES
 from gateway.protocol.envelopes.dispatching import Answer, Failed, Reply
-from gateway.protocol.envelopes.owner_requests import Question, Receipted, Send
+from gateway.protocol.envelopes.requests_to_owners import Question, Receipted, Send
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members
 
 log = get_logger(__name__)
 
 
-class Router:
+class LinkTransport:
     """Sends what concerns a connection to the worker that waits for it, or that owns it.
 
     Attributes:

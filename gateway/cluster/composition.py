@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.broker.base import Broker
-from gateway.cluster.callbacks import Callbacks
+from gateway.cluster.application_callbacks import Callbacks
 from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.member_changes import MemberChanges
 from gateway.cluster.membership import Membership
 from gateway.cluster.outage import OutageLimit
 from gateway.cluster.registration import Registration
-from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import OwnerRequests
+from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.metrics import Counters
 from gateway.protocol.members import Members
 from gateway.registry.base import Registry
@@ -40,7 +40,7 @@ class ClusterParts:
         links: Links,
         runner: Runner,
         dispatcher: Dispatcher,
-        owner_requests: OwnerRequests,
+        requests_to_owners: RequestsToOwners,
         hub: Hub,
         counters: Counters,
         cannot_go_on: Callable[[str], None],
@@ -74,7 +74,7 @@ class ClusterParts:
             links=links,
             runner=runner,
             dispatcher=dispatcher,
-            owner_requests=owner_requests,
+            requests_to_owners=requests_to_owners,
             registration=self.registration,
             hub=hub,
             registry=registry,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocol.ids import ConnectionId, WorkerId, connection_id, worker_id
-from gateway.protocol.rendezvous import pick
+from gateway.protocol.rendezvous_hash import pick
 
 WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
 WORKERS = st.lists(WORKER, min_size=1, max_size=8, unique=True)

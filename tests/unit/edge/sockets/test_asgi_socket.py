@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.sockets.plain import MESSAGES_PER_TURN, PlainSocket
+from gateway.edge.sockets.asgi_socket import MESSAGES_PER_TURN, AsgiSocket
 from gateway.protocol.receipt import Receipt
 from tests.support.waiting import eventually
 
@@ -39,7 +39,7 @@ async def test_it_takes_writes_until_either_side_ends_it(end: str) -> None:
 
     async def send(message: MutableMapping[str, Any]) -> None: ...
 
-    socket = PlainSocket(receive, send, certain=True)
+    socket = AsgiSocket(receive, send, certain=True)
     socket.start(listener, farewell=(1000, "bye"))
     running = asyncio.create_task(socket.run())
     assert socket.takes_writes
@@ -67,7 +67,7 @@ class Server:
         self.asked: list[str] = []
         self.taking = asyncio.Semaphore(0)
         self.gone = False
-        self.socket = PlainSocket(self._receive, self._send, certain=certain)
+        self.socket = AsgiSocket(self._receive, self._send, certain=certain)
         self.socket.start(Listening(), farewell=(1000, "bye"))
 
     async def _receive(self) -> MutableMapping[str, Any]:
@@ -130,7 +130,7 @@ async def test_a_client_that_floods_leaves_the_loop_to_others() -> None:
 
     async def send(message: MutableMapping[str, Any]) -> None: ...
 
-    socket = PlainSocket(receive, send, certain=True)
+    socket = AsgiSocket(receive, send, certain=True)
     socket.start(Listening(), farewell=(1000, "bye"))
     running = asyncio.create_task(socket.run())
     in_a_turn = 0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import Admit, Gateway
-from gateway.handlers.table import MAX_USER_BYTES, UserTooLong, decision
+from gateway.handlers.definitions import MAX_USER_BYTES, UserTooLong, decision
 
 
 def decided(returned: object) -> Admit:

@@ -20,14 +20,14 @@ Found = Sequence[tuple[ConnectionId, Entry]]
 
 
 class Sender(Protocol):
-    """What sends to any connection (``gateway.messaging.owner_requests``)."""
+    """What sends to any connection (``gateway.messaging.requests_to_owners``)."""
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt: ...
 
     async def disconnect(self, connection: str, code: int, reason: str) -> Receipt: ...
 
 
-class UserRequests:
+class RequestsToUsers:
     """Reaches users. One per process, beside what reaches connections.
 
     Args:

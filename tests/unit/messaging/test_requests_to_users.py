@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.messaging.user_requests import AT_ONCE, Found, UserRequests
+from gateway.messaging.requests_to_users import AT_ONCE, Found, RequestsToUsers
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry
@@ -44,11 +44,11 @@ class Owners:
 async def test_every_connection_has_the_receipt_that_its_owner_gave() -> None:
     receipts = {new_connection_id(): receipt for receipt in Receipt}
     owners = Owners(receipts)
-    user_requests = UserRequests(owners, owners.find)
+    requests_to_users = RequestsToUsers(owners, owners.find)
     each = [Sent(name, receipt) for name, receipt in receipts.items()]
 
-    assert await user_requests.send("ali", "hello", key="k") == each
-    assert await user_requests.disconnect("ali", 4000, "moved") == each
+    assert await requests_to_users.send("ali", "hello", key="k") == each
+    assert await requests_to_users.disconnect("ali", 4000, "moved") == each
     assert owners.asked == [
         *((name, ("hello", "k")) for name in receipts),
         *((name, (4000, "moved")) for name in receipts),
@@ -58,7 +58,7 @@ async def test_every_connection_has_the_receipt_that_its_owner_gave() -> None:
 async def test_one_call_has_a_bounded_number_of_questions_under_way() -> None:
     owners = Owners({new_connection_id(): Receipt.WRITTEN for _ in range(AT_ONCE + 1)})
 
-    sent = await UserRequests(owners, owners.find).send("ali", "hello")
+    sent = await RequestsToUsers(owners, owners.find).send("ali", "hello")
 
     assert len(sent) == AT_ONCE + 1
     assert owners.most_at_once == AT_ONCE
@@ -69,7 +69,7 @@ async def test_who_has_no_name_is_nobody() -> None:
     owners = Owners({new_connection_id(): Receipt.WRITTEN})
 
     with pytest.raises(TypeError, match="user is NoneType, not str"):
-        await UserRequests(owners, owners.find).send(None, "hello")  # type: ignore[arg-type]
+        await RequestsToUsers(owners, owners.find).send(None, "hello")  # type: ignore[arg-type]
     assert owners.asked == []
 
 
@@ -79,8 +79,8 @@ async def test_a_registry_that_does_not_answer_is_said_in_time(
     async def never(user: str) -> Found:
         return await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr("gateway.messaging.user_requests.REGISTRY_S", 0.05)
+    monkeypatch.setattr("gateway.messaging.requests_to_users.REGISTRY_S", 0.05)
     owners = Owners({})
 
     with pytest.raises(BrokerUnavailable, match="does not answer"):
-        await UserRequests(owners, never).send("ali", "hello")
+        await RequestsToUsers(owners, never).send("ali", "hello")

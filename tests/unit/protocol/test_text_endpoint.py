@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.protocol import text
+from gateway.protocol import text_endpoint
 
 
 def test_the_words_that_clients_look_for_stay() -> None:
-    assert text.GOODBYE == "Bye!!!"
-    assert text.TRACE_SUBPROTOCOL == "gateway.trace.v1"
+    assert text_endpoint.GOODBYE == "Bye!!!"
+    assert text_endpoint.TRACE_SUBPROTOCOL == "gateway.trace.v1"

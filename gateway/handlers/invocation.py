@@ -7,9 +7,9 @@ from contextvars import Context
 from dataclasses import replace
 
 from gateway.errors import HandlerFailed, Refused
+from gateway.handlers.definitions import Admit, Handlers, Message, WrongAnswer, decision, reply
 from gateway.handlers.isolation import isolated
 from gateway.handlers.queue import AnyDispatch, Queue
-from gateway.handlers.table import Admit, Handlers, Message, WrongAnswer, decision, reply
 from gateway.log import bind_connection, get_logger
 from gateway.protocol.envelopes.dispatching import (
     Admitted,
@@ -25,7 +25,7 @@ from gateway.protocol.envelopes.dispatching import (
 log = get_logger(__name__)
 
 
-class Handling:
+class Invocation:
     """Calls the handlers of an application.
 
     Args:

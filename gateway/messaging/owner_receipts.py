@@ -14,7 +14,13 @@ from typing import Final
 
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
-from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Question, Receipted, Send
+from gateway.protocol.envelopes.requests_to_owners import (
+    Disconnect,
+    Inquire,
+    Question,
+    Receipted,
+    Send,
+)
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 
@@ -26,7 +32,7 @@ MAX_REMEMBERED: Final = 500_000  # about 100 MB; past it the oldest are forgotte
 _Sent = bytes  # a digest of connection, key and text
 
 
-class OwnerResponses:
+class OwnerReceipts:
     """Answers questions about this worker's connections (``gateway.worker.inbox``).
 
     Args:

@@ -27,7 +27,7 @@ _info_in = msgspec.json.Decoder(WorkerInfo).decode
 
 
 def leases_of(reply: Any, node: Node) -> Leases:
-    """What the script ``look`` returned.
+    """What the script ``lease_look`` returned.
 
     Raises:
         BrokerUnavailable: It was no such reply.

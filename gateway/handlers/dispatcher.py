@@ -29,7 +29,7 @@ from gateway.protocol.envelopes.dispatching import (
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.load import Load
 from gateway.protocol.members import Members
-from gateway.protocol.rendezvous import pick
+from gateway.protocol.rendezvous_hash import pick
 
 log = get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.close_codes import LOST
 from gateway.edge.sockets.asgi_bridge import AsgiBridge
-from gateway.edge.sockets.parser import Parser
+from gateway.edge.sockets.frame_parser import Parser
 from gateway.edge.sockets.server_context import CLOSE_S, ServerContext, SocketState
 from gateway.edge.sockets.socket import Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE

@@ -12,24 +12,24 @@ from collections.abc import Callable
 from functools import partial
 
 from gateway.broker.base import Broker
-from gateway.cluster.cluster_parts import ClusterParts
+from gateway.cluster.composition import ClusterParts
 from gateway.edge.admission import Admission
 from gateway.edge.connection_context import ConnectionContext, ConnectionLimits
 from gateway.edge.endpoint import SocketEndpoint
 from gateway.edge.sessions.text import text_sessions
-from gateway.handlers.dispatch import Dispatcher
-from gateway.handlers.handling import Handling
+from gateway.handlers.definitions import Handlers
+from gateway.handlers.dispatcher import Dispatcher
+from gateway.handlers.invocation import Invocation
 from gateway.handlers.runner import Runner
-from gateway.handlers.table import Handlers
 from gateway.http_api.calls import Calls
 from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
 from gateway.messaging.hub import Hub
+from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.links import Links
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.messaging.owner_responses import OwnerResponses
-from gateway.messaging.router import Router
-from gateway.messaging.user_requests import UserRequests
+from gateway.messaging.owner_receipts import OwnerReceipts
+from gateway.messaging.requests_to_owners import RequestsToOwners
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.wire import VERSION
 from gateway.protocol.ids import WorkerId
@@ -38,7 +38,7 @@ from gateway.protocol.rate import Rate
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
-from gateway.worker import receivers
+from gateway.worker import envelope_receivers
 from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth
@@ -110,17 +110,17 @@ class WorkerParts:
             everyone=self.everyone,
             now=self.now,
         )
-        self._router = Router(self.links, self.members)
-        self.owner_requests = OwnerRequests(
-            self._router,
+        self._transport = LinkTransport(self.links, self.members)
+        self.requests_to_owners = RequestsToOwners(
+            self._transport,
             self.registry.look,
             lease_s=self.settings.lease_seconds,
             count=self.counters.count_send,
         )
-        self.user_requests = UserRequests(self.owner_requests, self.registry.of_user)
-        self.owner_responses = OwnerResponses(
+        self.requests_to_users = RequestsToUsers(self.requests_to_owners, self.registry.of_user)
+        self.owner_receipts = OwnerReceipts(
             self.hub,
-            answer=self._router.receipt,
+            answer=self._transport.receipt,
             holding=lambda: not self.cluster.lease_guard.may_act,
             now=self.now,
         )
@@ -129,7 +129,7 @@ class WorkerParts:
         settings = self.settings
         self.runner = Runner(
             self.handlers,
-            self._router,
+            self._transport,
             self.counters,
             seconds=settings.handler_seconds,
             concurrency=settings.handler_concurrency,
@@ -152,7 +152,7 @@ class WorkerParts:
         )
         self.loop_watch = LoopWatch(
             self.counters,
-            entry=Handling.call.__code__,
+            entry=Invocation.call.__code__,
             report=blocking.publish,
             report_after_s=report_after_s,
             ready=lambda: self.readiness.ready,
@@ -167,7 +167,7 @@ class WorkerParts:
             links=self.links,
             runner=self.runner,
             dispatcher=self.dispatcher,
-            owner_requests=self.owner_requests,
+            requests_to_owners=self.requests_to_owners,
             hub=self.hub,
             counters=self.counters,
             cannot_go_on=cannot_go_on,
@@ -176,13 +176,13 @@ class WorkerParts:
         self.inbox = Inbox(
             links=self.links, runner=self.runner, counters=self.counters, heard=self._heard
         )
-        receivers.register_dispatching(
+        envelope_receivers.register_dispatching(
             self.inbox, runner=self.runner, hub=self.hub, dispatcher=self.dispatcher
         )
-        receivers.register_owner_requests(
-            self.inbox, requests=self.owner_requests, responses=self.owner_responses
+        envelope_receivers.register_owner_requests(
+            self.inbox, requests=self.requests_to_owners, responses=self.owner_receipts
         )
-        receivers.register_cluster(
+        envelope_receivers.register_cluster(
             self.inbox,
             me=self.me,
             membership=self.cluster.membership,
@@ -230,7 +230,7 @@ class WorkerParts:
     def _api(self) -> Api:
         settings, per_second = self.settings, self.settings.api_requests_per_second
         return Api(
-            calls=Calls(self.owner_requests, self.registry, self.user_requests),
+            calls=Calls(self.requests_to_owners, self.registry, self.requests_to_users),
             credentials=Credentials.of(
                 api_keys_text=settings.api_keys.reveal(),
                 api_keys_file=settings.api_keys_file,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from gateway.messaging.hub import Hub
-from gateway.messaging.owner_responses import REMEMBERED_S, OwnerResponses
+from gateway.messaging.owner_receipts import REMEMBERED_S, OwnerReceipts
 from gateway.protocol.envelopes.dispatching import Answer
-from gateway.protocol.envelopes.owner_requests import (
+from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
     Particulars,
@@ -71,7 +71,7 @@ class Bench:
         self.told: list[tuple[WorkerId, Receipted, bool]] = []
         hub = Hub()
         hub.add(self.member)
-        self.owner_responses = OwnerResponses(
+        self.owner_receipts = OwnerReceipts(
             hub, answer=self._answer, holding=lambda: self.holding, now=lambda: self.now
         )
 
@@ -81,7 +81,7 @@ class Bench:
 
     def ask(self, *questions: Question) -> None:
         for question in questions:
-            self.owner_responses.asked(ASKER, question)
+            self.owner_receipts.asked(ASKER, question)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_repeat_within_a_minute_is_written_already(bench: Bench) -> None:
     bench.ask(Send(HERE, 1, "text", "key"))
     bench.member.take()
     bench.now = REMEMBERED_S - 0.1
-    bench.owner_responses.forget_old()
+    bench.owner_receipts.forget_old()
     bench.ask(Send(HERE, 2, "text", "key"))
 
     assert not bench.member.pushed
@@ -153,7 +153,7 @@ def test_a_minute_is_enough(bench: Bench) -> None:
     bench.ask(Send(HERE, 1, "text", "key"))
     bench.member.take()
     bench.now = REMEMBERED_S
-    bench.owner_responses.forget_old()
+    bench.owner_receipts.forget_old()
     bench.ask(Send(HERE, 2, "text", "key"))
 
     assert [text for text, _ in bench.member.pushed] == ["text"]
@@ -185,16 +185,16 @@ def test_keys_that_are_over_are_forgotten(bench: Bench) -> None:
         bench.ask(Send(HERE, n, "text", str(n)))
         bench.member.take()
     bench.now += REMEMBERED_S
-    bench.owner_responses.forget_old()
+    bench.owner_receipts.forget_old()
 
-    assert not bench.owner_responses._written
-    assert not bench.owner_responses._forget_at
+    assert not bench.owner_receipts._written
+    assert not bench.owner_receipts._forget_at
 
 
 def test_so_many_keys_are_remembered_and_one_more_displaces_the_oldest(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.messaging.owner_responses.MAX_REMEMBERED", 2)
+    monkeypatch.setattr("gateway.messaging.owner_receipts.MAX_REMEMBERED", 2)
     for n in range(3):
         bench.ask(Send(HERE, n, "text", str(n)))
         bench.member.take()

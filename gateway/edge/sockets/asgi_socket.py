@@ -18,7 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 MESSAGES_PER_TURN: Final = 32
 
 
-class PlainSocket:
+class AsgiSocket:
     """Reads with ``receive`` and writes with ``send``, each in one task of ``run``.
 
     The client's own close cannot be answered with a reason here: ASGI answers it before it tells.

@@ -9,8 +9,8 @@ from typing import Final
 from gateway.broker.base import Resync
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.protocol.envelopes.owner_requests import Question, Receipted
+from gateway.messaging.requests_to_owners import RequestsToOwners
+from gateway.protocol.envelopes.requests_to_owners import Question, Receipted
 from gateway.protocol.envelopes.wire import encode, hint, read
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
@@ -22,7 +22,7 @@ class ClientInbox:
     """This process's channel, and the way out of it (``RequestTransport``)."""
 
     def __init__(self, me: WorkerId, broker: RedisBroker, prefix: str) -> None:
-        self.owner_requests: OwnerRequests | None = None
+        self.requests_to_owners: RequestsToOwners | None = None
         self._me = me
         self._broker = broker
         self._prefix = prefix
@@ -81,6 +81,6 @@ class ClientInbox:
         """What was lost will be UNREACHABLE."""
 
     @property
-    def _the_asker(self) -> OwnerRequests:
-        assert self.owner_requests is not None
-        return self.owner_requests
+    def _the_asker(self) -> RequestsToOwners:
+        assert self.requests_to_owners is not None
+        return self.requests_to_owners

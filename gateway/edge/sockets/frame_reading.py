@@ -8,8 +8,8 @@ from collections import deque
 from typing import Final
 
 from gateway.close_codes import INTERNAL_ERROR, TOO_MANY_FRAMES
+from gateway.edge.sockets.frame_parser import Event, ends
 from gateway.edge.sockets.keepalive import KeepAlive
-from gateway.edge.sockets.parser import Event, ends
 from gateway.edge.sockets.server_context import ServerContext, SocketState
 from gateway.log import get_logger
 from gateway.protocol import frames

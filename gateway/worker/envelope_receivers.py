@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.membership import Membership
-from gateway.handlers.dispatch import Dispatcher
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.messaging.hub import Hub
-from gateway.messaging.owner_requests import OwnerRequests
-from gateway.messaging.owner_responses import OwnerResponses
+from gateway.messaging.owner_receipts import OwnerReceipts
+from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.protocol.envelopes.dispatching import (
     Admitted,
     Answer,
@@ -24,7 +24,7 @@ from gateway.protocol.envelopes.dispatching import (
 )
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
-from gateway.protocol.envelopes.owner_requests import Disconnect, Inquire, Receipted, Send
+from gateway.protocol.envelopes.requests_to_owners import Disconnect, Inquire, Receipted, Send
 from gateway.protocol.ids import WorkerId
 from gateway.worker.inbox import Inbox
 
@@ -50,7 +50,7 @@ def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: 
 
 
 def register_owner_requests(
-    inbox: Inbox, *, requests: OwnerRequests, responses: OwnerResponses
+    inbox: Inbox, *, requests: RequestsToOwners, responses: OwnerReceipts
 ) -> None:
     inbox.register(Send, responses.asked)
     inbox.register(Disconnect, responses.asked)

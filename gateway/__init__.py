@@ -50,8 +50,9 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     """Import public names when they are first used.
 
-    A supervisor must make its run folder before prometheus_client is imported (``runfolder``), and
-    the command line answers three times faster without the server behind it.
+    A supervisor must make its run folder before prometheus_client is imported
+    (``gateway.process.run_folder``), and the command line answers three times faster without the
+    server behind it.
     """
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

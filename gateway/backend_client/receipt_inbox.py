@@ -53,10 +53,10 @@ class ClientInbox:
                 reached = await self._broker.publish(outgoing)
             except BrokerUnavailable:
                 for _, question in asked:
-                    self._the_asker.unreachable(question.number)
+                    self._requests.unreachable(question.number)
                 continue
             for owner in {o for (o, _), n in zip(asked, reached, strict=True) if not n}:
-                self._the_asker.worker_gone(owner)
+                self._requests.worker_gone(owner)
 
     async def can_publish(self) -> None:
         """Return once there is a connection that publishes."""
@@ -75,12 +75,12 @@ class ClientInbox:
             if batch is not None:
                 for envelope in batch.envelopes:
                     if isinstance(envelope, Receipted):
-                        self._the_asker.answered(batch.header.sender, envelope)
+                        self._requests.answered(batch.header.sender, envelope)
 
     def on_resync(self, resync: Resync) -> None:
         """What was lost will be UNREACHABLE."""
 
     @property
-    def _the_asker(self) -> RequestsToOwners:
+    def _requests(self) -> RequestsToOwners:
         assert self.requests_to_owners is not None
         return self.requests_to_owners

@@ -38,7 +38,7 @@ class Callbacks:
         """This worker leaves: no handshake waits for a handler worker any more."""
         self._decider_seen.set()
 
-    def can_disconnect(self) -> bool | None:
+    def disconnects_deliverable(self) -> bool | None:
         """Whether it wants to know of disconnects; None while nobody is there to tell it."""
         if self.wants_disconnects and not self._members.handlers:
             return None

@@ -85,6 +85,7 @@ class LoopbackProbe:
     async def run(self) -> None:
         """Send probes and act on what they tell, until cancelled."""
         while True:
+            self._send_now.clear()  # before it is sent: this one may be too early for who asks now
             await self._send()
             action = self._health.check(self._now())
             if action is Action.RESUBSCRIBE:
@@ -92,7 +93,6 @@ class LoopbackProbe:
                 self._broker.resubscribe()
             elif action is Action.DRAIN:
                 self._hopeless()
-            self._send_now.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._health.interval_s):
                     await self._send_now.wait()

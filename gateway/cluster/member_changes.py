@@ -92,7 +92,7 @@ class MemberChanges:
             self._registry,
             self._hub,
             self._dispatcher,
-            wanted=self._callbacks.can_disconnect,
+            wanted=self._callbacks.disconnects_deliverable,
             leaving=lambda: self._members.known[self._members.me].leaving,
             given_up=self._given_up,
         )

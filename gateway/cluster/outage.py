@@ -37,6 +37,6 @@ class OutageLimit:
             self._well_at = now
         away = now - self._well_at >= dispatcher.patience_s
         for connection in dispatcher.give_up_waiting(away=away):
-            member = self._hub.get(connection)
-            if member is not None:
-                member.disconnect(BrokerAway.close_code, BrokerAway.reason)
+            local = self._hub.get(connection)
+            if local is not None:
+                local.disconnect(BrokerAway.close_code, BrokerAway.reason)

@@ -89,8 +89,8 @@ class OrphanedConnection:
     def disconnect(self, code: int, reason: str) -> Receipt:  # noqa: ARG002
         return Receipt.GONE
 
-    def particulars(self) -> Particulars:
-        return Particulars(0, 0, self.facts.user, self.facts.address, "")
+    def particulars(self) -> Particulars | None:
+        return None
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:  # noqa: ARG002
         self._end(End.HANDLED)

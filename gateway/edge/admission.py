@@ -122,7 +122,7 @@ class Admission:
 
     def _origin_allowed(self, origin: str | None, host: str) -> bool:
         # Browsers send Origin with every handshake, and no same-origin policy holds them back:
-        # without this check any page could use its client_info's cookies here.
+        # without this check any page could use its visitor's cookies here.
         if origin is None:
             return True
         if self._origins:

@@ -135,7 +135,7 @@ class ClientConnection:
         self._session.on_close(code, reason)
         self._outbox.discard()
         if self._accepted and edge.wants_disconnects():
-            edge.say_goodbye(self._dispatch_state, code, reason)
+            edge.dispatch_disconnect(self._dispatch_state, code, reason)
         else:
             edge.forget(self.id, self._dispatch_state)
         if not self.ended.done():

@@ -53,7 +53,7 @@ class ConnectionContext:
         self.counters.opened += 1
         log.debug("connection opened", connection_id=connection)
 
-    def say_goodbye(self, state: DispatchState, code: int, reason: str) -> None:
+    def dispatch_disconnect(self, state: DispatchState, code: int, reason: str) -> None:
         """Have ``on_disconnect`` run behind whatever runs; what waits is dropped."""
         state.conversation.held = False
         state.conversation.abandon()

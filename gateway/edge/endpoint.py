@@ -138,12 +138,12 @@ class SocketEndpoint:
             ),
         )
         try:
-            turned = await self._ask_application(handshake)
+            decided = await self._ask_application(handshake)
             if self._leaving():  # another worker may keep it
-                turned = NOT_READY
-            if isinstance(turned, Refusal):
+                decided = NOT_READY
+            if isinstance(decided, Refusal):
                 handshake.discard()
-                await self._deny(websocket, turned)
+                await self._deny(websocket, decided)
                 return None
             header = (CONNECTION_ID_HEADER, handshake.id.encode())
             await websocket.accept(subprotocol=subprotocol, headers=[header])
@@ -152,10 +152,10 @@ class SocketEndpoint:
             raise
         socket: Socket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if socket is not None:
-            self._begin(handshake.accepted(session, socket), turned)
+            self._begin(handshake.accepted(session, socket), decided)
             return handshake.ended
         plain = AsgiSocket(websocket.receive, websocket.send, certain=_is_certain(websocket))
-        self._begin(handshake.accepted(session, plain), turned)
+        self._begin(handshake.accepted(session, plain), decided)
         await plain.run()
         return None
 

@@ -90,7 +90,7 @@ class Handshake:
             self._decide(None)
 
     @property
-    def deserted(self) -> bool:
+    def discarded(self) -> bool:
         """It came to nothing while the application decides."""
         return self._discarded
 
@@ -119,7 +119,9 @@ class Handshake:
 
     def _let_out(self) -> None:
         if self._client.admitted and self._edge.wants_disconnects():
-            self._edge.say_goodbye(self._dispatch_state, LOST.code, "left during the handshake")
+            self._edge.dispatch_disconnect(
+                self._dispatch_state, LOST.code, "left during the handshake"
+            )
         else:
             self._edge.forget(self.id, self._dispatch_state)
 
@@ -141,7 +143,5 @@ class Handshake:
     def disconnect(self, code: int, reason: str) -> Receipt:  # noqa: ARG002
         return self.taking
 
-    def particulars(self) -> Particulars:
-        state = self._dispatch_state
-        asked = state.conversation.last_number
-        return self._client.particulars(state, unread=asked, idle_s=0.0, waiting_bytes=0, sent=0)
+    def particulars(self) -> Particulars | None:
+        return None

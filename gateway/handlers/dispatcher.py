@@ -7,6 +7,7 @@ different edges are harmless: only its own edge dispatches a connection.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -107,8 +108,8 @@ class Dispatcher:
         self._now = now
         self._states: dict[ConnectionId, DispatchState] = {}
         self._blocked: dict[ConnectionId, DispatchState] = {}
-        self._loads: dict[WorkerId, Load] = {}
-        self._parted: dict[ConnectionId, DispatchState] = {}  # closed, and a worker is still at it
+        self._loads: defaultdict[WorkerId, Load] = defaultdict(Load)
+        self._closed: dict[ConnectionId, DispatchState] = {}  # closed, and a worker is still at it
 
     def __len__(self) -> int:
         """How many dispatchables have a state."""
@@ -129,7 +130,7 @@ class Dispatcher:
         self._blocked.pop(state.dispatchable.id, None)
         state.conversation.abandon()  # or whoever settles for it now would dispatch what waits
         if state.conversation.outstanding:
-            self._parted[state.dispatchable.id] = state
+            self._closed[state.dispatchable.id] = state
         if state.introduced_to is not None:
             self._links.send(state.introduced_to, Forget(state.dispatchable.id))
         state.dispatchable = _Nobody(state.dispatchable.id)
@@ -175,14 +176,14 @@ class Dispatcher:
         if state.conversation.waiting:
             self.pump(state)
 
-    def settle_parted(self, worker: WorkerId, answer: Answer) -> None:
+    def settle_closed(self, worker: WorkerId, answer: Answer) -> None:
         """An answer has come for one that has gone: its worker has that much less to do."""
-        state = self._parted.get(answer.connection)
+        state = self._closed.get(answer.connection)
         if state is None:
             return
         pending = state.conversation.settle(worker, answer.number, answer.attempt)
         if not state.conversation.outstanding:
-            del self._parted[answer.connection]
+            del self._closed[answer.connection]
         if pending is None:
             return
         load = self._loads.get(worker)
@@ -194,37 +195,40 @@ class Dispatcher:
         conversation = state.conversation
         if state.generation != self._members.generation:
             self._choose(state)
-        target = state.target
-        load: Load | None = None
+        target, full = state.target, None
         if target is not None:
-            load = self._loads.get(target)
-            if load is None:
-                load = self._loads[target] = Load()
+            load = self._loads[target]
             if load.crowded or target in self._links.crowded:
-                target = self._if_it_takes(target, load, conversation.bytes_in_flight)
-        released = conversation.release(target)
-        if released and target is not None and load is not None:
+                full = self._full(target, load, conversation.bytes_in_flight)
+        released = conversation.release(target if full is None else None)
+        if released and target is not None:
             if state.introduced_to != target:
                 self._introduce(state, target)
             for pending in released:
                 load.add(pending.size_bytes)
                 self._links.send(target, _envelope(state.dispatchable.id, pending))
         if conversation.waiting:
-            self._blocked[state.dispatchable.id] = state
-            if spent := conversation.take_spent():
-                self._give_up(state, spent)
-                self.pump(state)
+            self._wait(state, full)
         else:
             self._blocked.pop(state.dispatchable.id, None)
+
+    def _wait(self, state: DispatchState, full: str | None) -> None:
+        connection, conversation = state.dispatchable.id, state.conversation
+        if full is not None and not conversation.held and connection not in self._blocked:
+            self._counters.dispatch_waits[full] += 1  # once, however often it is tried again
+        self._blocked[connection] = state
+        if spent := conversation.take_spent():
+            self._give_up(state, spent)
+            self.pump(state)
 
     # What happens to workers
 
     def worker_gone(self, worker: WorkerId) -> None:
         """``worker`` is dead, or has given up its link: what it owes is handed to others."""
         load = self._loads.pop(worker, None)
-        parted = [state for state in self._parted.values() if state.conversation.worker == worker]
-        for state in parted:
-            del self._parted[state.dispatchable.id]
+        closed = [state for state in self._closed.values() if state.conversation.worker == worker]
+        for state in closed:
+            del self._closed[state.dispatchable.id]
         for state in list(self._states.values()):
             if state.introduced_to == worker:
                 state.introduced_to = None
@@ -261,8 +265,8 @@ class Dispatcher:
             away: The broker has been for as long: what is outstanding may never be answered.
 
         Returns:
-            Parties that have waited too long for the broker: nothing but their end helps. Whoever
-            waits for a decision has been told.
+            Connections that have waited too long for the broker: nothing but their end helps.
+            Whoever waits for a decision has been told.
         """
         before = self._now() - self.patience_s
         if not self._members.handlers:
@@ -281,16 +285,15 @@ class Dispatcher:
                 late.append(state.dispatchable.id)
         return late
 
-    def _if_it_takes(self, target: WorkerId, load: Load, owed_bytes: int) -> WorkerId | None:
+    def _full(self, target: WorkerId, load: Load, owed_bytes: int) -> str | None:
+        """What has no room for more of somebody who has so much there; ``relieved`` comes then."""
         if not load.takes(owed_bytes):
             load.refused = True
-            self._counters.dispatch_waits["worker"] += 1
-            return None
+            return "worker"
         if not self._links.takes(target, owed_bytes):
             self._links.await_room(target, owed_bytes)
-            self._counters.dispatch_waits["link"] += 1
-            return None
-        return target
+            return "link"
+        return None
 
     def _give_up(self, state: DispatchState, spent: Iterable[Pending]) -> None:
         for pending in spent:

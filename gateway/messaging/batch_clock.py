@@ -62,11 +62,6 @@ class BatchClock:
         self._ticking: asyncio.TimerHandle | None = None
         self._context = copy_context()
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is to be published."""
-        return not self._work
-
     async def run(self) -> None:
         """Publish what has collected, until cancelled. Raises what goes wrong otherwise."""
         self._context = copy_context()

@@ -43,8 +43,8 @@ class LocalConnection(Protocol):
         """Close the socket after what was pushed. WRITTEN: its close frame is under way."""
         ...
 
-    def particulars(self) -> Particulars:
-        """What there is to say of it."""
+    def particulars(self) -> Particulars | None:
+        """What there is to say of it while it is open."""
         ...
 
 
@@ -52,36 +52,36 @@ class Hub:
     """Not safe for use from several threads."""
 
     def __init__(self) -> None:
-        self._members: dict[ConnectionId, LocalConnection] = {}
+        self._connections: dict[ConnectionId, LocalConnection] = {}
         self._unflushed: list[LocalConnection] = []
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._connections)
 
     def __iter__(self) -> Iterator[LocalConnection]:
-        """All members at this moment; they may be added and removed meanwhile."""
-        return iter(list(self._members.values()))
+        """All of them at this moment; they may be added and removed meanwhile."""
+        return iter(list(self._connections.values()))
 
-    def add(self, member: LocalConnection) -> None:
-        self._members[member.id] = member
+    def add(self, local: LocalConnection) -> None:
+        self._connections[local.id] = local
 
     def remove(self, connection: ConnectionId) -> None:
-        self._members.pop(connection, None)
+        self._connections.pop(connection, None)
 
     def get(self, connection: ConnectionId) -> LocalConnection | None:
-        return self._members.get(connection)
+        return self._connections.get(connection)
 
-    def flush_later(self, member: LocalConnection) -> None:
-        """``member`` has collected its first frame since it was flushed; flush it at the end.
+    def flush_later(self, local: LocalConnection) -> None:
+        """``local`` has collected its first frame since it was flushed; flush it at the end.
 
         The end is that of the run of deliveries that is being worked off: all frames that it has
         for one connection leave in one write.
         """
         if not self._unflushed:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._unflushed.append(member)
+        self._unflushed.append(local)
 
     def _flush(self) -> None:
         unflushed, self._unflushed = self._unflushed, []
-        for member in unflushed:
-            member.flush()
+        for local in unflushed:
+            local.flush()

@@ -65,10 +65,10 @@ class OwnerReceipts:
             case Send():
                 self._send(asker, question)
             case Disconnect():
-                member = self._hub.get(question.connection)
+                local = self._hub.get(question.connection)
                 receipt = Receipt.GONE
-                if member is not None:
-                    receipt = member.disconnect(question.code, question.reason)
+                if local is not None:
+                    receipt = local.disconnect(question.code, question.reason)
                 self._receipt(asker, question, receipt)
             case Inquire():
                 self._tell(asker, question)
@@ -88,11 +88,11 @@ class OwnerReceipts:
             self._push(question, partial(self._keyed_done, sent))
 
     def _push(self, question: Send, done: Callable[[Receipt], None]) -> None:
-        member = self._hub.get(question.connection)
-        if member is None:
+        local = self._hub.get(question.connection)
+        if local is None:
             done(Receipt.GONE)
         else:
-            member.push(question.text, done)
+            local.push(question.text, done)
 
     def _keyed_done(self, sent: _Sent, receipt: Receipt) -> None:
         if receipt is Receipt.WRITTEN:
@@ -116,10 +116,10 @@ class OwnerReceipts:
             self._written.discard(self._forget_at.popleft()[1])
 
     def _tell(self, asker: WorkerId, question: Inquire) -> None:
-        member = self._hub.get(question.connection)
-        receipt = Receipt.GONE if member is None else member.taking
-        is_open = member is not None and receipt is Receipt.WRITTEN
-        particulars = member.particulars() if member is not None and is_open else None
+        local = self._hub.get(question.connection)
+        receipt = Receipt.GONE if local is None else local.taking
+        is_open = local is not None and receipt is Receipt.WRITTEN
+        particulars = local.particulars() if local is not None and is_open else None
         answer = Receipted(question.connection, question.number, receipt, particulars)
         self._answer(asker, answer, question.unlinked)
 

@@ -78,14 +78,14 @@ class RequestsToOwners:
 
     def __init__(
         self,
-        way: RequestTransport,
+        transport: RequestTransport,
         look: Callable[[], Awaitable[Leases]],
         *,
         lease_s: float,
         unlinked: bool = False,
         count: Callable[[str], None] = lambda _receipt: None,
     ) -> None:
-        self._way = way
+        self._transport = transport
         self._looks = _Looks(look)
         self._lease_s = lease_s
         self._unlinked = unlinked
@@ -180,14 +180,16 @@ class RequestsToOwners:
         number = next(self._numbers)
         asked = question(name, number)
         try:
-            if not self._way.knows(owner):
+            if not self._transport.knows(owner):
                 await self._check(owner)
             return await self._wait(owner, asked)
         except Unanswered as unanswered:
             return Receipted(name, number, unanswered.receipt)
 
     async def _wait(self, owner: WorkerId, question: Question) -> Receipted:
-        if self._closed or len(self._open) >= MAX_UNANSWERED or not self._way.ask(owner, question):
+        if self._closed or len(self._open) >= MAX_UNANSWERED:
+            raise Unanswered(Receipt.UNREACHABLE)
+        if not self._transport.ask(owner, question):
             raise Unanswered(Receipt.UNREACHABLE)
         loop = asyncio.get_running_loop()
         waiting = _Open(owner, loop.create_future())

@@ -1,6 +1,7 @@
 """What one worker is made of, put together.
 
-The composition root: the only place that knows every part. Parts know only those below them.
+The composition root; what acts on leases is put together in ``gateway.cluster.composition``. Parts
+know only those below them.
 """
 
 from __future__ import annotations

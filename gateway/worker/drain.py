@@ -71,10 +71,10 @@ class Drain:
         log.info("drain ends", unanswered=self._dispatcher.unanswered)
 
     def _handshakes(self) -> list[Handshake]:
-        return [member for member in self._hub if isinstance(member, Handshake)]
+        return [local for local in self._hub if isinstance(local, Handshake)]
 
     def _connections(self) -> list[ClientConnection]:
-        return [member for member in self._hub if isinstance(member, ClientConnection)]
+        return [local for local in self._hub if isinstance(local, ClientConnection)]
 
     async def _close_connections(self, deadline: float, *, answers_come: bool) -> None:
         """Close every connection by the deadline, evenly spread, each after its last answer."""
@@ -97,8 +97,11 @@ class Drain:
         for leaver in rest:
             leaver.close_drained()
         await _ended(rest, loop.time() + min(PARTING_S, window_s))
+        # They do not answer our close, or were handshakes until now; their end must be known before
+        # we go.
+        rest = [leaver for leaver in self._connections() if not leaver.ended.done()]
         for leaver in rest:
-            leaver.drop()  # it does not answer our close; its end must be known before we go
+            leaver.drop()
         await _ended(rest, loop.time() + PARTING_S)
 
     async def _come_to_rest(self, began: float, deadline: float) -> None:
@@ -114,7 +117,7 @@ class Drain:
         """Nothing to handle, and nobody to say goodbye to."""
         besides = set()
         if asyncio.get_running_loop().time() - began >= LATE_DECISION_S:
-            besides = {h.id for h in self._handshakes() if h.deserted}
+            besides = {h.id for h in self._handshakes() if h.discarded}
         return not self._runner.busy(besides) and len(self._dispatcher) <= len(besides)
 
     @property

@@ -35,7 +35,7 @@ def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: 
         if connection is not None:
             connection.settle(peer, answer)
         else:
-            dispatcher.settle_parted(peer, answer)
+            dispatcher.settle_closed(peer, answer)
 
     inbox.register(Introduce, runner.introduce)
     inbox.register(Forget, runner.forget)

@@ -68,6 +68,8 @@ class Reading(KeepAlive):
             if self._state is not SocketState.CLOSING:
                 return True
             per_second = FRAMES_PER_SECOND
+        count -= self._frames_ahead  # those are counted
+        self._frames_ahead = 0
         now = time.monotonic()
         self._frames_at = due = counted(self._frames_at, now, per_second, count)
         if due <= now:

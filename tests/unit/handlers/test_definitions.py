@@ -127,7 +127,10 @@ def yielding() -> Any:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (nothing_to_take, r"hello \(.*test_definitions\.py:\d+\) must take one argument .* it has \(\)"),
+        (
+            nothing_to_take,
+            r"hello \(.*test_definitions\.py:\d+\) must take one argument .* it has \(\)",
+        ),
         (too_much_to_take, "must take one argument .*message: .*, session"),
         (a_name_to_give, "must take one argument"),
         (not_asynchronous, r"hello \(.*:\d+\) must be an `async def` function"),

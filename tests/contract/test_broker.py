@@ -177,7 +177,11 @@ class TestRedisOnABadDay:
                     for client in admin.client_list(_type="pubsub"):
                         if client["name"] == "kill-me.subscribe":
                             admin.client_kill_filter(_id=client["id"])
-                await eventually(lambda b=before: len(inbox.resyncs) > b, "a resync")
+
+                def resynced(before: int = before) -> bool:
+                    return len(inbox.resyncs) > before
+
+                await eventually(resynced, "a resync")
             await publish(broker, (name, b"after"))
             await eventually(lambda: inbox.got == [(name, b"after")], "a delivery")
 

@@ -28,7 +28,8 @@ async def test_a_renewal_does_not_wait_behind_listings_and_writes(
     """Red where leases share the connections of the registry."""
     registry, me = connect(redis_server, f"lease{next(_prefixes)}"), new_worker_id()
     others = [
-        asyncio.create_task(registry.redis.blpop(["nothing"], 1)) for _ in range(SHARED_CONNECTIONS)
+        asyncio.ensure_future(registry.redis.blpop(["nothing"], 1))
+        for _ in range(SHARED_CONNECTIONS)
     ]
     await asyncio.sleep(0)
     asked_at = time.monotonic()

@@ -7,6 +7,7 @@ import itertools
 import random
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import boto3
@@ -16,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 import gateway
+from gateway.backend_client.asynchronous import AsyncClient
 from tests.support.crowd import Crowd
 from tests.support.nginx import Nginx
 from tests.support.pusher import API_KEY, Push
@@ -101,7 +103,7 @@ def curl_backend(workers: Sequence[Served]) -> Backend:
     return push
 
 
-def python_backend(client: gateway.backend_client.asynchronous.AsyncClient) -> Backend:
+def python_backend(client: AsyncClient) -> Backend:
     async def push(texts: Texts) -> dict[str, str]:
         receipts = await asyncio.gather(*(client.send(c, t) for t, c in texts.items()))
         return {text: str(receipt) for text, receipt in zip(texts, receipts, strict=True)}
@@ -153,9 +155,7 @@ async def test_receipts_of_boto3_curl_and_python_are_true_while_a_worker_is_kill
             await pushing
             left = list(before - crowd.connections())[:EACH]
             for name, backend in backends.items():
-                await eventually_async(
-                    lambda backend=backend: all_gone(backend, left), f"{name} told of gone", 15
-                )
+                await eventually_async(partial(all_gone, backend, left), f"{name} told of gone", 15)
             ledger = await crowd.stop_sending()
 
     print(ledger.table("receipts while a worker is killed"))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 from tests.faults.conftest import PUSHES, Report
 from tests.support.crowd import Crowd
@@ -34,7 +35,7 @@ async def split(stand: Stand, handlers: int = 2, **environment: str) -> tuple[Se
 
 
 def traced(url: str) -> connect:
-    return connect(url, subprotocols=["gateway.trace.v1"], compression=None)
+    return connect(url, subprotocols=[Subprotocol("gateway.trace.v1")], compression=None)
 
 
 async def ask(socket: ClientConnection, text: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pytest
 
 import gateway
 from gateway import NotRunning, Receipt
+from gateway.backend_client.blocking import Client
 from gateway.errors import BrokerUnavailable, ConfigError
 from tests.integration.conftest import MakeSettings
 from tests.support.ids import new_connection_id
@@ -49,7 +50,7 @@ def test_whoever_waits_when_the_client_ends_is_told(
 ) -> None:
     told: list[object] = []
 
-    def send(client: gateway.backend_client.blocking.Client) -> None:
+    def send(client: Client) -> None:
         try:
             told.append(client.send(somebody, "x"))
         except NotRunning:

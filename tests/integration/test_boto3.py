@@ -18,7 +18,8 @@ from websockets.asyncio.client import connect
 
 from gateway import Gateway
 from gateway.protocol.receipt import Receipt
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
+from gateway.settings.values import Secret
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_http_api import only_connection

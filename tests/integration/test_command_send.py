@@ -219,6 +219,8 @@ async def test_of_one_connection_its_owner_says_what_waits_for_it(settings: Make
         connection = only_connection(served)
         [member] = served.worker.parts.hub
         told = member.particulars()
+        assert told is not None
+        assert told.waiting_bytes is not None
 
         done = await run(own, "connections", connection, "--json")
         row = json.loads(done.stdout)
@@ -239,8 +241,15 @@ async def test_the_age_of_a_ping_without_an_answer_is_told(settings: MakeSetting
         raw_websocket(served.port),  # it answers no ping
     ):
         [member] = served.worker.parts.hub
-        assert member.particulars().ping_unanswered_ms is None
-        await eventually(lambda: (member.particulars().ping_unanswered_ms or 0) > 300, "the age")
+        told = member.particulars()
+        assert told is not None
+        assert told.ping_unanswered_ms is None
+
+        def age_ms() -> int:
+            told = member.particulars()
+            return (told is not None and told.ping_unanswered_ms) or 0
+
+        await eventually(lambda: age_ms() > 300, "the age")
         done = await run(own, "connections", only_connection(served), "--json")
 
         assert json.loads(done.stdout)["ping_age_s"] >= 0.3

@@ -13,7 +13,8 @@ from starlette.websockets import WebSocket
 
 from gateway import Connection, Gateway, Message
 from gateway.protocol.ids import WorkerId
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
+from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import fenced_workers, listed_workers
 from tests.support.inprocess import InProcess, cluster, in_process

@@ -23,7 +23,7 @@ from gateway.errors import ConfigError
 from gateway.process import embedded_broker as embedded
 from gateway.process.embedded_broker import EmbeddedBroker, find_server, watch_server
 from gateway.process.run_file import RunFile, write_run_file
-from gateway.settings.config import Secret
+from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.support.children import mortal
 from tests.support.inprocess import in_process

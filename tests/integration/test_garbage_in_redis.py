@@ -56,32 +56,32 @@ def contents(worker: WorkerId) -> list[tuple[str, Poison]]:
     conns, users = keys.connections(PREFIX, worker), keys.users(PREFIX, worker)
     found: list[tuple[str, Poison]] = []
     found += [
-        (workers, lambda r, key, score=score, of=of: r.zadd(key, {of: score}))
+        (workers, lambda r, key, score=score, of=of: r.zadd(key, {of: score}))  # type: ignore[misc]
         for score in ("inf", "-inf", "1e300", "-1e300")
         for of in (worker, dead, "garbage", b"\xff")
         # A lease that ended long ago is one: whoever can write it can fence its worker.
         if of != worker or not score.startswith("-")
     ]
     found += [
-        (key, lambda r, key, value=value: r.set(key, value))
+        (key, lambda r, key, value=value: r.set(key, value))  # type: ignore[misc]
         for key in (keys.born(PREFIX), keys.server(PREFIX))
         for value in ("garbage", "", "-1", "inf", "1e9", b"\xff", "9" * 30)
     ]
     found += [
-        (info, lambda r, key, value=value: r.hset(key, worker, value))
+        (info, lambda r, key, value=value: r.hset(key, worker, value))  # type: ignore[misc]
         for value in ("garbage", "", "{}", '{"edge": 1}', "[]", b"\xff", deep, "null")
     ]
     found += [
-        (keys.dead(PREFIX), lambda r, key, of=of: r.zadd(key, {of: "inf"}))
+        (keys.dead(PREFIX), lambda r, key, of=of: r.zadd(key, {of: "inf"}))  # type: ignore[misc]
         for of in ("garbage", b"\xff")
     ]
     found += [
-        (conns, lambda r, key, field=field, value=value: r.hset(key, field, value))
+        (conns, lambda r, key, field=field, value=value: r.hset(key, field, value))  # type: ignore[misc]
         for field in ("revision", "garbage", f"{worker}.{'x' * 22}")
         for value in ("garbage", "", b"\xff", "inf", b"\x91" * 100_000)
     ]
     found += [
-        (users, lambda r, key, value=value: r.hset(key, "ann", value))
+        (users, lambda r, key, value=value: r.hset(key, "ann", value))  # type: ignore[misc]
         for value in ("garbage", "", b"\xff", " ", f"{'x' * 22} {'y' * 22}")
     ]
     return found
@@ -136,7 +136,7 @@ async def test_whatever_is_in_our_keys_workers_go_on(own_redis: RedisServer) -> 
 
 
 async def mended(admin: redis.Redis, key: str, kind: str) -> bool:
-    return admin.type(key).decode() in (kind, "none")
+    return admin.type(key) in (kind.encode(), b"none")
 
 
 async def listings_come(made: list[InProcess]) -> None:

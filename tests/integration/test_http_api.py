@@ -13,7 +13,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway import Connection, Gateway
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
+from gateway.settings.values import Secret
 from tests.integration.applications import talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import stop_reading

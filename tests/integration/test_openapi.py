@@ -13,7 +13,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
 
 from gateway import Connection, Gateway
-from gateway.settings.config import Secret
+from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import InProcess, in_process
 from tests.support.rawclient import raw_websocket

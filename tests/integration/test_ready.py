@@ -14,7 +14,8 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from gateway.app import create_app, echo_gateway
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
+from gateway.settings.values import Secret
 from gateway.worker.health import FOLDER_VARIABLE
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import InProcess, in_process

@@ -11,6 +11,7 @@ from gateway import Gateway, Message
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
+from gateway.registry.base import Entry
 from gateway.registry.redis import RedisRegistry
 from gateway.worker.worker import new_worker_id
 from tests.integration.applications import Gated
@@ -137,7 +138,11 @@ async def test_what_redis_forgot_is_not_hidden_by_the_next_write(
     own = redis_settings(own_redis.url, "hidden", lease_seconds=3)
     async with in_process(own) as served, AsyncExitStack() as stack:
         one, _, _ = [await stack.enter_async_context(raw_websocket(served.port)) for _ in range(3)]
-        me, registered = served.worker.me, lambda: entries(own_redis, own, served.worker.me)
+        me = served.worker.me
+
+        def registered() -> dict[str, Entry]:
+            return entries(own_redis, own, me)
+
         await eventually(lambda: len(registered()) == 3, "the entries")
         before = registered()
         with own_redis.client() as redis:

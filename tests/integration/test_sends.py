@@ -14,7 +14,8 @@ from gateway import Connection, Gateway, Message, NotRunning, Receipt
 from gateway.protocol.conversation import MAX_IN_FLIGHT
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import fence
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
+from gateway.settings.values import Secret
 from tests.integration.applications import Gated, talkative
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_slow_readers import buffered, stop_reading

@@ -25,7 +25,8 @@ from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.settings import sources
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
+from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import fenced_workers
 from tests.support.ports import free_port

@@ -15,7 +15,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 BROKEN_EVERY = 100
 
 
-class Echo(WSListener):  # type: ignore[misc]  # picows has no types for this class
+class Echo(WSListener):
     came: ClassVar[list[WSTransport]] = []
     heard = 0
 

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
@@ -62,7 +62,7 @@ class Ledger:
         ) + (f"; {self.receipts.table()}" if self.receipts is not None else "")
 
 
-class ClientInfo(WSListener):  # type: ignore[misc]  # picows has no types for this class
+class CrowdClient(WSListener):
     """One client: one socket at a time, messages numbered through all of them."""
 
     def __init__(self, crowd: Crowd, number: int) -> None:
@@ -97,11 +97,11 @@ class ClientInfo(WSListener):  # type: ignore[misc]  # picows has no types for t
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
-        self.close_code = WSCloseCode.ABNORMAL_CLOSURE
+        self.close_code = cast(int, WSCloseCode.ABNORMAL_CLOSURE)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.CLOSE:
-            self.close_code = frame.get_close_code()
+            self.close_code = cast(int, frame.get_close_code())
             transport.send_close(frame.get_close_code())
             transport.disconnect()
         elif frame.msg_type == WSMsgType.TEXT:
@@ -195,7 +195,7 @@ class Crowd:
         pushes_per_second: float = 0.0,
     ) -> None:
         self.ledger = Ledger()
-        self.visitors = [ClientInfo(self, number) for number in range(size)]
+        self.visitors = [CrowdClient(self, number) for number in range(size)]
         self.open = True
         self.loop = asyncio.get_running_loop()
         self._urls = urls

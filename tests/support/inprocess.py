@@ -14,7 +14,8 @@ from uvicorn.config import Config
 
 from gateway.app import Gateway, create_app, echo_gateway
 from gateway.process.server import GatewayServer, uvicorn_options
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
+from gateway.settings.values import Secret
 from gateway.worker.worker import Worker
 from tests.support.waiting import eventually
 

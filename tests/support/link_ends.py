@@ -25,7 +25,7 @@ def send(sender: Link, body: bytes, now: float) -> tuple[Header, bytes]:
     return sender.leaving(now)[-1]
 
 
-def say(sender: Link, now: float) -> Header:
+def say(sender: Link | PreviousLink, now: float) -> Header:
     """What it says without a batch."""
     ((header, body),) = sender.leaving(now)
     assert body == NO_BODY
@@ -36,7 +36,7 @@ def pair(now: float = 100.0, version: int = VERSION) -> tuple[Link, Link]:
     return link(A, now, version), link(B, now, version)
 
 
-def take(receiver: Link, arrived: tuple[Header, bytes], now: float) -> list[bytes]:
+def take(receiver: Link | PreviousLink, arrived: tuple[Header, bytes], now: float) -> list[bytes]:
     """Everything that is delivered when this arrives."""
     if receiver.receive(*arrived, now) is not Verdict.DELIVER:
         return []
@@ -47,11 +47,14 @@ def numbers(leaving: list[tuple[Header, bytes]]) -> list[int]:
     return [header.number for header, _ in leaving]
 
 
+Makes = type[Link] | type[PreviousLink]
+
+
 @dataclass
 class Channel:
     """Two links and what is on the wire between them."""
 
-    makes: tuple[type[Link], type[Link]] = (Link, Link)
+    makes: tuple[Makes, Makes] = (Link, Link)
     narrow: bool = False
     wire: list[tuple[WorkerId, Header, bytes]] = field(default_factory=list)
     sent: dict[WorkerId, list[bytes]] = field(default_factory=lambda: {A: [], B: []})

@@ -33,7 +33,7 @@ def environment(python: str) -> Environment:
 
 def pins(lock: str, markers: Environment) -> dict[str, str]:
     """Name -> version of what the text of a lock installs there."""
-    found = {}
+    found: dict[str, str] = {}
     for name, version, condition in _PIN.findall(lock):
         if not condition or Requirement(f"{name}; {condition}").marker.evaluate(markers):  # type: ignore[union-attr] # it has one
             found[canonicalize_name(name)] = version

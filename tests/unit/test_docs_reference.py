@@ -18,13 +18,14 @@ import gateway.edge.admission
 import gateway.edge.hosts
 from gateway import close_codes, testing
 from gateway.cli.main import app
-from gateway.edge.admission import Refusal
+from gateway.edge.refusal import Refusal
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.metrics import families
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
-from gateway.settings.config import Secret, Settings, variable
+from gateway.settings.config import Settings, variable
 from gateway.settings.sources import CONFIG_VARIABLE, load
+from gateway.settings.values import Secret
 from gateway.worker import worker
 from tests.support.pages import DOCS, EVERY_PAGE, ROOT, anchors, blocks, name_of, rows
 

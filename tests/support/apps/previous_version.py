@@ -14,7 +14,7 @@ from gateway.cli.main import main  # noqa: E402
 from gateway.messaging import links  # noqa: E402
 from tests.support.previous_link import PreviousLink  # noqa: E402
 
-links.Link = PreviousLink  # type: ignore[assignment, misc]
+links.Link = PreviousLink  # type: ignore[assignment, attr-defined]
 
 if __name__ == "__main__":
     main()

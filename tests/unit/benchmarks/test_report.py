@@ -83,7 +83,7 @@ def test_a_peer_is_compared_with_what_was_expected(found_us: float, word: str) -
 
 
 def test_all_parts_of_a_run_are_summed() -> None:
-    results = [
+    results: list[dict[str, Any]] = [
         {"took_us": {"1000": 98}, "faults": {}},
         {"took_us": {"5000": 2}, "faults": {}, "notes": "hello"},
     ]

@@ -44,7 +44,7 @@ async def test_whoever_asks_while_a_probe_leaves_waits_for_the_next_one_only() -
     task = asyncio.create_task(probe.run())
     try:
         for token in range(1, PROBES_TO_BE_READY + 1):  # from here on they are rare
-            await eventually(lambda token=token: len(broker.tokens) == token, "a probe")
+            await eventually(lambda token=token: len(broker.tokens) == token, "a probe")  # type: ignore[misc]
             broker.done[-1]()
             probe.back(token)
         probe.after_next(lambda: came.append(0))

@@ -52,7 +52,7 @@ class Stand:
         links = Links(
             members.me, MemoryBroker(), Counters(), channel_of=str, everyone="all", now=zero
         )
-        links.takes = lambda _peer, _owed: True  # type: ignore[method-assign]
+        monkeypatch.setattr(links, "takes", lambda _peer, _owed: True)
         self.counters = Counters()
         self.dispatcher = Dispatcher(members, links, self.counters, patience_s=30.0, now=zero)
 

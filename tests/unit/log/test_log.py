@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from gateway import log as logs
-from gateway.settings.config import Secret
+from gateway.settings.values import Secret
 
 LOGGERS = (None, "asyncio", "uvicorn.error", "uvicorn.access", "websockets", "application")
 

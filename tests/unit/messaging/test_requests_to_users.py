@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.support.ids import new_connection_id
 class Owners:
     """Sender and registry: gives each connection the receipt that it is given."""
 
-    def __init__(self, receipts: dict[str, Receipt]) -> None:
+    def __init__(self, receipts: Mapping[ConnectionId, Receipt]) -> None:
         self.receipts = receipts
         self.asked: list[tuple[str, object]] = []
         self.at_once = self.most_at_once = 0
@@ -30,7 +31,7 @@ class Owners:
 
     async def find(self, user: str) -> Found:
         entry = Entry(user, "192.0.2.1", "", "text", 0)
-        return [(ConnectionId(name), entry) for name in self.receipts]
+        return [(name, entry) for name in self.receipts]
 
     async def _answer(self, connection: str, what: object) -> Receipt:
         self.asked.append((connection, what))
@@ -38,7 +39,7 @@ class Owners:
         self.most_at_once = max(self.most_at_once, self.at_once)
         await asyncio.sleep(0)
         self.at_once -= 1
-        return self.receipts[connection]
+        return self.receipts[ConnectionId(connection)]
 
 
 async def test_every_connection_has_the_receipt_that_its_owner_gave() -> None:

@@ -18,8 +18,9 @@ import structlog
 from gateway.errors import ConfigError
 from gateway.process.serve import RELOAD_DRAIN_S, announce, listen, serve
 from gateway.settings import sources
-from gateway.settings.config import Secret, Settings
+from gateway.settings.config import Settings
 from gateway.settings.sources import current
+from gateway.settings.values import Secret
 from tests.support.ports import free_port
 
 

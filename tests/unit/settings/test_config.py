@@ -10,8 +10,9 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.settings import sources
-from gateway.settings.config import Secret, Settings, variable
+from gateway.settings.config import Settings, variable
 from gateway.settings.sources import choose, current, load
+from gateway.settings.values import Secret
 
 # What the design promises. Changing a default is a change for every operator.
 DEFAULTS: dict[str, object] = {

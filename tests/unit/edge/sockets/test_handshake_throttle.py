@@ -12,7 +12,7 @@ async def test_so_many_a_turn_in_the_order_of_their_coming() -> None:
     by_turn = []
 
     for number in range(5):
-        throttle.enter(lambda number=number: entered.append(number))
+        throttle.enter(lambda number=number: entered.append(number))  # type: ignore[misc]
     for _ in range(3):
         by_turn.append(list(entered))
         await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_nobody_waits_who_comes_alone() -> None:
     throttle, entered = HandshakeThrottle(1), list[int]()
 
     for number in range(3):
-        throttle.enter(lambda number=number: entered.append(number))
+        throttle.enter(lambda number=number: entered.append(number))  # type: ignore[misc]
         assert entered == list(range(number + 1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -46,7 +46,7 @@ async def test_nobody_waits_who_comes_alone() -> None:
 async def test_who_comes_late_does_not_overtake() -> None:
     throttle, entered = HandshakeThrottle(1), list[int]()
     for number in range(3):
-        throttle.enter(lambda number=number: entered.append(number))
+        throttle.enter(lambda number=number: entered.append(number))  # type: ignore[misc]
     await asyncio.sleep(0)
 
     throttle.enter(lambda: entered.append(3))

@@ -93,7 +93,7 @@ class Crowd:
         self._faults = +self._faults
 
 
-class ClientInfo(WSListener):
+class StormClient(WSListener):
     """Comes and goes. It can only go when its server has said good-bye."""
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ async def open_and_close(job: dict[str, Any], window: Window) -> dict[str, Any]:
                 began = time.monotonic()
             url = job["urls"][opens % len(job["urls"])]
             try:
-                visitor = await opened(url, opens, ClientInfo)
+                visitor = await opened(url, opens, StormClient)
                 window.answered(began, time.monotonic())
                 visitor.transport.send_close(WSCloseCode.OK)
                 async with asyncio.timeout(ANSWERED_WITHIN_S):

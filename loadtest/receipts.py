@@ -14,12 +14,12 @@ RECEIPTS: Final = {200: "written", 410: "gone", 429: "slow", 503: "unreachable"}
 UNKNOWN: Final = "not known"  # the call has not returned
 
 LOST: Final = "written, and never arrived"
-BURIED: Final = "gone, and lives"
+ALIVE: Final = "gone, and lives"
 SMUGGLED: Final = "slow, and arrived"
 TWICE: Final = "pushed twice"
 ELSEWHERE: Final = "pushed to the wrong socket"
 UNASKED: Final = "pushed by nobody"
-LIES: Final = (LOST, BURIED, SMUGGLED, TWICE, ELSEWHERE, UNASKED)
+LIES: Final = (LOST, ALIVE, SMUGGLED, TWICE, ELSEWHERE, UNASKED)
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class ReceiptBook:
         for push in self._pushes.values():
             stands = push.connection in standing
             found[LOST] += push.receipt == "written" and not push.arrived and stands
-            found[BURIED] += push.receipt == "gone" and stands
+            found[ALIVE] += push.receipt == "gone" and stands
             found[SMUGGLED] += push.receipt == "slow" and push.arrived > 0
             found[TWICE] += push.arrived > 1
         found[ELSEWHERE] = self._elsewhere

@@ -16,7 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "benchmarks.peers.channels_setti
 django.setup()
 
 
-class ClientInfo(AsyncWebsocketConsumer):
+class Consumer(AsyncWebsocketConsumer):
     """One socket. What it says goes to the worker, with the channel to answer to."""
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -34,5 +34,5 @@ class Work(AsyncConsumer):
 
 
 application = ProtocolTypeRouter(
-    {"websocket": ClientInfo.as_asgi(), "channel": ChannelNameRouter({WORK: Work.as_asgi()})}
+    {"websocket": Consumer.as_asgi(), "channel": ChannelNameRouter({WORK: Work.as_asgi()})}
 )

@@ -57,7 +57,7 @@ class ClusterParts:
             handles=runner,
             now=now,
         )
-        runner.before_stint = self.lease_guard.check_lease
+        runner.before_run = self.lease_guard.check_lease
         self.registration = Registration(me, registry, may_write=lambda: self.lease_guard.may_write)
         self.callbacks = Callbacks(members)
         self.outage_limit = OutageLimit(

@@ -1,8 +1,8 @@
 """How handlers are run: one at a time for a connection, in order, a bounded number at once.
 
 A pool of tasks works off the connections that have something to handle. A handler that does not
-wait costs no task and no turn of the loop: whoever is awake goes on with the next, for ``STINT_S``.
-When one waits, another task has been woken to take over. After a stint the loop turns: renewals,
+wait costs no task and no turn of the loop: whoever is awake goes on with the next, for ``RUN_S``.
+When one waits, another task has been woken to take over. After a run the loop turns: renewals,
 probes and sockets have theirs, and whether this worker may still start handlers is asked anew.
 """
 
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 CHECKS_PER_LIMIT: Final = 10
 LONGEST_CHECK_S: Final = 1.0
-STINT_S: Final = 0.01
+RUN_S: Final = 0.01
 
 
 class Answers(Protocol):
@@ -50,7 +50,7 @@ class Runner:
         concurrency: So many run at once; others wait in the order in which they came.
 
     Attributes:
-        before_stint: Called before handlers are started in a turn of the loop; it may ``hold``.
+        before_run: Called before handlers are started in a turn of the loop; it may ``hold``.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class Runner:
         self._held = False
         self._dispatched_at = now()
         self._ended_at = 0.0  # when the last handler had ended
-        self._stint_until = 0.0  # no handler is started in this turn once it is later than that
-        self.before_stint: Callable[[], None] = lambda: None
+        self._run_until = 0.0  # no handler is started in this turn once it is later than that
+        self.before_run: Callable[[], None] = lambda: None
         # Not that of whoever happens to bring the first message: handlers would see what a
         # middleware of the surrounding application has set for one handshake.
         self._context = copy_context()
@@ -227,16 +227,16 @@ class Runner:
         assert task is not None
         while True:
             # Whoever is woken is in a turn of its own: one is woken at a time. A task that goes on
-            # after its handler has waited is not, and finds the end of somebody else's stint.
+            # after its handler has waited is not, and finds the end of somebody else's run.
             self._waking = False
-            self.before_stint()
-            self._stint_until = self._now() + STINT_S
+            self.before_run()
+            self._run_until = self._now() + RUN_S
             while self._ready and not self._held:
                 queue = self._ready.popleft()
                 if self._ready and not self._waking:
                     self._wake()  # should this handler wait, somebody goes on
                 await self._take(queue, task)
-                if self._ended_at >= self._stint_until:
+                if self._ended_at >= self._run_until:
                     break
             waiter = loop.create_future()
             self._idle.append(waiter)

@@ -18,7 +18,7 @@ from typing import Any, Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from gateway.log import exceptions as traces
+from gateway.log import exceptions
 
 _of_process: dict[str, str] = {}
 _RESERVED: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -48,7 +48,7 @@ class _Event(str):
         event = super().__new__(cls, " ".join([*parts, *_briefly(error)]))
         event.name = name
         event.fields = fields
-        event.facts = {} if error is None else traces.facts(error, full=_Showing.full)
+        event.facts = {} if error is None else exceptions.facts(error, full=_Showing.full)
         event.trace = _as_text(error)
         return event
 
@@ -87,7 +87,7 @@ class Logger:
         logger = self._logger
         if not logger.isEnabledFor(level):
             return
-        error = traces.given(fields.pop("exc_info", None))
+        error = exceptions.given(fields.pop("exc_info", None))
         message = _Event(event, fields, error)
         file, line, function, _ = logger.findCaller(stacklevel=3)
         record = logger.makeRecord(logger.name, level, file, line, message, (), None, function)
@@ -104,13 +104,13 @@ def get_logger(name: str) -> Logger:
 
 
 def _briefly(error: BaseException | None) -> list[str]:
-    return [] if error is None else [f"exception={traces.brief(error)}"]
+    return [] if error is None else [f"exception={exceptions.brief(error)}"]
 
 
 def _as_text(error: BaseException | None) -> str | None:
     if error is None or not _Showing.as_text:
         return None
-    return traces.text(error, full=_Showing.full)
+    return exceptions.text(error, full=_Showing.full)
 
 
 def show_errors(errors: str) -> None:
@@ -218,7 +218,7 @@ def _without_reprs(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _describe_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    error = traces.given(event.pop("exc_info", None))
+    error = exceptions.given(event.pop("exc_info", None))
     if error is not None:
-        event.update(_told(traces.facts(error, full=_Showing.full), _as_text(error)))
+        event.update(_told(exceptions.facts(error, full=_Showing.full), _as_text(error)))
     return event

@@ -1,1 +1,1 @@
-"""What workers say to each other: links and their queues, routing, questions to owners."""
+"""What workers say to each other: links and their queues, the hub, questions to owners."""

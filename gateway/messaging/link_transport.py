@@ -70,9 +70,9 @@ class LinkTransport:
         self._links.send(owner, question)
         return True
 
-    def receipt(self, asker: WorkerId, receipted: Receipted, unlinked: bool) -> None:
-        """Answer whoever asked; an asker that is no worker has no link, and is told once."""
+    def receipt(self, requester: WorkerId, receipted: Receipted, unlinked: bool) -> None:
+        """Answer whoever asked; an requester that is no worker has no link, and is told once."""
         if unlinked:
-            self._links.tell(asker, receipted)
+            self._links.tell(requester, receipted)
         else:
-            self._links.send(asker, receipted)
+            self._links.send(requester, receipted)

@@ -33,10 +33,10 @@ _Sent = bytes  # a digest of connection, key and text
 
 
 class OwnerReceipts:
-    """Answers questions about this worker's connections (``gateway.worker.inbox``).
+    """Answers questions about this worker's connections (``gateway.worker.envelope_receivers``).
 
     Args:
-        answer: Takes an answer to the asker; the last argument says that it is no worker.
+        answer: Takes an answer to the requester; the last argument says that it is no worker.
         holding: While it is true, this worker may have been replaced, and touches no socket.
     """
 
@@ -57,24 +57,24 @@ class OwnerReceipts:
         self._overflowed = False
         self._under_way: dict[_Sent, list[Callable[[Receipt], None]]] = {}
 
-    def asked(self, asker: WorkerId, question: Question) -> None:
-        """Answer ``asker``, at once or when the socket has taken or refused what was sent."""
+    def asked(self, requester: WorkerId, question: Question) -> None:
+        """Answer ``requester``, at once or when the socket has taken or refused what was sent."""
         if self._holding():
             return  # whoever asked has given us up, or will ask again
         match question:
             case Send():
-                self._send(asker, question)
+                self._send(requester, question)
             case Disconnect():
                 local = self._hub.get(question.connection)
                 receipt = Receipt.GONE
                 if local is not None:
                     receipt = local.disconnect(question.code, question.reason)
-                self._receipt(asker, question, receipt)
+                self._receipt(requester, question, receipt)
             case Inquire():
-                self._tell(asker, question)
+                self._tell(requester, question)
 
-    def _send(self, asker: WorkerId, question: Send) -> None:
-        receipt = partial(self._receipt, asker, question)
+    def _send(self, requester: WorkerId, question: Send) -> None:
+        receipt = partial(self._receipt, requester, question)
         if question.key is None:
             self._push(question, receipt)
             return
@@ -115,17 +115,17 @@ class OwnerReceipts:
         while self._forget_at and self._forget_at[0][0] <= now:
             self._written.discard(self._forget_at.popleft()[1])
 
-    def _tell(self, asker: WorkerId, question: Inquire) -> None:
+    def _tell(self, requester: WorkerId, question: Inquire) -> None:
         local = self._hub.get(question.connection)
         receipt = Receipt.GONE if local is None else local.taking
         is_open = local is not None and receipt is Receipt.WRITTEN
         particulars = local.particulars() if local is not None and is_open else None
         answer = Receipted(question.connection, question.number, receipt, particulars)
-        self._answer(asker, answer, question.unlinked)
+        self._answer(requester, answer, question.unlinked)
 
-    def _receipt(self, asker: WorkerId, question: Question, receipt: Receipt) -> None:
+    def _receipt(self, requester: WorkerId, question: Question, receipt: Receipt) -> None:
         answer = Receipted(question.connection, question.number, receipt)
-        self._answer(asker, answer, question.unlinked)
+        self._answer(requester, answer, question.unlinked)
 
 
 def _digest(connection: ConnectionId, key: str, text: str) -> bytes:

@@ -24,7 +24,7 @@ class Fill(IntEnum):
 
 
 class PeerQueue:
-    """The peer queue: the way to one peer.
+    """The peer queue: one peer's link, and what waits to leave on it.
 
     Attributes:
         bytes_kept: Of envelopes that wait here or are not acknowledged.

@@ -1,7 +1,7 @@
 """What the operator can measure. Names and meanings: docs/reference/metrics.md.
 
 What there is (``families``), how it is counted where every call counts (``counters``), and how it
-is read (``reading``).
+is read (``exposition``).
 """
 
 from gateway.metrics.counters import Counters

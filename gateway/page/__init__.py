@@ -1,1 +1,1 @@
-"""A page to try the gateway with: three files, no build step."""
+"""A page to try the gateway with: plain files, no build step."""

@@ -1,4 +1,4 @@
-"""The link: a numbered, acknowledged conversation from one worker to another.
+"""The link: a numbered, acknowledged way from one worker to another.
 
 Pub/sub loses (a reconnect, a cut output buffer) and repeats (a PUBLISH sent twice to a frozen
 server). Between two living workers the link turns that into: every batch once, in order.
@@ -56,7 +56,7 @@ class Verdict(Enum):
 
 
 class Link:
-    """One worker's end of the conversation with one peer.
+    """One worker's end of the link with one peer.
 
     Not safe for use from several threads. ``now`` is monotonic seconds and never decreases.
 

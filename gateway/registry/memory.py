@@ -185,7 +185,7 @@ class MemoryRegistry:
             self._deaths.pop(connection, None)
 
     def _died(self, sweeper: WorkerId | None) -> bool:
-        """Who has left, or lives and only lost its hold, did not die of it."""
+        """Who has left, or lives and only failed to extend, did not die of it."""
         if sweeper is None:
             return False
         lives = sweeper in self._left or self._leases.get(sweeper, (0,))[0] > self._now_ms()

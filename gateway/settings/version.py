@@ -1,3 +1,3 @@
-"""Which release this is. Apart from ``gateway`` itself, so that nothing below imports the front."""
+"""Which release this is. Not in ``gateway`` itself, which imports what applications use."""
 
 __version__ = "0.1.0"

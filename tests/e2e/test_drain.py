@@ -51,7 +51,7 @@ async def test_stopping_closes_every_socket_evenly_within_the_window(
         async with Crowd([served.ws_url], CONNECTIONS, per_second=1) as crowd:
             crowd.start_sending()
             await crowd.send_for(1)
-            for visitor in crowd.visitors:
+            for visitor in crowd.clients:
                 visitor.closed_for_good = True
             family = served.family()
             if whom == "serve":
@@ -91,7 +91,7 @@ async def test_stopping_one_worker_drains_it_and_another_takes_its_place(tmp_pat
 async def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         async with Crowd([served.ws_url], 100, per_second=1) as crowd:
-            for visitor in crowd.visitors:
+            for visitor in crowd.clients:
                 visitor.closed_for_good = True
             served.signal(signal.SIGINT)
             await eventually(lambda: bool(crowd.ledger.closes), "the drain's beginning")
@@ -105,7 +105,7 @@ async def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
 async def test_a_drain_waits_for_a_handler_that_is_at_work(tmp_path: Path) -> None:
     with serving(tmp_path, "tests.support.apps.badday:gateway") as served:
         async with Crowd([served.ws_url], 1) as crowd:
-            [visitor] = crowd.visitors
+            [visitor] = crowd.clients
             visitor.closed_for_good = True
             assert visitor.transport is not None
             visitor.say("wait 2")

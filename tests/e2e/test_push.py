@@ -123,7 +123,7 @@ async def push_on(backend: Backend, crowd: Crowd, name: str, enough: asyncio.Eve
     rounds = 0
     while rounds < ROUNDS or not enough.is_set():
         rounds += 1
-        chosen = [v for v in random.sample(crowd.visitors, EACH) if v.connected]
+        chosen = [v for v in random.sample(crowd.clients, EACH) if v.connected]
         texts = {f"{name} {next(serial)}": visitor.connection for visitor in chosen}
         receipts.pushes.update({text: Push(connection) for text, connection in texts.items()})
         for text, receipt in (await backend(texts)).items():

@@ -202,11 +202,11 @@ async def test_short_handlers_without_a_pause_cost_no_worker_its_lease(
 ) -> None:
     """Five seconds of work for each handler worker are waiting, none of it longer than 5 ms.
 
-    Red without ``STINT_S``: no renewal gets a turn, and a worker that works is fenced.
+    Red without ``RUN_S``: no renewal gets a turn, and a worker that works is fenced.
     """
     edge, handlers = await split(stand, LEASE_SECONDS="2")
     async with Crowd([edge.ws_url], 60) as crowd:
-        for visitor in crowd.visitors:
+        for visitor in crowd.clients:
             for serial in range(32):
                 visitor.say(f"work {visitor.number}:{serial}")
         ledger = await crowd.stop_sending(60)

@@ -44,7 +44,7 @@ def test_gone_and_lives() -> None:
     book = ReceiptBook("me")
     pushed(book, "gone")
 
-    assert book.lies({HERE}) == {receipts.BURIED: 1}
+    assert book.lies({HERE}) == {receipts.ALIVE: 1}
 
 
 def test_slow_and_arrived() -> None:

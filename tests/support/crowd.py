@@ -195,7 +195,7 @@ class Crowd:
         pushes_per_second: float = 0.0,
     ) -> None:
         self.ledger = Ledger()
-        self.visitors = [CrowdClient(self, number) for number in range(size)]
+        self.clients = [CrowdClient(self, number) for number in range(size)]
         self.open = True
         self.loop = asyncio.get_running_loop()
         self._urls = urls
@@ -208,7 +208,7 @@ class Crowd:
 
     def _somebody(self) -> str:
         """A connection that is open now, as far as its client knows."""
-        visitor = random.choice(self.visitors)
+        visitor = random.choice(self.clients)
         return visitor.connection if visitor.connected and not visitor.silent else ""
 
     def next_url(self) -> str:
@@ -222,16 +222,16 @@ class Crowd:
 
     @property
     def connected(self) -> int:
-        return sum(visitor.connected for visitor in self.visitors)
+        return sum(visitor.connected for visitor in self.clients)
 
     def workers(self) -> Counter[str]:
         """How many connections each worker holds."""
-        return Counter(visitor.worker for visitor in self.visitors if visitor.connected)
+        return Counter(visitor.worker for visitor in self.clients if visitor.connected)
 
     async def everybody(self, within_s: float = 20.0) -> None:
         """Wait until all are connected."""
         async with asyncio.timeout(within_s):
-            while self.connected < len(self.visitors):  # noqa: ASYNC110 (many conditions)
+            while self.connected < len(self.clients):  # noqa: ASYNC110 (many conditions)
                 await asyncio.sleep(0.01)
 
     def start_sending(self) -> None:
@@ -245,9 +245,9 @@ class Crowd:
         if self.pusher is not None:
             self.ledger.receipts = await self.pusher.finish()
         end = self.loop.time() + within_s
-        while any(v.unanswered for v in self.visitors) and self.loop.time() < end:  # noqa: ASYNC110
+        while any(v.unanswered for v in self.clients) and self.loop.time() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        self.ledger.lost += sum(len(v.unanswered) for v in self.visitors)
+        self.ledger.lost += sum(len(v.unanswered) for v in self.clients)
         if self.ledger.receipts is not None:
             await self._judge(self.ledger.receipts, end)
         return self.ledger
@@ -262,7 +262,7 @@ class Crowd:
 
     def connections(self) -> set[str]:
         """Those that are open, as far as their clients know."""
-        return {visitor.connection for visitor in self.visitors if visitor.connected}
+        return {visitor.connection for visitor in self.clients if visitor.connected}
 
     def _cancel_schedules(self) -> None:
         for task in (self._sending, self._pushing):
@@ -275,12 +275,12 @@ class Crowd:
 
     async def _send_on_schedule(self) -> None:
         """Each visitor has its own place in the interval, so that the load is even."""
-        interval_s = 1 / self._per_second / len(self.visitors)
+        interval_s = 1 / self._per_second / len(self.clients)
         start, count = self.loop.time(), 0
         while True:
             due = int((self.loop.time() - start) / interval_s)
             for turn in range(count, due):
-                visitor = self.visitors[turn % len(self.visitors)]
+                visitor = self.clients[turn % len(self.clients)]
                 if not visitor.silent:
                     visitor.send()
             count = due
@@ -288,8 +288,8 @@ class Crowd:
 
     async def __aenter__(self) -> Crowd:
         # A few at a time: the storm of connections is another test's subject.
-        for start in range(0, len(self.visitors), 50):
-            await asyncio.gather(*(v.connect() for v in self.visitors[start : start + 50]))
+        for start in range(0, len(self.clients), 50):
+            await asyncio.gather(*(v.connect() for v in self.clients[start : start + 50]))
         await self.everybody()
         return self
 
@@ -306,8 +306,8 @@ class Crowd:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for visitor in self.visitors:
+        for visitor in self.clients:
             if visitor.transport is not None:
                 visitor.transport.disconnect(graceful=False)
-        while any(v.transport is not None for v in self.visitors):  # noqa: ASYNC110 (as above)
+        while any(v.transport is not None for v in self.clients):  # noqa: ASYNC110 (as above)
             await asyncio.sleep(0.005)

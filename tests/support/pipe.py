@@ -93,7 +93,7 @@ class Traffic:
         return sum(len(sender.delivered) for sender in self.senders) * len(BODY)
 
     def offer_for(self, seconds: float) -> None:
-        """Keep every lane full for so long."""
+        """Keep every queue full for so long."""
         self._run(until=self.now + seconds, offer=True)
 
     def settle(self, within_s: float) -> None:

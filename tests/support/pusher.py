@@ -46,16 +46,16 @@ class Receipts:
         else:
             push.arrived += 1
 
-    def lies(self, standing: set[str]) -> dict[str, int]:
+    def lies(self, still_open: set[str]) -> dict[str, int]:
         """What was not true, given the connections that stayed open to the end."""
         pushes = self.pushes.values()
         found = {
             "written, and never arrived": sum(
-                p.receipt == "written" and not p.arrived and p.connection in standing
+                p.receipt == "written" and not p.arrived and p.connection in still_open
                 for p in pushes
             ),
             "gone, and lives": sum(
-                p.receipt == "gone" and p.connection in standing for p in pushes
+                p.receipt == "gone" and p.connection in still_open for p in pushes
             ),
             "slow, and arrived": sum(p.receipt == "slow" and p.arrived > 0 for p in pushes),
             "arrived twice": sum(p.arrived > 1 for p in pushes),

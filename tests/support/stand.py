@@ -71,7 +71,7 @@ class Stand:
         """The registry must come to list the crowd's connections and nothing else."""
 
         def wrong() -> set[str]:
-            return self.registered() ^ {v.connection for v in crowd.visitors if v.connected}
+            return self.registered() ^ {v.connection for v in crowd.clients if v.connected}
 
         try:
             await eventually(lambda: not wrong(), "a true registry", within_s)

@@ -1,4 +1,4 @@
--- Fence a worker whose lease has ended, and take on its sweep.
+-- Fence a worker whose lease has ended, and join its sweep.
 -- KEYS: workers, dead    ARGV: worker, claim_ms, the end of its lease that was seen
 -- Returns: 1 claimed; 0 it lives, or has renewed since; somebody else sweeps it, or it is swept
 local clock = redis.call('TIME')

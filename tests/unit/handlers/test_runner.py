@@ -10,7 +10,7 @@ from threading import Thread
 
 from gateway import Admit, Connection, Message
 from gateway.handlers.definitions import Handlers
-from gateway.handlers.runner import STINT_S, Runner
+from gateway.handlers.runner import RUN_S, Runner
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import (
     Admitted,
@@ -151,13 +151,13 @@ async def working(clock: Clock, heard: Heard, started_in: list[int]) -> AsyncIte
 
 
 async def test_the_loop_turns_after_a_stint_of_handlers_that_do_not_wait() -> None:
-    """Red without the end of a stint: all of them run in one turn, and no renewal among them."""
+    """Red without the end of a run: all of them run in one turn, and no renewal among them."""
     heard, started_in = Heard(), list[int]()
     async with working(Clock(), heard, started_in):
         await eventually(lambda: len(heard.answers) == CONNECTIONS, "all answers")
 
     at_once = max(started_in.count(turn) for turn in started_in)
-    assert 1 < at_once <= STINT_S / HANDLER_S + 1
+    assert 1 < at_once <= RUN_S / HANDLER_S + 1
 
 
 async def test_no_handler_is_started_once_its_worker_may_not() -> None:
@@ -165,15 +165,15 @@ async def test_no_handler_is_started_once_its_worker_may_not() -> None:
     clock, heard, started_in = Clock(), Heard(), list[int]()
     lapsed_at = clock() + 0.1
     async with working(clock, heard, started_in) as runner:
-        runner.before_stint = lambda: runner.hold() if clock() >= lapsed_at else None
+        runner.before_run = lambda: runner.hold() if clock() >= lapsed_at else None
         await eventually(lambda: runner._held, "the hold")
         clock.now_s += 1.0
         for _ in range(10):
             await asyncio.sleep(0)
         held_with = len(started_in)
-        assert held_with * HANDLER_S <= 0.1 + STINT_S + HANDLER_S
+        assert held_with * HANDLER_S <= 0.1 + RUN_S + HANDLER_S
 
-        runner.before_stint = lambda: None
+        runner.before_run = lambda: None
         runner.release()
         await eventually(lambda: len(heard.answers) == CONNECTIONS, "the rest")
 

@@ -14,7 +14,7 @@ from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.deadlines import BACKLOG_LOOK_S, EXTEND_S, LAST_MOMENT_S
-from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts
+from gateway.protocol.envelopes.dispatching import Answer
 from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
@@ -48,9 +48,7 @@ class OrphanedConnection:
         ended: Callable[[], None],
     ) -> None:
         self.id, entry, deaths = acquired
-        self.facts = ConnectionFacts(
-            entry.user, entry.address, "", (("user-agent", entry.user_agent),), ()
-        )
+        self.facts = entry.facts
         self.may_be_poison = deaths > 0
         self.end: End | None = None
         self._ended = ended

@@ -3,9 +3,9 @@
 A ``ClientInfo`` is where user, address and expiry of an open connection are. Made of it, here:
 
 - ``ConnectionFacts``, for workers that handle its messages; they make the ``Connection`` of it that
-  handlers see (``gateway.handlers.queue.introduced``);
+  handlers see (``gateway.handlers.definitions.of_facts``);
 - ``Entry``, for the registry: listings, users, and whoever sweeps after this worker
-  (``gateway.handlers.definitions.of_entries`` and ``gateway.cluster.sweep`` read it back);
+  (who makes ``ConnectionFacts`` of it again: ``Entry.facts``);
 - ``Particulars``, for whoever asks the owner.
 """
 

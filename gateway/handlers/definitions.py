@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+from gateway.protocol.envelopes.dispatching import ConnectionFacts
 from gateway.protocol.ids import ConnectionId
 from gateway.registry.base import Entry
 
@@ -65,17 +66,22 @@ class Message:
     attempt: int = 1
 
 
+def of_facts(name: ConnectionId, facts: ConnectionFacts) -> Connection:
+    """A connection as handlers know it."""
+    return Connection(
+        id=name,
+        user=facts.user,
+        headers=dict(facts.headers),
+        query=facts.query,
+        address=facts.address,
+        subprotocols=facts.subprotocols,
+        expires_at=facts.expires_unix_s,
+    )
+
+
 def of_entries(found: Iterable[tuple[ConnectionId, Entry]]) -> list[Connection]:
     """Connections as the registry has them: of the headers it keeps the user agent only."""
-    return [
-        Connection(
-            id=name,
-            user=entry.user,
-            headers={"user-agent": entry.user_agent} if entry.user_agent else {},
-            address=entry.address,
-        )
-        for name, entry in found
-    ]
+    return [of_facts(name, entry.facts) for name, entry in found]
 
 
 class UserTooLong(ValueError):

@@ -9,12 +9,11 @@ from enum import Enum, auto
 
 from gateway.handlers.definitions import Connection
 from gateway.protocol.envelopes.dispatching import (
-    ConnectionFacts,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
 )
-from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.ids import WorkerId
 
 AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
 
@@ -69,16 +68,3 @@ class Queue:
         self.cancels = 0
         if remaining:
             raise asyncio.CancelledError
-
-
-def introduced(name: ConnectionId, facts: ConnectionFacts) -> Connection:
-    """A connection as handlers know it."""
-    return Connection(
-        id=name,
-        user=facts.user,
-        headers=dict(facts.headers),
-        query=facts.query,
-        address=facts.address,
-        subprotocols=facts.subprotocols,
-        expires_at=facts.expires_unix_s,
-    )

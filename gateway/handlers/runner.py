@@ -16,9 +16,9 @@ from contextvars import copy_context
 from typing import Final, Protocol
 
 from gateway.errors import HandlerFailed
-from gateway.handlers.definitions import Handlers
+from gateway.handlers.definitions import Handlers, of_facts
 from gateway.handlers.invocation import Invocation
-from gateway.handlers.queue import AnyDispatch, Queue, QueueState, introduced
+from gateway.handlers.queue import AnyDispatch, Queue, QueueState
 from gateway.log import get_logger
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import Answer, Failed, Forget, Introduce
@@ -90,7 +90,7 @@ class Runner:
     # What edges say
 
     def introduce(self, edge: WorkerId, envelope: Introduce) -> None:
-        connection = introduced(envelope.connection, envelope.facts)
+        connection = of_facts(envelope.connection, envelope.facts)
         queue = self._queues.setdefault(edge, {}).get(envelope.connection)
         if queue is None:
             self._queues[edge][envelope.connection] = Queue(edge, connection)

@@ -27,6 +27,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.protocol.envelopes.dispatching import ConnectionFacts
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 
@@ -43,6 +44,12 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
     user_agent: str
     protocol: str
     since_unix_ms: int
+
+    @property
+    def facts(self) -> ConnectionFacts:
+        """What is left of them: for listings, and for the ``on_disconnect`` of a dead worker's."""
+        headers = (("user-agent", self.user_agent),) if self.user_agent else ()
+        return ConnectionFacts(self.user, self.address, "", headers, ())
 
 
 def bounded(entry: Entry) -> Entry:

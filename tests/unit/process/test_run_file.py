@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,24 +19,12 @@ from gateway.process.run_file import (
     the_running_gateway,
     write_run_file,
 )
+from tests.unit.process.conftest import mode
 
 OURS = RunFile(os.getpid(), 8000, "unix:///run/gateway.sock", "gw")
 
 
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A runtime folder and a temporary folder of this test's own."""
-    folder = tmp_path / "runtime"
-    folder.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for variable in ("GATEWAY_RUN_FOLDER", "PROMETHEUS_MULTIPROC_DIR"):
-        monkeypatch.setenv(variable, "restored after the test")
-    return folder
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
+pytestmark = pytest.mark.usefixtures("runtime")
 
 
 @pytest.fixture

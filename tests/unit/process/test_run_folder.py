@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -20,22 +19,9 @@ from gateway.process.run_folder import (
     remove_run_folder,
     worker_died,
 )
+from tests.unit.process.conftest import mode
 
-
-@pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A runtime folder and a temporary folder of this test's own."""
-    folder = tmp_path / "runtime"
-    folder.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for variable in ("GATEWAY_RUN_FOLDER", "PROMETHEUS_MULTIPROC_DIR"):
-        monkeypatch.setenv(variable, "restored after the test")
-    return folder
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
+pytestmark = pytest.mark.usefixtures("runtime")
 
 
 def folder_of_a_killed_supervisor() -> Path:

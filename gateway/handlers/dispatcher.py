@@ -72,7 +72,14 @@ class _Nobody:
 class DispatchState:
     """The notes on one dispatchable, which holds them and hands them in with every call."""
 
-    __slots__ = ("conversation", "dispatchable", "generation", "introduced_to", "target")
+    __slots__ = (
+        "conversation",
+        "dispatchable",
+        "generation",
+        "introduced_to",
+        "target",
+        "waits_for",
+    )
 
     def __init__(self, dispatchable: Dispatchable) -> None:
         self.dispatchable = dispatchable
@@ -80,6 +87,7 @@ class DispatchState:
         self.target: WorkerId | None = None
         self.generation = -1
         self.introduced_to: WorkerId | None = None
+        self.waits_for: str | None = None  # room, and where
 
 
 class Dispatcher:
@@ -209,14 +217,18 @@ class Dispatcher:
                 self._links.send(target, _envelope(state.dispatchable.id, pending))
         if conversation.waiting:
             self._wait(state, full)
-        else:
-            self._blocked.pop(state.dispatchable.id, None)
+        elif self._blocked.pop(state.dispatchable.id, None) is not None:
+            state.waits_for = None
 
     def _wait(self, state: DispatchState, full: str | None) -> None:
-        connection, conversation = state.dispatchable.id, state.conversation
-        if full is not None and not conversation.held and connection not in self._blocked:
+        conversation = state.conversation
+        others_first = conversation.outstanding and conversation.worker != state.target
+        if conversation.held or others_first:
+            full = None  # with room it would wait as well
+        if full is not None and full != state.waits_for:
             self._counters.dispatch_waits[full] += 1  # once, however often it is tried again
-        self._blocked[connection] = state
+        state.waits_for = full
+        self._blocked[state.dispatchable.id] = state
         if spent := conversation.take_spent():
             self._give_up(state, spent)
             self.pump(state)

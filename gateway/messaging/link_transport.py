@@ -71,7 +71,7 @@ class LinkTransport:
         return True
 
     def receipt(self, requester: WorkerId, receipted: Receipted, unlinked: bool) -> None:
-        """Answer whoever asked; an requester that is no worker has no link, and is told once."""
+        """Answer whoever asked; a requester that is no worker has no link, and is told once."""
         if unlinked:
             self._links.tell(requester, receipted)
         else:

@@ -47,7 +47,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     @property
     def facts(self) -> ConnectionFacts:
-        """What is left of them: for listings, and for the ``on_disconnect`` of a dead worker's."""
+        """What the registry keeps of a connection's facts: for listings, and for a sweep."""
         headers = (("user-agent", self.user_agent),) if self.user_agent else ()
         return ConnectionFacts(self.user, self.address, "", headers, ())
 

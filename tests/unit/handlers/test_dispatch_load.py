@@ -104,6 +104,23 @@ def test_who_has_little_there_goes_before_who_has_much(stand: Stand) -> None:
     assert not stand.visit(1, "hello").conversation.waiting
 
 
+def test_whoever_waited_for_something_else_before_is_counted_too(stand: Stand) -> None:
+    """Red when all that is blocked counts as counted: each connection is held at first."""
+    stand.visit(32)
+    before = stand.counters.dispatch_waits["worker"]
+    late = stand.dispatcher.open(Dispatchable())
+    late.conversation.held = True  # the registry does not know of it yet
+    for _ in range(32):
+        stand.dispatcher.read(late, Event.MESSAGE, TEXT, size_bytes=len(TEXT))
+    assert stand.counters.dispatch_waits["worker"] == before
+
+    late.conversation.held = False
+    for _ in range(3):
+        stand.dispatcher.pump(late)
+
+    assert stand.counters.dispatch_waits["worker"] == before + 1
+
+
 def test_what_is_still_to_be_handled_for_clients_that_left_counts(stand: Stand) -> None:
     """Red when a closed connection takes its load along: a worker may be filled by coming anew."""
     states = []

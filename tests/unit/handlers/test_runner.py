@@ -150,7 +150,7 @@ async def working(clock: Clock, heard: Heard, started_in: list[int]) -> AsyncIte
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_the_loop_turns_after_a_stint_of_handlers_that_do_not_wait() -> None:
+async def test_the_loop_turns_after_a_run_of_handlers_that_do_not_wait() -> None:
     """Red without the end of a run: all of them run in one turn, and no renewal among them."""
     heard, started_in = Heard(), list[int]()
     async with working(Clock(), heard, started_in):

@@ -36,13 +36,21 @@ RESTART: Final = Close(1012, "service restart")
 DRAINED: Final = Close(3001, "drain")
 BROKER_AWAY: Final = Close(3004, "broker unavailable")
 EXPIRED: Final = Close(3005, "connection expired")
+SUBSCRIPTION_EXPIRED: Final = Close(3006, "subscription expired")
 SLOW: Final = Close(3008, "slow")
+INSUFFICIENT_STATE: Final = Close(3010, "insufficient state")
 NO_PONG: Final = Close(3012, "no pong")
 TOO_MANY_MESSAGES: Final = Close(3013, "message rate exceeded")
 TOO_MANY_FRAMES: Final = Close(3013, "frame rate exceeded")
 
 # Stay away
+INVALID_TOKEN: Final = Close(3500, "invalid token")
+BAD_REQUEST: Final = Close(3501, "bad request")
+STALE: Final = Close(3502, "stale")
 DISCONNECTED: Final = Close(3503, "disconnected")
+CHANNEL_LIMIT: Final = Close(3505, "channel limit")
+INAPPROPRIATE_PROTOCOL: Final = Close(3506, "inappropriate protocol")
+NOT_AVAILABLE: Final = Close(3508, "not available")
 
 EVERY: Final = tuple(row for row in list(vars().values()) if isinstance(row, Close))
 

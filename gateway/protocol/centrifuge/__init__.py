@@ -1,0 +1,1 @@
+"""The Centrifuge client protocol, version 2, in its JSON form: its rules, without sockets."""

@@ -1,0 +1,67 @@
+"""What one client is still owed: each command gets one reply, and only so many wait for theirs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.protocol.centrifuge.codes import Error
+from gateway.protocol.centrifuge.commands import Command, History, name_of
+from gateway.protocol.centrifuge.refusals import Limits
+from gateway.protocol.centrifuge.replies import Result, error_reply, reply
+from gateway.protocol.centrifuge.steps import Ask, Steps
+
+
+class Exchange:
+    """Commands from their coming to their reply.
+
+    ``begin`` is called once for each, then ``reply`` or ``refuse`` once, perhaps after ``ask``.
+    """
+
+    __slots__ = ("_asked", "_in_flight", "_in_flight_bytes", "_limits", "_ticket", "steps")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._asked: dict[int, Command] = {}
+        self._ticket = 0
+        self._in_flight = 0
+        self._in_flight_bytes = 0
+        self.steps = Steps()
+
+    @property
+    def full(self) -> bool:
+        return (
+            self._in_flight >= self._limits.in_flight
+            or self._in_flight_bytes >= self._limits.in_flight_bytes
+        )
+
+    def begin(self, command: Command) -> None:
+        self._in_flight += 1
+        self._in_flight_bytes += command.size_bytes
+
+    def ask(self, command: Command) -> None:
+        request = command.request
+        if isinstance(request, History):
+            most = self._limits.history_publications
+            limit = min(request.limit, most) if request.limit >= 0 else most
+            request = msgspec.structs.replace(request, limit=limit)
+        self._ticket += 1
+        self._asked[self._ticket] = command
+        self.steps.then(Ask(self._ticket, request))
+
+    def answered(self, ticket: int) -> Command | None:
+        """What was asked with this ticket; None if that is answered already, or never was."""
+        return self._asked.pop(ticket, None)
+
+    def reply(self, command: Command, result: Result) -> None:
+        self._finish(command)
+        if command.id:
+            self.steps.message(reply(command.id, name_of(command.request), result))
+
+    def refuse(self, command: Command, error: Error) -> None:
+        self._finish(command)
+        if command.id:
+            self.steps.message(error_reply(command.id, error))
+
+    def _finish(self, command: Command) -> None:
+        self._in_flight -= 1
+        self._in_flight_bytes -= command.size_bytes

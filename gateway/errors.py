@@ -6,6 +6,8 @@ GatewayError
 ├── BrokerUnavailable     not done, or nobody can know
 │   └── BrokerRefused     the broker has answered, and said no
 ├── EnvelopeTooLarge      refused where it was made
+├── BadChannel            no channel may be called that
+├── UnknownChannel        its namespace is not set up
 ├── Refused               raised by an application in ``on_connect``
 └── ConnectionEnding      a reason to close one connection, with its close code
     ├── SlowConsumer
@@ -95,6 +97,22 @@ class EnvelopeTooLarge(GatewayError):
 
     def __init__(self, *, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(f"an envelope of {size_bytes} B is over the limit of {limit_bytes} B")
+
+
+class BadChannel(GatewayError):
+    """No channel may be called that. ``error_code`` is what a client is answered."""
+
+    code = "bad_channel"
+    error_code = 107
+    retryable = False
+
+
+class UnknownChannel(GatewayError):
+    """The channel's namespace is not set up. ``error_code`` is what a client is answered."""
+
+    code = "unknown_channel"
+    error_code = 102
+    retryable = False
 
 
 class Refused(GatewayError):

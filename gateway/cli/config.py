@@ -20,5 +20,7 @@ def show_config(config: ConfigFile = None) -> None:
     for spec in fields(Settings):
         value = getattr(loaded.settings, spec.name)
         print(f"{spec.name:<28} {shown(value):<24} {loaded.sources[spec.name]}")
+    for place, option, value in loaded.settings.channel.chosen():
+        print(f"{place}: {option}={shown(value)}")
     if said := remark(loaded.settings):
         print(f"gateway: {said}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from gateway.protocol.receipt import Receipt
@@ -49,6 +50,8 @@ def shown(value: Any) -> str:
         return ",".join(value)
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.0f}s"
     return str(value) or "-"
 
 

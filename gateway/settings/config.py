@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.protocol.deadlines import LEASE_S, MAX_LEASE_S
-from gateway.settings import credential_lists
+from gateway.settings import credential_lists, namespaces
 from gateway.settings import values as value
+from gateway.settings.namespaces import Namespaces
 from gateway.settings.values import Parser, Secret
 
 PREFIX: Final = "GATEWAY_"
@@ -134,6 +135,9 @@ class Settings:
         LEASE_S, 1, MAX_LEASE_S, "How long a silent worker is believed to live."
     )
     drain_seconds: float = _seconds(30.0, 0, 3600, "For a worker to leave on purpose.")
+    channel: Namespaces = _setting(
+        Namespaces(), namespaces.parse, "a table", "What channels may do, by namespace."
+    )
     allowed_origins: tuple[str, ...] = _setting(
         (),
         value.origins,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 from gateway.errors import ConfigError
@@ -14,6 +15,8 @@ _ORIGIN: Final = re.compile(
 )
 _HOST: Final = re.compile(r"[a-z0-9._-]+")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_DURATION: Final = re.compile(r"(?:[0-9]{1,9}(?:h|m|s))+")
+_SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
 
 Parser = Callable[[str, object], Any]  # (name shown to the operator, raw value) -> value
 
@@ -76,6 +79,24 @@ def _hint(raw: object) -> str:
     if str(raw).startswith("tcp://"):
         return " (Kubernetes sets it for a service of this name: set enableServiceLinks: false)"
     return ""
+
+
+def duration(low: timedelta, high: timedelta, allowed: str) -> Parser:
+    """Hours, minutes and seconds as Centrifugo writes them: ``300s``, ``5m``, ``1h30m``."""
+
+    def parse(name: str, raw: object) -> timedelta:
+        if not isinstance(raw, str) or not _DURATION.fullmatch(raw):
+            raise ConfigError(
+                f"{_given(name, raw)} is not a duration such as 300s, 5m or 1h30m: {allowed}"
+            )
+        parts = re.findall(r"([0-9]+)([hms])", raw)
+        seconds = sum(int(count) * _SECONDS[unit] for count, unit in parts)
+        # Compared before it is one: a timedelta has an end, and what is typed has none.
+        if not low.total_seconds() <= seconds <= high.total_seconds():
+            raise ConfigError(f"{_given(name, raw)} is outside {allowed}")
+        return timedelta(seconds=seconds)
+
+    return parse
 
 
 def optional(parser: Parser) -> Parser:

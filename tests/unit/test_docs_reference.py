@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
 import prometheus_client
@@ -24,6 +25,7 @@ from gateway.metrics import families
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.settings.config import Settings, variable
+from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.settings.sources import CONFIG_VARIABLE, load
 from gateway.settings.values import Secret
 from gateway.worker import worker
@@ -40,7 +42,7 @@ def shown(default: object) -> str:
         return "off"
     if isinstance(default, bool):
         return "on" if default else "off"
-    if default in ("", (), Secret("")):
+    if default in ("", (), Secret(""), Namespaces()):
         return "empty"
     return f"{default:g}" if isinstance(default, float) else str(default)
 
@@ -83,6 +85,41 @@ def test_the_toml_example_of_the_configuration_reference_loads(tmp_path: Path) -
     file.write_text(example)
 
     assert load({}, file=file).settings.drain_seconds == 60
+
+
+# Channels
+
+
+def in_toml(default: object) -> str:
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds() / 3600:.0f}h" if default else "0s"
+    return str(default).lower()
+
+
+def test_the_channels_reference_lists_every_option_as_it_is() -> None:
+    page = rows(REFERENCE / "channels.md", "option", "allowed")
+
+    assert [tuple(row.values())[:3] for row in page] == [
+        (spec.name, in_toml(spec.default), spec.metadata["allowed"])
+        for spec in fields(ChannelOptions)
+    ]
+
+
+def test_the_channels_reference_begins_with_what_the_code_says_of_an_option() -> None:
+    page = {row["option"]: row["meaning"] for row in rows(REFERENCE / "channels.md", "allowed")}
+
+    for spec in fields(ChannelOptions):
+        assert page[spec.name].startswith(spec.metadata["meaning"]), spec.name
+
+
+def test_the_toml_example_of_the_channels_reference_loads(tmp_path: Path) -> None:
+    [example] = blocks(REFERENCE / "channels.md", "toml")
+    file = tmp_path / "gateway.toml"
+    file.write_text(example)
+    channel = load({}, file=file).settings.channel
+
+    assert channel.options_of("room:42").history_ttl == timedelta(minutes=5)
+    assert channel.options_of("news").allow_subscribe_for_anonymous
 
 
 @pytest.mark.parametrize("page", [*EVERY_PAGE, ROOT / "docker-compose.yml"], ids=name_of)

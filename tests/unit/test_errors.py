@@ -9,6 +9,7 @@ import pytest
 
 from gateway import errors
 from gateway.errors import (
+    BadChannel,
     BinaryMessage,
     BrokerUnavailable,
     ConfigError,
@@ -20,6 +21,7 @@ from gateway.errors import (
     RateExceeded,
     Refused,
     SlowConsumer,
+    UnknownChannel,
 )
 
 
@@ -48,6 +50,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         (NotRunning, "not_running", 1011, True),
         (BrokerUnavailable, "broker_unavailable", 1011, True),
         (EnvelopeTooLarge, "too_large", 1011, False),
+        (BadChannel, "bad_channel", 1011, False),
+        (UnknownChannel, "unknown_channel", 1011, False),
         (Refused, "refused", 1011, True),
         (SlowConsumer, "slow_consumer", 3008, True),
         (RateExceeded, "rate_exceeded", 3013, True),

@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import ConfigError
 from gateway.settings import sources
 from gateway.settings.config import Settings, variable
+from gateway.settings.namespaces import Namespaces
 from gateway.settings.sources import choose, current, load
 from gateway.settings.values import Secret
 
@@ -28,6 +29,7 @@ DEFAULTS: dict[str, object] = {
     "redis_bin": "",
     "log_level": "info",
     "log_errors": "auto",
+    "channel": Namespaces(),
     "trace": False,
     "page": True,
     "message_bytes": 65536,

@@ -105,7 +105,10 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Insufficient:
-    """Tell them that they have insufficient state (2500, 3010). They are no longer subscribed."""
+    """Tell them that they have insufficient state (2500, 3010). They are no longer subscribed.
+
+    One for each break, to be counted, even where nobody is to be told.
+    """
 
     subscribers: Collection[ConnectionId]
     why: Break

@@ -106,7 +106,7 @@ class WorkerChannel:
         self.others: dict[ConnectionId, None] = {}
         self.waiting: dict[ConnectionId, Wish] = {}
         self.owes_look = False
-        self._ahead: set[ConnectionId] = set()  # of those: they have come further than the worker
+        self._ahead: dict[ConnectionId, int] = {}  # of those: at an offset that is still to arrive
         self._everybody = (self.positioned, self.others)
         self._only_others = (self.others,)
         self._position = ChannelPosition()
@@ -140,7 +140,7 @@ class WorkerChannel:
         """It unsubscribes, or its connection has closed. Nothing if it is not here."""
         if subscriber in self.waiting:
             del self.waiting[subscriber]
-            self._ahead.discard(subscriber)
+            self._ahead.pop(subscriber, None)
         elif subscriber in self.positioned:
             del self.positioned[subscriber]
         elif subscriber in self.others:
@@ -289,19 +289,18 @@ class WorkerChannel:
             if history is None and not beyond_recovery(since, position):
                 return None
             if history is not None and _is_ahead(since, position, history.top):
-                self._ahead.add(subscriber)
+                self._ahead[subscriber] = since.offset
                 return None
         return Reply(subscriber, position, recovered=False)
 
     def _go_live(self, subscriber: ConnectionId) -> None:
         wish = self.waiting.pop(subscriber)
-        self._ahead.discard(subscriber)
+        self._ahead.pop(subscriber, None)
         (self.positioned if wish.positioned else self.others)[subscriber] = None
 
     def _arrived_for_those_ahead(self, publication: Publication) -> list[Step]:
         """Deliver the next one; who has it already, and has waited for it, is live after it."""
-        position = self._position.position
-        there = [who for who in self._ahead if self.waiting[who].since == position]
+        there = [who for who, offset in self._ahead.items() if offset == publication.offset]
         if not there:
             return [Deliver(publication, self._everybody)]
         before = tuple(self.positioned), tuple(self.others)
@@ -317,8 +316,6 @@ class WorkerChannel:
         return steps + self._linger_if_empty()
 
     def _tell(self, why: Break) -> list[Step]:
-        if not self.positioned:
-            return []
         told = tuple(self.positioned)
         self.positioned.clear()
         return [Insufficient(told, why)]

@@ -241,6 +241,14 @@ def test_who_has_come_further_than_the_worker_waits_until_it_has_caught_up() -> 
     assert channel.settled(number_of(settle)) == []
 
 
+def test_who_has_come_further_need_not_name_the_epoch() -> None:
+    channel = live((ANN, POSITIONED))
+    [read] = channel.join(BOB, since(6, ""))
+    channel.read(number_of(read), History(at(6)))
+
+    assert arrive(channel, 6)[1:] == [Reply(BOB, at(6), recovered=True, publications=[])]
+
+
 def test_who_has_come_further_than_the_stream_has_lost_its_tail() -> None:
     channel = live((ANN, POSITIONED))
 
@@ -274,6 +282,13 @@ def test_a_gap_is_told_to_the_positioned_and_the_rest_goes_on() -> None:
     assert not channel.positioned
     assert list(channel.others) == [CAT]
     assert channel.position == at(7)
+
+
+def test_a_gap_is_to_be_counted_where_nobody_is_told() -> None:
+    channel, _ = subscribed((CAT, PLAIN))
+    arrive(channel, 5)
+
+    assert arrive(channel, 7)[1:] == [Insufficient((), Break.GAP)]
 
 
 def test_who_waits_while_the_position_breaks_is_answered_from_a_later_read() -> None:

@@ -17,7 +17,7 @@ from gateway.protocol.channel_steps import (
 from gateway.protocol.worker_channel import State
 from tests.unit.protocol.channel_world import World
 
-MOST_STEPS = 12  # more than subscribing has
+MOST_STEPS = 8  # more than subscribing has
 
 Disturbance = Callable[[World], None]
 

@@ -219,9 +219,7 @@ class WorkerChannel:
         steps: list[Step] = []
         broken = self._position.read(reading.look, history.top)
         if broken is not None:
-            self._held.clear()
-            self._ahead.clear()
-            steps += self._tell(broken)
+            steps.append(self._break(broken))
         covered = [who for who, wish in self.waiting.items() if reading.covers(wish)]
         steps += self._answer(covered, history)
         others = [who for who in self.waiting if who not in self._ahead]
@@ -308,17 +306,18 @@ class WorkerChannel:
 
     def _broken(self, why: Break) -> list[Step]:
         """The position was set anew. Who waits is answered from a read that begins after it."""
-        self._held.clear()
-        self._ahead.clear()
-        steps = self._tell(why)
+        steps: list[Step] = [self._break(why)]
         if self.waiting:
             steps += self._read(self.waiting.values())
         return steps + self._linger_if_empty()
 
-    def _tell(self, why: Break) -> list[Step]:
+    def _break(self, why: Break) -> Step:
+        """What is held, and who is ahead, are so of a position that no longer holds."""
+        self._held.clear()
+        self._ahead.clear()
         told = tuple(self.positioned)
         self.positioned.clear()
-        return [Insufficient(told, why)]
+        return Insufficient(told, why)
 
     def _refuse(self, joining: Collection[ConnectionId]) -> list[Step]:
         self.waiting.clear()
@@ -332,7 +331,6 @@ class WorkerChannel:
             for wish in wishes
             if wish.since is not None and not self._hopeless(wish.since)
         ]
-        self._held.clear()
         self._reading = _Reading(
             self._next_number(), min(offsets, default=None), self._position.look()
         )

@@ -8,6 +8,8 @@ GatewayError
 ├── EnvelopeTooLarge      refused where it was made
 ├── BadChannel            no channel may be called that
 ├── UnknownChannel        its namespace is not set up
+├── ChannelLimit          a connection or its worker has as many as it may
+├── UnrecoverablePosition what came after it is not known any more
 ├── Refused               raised by an application in ``on_connect``
 └── ConnectionEnding      a reason to close one connection, with its close code
     ├── SlowConsumer
@@ -112,6 +114,22 @@ class UnknownChannel(GatewayError):
 
     code = "unknown_channel"
     error_code = 102
+    retryable = False
+
+
+class ChannelLimit(GatewayError):
+    """The connection or its worker has as many channels as it may have."""
+
+    code = "channel_limit"
+    error_code = 106
+    retryable = False
+
+
+class UnrecoverablePosition(GatewayError):
+    """The position is of another epoch: what came after it is not known any more."""
+
+    code = "unrecoverable_position"
+    error_code = 112
     retryable = False
 
 

@@ -12,6 +12,7 @@ from gateway.errors import (
     BadChannel,
     BinaryMessage,
     BrokerUnavailable,
+    ChannelLimit,
     ConfigError,
     ConnectionEnding,
     EnvelopeTooLarge,
@@ -22,6 +23,7 @@ from gateway.errors import (
     Refused,
     SlowConsumer,
     UnknownChannel,
+    UnrecoverablePosition,
 )
 
 
@@ -52,6 +54,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         (EnvelopeTooLarge, "too_large", 1011, False),
         (BadChannel, "bad_channel", 1011, False),
         (UnknownChannel, "unknown_channel", 1011, False),
+        (ChannelLimit, "channel_limit", 1011, False),
+        (UnrecoverablePosition, "unrecoverable_position", 1011, False),
         (Refused, "refused", 1011, True),
         (SlowConsumer, "slow_consumer", 3008, True),
         (RateExceeded, "rate_exceeded", 3013, True),

@@ -1,0 +1,1 @@
+"""Channels at one worker: subscriptions, fan-out, publishing, presence, tokens."""

@@ -1,0 +1,1 @@
+"""Who is in a channel: what is promised, in memory, on Redis."""

@@ -7,9 +7,9 @@ Guarantees, proved on every implementation by ``tests/contract/test_channel_brok
    stored: storing and publishing are one step. Some may be missing, and none comes twice but after
    a server that was asked twice; positions find both.
 3. Offsets rise by 1 within an epoch, from 1. Another epoch begins when the stream was lost, when
-   nothing was published for the meta ttl, and when another server has taken over, which may have
-   lost the newest publications: no offset of one epoch is ever given to two publications, as far
-   as a server can know.
+   nothing was published or read for the meta ttl, and when another server has taken over, which
+   may have lost the newest publications: no offset of one epoch is ever given to two publications,
+   as far as a server can know.
 4. After a time in which messages may have been lost, and once the subscriptions stand again, the
    receiver is told: a gap is data, never silence.
 5. ``settle`` is done once every message that was published before it was called, and that this
@@ -23,16 +23,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from gateway.protocol.channel_position import Position
 from gateway.protocol.recovery import History, Publication
+
+IDEMPOTENCY_S: Final = 300.0  # an answer is kept for its key
 
 
 class HistoryOptions(NamedTuple):
     """How much of a channel is kept: the newest ``size``, for ``ttl_s`` after the newest.
 
-    Epoch and offset are kept for ``meta_ttl_s`` after the newest.
+    Epoch and offset are kept for ``meta_ttl_s`` after the channel was last published to or read.
     """
 
     size: int
@@ -150,9 +152,10 @@ class ChannelBroker(Protocol):
         since: Position | None = None,
         reverse: bool = False,
     ) -> Page:
-        """Up to ``limit`` publications after ``since``, or before it, the newest first.
+        """Up to ``limit`` publications after ``since``; in reverse before it, the newest first.
 
-        Without ``since`` from the oldest, or from the newest. An empty epoch is any.
+        Without ``since`` from the oldest, or from the newest. An empty epoch is any. With a limit
+        of 0 only the top; never more than ``recovery.MAX_READ``.
 
         Raises:
             UnrecoverablePosition: ``since`` is of another epoch.

@@ -1,4 +1,4 @@
-"""Every implementation of the registry, and what its tests have in common."""
+"""Every implementation of the registry and of the channel broker."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from gateway.channel_broker.base import ChannelBroker
+from gateway.channel_broker.memory import MemoryChannelBroker, MemoryChannelBus
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.base import Entry, Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
+from tests.contract.channel_brokers import Listener, Running, running, until_connected
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually_async
@@ -75,3 +78,20 @@ async def claim(registry: Registry, worker: WorkerId) -> bool:
     """Claim ``worker`` as one who has just looked at its lease."""
     lease = (await registry.look()).workers.get(worker)
     return await registry.claim(worker, 0 if lease is None else lease[0])
+
+
+@pytest.fixture(params=["memory"])
+async def channel_brokers(
+    request: pytest.FixtureRequest, redis_server: RedisServer
+) -> AsyncIterator[Running]:
+    """Makes running brokers of workers that share channels. They are connected."""
+    async with AsyncExitStack() as stack:
+        bus = MemoryChannelBus()
+
+        async def make(receiver: Listener) -> ChannelBroker:
+            broker: ChannelBroker = MemoryChannelBroker(bus)
+            await stack.enter_async_context(running(broker, receiver))
+            await until_connected(broker)
+            return broker
+
+        yield make

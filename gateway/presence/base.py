@@ -7,19 +7,24 @@ Guarantees, proved on every implementation by ``tests/contract/test_presence.py`
 
 1. What ``write`` was told is seen by every later question.
 2. Numbers of clients and users are kept and not counted by reading members; a user with several
-   clients is one.
-3. ``channels_of`` knows every channel in which a worker may have members: it is written before
-   them, and taken away after them.
+   clients is one, and all clients without a user are one together.
+3. ``pages_of`` finds every member of a worker, and every channel in which one was to be written.
 4. Writing the same twice changes nothing.
+5. What a sweep has removed does not come back by a write that was still under way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
+
+# Keys live for so long after they were written or extended; an outage of an hour still leaves the
+# registry's entries, that tell of what was lost, the shorter life.
+PRESENCE_S: Final = 7200.0
+PAGE: Final = 1000  # members, about
 
 
 class PresenceChange(NamedTuple):
@@ -35,27 +40,74 @@ class PresenceStats(NamedTuple):
     users: int
 
 
-class PresenceStore(Protocol):
-    """Presence of all workers. Every question raises BrokerUnavailable where nobody can know."""
+class Page(NamedTuple):
+    """Some of the members of one worker, in these channels, of which one may have none."""
 
-    async def write(self, worker: WorkerId, changes: Sequence[PresenceChange]) -> None:
-        """Carry out changes of a worker's members, in order."""
+    channels: Sequence[str]
+    members: Sequence[tuple[str, ClientInfo]]
+
+
+class PresenceStore(Protocol):
+    """Presence of all workers. Every method raises BrokerUnavailable when it was not done or nobody
+    can know.
+    """
+
+    async def write(
+        self,
+        worker: WorkerId,
+        revision: int,
+        changes: Sequence[PresenceChange],
+        *,
+        upon: range | None,
+    ) -> bool:
+        """Carry out changes of a worker's members, in order, and set its revision last.
+
+        One task at a time writes for a worker, and through one store.
+
+        Args:
+            revision: A number that was not used before, above all that were. Nobody can know
+                whether a write that raised was done, now or later, or in part.
+            upon: The revisions that may be there, of which 0 stands for none. None: any.
+
+        Returns:
+            False when another revision was there: what was written before may be lost. The changes
+            are carried out all the same; the revision stays.
+
+        Raises:
+            BrokerRefused: The worker is fenced or has left: nobody would sweep what came now.
+        """
+        ...
+
+    async def revision(self, worker: WorkerId) -> int | None:
+        """What its last write has set. None: there is nothing. -1: what is there is none."""
+        ...
+
+    async def extend(self, worker: WorkerId, channels: Sequence[str]) -> None:
+        """What a worker has in these channels lives on for ``PRESENCE_S``."""
         ...
 
     async def members(self, channel: str) -> Mapping[str, ClientInfo]:
-        """Everybody in a channel, of every worker, by client."""
+        """Everybody in a channel, of every worker, by client.
+
+        Who comes or goes meanwhile may be among them.
+        """
         ...
 
     async def stats(self, channel: str) -> PresenceStats: ...
 
-    async def channels_of(self, worker: WorkerId) -> Sequence[str]: ...
+    def pages_of(self, worker: WorkerId) -> AsyncIterator[Page]:
+        """The members of a worker, about ``PAGE`` at a time; some may come twice.
 
-    async def members_of(self, worker: WorkerId, channel: str) -> Sequence[ClientInfo]:
-        """The members of one worker."""
+        What is there from the beginning to the end is found; pages may be removed meanwhile.
+        """
         ...
 
-    async def remove_worker(self, worker: WorkerId, channel: str) -> None:
-        """Take away all members that a worker has in a channel."""
+    async def remove(self, worker: WorkerId, page: Page) -> None:
+        """Take away these members of a dead worker, and its traces in channels without others."""
+        ...
+
+    async def finish(self, worker: WorkerId) -> None:
+        """A worker has no members any more, and will write none: forget its channels."""
         ...
 
     async def aclose(self) -> None: ...

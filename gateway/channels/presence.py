@@ -1,0 +1,375 @@
+"""The members of this worker: written behind their backs, in batches, and told to others.
+
+One write is under way at a time; what comes meanwhile leaves with the next. Of each client and
+channel only the newest state is kept, so while Redis is away nothing grows but by those who are
+there. Nobody waits for ever for it: the state is written later all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from gateway.errors import BrokerUnavailable
+from gateway.log import get_logger
+from gateway.presence.base import PresenceChange, PresenceStats, PresenceStore
+from gateway.protocol.channel_messages import ClientInfo, MessageKind, encode, message
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.protocol.ids import WorkerId
+from gateway.settings.namespaces import ChannelOptions
+
+log = get_logger(__name__)
+
+MAX_BATCH: Final = 1000
+RETRY_S: Final = 0.25
+EXTEND_EVERY_S: Final = 1800.0  # the keys of a channel, with many quiet moments in between
+EXTEND_AT_ONCE: Final = 200
+
+_Key = tuple[str, str]  # channel, client
+
+
+class _Member:
+    """What is known of one client in one channel.
+
+    Attributes:
+        info: As it was last; kept when it has gone, for its leave.
+        here: False: it has gone, and the store may not know.
+        kept: Its namespace has presence: the store is to know of it.
+        tried: The store may know of it.
+        joined: Its join was told, and its leave is to be.
+        waiting: Who waits for its state to be written.
+    """
+
+    __slots__ = ("here", "info", "joined", "kept", "tried", "waiting")
+
+    def __init__(self, info: ClientInfo, *, kept: bool) -> None:
+        self.info = info
+        self.here = True
+        self.kept = kept
+        self.tried = False
+        self.joined = False
+        self.waiting: list[asyncio.Future[None]] = []
+
+
+class ChannelPresence:
+    """Who is in channels at this worker, and questions about everybody.
+
+    For one client in one channel the calls come in this order: ``enter``, once that is done and the
+    subscribe reply given ``joined``, and in the end ``leave``, also where ``enter`` has failed.
+
+    Args:
+        options_of: The options of a channel; its name was checked.
+        tell: Publishes a join or leave in a channel (``ChannelBroker.tell``).
+        may_write: False while others may believe this worker dead: a write then could bring back
+            members that were swept.
+    """
+
+    def __init__(
+        self,
+        me: WorkerId,
+        store: PresenceStore,
+        *,
+        options_of: Callable[[str], ChannelOptions],
+        tell: Callable[[str, bytes], None],
+        may_write: Callable[[], bool],
+    ) -> None:
+        self._me = me
+        self._store = store
+        self._options_of = options_of
+        self._tell = tell
+        self._may_write = may_write
+        self._channels: dict[str, dict[str, _Member]] = {}
+        self._changes: dict[_Key, _Member] = {}
+        self._members = 0
+        self._deadlines: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._work = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._written_revision = 0  # the last one that was surely written
+        self._tried_revision = 0  # the last one; it may have been written, or may be yet
+        self._losses = 0  # how often the store was found to have lost writes
+        self._restored = 0  # as many of them were made good
+        self._sealed = False
+        self._failed = False
+
+    def __len__(self) -> int:
+        """How many members this worker has in channels with presence."""
+        return self._members
+
+    # What sessions call
+
+    def enter(self, channel: str, info: ClientInfo) -> asyncio.Future[None]:
+        """A client is about to be subscribed, or has another info. Done once all others may see it.
+
+        At once where the namespace keeps no presence. Fails with BrokerUnavailable if it is not
+        written within ``REDIS_DEADLINE_S``; it will be later, unless it leaves. Cancelling changes
+        nothing.
+        """
+        options = self._options_of(channel)
+        member = self._find(channel, info.client)
+        if member is None:
+            if not options.presence and not options.join_leave:
+                return _done()
+            member = _Member(info, kept=options.presence)
+            self._channels.setdefault(channel, {})[info.client] = member
+            self._members += member.kept
+        elif not member.here:
+            member.here = True
+            self._members += member.kept
+        member.info = info
+        return self._change((channel, info.client), member)
+
+    def joined(self, channel: str, client: str) -> None:
+        """It has its subscribe reply: its join is told where the namespace says so, once."""
+        member = self._find(channel, client)
+        if member is None or not member.here or member.joined:
+            return
+        if self._options_of(channel).join_leave:
+            member.joined = True
+            self._tell(channel, message(MessageKind.JOIN, encode(member.info)))
+
+    def leave(self, channel: str, client: str) -> asyncio.Future[None]:
+        """It is no longer subscribed, or its socket is closed. Done once nobody sees it any more.
+
+        Its leave is told then, if its join was. Fails like ``enter``; the leave is told all the
+        same. Who never entered leaves at once.
+        """
+        member = self._find(channel, client)
+        if member is None or not member.here:
+            return _done()
+        member.here = False
+        self._members -= member.kept
+        left = self._change((channel, client), member)
+        if member.joined:
+            member.joined = False
+            leave = message(MessageKind.LEAVE, encode(member.info))
+            if left.done():
+                self._tell(channel, leave)
+            else:
+                left.add_done_callback(lambda _: self._tell(channel, leave))
+        return left
+
+    async def members(self, channel: str) -> Mapping[str, ClientInfo]:
+        """Everybody in a channel, of every worker, by client.
+
+        Raises:
+            BrokerUnavailable: Nobody can know now.
+        """
+        return await self._store.members(channel)
+
+    async def stats(self, channel: str) -> PresenceStats:
+        """How many clients and users are in a channel.
+
+        Raises:
+            BrokerUnavailable: Nobody can know now.
+        """
+        return await self._store.stats(channel)
+
+    # What the worker calls
+
+    async def run(self) -> None:
+        """Write what has collected, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._extend_channels(), name="extend presence")
+            while True:
+                await self._work.wait()
+                self._work.clear()
+                if not await self._catch_up():
+                    await asyncio.sleep(RETRY_S)
+                    self._work.set()
+
+    async def check(self) -> None:
+        """Compare the store's revision with ours; Redis may have lost its memory, or writes.
+
+        Raises:
+            BrokerUnavailable: Nobody can know now.
+        """
+        oldest = self._written_revision  # there may be writes while we ask
+        if not self._tried_revision:
+            return
+        found = await self._store.revision(self._me)
+        if not oldest <= (found or 0) <= self._tried_revision:
+            self._lost(found)
+
+    def seal(self) -> None:
+        """Begin no more writes: others have taken over."""
+        self._sealed = True
+
+    async def settled(self) -> None:
+        """Wait until all is written."""
+        await self._settled.wait()
+
+    async def finish(self) -> None:
+        """This worker leaves, and all of its clients have left: nothing of it stays.
+
+        Raises:
+            BrokerUnavailable: Something may; it is forgotten in ``PRESENCE_S``.
+        """
+        await self.settled()
+        self.seal()
+        if self._tried_revision:
+            await self._store.finish(self._me)
+
+    # Changes
+
+    def _find(self, channel: str, client: str) -> _Member | None:
+        clients = self._channels.get(channel)
+        return None if clients is None else clients.get(client)
+
+    def _forget(self, key: _Key) -> None:
+        channel, client = key
+        clients = self._channels.get(channel, {})
+        clients.pop(client, None)
+        if not clients:
+            self._channels.pop(channel, None)
+
+    def _change(self, key: _Key, member: _Member) -> asyncio.Future[None]:
+        if not member.kept or not (member.here or member.tried):
+            # Nobody is to be told, or nothing was: who comes and goes during an outage leaves
+            # nothing behind.
+            self._changes.pop(key, None)
+            if not member.here:
+                self._forget(key)
+            _resolve(member)
+            self._note_settled()
+            return _done()
+        self._changes[key] = member
+        self._settled.clear()
+        self._work.set()
+        done = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_seen)
+        member.waiting.append(done)
+        self._deadlines.append((asyncio.get_running_loop().time() + REDIS_DEADLINE_S, done))
+        if self._timer is None:
+            self._set_timer()
+        return done
+
+    def _set_timer(self) -> None:
+        self._timer = None
+        while self._deadlines and self._deadlines[0][1].done():
+            self._deadlines.popleft()
+        if self._deadlines:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._deadlines[0][0], self._look_at_deadlines)
+
+    def _look_at_deadlines(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._deadlines and (self._deadlines[0][1].done() or self._deadlines[0][0] <= now):
+            _, waiting = self._deadlines.popleft()
+            if not waiting.done():
+                waiting.set_exception(BrokerUnavailable("presence is not written yet"))
+        self._set_timer()
+
+    # Writing
+
+    async def _catch_up(self) -> bool:
+        """Write everything that the store lacks. False: not now."""
+        try:
+            while self._behind and not self._sealed and self._may_write():
+                await self._write()
+                self._failed = False
+        except BrokerUnavailable as error:
+            level = "debug" if self._failed else "warning"  # once an outage
+            getattr(log, level)("presence not written", error=str(error))
+            self._failed = True
+        return self._sealed or not self._behind
+
+    @property
+    def _behind(self) -> bool:
+        return bool(self._changes) or self._losses != self._restored
+
+    async def _write(self) -> None:
+        """Write a batch upon what the store is believed to have; see ``cluster.registration``."""
+        losses = self._losses
+        anew = losses != self._restored
+        if anew:
+            await self._compare()
+        batch = [
+            (key, member, member.info if member.here else None)
+            for key, member in itertools.islice(self._changes.items(), MAX_BATCH)
+        ]
+        changes = [PresenceChange(*key, info) for key, _, info in batch]
+        for _, member, _ in batch:
+            member.tried = True
+        upon = None if anew else range(self._written_revision, self._tried_revision + 1)
+        self._tried_revision = revision = self._tried_revision + 1
+        if not await self._store.write(self._me, revision, changes, upon=upon):
+            self._lost(None)
+            return
+        self._written_revision = revision
+        if anew:
+            self._restored = losses
+        if self._losses != self._restored:
+            return  # found out meanwhile: all of it has to be written again
+        for key, member, info in batch:
+            if (member.info if member.here else None) is info:
+                self._changes.pop(key, None)
+                if info is None:
+                    self._forget(key)
+                _resolve(member)
+        self._note_settled()
+
+    def _lost(self, found: int | None) -> None:
+        log.warning("presence lost", expected=self._tried_revision, found=found)
+        self._losses += 1
+        self._settled.clear()
+        self._work.set()
+
+    async def _compare(self) -> None:
+        """Everybody is to be written, and who is there and has left is to be removed."""
+        for key, member in self._kept():
+            self._changes[key] = member
+        async for page in self._store.pages_of(self._me):
+            for channel, info in page.members:
+                if self._find(channel, info.client) is None:
+                    gone = _Member(info, kept=True)
+                    gone.here, gone.tried = False, True
+                    self._channels.setdefault(channel, {})[info.client] = gone
+                    self._changes[channel, info.client] = gone
+
+    def _kept(self) -> Iterator[tuple[_Key, _Member]]:
+        for channel, clients in self._channels.items():
+            for client, member in clients.items():
+                if member.kept:
+                    yield (channel, client), member
+
+    def _note_settled(self) -> None:
+        if not self._behind:
+            self._settled.set()
+
+    async def _extend_channels(self) -> None:
+        """Let the keys of quiet channels live on, a few at a time."""
+        while True:
+            channels = list(self._channels)
+            pause_s = EXTEND_EVERY_S / (len(channels) // EXTEND_AT_ONCE + 1)
+            for start in range(0, len(channels) or 1, EXTEND_AT_ONCE):
+                await asyncio.sleep(pause_s)
+                some = [c for c in channels[start : start + EXTEND_AT_ONCE] if c in self._channels]
+                if some and not self._sealed and self._may_write():
+                    try:
+                        await self._store.extend(self._me, some)
+                    except BrokerUnavailable as error:
+                        log.debug("presence not extended", error=str(error))
+
+
+def _done() -> asyncio.Future[None]:
+    done = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done
+
+
+def _resolve(member: _Member) -> None:
+    waiting, member.waiting = member.waiting, []
+    for one in waiting:
+        if not one.done():
+            one.set_result(None)
+
+
+def _seen(done: asyncio.Future[None]) -> None:
+    """Nobody need look at how it ended."""
+    if not done.cancelled():
+        done.exception()

@@ -1,0 +1,260 @@
+"""This worker's members: written in batches, the newest state of each, and told in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+
+import pytest
+
+from gateway.channels import presence
+from gateway.channels.presence import ChannelPresence
+from gateway.errors import BrokerUnavailable
+from gateway.presence.base import PresenceChange, PresenceStats
+from gateway.presence.memory import MemoryPresenceStore
+from gateway.protocol import channel_messages
+from gateway.protocol.channel_messages import ClientInfo, MessageKind
+from gateway.protocol.ids import WorkerId
+from gateway.settings.namespaces import ChannelOptions
+from tests.support.ids import new_worker_id
+from tests.support.waiting import eventually
+
+ANN, BOB = ClientInfo("ann", "a"), ClientInfo("bob", "b")
+
+
+class Store(MemoryPresenceStore):
+    """A store that can stand still, fail and forget."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[PresenceChange]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.away = False
+
+    async def write(
+        self,
+        worker: WorkerId,
+        revision: int,
+        changes: Sequence[PresenceChange],
+        *,
+        upon: range | None,
+    ) -> bool:
+        self.batches.append(list(changes))
+        await self.open.wait()
+        if self.away:
+            raise BrokerUnavailable("away")
+        return await super().write(worker, revision, changes, upon=upon)
+
+    def forget(self) -> None:
+        MemoryPresenceStore.__init__(self)
+
+
+class Bench:
+    """A ``ChannelPresence`` that runs."""
+
+    def __init__(self, options: ChannelOptions) -> None:
+        self.me = new_worker_id()
+        self.store = Store()
+        self.told: list[tuple[str, MessageKind, str]] = []
+        self.may_write = True
+        self.presence = ChannelPresence(
+            self.me,
+            self.store,
+            options_of=lambda _: options,
+            tell=self._tell,
+            may_write=lambda: self.may_write,
+        )
+
+    def _tell(self, channel: str, payload: bytes) -> None:
+        read = channel_messages.read(payload)
+        assert read is not None
+        who = channel_messages.read_client_info(read.body)
+        self.told.append((channel, read.kind, who.client))
+
+
+@pytest.fixture(params=[ChannelOptions(presence=True, join_leave=True)])
+async def bench(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Bench]:
+    monkeypatch.setattr(presence, "RETRY_S", 0.01)
+    made = Bench(request.param)
+    running = asyncio.create_task(made.presence.run())
+    yield made
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_who_enters_is_seen_once_it_is_done(bench: Bench) -> None:
+    await bench.presence.enter("room", ANN)
+
+    assert await bench.presence.members("room") == {"a": ANN}
+    assert await bench.presence.stats("room") == PresenceStats(1, 1)
+    assert len(bench.presence) == 1
+
+
+async def test_what_comes_while_a_write_is_under_way_leaves_together(bench: Bench) -> None:
+    bench.store.open.clear()
+    entered = [bench.presence.enter("room", ANN)]
+    await eventually(lambda: len(bench.store.batches) == 1, "the first write")
+    entered += [bench.presence.enter("room", ClientInfo("u", f"c{n}")) for n in range(50)]
+
+    bench.store.open.set()
+    await asyncio.gather(*entered)
+
+    assert [len(batch) for batch in bench.store.batches] == [1, 50]
+
+
+async def test_who_has_come_and_gone_before_a_write_leaves_nothing_behind(bench: Bench) -> None:
+    bench.may_write = False
+    entered = bench.presence.enter("room", ANN)
+
+    await bench.presence.leave("room", "a")
+
+    await entered
+    bench.may_write = True
+    await bench.presence.enter("room", BOB)
+    assert bench.store.batches == [[PresenceChange("room", "b", BOB)]]
+    assert len(bench.presence) == 1
+
+
+async def test_who_leaves_while_it_is_written_is_taken_away_after_it(bench: Bench) -> None:
+    bench.store.open.clear()
+    entered = bench.presence.enter("room", ANN)
+    await eventually(lambda: bool(bench.store.batches), "the write")
+
+    left = bench.presence.leave("room", "a")
+    bench.store.open.set()
+    await asyncio.gather(entered, left)
+
+    assert await bench.presence.members("room") == {}
+
+
+async def test_an_outage_fails_who_waits_and_the_newest_state_is_written_afterwards(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "REDIS_DEADLINE_S", 0.05)
+    await bench.presence.enter("room", BOB)
+    bench.store.away = True
+    with pytest.raises(BrokerUnavailable):
+        await bench.presence.enter("room", ANN)
+    with pytest.raises(BrokerUnavailable):
+        await bench.presence.leave("room", "b")
+    later = ClientInfo("ann", "a", b'{"later":1}')
+    with pytest.raises(BrokerUnavailable):
+        await bench.presence.enter("room", later)
+
+    bench.store.away = False
+    await bench.presence.settled()
+
+    assert await bench.presence.members("room") == {"a": later}
+
+
+async def test_nothing_grows_by_those_who_come_and_go_in_an_outage(bench: Bench) -> None:
+    bench.store.away = True
+    for n in range(5000):
+        client = ClientInfo("u", f"c{n}")
+        bench.presence.enter("room", client)
+        bench.presence.leave("room", client.client)
+        if n % 100 == 0:
+            await asyncio.sleep(0)
+
+    assert len(bench.presence._changes) <= presence.MAX_BATCH
+    assert len(bench.presence) == 0
+
+
+async def test_join_and_leave_come_in_order_and_the_leave_after_the_store_knows(
+    bench: Bench,
+) -> None:
+    await bench.presence.enter("room", ANN)
+    bench.presence.joined("room", "a")
+    bench.store.open.clear()
+    bench.presence.leave("room", "a")
+    again = bench.presence.enter("room", ANN)
+    await asyncio.sleep(0)
+    before = list(bench.told)
+
+    bench.store.open.set()
+    await again
+    bench.presence.joined("room", "a")
+    await bench.presence.leave("room", "a")
+    await eventually(lambda: len(bench.told) == 4, "the last leave")
+
+    assert before == [("room", MessageKind.JOIN, "a")]
+    kinds = [kind for _, kind, _ in bench.told]
+    assert kinds == [MessageKind.JOIN, MessageKind.LEAVE] * 2
+
+
+async def test_who_never_joined_leaves_in_silence(bench: Bench) -> None:
+    await bench.presence.enter("room", ANN)
+    await bench.presence.leave("room", "a")
+    await bench.presence.leave("room", "a")
+
+    assert bench.told == []
+
+
+@pytest.mark.parametrize("bench", [ChannelOptions(join_leave=True)], indirect=True)
+async def test_joins_are_told_where_no_presence_is_kept(bench: Bench) -> None:
+    await bench.presence.enter("room", ANN)
+    bench.presence.joined("room", "a")
+    await bench.presence.leave("room", "a")
+
+    assert [kind for _, kind, _ in bench.told] == [MessageKind.JOIN, MessageKind.LEAVE]
+    assert bench.store.batches == []
+
+
+@pytest.mark.parametrize("bench", [ChannelOptions()], indirect=True)
+async def test_without_the_options_nothing_is_kept_or_told(bench: Bench) -> None:
+    await bench.presence.enter("room", ANN)
+    bench.presence.joined("room", "a")
+    await bench.presence.leave("room", "a")
+
+    assert (bench.told, bench.store.batches) == ([], [])
+
+
+async def test_what_the_store_has_forgotten_is_written_anew(bench: Bench) -> None:
+    members = [ClientInfo("u", f"c{n}") for n in range(presence.MAX_BATCH + 500)]
+    await asyncio.gather(*(bench.presence.enter("room", one) for one in members))
+    bench.store.forget()
+
+    await bench.presence.check()
+    await bench.presence.settled()
+
+    assert len(await bench.presence.members("room")) == len(members)
+    assert await bench.presence.stats("room") == PresenceStats(len(members), 1)
+
+
+async def test_a_write_finds_out_that_one_before_it_was_lost(bench: Bench) -> None:
+    await bench.presence.enter("room", ANN)
+    bench.store.forget()
+
+    await bench.presence.enter("room", BOB)
+    await bench.presence.settled()
+
+    assert set(await bench.presence.members("room")) == {"a", "b"}
+
+
+async def test_who_has_left_and_is_there_again_after_a_loss_is_taken_away(bench: Bench) -> None:
+    await bench.presence.enter("room", BOB)
+    await bench.presence.enter("room", ANN)
+    await bench.presence.leave("room", "a")
+    bench.store.forget()
+    await MemoryPresenceStore.write(
+        bench.store, bench.me, 1, [PresenceChange("room", "a", ANN)], upon=None
+    )
+
+    await bench.presence.check()
+    await bench.presence.settled()
+
+    assert set(await bench.presence.members("room")) == {"b"}
+
+
+async def test_nothing_is_written_once_others_have_taken_over(bench: Bench) -> None:
+    bench.presence.seal()
+    entered = bench.presence.enter("room", ANN)
+    await asyncio.sleep(0.01)
+
+    assert bench.store.batches == []
+    assert not entered.done()

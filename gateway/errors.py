@@ -9,6 +9,8 @@ GatewayError
 ├── BadChannel            no channel may be called that
 ├── UnknownChannel        its namespace is not set up
 ├── ChannelLimit          a connection or its worker has as many as it may
+├── NotAvailable          its namespace does not have this
+├── PublicationTooLarge   refused where it was made
 ├── UnrecoverablePosition what came after it is not known any more
 ├── Refused               raised by an application in ``on_connect``
 └── ConnectionEnding      a reason to close one connection, with its close code
@@ -123,6 +125,25 @@ class ChannelLimit(GatewayError):
     code = "channel_limit"
     error_code = 106
     retryable = False
+
+
+class NotAvailable(GatewayError):
+    """The channel's namespace keeps no history. ``error_code`` is what a client is answered."""
+
+    code = "not_available"
+    error_code = 108
+    retryable = False
+
+
+class PublicationTooLarge(GatewayError):
+    """A publication is over what one may be. ``error_code`` is what a client is answered."""
+
+    code = "publication_too_large"
+    error_code = 107
+    retryable = False
+
+    def __init__(self, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"a publication of {size_bytes} B is over the limit of {limit_bytes} B")
 
 
 class UnrecoverablePosition(GatewayError):

@@ -17,6 +17,9 @@ class Encoding(Enum):
 
     CENTRIFUGE_JSON = auto()
     TEXT = auto()
+    TRACE = auto()
+
+    __hash__ = object.__hash__  # that of Enum is Python, and asked for with every delivery
 
 
 # From the channel, the offset (0 where none) and the publication: one message of that encoding.
@@ -26,7 +29,11 @@ EncodeMember = Callable[[str, MessageKind, ClientInfo], bytes | None]
 
 
 class Subscriber(Protocol):
-    """Nothing here waits, and nothing raises."""
+    """Nothing here waits, and nothing raises.
+
+    Each may call ``Channels`` again; what it asks there of the same channel is done when whatever
+    led to the call is done.
+    """
 
     @property
     def id(self) -> ConnectionId: ...
@@ -39,11 +46,15 @@ class Subscriber(Protocol):
         ...
 
     def not_subscribed(self, channel: str, error: GatewayError) -> None:
-        """It cannot be subscribed (``ChannelLimit``, ``BrokerUnavailable``)."""
+        """It cannot be subscribed (``ChannelLimit``, ``BrokerUnavailable``). It is forgotten."""
         ...
 
     def insufficient(self, channel: str) -> None:
         """Publications are missing. It is no longer subscribed."""
+        ...
+
+    def left(self, channel: str) -> None:
+        """It is no longer subscribed, nor about to be, as was asked. The last call for this one."""
         ...
 
     def deliver(self, message: bytes) -> None:

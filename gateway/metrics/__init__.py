@@ -7,11 +7,13 @@ is read (``exposition``).
 from gateway.metrics.counters import Counters
 from gateway.metrics.exposition import CONTENT_TYPE, connections_of_all_workers, exposition
 from gateway.metrics.families import (
+    CHANNELS,
     CONNECTIONS,
     HANDLER_WORKERS,
     OUTBOX_BYTES,
     PROBE_AGE,
     REFUSED,
+    SUBSCRIPTIONS,
     WORKERS,
     begin,
     close_code_label,
@@ -19,12 +21,14 @@ from gateway.metrics.families import (
 )
 
 __all__ = [
+    "CHANNELS",
     "CONNECTIONS",
     "CONTENT_TYPE",
     "HANDLER_WORKERS",
     "OUTBOX_BYTES",
     "PROBE_AGE",
     "REFUSED",
+    "SUBSCRIPTIONS",
     "WORKERS",
     "Counters",
     "begin",

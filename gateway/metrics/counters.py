@@ -71,7 +71,9 @@ class Counters:
     __slots__ = (
         "answer_seconds",
         "api_requests",
+        "channel_gaps",
         "closed",
+        "deliveries",
         "dispatch_waits",
         "dispatches",
         "given_up",
@@ -84,7 +86,9 @@ class Counters:
         "link_resends",
         "loop_lag_seconds",
         "opened",
+        "publications",
         "received",
+        "recoveries",
         "refused",
         "resyncs",
         "roundtrip_seconds",
@@ -108,6 +112,10 @@ class Counters:
         self.resyncs = 0
         self.given_up = 0
         self.worker_deaths = 0
+        self.publications = 0
+        self.deliveries = 0
+        self.recoveries: Tally[str] = Tally()
+        self.channel_gaps: Tally[str] = Tally()
         self.closed: Tally[int] = Tally()
         self.refused: Tally[str] = Tally()
         self.sends: Tally[str] = Tally()
@@ -139,16 +147,10 @@ class Counters:
                 counter.inc(count)
         for code, count in self.closed.items():
             families.CLOSED.labels(code=close_code_label(code)).inc(count)
-        for reason, count in self.refused.items():
-            families.REFUSED.labels(reason=reason).inc(count)
-        for receipt, count in self.sends.items():
-            families.SENDS.labels(receipt=receipt).inc(count)
-        for (method, status), count in self.api_requests.items():
-            families.API_REQUESTS.labels(method=method, status=status).inc(count)
-        for (path, outcome), count in self.dispatches.items():
-            families.DISPATCHES.labels(path=path, outcome=outcome).inc(count)
-        for where, count in self.dispatch_waits.items():
-            families.DISPATCH_WAITS.labels(where=where).inc(count)
+        for labelled, name in _LABELLED:
+            for labels, count in getattr(self, name).items():
+                values = labels if isinstance(labels, tuple) else (labels,)
+                labelled.labels(*values).inc(count)
         self.handler_seconds.fold_into(families.HANDLER_SECONDS)
         self.answer_seconds.fold_into(families.ANSWER_SECONDS)
         self.roundtrip_seconds.fold_into(families.ROUNDTRIP_SECONDS)
@@ -170,4 +172,16 @@ _PLAIN: Final = (
     (families.RESYNCS, "resyncs"),
     (families.GIVEN_UP, "given_up"),
     (families.WORKER_DEATHS, "worker_deaths"),
+    (families.PUBLICATIONS, "publications"),
+    (families.DELIVERIES, "deliveries"),
+)
+
+_LABELLED: Final = (
+    (families.REFUSED, "refused"),
+    (families.SENDS, "sends"),
+    (families.API_REQUESTS, "api_requests"),
+    (families.DISPATCHES, "dispatches"),
+    (families.DISPATCH_WAITS, "dispatch_waits"),
+    (families.RECOVERIES, "recoveries"),
+    (families.CHANNEL_GAPS, "channel_gaps"),
 )

@@ -84,6 +84,21 @@ WORKER_DEATHS = Counter(
 )
 RESYNCS = Counter("gateway_resyncs_total", "Gaps in the subscriptions.")
 
+SUBSCRIPTIONS = Gauge(
+    "gateway_subscriptions", "Connections in channels.", multiprocess_mode="livesum"
+)
+CHANNELS = Gauge(
+    "gateway_channels", "Channels that the workers have subscribed.", multiprocess_mode="livesum"
+)
+PUBLICATIONS = Counter("gateway_publications_total", "Publications asked of this port.")
+DELIVERIES = Counter("gateway_deliveries_total", "Publications given to connections.")
+RECOVERIES = Counter(
+    "gateway_recoveries_total", "Subscriptions that wanted what they had missed.", ["outcome"]
+)
+CHANNEL_GAPS = Counter(
+    "gateway_channel_gaps_total", "Times that a worker missed publications of a channel.", ["why"]
+)
+
 SECONDS_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -145,6 +160,8 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     ),)),
     (DISPATCHES, (("local", "remote"), ("answered", "failed", "moved"))),
     (DISPATCH_WAITS, (("worker", "link"),)),
+    (RECOVERIES, (("recovered", "not_recovered"),)),
+    (CHANNEL_GAPS, (("gap", "other_epoch", "lost_tail", "unknown"),)),
 )  # fmt: skip
 
 

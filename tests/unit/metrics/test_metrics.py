@@ -46,6 +46,12 @@ TYPES = {
     "gateway_link_repeats_total": "counter",
     "gateway_envelopes_unreadable_total": "counter",
     "gateway_resyncs_total": "counter",
+    "gateway_subscriptions": "gauge",
+    "gateway_channels": "gauge",
+    "gateway_publications_total": "counter",
+    "gateway_deliveries_total": "counter",
+    "gateway_recoveries_total": "counter",
+    "gateway_channel_gaps_total": "counter",
     "gateway_redis_errors_total": "counter",
     "gateway_disconnects_given_up_total": "counter",
     "gateway_worker_deaths_total": "counter",
@@ -68,6 +74,8 @@ PLAIN = {
     "resyncs": "gateway_resyncs_total",
     "given_up": "gateway_disconnects_given_up_total",
     "worker_deaths": "gateway_worker_deaths_total",
+    "publications": "gateway_publications_total",
+    "deliveries": "gateway_deliveries_total",
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",
@@ -125,6 +133,7 @@ def test_every_metric_has_the_name_and_type_that_was_promised() -> None:
 def test_every_counter_is_tried_here() -> None:
     labelled = {
         "closed", "refused", "dispatches", "dispatch_waits", "sends", "api_requests",
+        "recoveries", "channel_gaps",
     }  # fmt: skip
 
     assert {*PLAIN, *HISTOGRAMS, *labelled} == set(Counters.__slots__)
@@ -160,6 +169,8 @@ def test_folding_keeps_labels_apart() -> None:
     counters.dispatches["local", "answered"] += 5
     counters.dispatches["remote", "moved"] += 6
     counters.dispatch_waits["worker"] += 7
+    counters.recoveries["recovered"] += 8
+    counters.channel_gaps["lost_tail"] += 9
 
     assert growth(counters.fold) == {
         sample("gateway_connections_closed_total", code="1000"): 2.0,
@@ -170,6 +181,8 @@ def test_folding_keeps_labels_apart() -> None:
         sample("gateway_dispatches_total", path="local", outcome="answered"): 5.0,
         sample("gateway_dispatches_total", path="remote", outcome="moved"): 6.0,
         sample("gateway_dispatch_waits_total", where="worker"): 7.0,
+        sample("gateway_recoveries_total", outcome="recovered"): 8.0,
+        sample("gateway_channel_gaps_total", why="lost_tail"): 9.0,
     }
 
 

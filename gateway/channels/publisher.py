@@ -1,0 +1,159 @@
+"""Publishing to channels, and reading what is kept of them: names and bounds are checked here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from gateway.channel_broker.base import (
+    ChannelBroker,
+    HistoryOptions,
+    Page,
+    Publishing,
+    Stored,
+)
+from gateway.errors import NotAvailable, PublicationTooLarge
+from gateway.metrics import Counters
+from gateway.protocol.channel_messages import (
+    ClientInfo,
+    MessageKind,
+    PublicationBody,
+    encode,
+    message,
+)
+from gateway.protocol.channel_position import Position
+from gateway.settings.namespaces import ChannelOptions
+
+MAX_PUBLICATION_BYTES: Final = 64 << 10  # of its data and its tags
+MAX_KEY_BYTES: Final = 255
+MAX_PAGE: Final = 300
+MAX_VERSION: Final = (1 << 53) - 1  # what a script of Redis can compare
+
+
+def history_options(options: ChannelOptions) -> HistoryOptions | None:
+    """How much of a channel is kept; None: nothing."""
+    if not options.has_history:
+        return None
+    return HistoryOptions(
+        options.history_size,
+        int(options.history_ttl.total_seconds()),
+        int(options.history_meta_ttl.total_seconds()),
+    )
+
+
+class Publisher:
+    """Publishes to any channel, as its namespace says. Every call may raise:
+
+    BadChannel: Nothing may be called that.
+    UnknownChannel: Its namespace is not set up.
+    BrokerUnavailable: Nobody can know.
+    """
+
+    def __init__(
+        self,
+        broker: ChannelBroker,
+        options_of: Callable[[str], ChannelOptions],
+        counters: Counters,
+    ) -> None:
+        self._broker = broker
+        self._options_of = options_of
+        self._counters = counters
+
+    def publish(
+        self,
+        channel: str,
+        data: bytes,
+        *,
+        info: ClientInfo | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        version: int = 0,
+        version_epoch: str = "",
+        skip_history: bool = False,
+    ) -> asyncio.Future[Stored]:
+        """Publish, in the order of these calls. Cancelling takes nothing back.
+
+        Args:
+            data: One JSON value as ``centrifuge.replies.embeddable`` makes it, of at most
+                ``MAX_PUBLICATION_BYTES`` with its tags.
+            info: The client that publishes it, if one does.
+            idempotency_key: See ``Publishing``. At most 255 bytes of UTF-8.
+            version: See ``Publishing``.
+            skip_history: Store nothing, though the namespace would.
+
+        Raises:
+            PublicationTooLarge: Nothing was published.
+            ValueError: The key or the version cannot be; or there is a version and no history.
+        """
+        options = self._options_of(channel)
+        history = None if skip_history else history_options(options)
+        _check(idempotency_key, version, version_epoch, kept=history is not None)
+        tags = dict(tags) if tags else {}
+        size = len(data) + sum(len(part.encode()) for tag in tags.items() for part in tag)
+        if size > MAX_PUBLICATION_BYTES:
+            raise PublicationTooLarge(size_bytes=size, limit_bytes=MAX_PUBLICATION_BYTES)
+        self._counters.publications += 1
+        body = encode(PublicationBody(data, info, tags))
+        return self._broker.publish(
+            Publishing(channel, body, history, idempotency_key, version, version_epoch)
+        )
+
+    async def page(
+        self,
+        channel: str,
+        *,
+        limit: int,
+        since: Position | None = None,
+        reverse: bool = False,
+    ) -> Page:
+        """A part of the history (``ChannelBroker.page``): at most ``MAX_PAGE``, 0 for the top only.
+
+        Raises:
+            NotAvailable: The channel keeps none.
+            UnrecoverablePosition: ``since`` is of another epoch.
+            ValueError: The limit is below 0.
+        """
+        history = self._history(channel)
+        if limit < 0:
+            raise ValueError(f"limit={limit} is below 0")
+        return await self._broker.page(
+            channel, history, limit=min(limit, MAX_PAGE), since=since, reverse=reverse
+        )
+
+    async def remove_history(self, channel: str) -> None:
+        """Forget the publications; offsets go on in the same epoch.
+
+        Raises:
+            NotAvailable: The channel keeps none.
+        """
+        self._history(channel)
+        await self._broker.remove_history(channel)
+
+    def tell_join(self, channel: str, info: ClientInfo) -> None:
+        """Tell those subscribers who want to know, if the namespace tells of it. At most once."""
+        self._tell(channel, MessageKind.JOIN, info)
+
+    def tell_leave(self, channel: str, info: ClientInfo) -> None:
+        """As ``tell_join``."""
+        self._tell(channel, MessageKind.LEAVE, info)
+
+    def _tell(self, channel: str, kind: MessageKind, info: ClientInfo) -> None:
+        if self._options_of(channel).join_leave:
+            self._broker.tell(channel, message(kind, encode(info)))
+
+    def _history(self, channel: str) -> HistoryOptions:
+        history = history_options(self._options_of(channel))
+        if history is None:
+            raise NotAvailable(f"channel {channel} keeps no history")
+        return history
+
+
+def _check(key: str, version: int, version_epoch: str, *, kept: bool) -> None:
+    for name, text in (("idempotency_key", key), ("version_epoch", version_epoch)):
+        if (size := len(text.encode())) > MAX_KEY_BYTES:
+            raise ValueError(f"{name} has {size} bytes, over the limit of {MAX_KEY_BYTES}")
+    if not 0 <= version <= MAX_VERSION:
+        raise ValueError(f"version={version} is not 0 to {MAX_VERSION}")
+    if version and not kept:
+        raise ValueError("a version needs history")

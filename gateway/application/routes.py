@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 
 from gateway import metrics
 from gateway.edge.admission import NOT_RUNNING
-from gateway.edge.endpoint import deny
+from gateway.edge.endpoint import SocketEndpoint, deny
 from gateway.edge.host_check import HostCheck
 from gateway.edge.hosts import Hosts
 from gateway.edge.paths import NoControls, NotFound, RootPath, upgrade_required
@@ -64,6 +64,8 @@ class Routes:
         for_clients: list[BaseRoute] = [
             WebSocketRoute("/communicate", self._communicate),
             Route("/communicate", _no_socket, methods=None),
+            WebSocketRoute("/connection/websocket", self._centrifuge),
+            Route("/connection/websocket", _no_socket, methods=None),
             *(OnlyIf(route, self._shows_page) for route in page_routes(self._traces)),
         ]
         for_backends = [Route("/metrics", _metrics), *api_routes(self._api, version=__version__)]
@@ -92,8 +94,16 @@ class Routes:
         return int(admin_bind.rpartition(":")[2]) if admin_bind else None
 
     async def _communicate(self, websocket: WebSocket) -> None:
+        await self._serve(websocket, lambda worker: worker.parts.endpoint)
+
+    async def _centrifuge(self, websocket: WebSocket) -> None:
+        await self._serve(websocket, lambda worker: worker.parts.centrifuge_endpoint)
+
+    async def _serve(
+        self, websocket: WebSocket, endpoint_of: Callable[[Worker], SocketEndpoint]
+    ) -> None:
         if self._worker is not None:
-            await self._worker.parts.endpoint.serve(websocket)
+            await endpoint_of(self._worker).serve(websocket)
             return
         if not self._told_not_running:
             self._told_not_running = True
@@ -121,7 +131,7 @@ class Routes:
         if admin_port is not None and server is not None and server[1] == admin_port:
             return f"{root}/@openapi.json, which lists the calls, or {root}/metrics"
         page = f"{root}/ (the page) or " if self._shows_page() else ""
-        return f"{page}{root}/communicate (the socket)"
+        return f"{page}{root}/communicate (the socket) or {root}/connection/websocket (for SDKs)"
 
     def _hosts(self) -> Hosts:
         if self._worker is not None:

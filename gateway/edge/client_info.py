@@ -78,6 +78,7 @@ class ClientInfo:
         dispatch_state: DispatchState,
         *,
         unread: int,
+        received: int | None,
         idle_s: float,
         waiting_bytes: int,
         sent: int,
@@ -87,6 +88,7 @@ class ClientInfo:
 
         Args:
             unread: So many of its numbers were no messages of the client's.
+            received: How many messages it has sent, where its numbers do not tell.
             idle_s: So long ago something came or went.
         """
         conversation = dispatch_state.conversation
@@ -98,7 +100,7 @@ class ClientInfo:
             self._address,
             self._agent,
             waiting_bytes=waiting_bytes,
-            received=conversation.last_number - unread,
+            received=conversation.last_number - unread if received is None else received,
             sent=sent,
             unanswered=len(conversation),
             handled_by=dispatch_state.introduced_to,

@@ -95,7 +95,7 @@ class ClientConnection:
         greeting = self._session.greeting(self)
         if greeting is not None:
             self.send(greeting)
-        self._socket.start(self, farewell=self._session.farewell)
+        self._socket.start(self, farewell=self._session.farewell, pings=self._session.pings)
 
     def reject(self, rejected: Rejected) -> None:
         """It was accepted only to say that the application refuses it."""
@@ -113,7 +113,7 @@ class ClientConnection:
         edge = self._edge
         edge.counters.received += 1
         now = self._active_at = edge.now()
-        if self._rate is not None and not self._rate.allow(now):
+        if self._rate is not None and not self._rate.allow(now, self._session.messages_in(text)):
             self.end_with(RateExceeded())
             return
         size = len(text) if text.isascii() else len(text.encode())
@@ -143,14 +143,30 @@ class ClientConnection:
 
     # OpenConnection
 
+    @property
+    def user(self) -> str | None:
+        return self._client.user
+
+    @property
+    def admitted(self) -> bool:
+        return self._client.admitted
+
+    def progressed(self) -> None:
+        if self._state is ConnectionState.DRAINING:
+            self._close_if_drained()
+        elif self._state is ConnectionState.OPEN:
+            if self._session.full:
+                self._stop_reading()
+            else:
+                self._read_on()
+
     def dispatch(self, text: str, size_bytes: int) -> None:
         if self._state is not ConnectionState.OPEN:
             return
         state = self._dispatch_state
         self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
-        if self._reading and state.conversation.full:
-            self._reading = False
-            self._socket.pause_reading()
+        if state.conversation.full:
+            self._stop_reading()
 
     def send(self, payload: bytes) -> None:
         if self._state in _SENDS:
@@ -204,6 +220,9 @@ class ClientConnection:
             done(taking)
             return
         payload = self._session.push(text)
+        if payload is None:
+            done(Receipt.UNREACHABLE)
+            return
         waiting = socket.buffered_bytes + self._outbox.bytes_waiting
         if waiting and waiting + len(payload) > self._edge.limits.outbox_bytes:
             done(Receipt.SLOW)
@@ -220,6 +239,7 @@ class ClientConnection:
         return self._client.particulars(
             self._dispatch_state,
             unread=self._unread,
+            received=self._session.received,
             idle_s=self._edge.now() - self._active_at,
             waiting_bytes=self._outbox.bytes_waiting + self._socket.buffered_bytes,
             sent=self._outbox.taken,
@@ -313,13 +333,19 @@ class ClientConnection:
         else:
             self._read_on()
 
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._socket.pause_reading()
+
     def _read_on(self) -> None:
-        if not self._reading and not self._dispatch_state.conversation.full:
-            self._reading = True
-            self._socket.resume_reading()
+        if self._reading or self._dispatch_state.conversation.full or self._session.full:
+            return
+        self._reading = True
+        self._socket.resume_reading()
 
     def _close_if_drained(self) -> None:
-        if not len(self._dispatch_state.conversation):
+        if self._session.idle and not len(self._dispatch_state.conversation):
             self.close(*self._parting)
 
     def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:

@@ -126,7 +126,11 @@ class SocketEndpoint:
     async def _serve(self, websocket: WebSocket, address: str) -> asyncio.Future[None] | None:
         """Serve it to its end, or return what is done when it ends."""
         await websocket.receive()  # websocket.connect
-        session, subprotocol = self._negotiate(websocket.scope)
+        negotiated = self._negotiate(websocket.scope)
+        if isinstance(negotiated, Refusal):
+            await self._deny(websocket, negotiated)
+            return None
+        session, subprotocol = negotiated
         handshake = Handshake(
             self._edge,
             connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),

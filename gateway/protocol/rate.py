@@ -16,14 +16,14 @@ class Rate:
         self._tokens = max(1.0, per_second)
         self._at = now
 
-    def allow(self, now: float) -> bool:
-        """Count one event. False: it is one too many, and it was not counted."""
+    def allow(self, now: float, count: int = 1) -> bool:
+        """Count events that come at once. False: too many, and none of them was counted."""
         full = max(1.0, self._per_second)
         self._tokens = min(full, self._tokens + (now - self._at) * self._per_second)
         self._at = now
-        if self._tokens < 1.0:
+        if self._tokens < count:
             return False
-        self._tokens -= 1.0
+        self._tokens -= count
         return True
 
 

@@ -138,6 +138,12 @@ class Settings:
     channel: Namespaces = _setting(
         Namespaces(), namespaces.parse, "a table", "What channels may do, by namespace."
     )
+    allow_anonymous_connect_without_token: bool = _setting(
+        False,
+        value.switch,
+        "on, off",
+        "Let in clients of the Centrifuge protocol that show no token, without a user.",
+    )
     allowed_origins: tuple[str, ...] = _setting(
         (),
         value.origins,

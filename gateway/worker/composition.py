@@ -17,7 +17,11 @@ from gateway.cluster.composition import ClusterParts
 from gateway.edge.admission import Admission
 from gateway.edge.connection_context import ConnectionContext, ConnectionLimits
 from gateway.edge.endpoint import SocketEndpoint
+from gateway.edge.sessions.centrifuge.negotiation import centrifuge_sessions
+from gateway.edge.sessions.centrifuge.requests import ClientRequests
+from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
 from gateway.edge.sessions.text import text_sessions
+from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.handlers.definitions import Handlers
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.invocation import Invocation
@@ -39,6 +43,7 @@ from gateway.protocol.rate import Rate
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
+from gateway.settings.version import __version__
 from gateway.worker import envelope_receivers
 from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.handshake_limits import limits
@@ -218,14 +223,28 @@ class WorkerParts:
             wants_disconnects=lambda: cluster.callbacks.wants_disconnects is not False,
             now=self.now,
         )
-        self.endpoint = SocketEndpoint(
+        endpoint = partial(
+            SocketEndpoint,
             self.me,
             edge,
             self.admission,
             self.readiness,
             holds_sockets=settings.role != "handler",
-            negotiate=text_sessions(trace=settings.trace),
             refused=self.count_refusal,
+        )
+        self.endpoint = endpoint(negotiate=text_sessions(trace=settings.trace))
+        self.centrifuge_endpoint = endpoint(
+            negotiate=centrifuge_sessions(self._centrifuge_context())
+        )
+
+    def _centrifuge_context(self) -> SessionContext:
+        return SessionContext(
+            version=__version__,
+            requests=ClientRequests(
+                allow_anonymous=self.settings.allow_anonymous_connect_without_token
+            ),
+            timers=TimerWheel(TICK_S),
+            now=self.now,
         )
 
     def _api(self) -> Api:

@@ -28,6 +28,13 @@ class Commands:
 
     name = "commands"
     farewell = FAREWELL
+    pings = True
+    full = False
+    idle = True
+    received = None
+
+    def messages_in(self, text: str) -> int:
+        return len(text.splitlines())
 
     def __init__(self) -> None:
         self.connection: OpenConnection | None = None

@@ -20,6 +20,7 @@ import gateway.edge.hosts
 from gateway import close_codes, testing
 from gateway.cli.main import app
 from gateway.edge.refusal import Refusal
+from gateway.edge.sessions.centrifuge import negotiation
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
 from gateway.metrics import families
 from gateway.protocol.ids import WorkerId
@@ -273,7 +274,8 @@ def test_the_refusals_page_lists_every_refusal_as_it_is() -> None:
 
     assert listed == {
         (r.reason, str(int(r.status)), str(r.retry_after_s or "-"), r.text)
-        for r in (*vars(gateway.edge.admission).values(), *vars(gateway.edge.hosts).values())
+        for module in (gateway.edge.admission, gateway.edge.hosts, negotiation)
+        for r in vars(module).values()
         if isinstance(r, Refusal)
     }
 

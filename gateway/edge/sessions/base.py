@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from gateway.edge.refusal import Refusal
 from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.protocol.ids import ConnectionId, WorkerId
 
@@ -19,6 +20,20 @@ class OpenConnection(Protocol):
 
     @property
     def id(self) -> ConnectionId: ...
+
+    @property
+    def user(self) -> str | None:
+        """Who it is, if the application has said so."""
+        ...
+
+    @property
+    def admitted(self) -> bool:
+        """The application has let it in, by a decision of its own."""
+        ...
+
+    def progressed(self) -> None:
+        """``Session.full`` or ``Session.idle`` may have changed other than by a dispatch."""
+        ...
 
     def dispatch(self, text: str, size_bytes: int) -> None:
         """Have ``text`` handled by the application's ``on_message``.
@@ -72,6 +87,11 @@ class Session(Protocol):
     Attributes:
         name: What the registry says is spoken; ``protocol`` in listings.
         farewell: The code and the reason that answer a close of the client's.
+        pings: The socket asks whether its client is there (RFC 6455 section 5.5.2). Otherwise the
+            session does.
+        full: No message is read until ``OpenConnection.progressed`` finds this False.
+        idle: All that was asked is answered, besides what was dispatched: it may be drained.
+        received: How many messages of the client there were; None where each was dispatched.
     """
 
     @property
@@ -80,7 +100,23 @@ class Session(Protocol):
     @property
     def farewell(self) -> tuple[int, str]: ...
 
+    @property
+    def pings(self) -> bool: ...
+
+    @property
+    def full(self) -> bool: ...
+
+    @property
+    def idle(self) -> bool: ...
+
+    @property
+    def received(self) -> int | None: ...
+
     # What the client does
+
+    def messages_in(self, text: str) -> int:
+        """How many ``text`` counts as against the rate of messages."""
+        ...
 
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:
         """A whole text message, within the connection's rate and size (bytes of UTF-8)."""
@@ -117,8 +153,12 @@ class Session(Protocol):
         """
         ...
 
-    def push(self, text: str) -> bytes:
-        """``text`` as it is sent out of turn. It may still not be taken, if too much waits."""
+    def push(self, text: str) -> bytes | None:
+        """``text`` as it is sent out of turn. It may still not be taken, if too much waits.
+
+        Returns:
+            None: nothing can be sent out of turn yet.
+        """
         ...
 
     def goodbye(self, code: int, reason: str) -> bytes | None:
@@ -127,5 +167,5 @@ class Session(Protocol):
 
 
 # From the ASGI scope of a handshake, the session of a new connection and the subprotocol that is
-# taken, one of those that were offered; None takes none.
-Negotiate = Callable[[Mapping[str, Any]], tuple[Session, str | None]]
+# taken, one of those that were offered; None takes none. Or why there is none.
+Negotiate = Callable[[Mapping[str, Any]], tuple[Session, str | None] | Refusal]

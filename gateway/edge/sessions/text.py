@@ -23,6 +23,13 @@ class PlainText:
 
     name = "text"
     farewell = NORMAL
+    pings = True
+    full = False
+    idle = True
+    received = None
+
+    def messages_in(self, text: str) -> int:  # noqa: ARG002 (a session's)
+        return 1
 
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:
         connection.dispatch(text, size_bytes)
@@ -33,7 +40,7 @@ class PlainText:
     def on_close(self, code: int, reason: str) -> None:
         pass
 
-    def greeting(self, connection: OpenConnection) -> bytes | None:  # noqa: ARG002 (a session's)
+    def greeting(self, connection: OpenConnection) -> bytes | None:  # noqa: ARG002
         return None
 
     def reply(

@@ -57,7 +57,13 @@ class AsgiSocket:
     def takes_writes(self) -> bool:
         return self._closing is None and not self._broken and not self._aborted.is_set()
 
-    def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:  # noqa: ARG002
+    def start(
+        self,
+        listener: Listener,
+        *,
+        farewell: tuple[int, str],  # noqa: ARG002
+        pings: bool = True,  # noqa: ARG002 (the server's own)
+    ) -> None:
         self._listener = listener
 
     def write(self, payloads: Sequence[bytes]) -> asyncio.Future[Receipt]:

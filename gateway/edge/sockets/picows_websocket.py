@@ -56,7 +56,7 @@ class GatewayWebSocket(Reading):
     def buffered_bytes(self) -> int:
         return self._transport.get_write_buffer_size()
 
-    def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:
+    def start(self, listener: Listener, *, farewell: tuple[int, str], pings: bool = True) -> None:
         asgi, self._asgi = self._asgi, None
         if asgi is None or self._state is SocketState.DECIDING:
             raise RuntimeError("a socket is started once, after the handshake")
@@ -65,6 +65,8 @@ class GatewayWebSocket(Reading):
         if self._state is SocketState.ENDED:
             self._tell(*self._ending)
             return
+        if not pings and self._state is SocketState.OPEN:
+            self._put_deadline(None)
         # A client must wait for the 101 (RFC 6455 section 4.1). Of one that did not, what was read
         # while the application decided is answered all the same.
         self._held = deque(messages) if messages else None

@@ -55,8 +55,13 @@ class Socket(Protocol):
         """Whether a write would be taken. Not after either side's close has come or gone."""
         ...
 
-    def start(self, listener: Listener, *, farewell: tuple[int, str]) -> None:
-        """Deliver to ``listener`` from here on. ``farewell`` answers a close of the client's."""
+    def start(self, listener: Listener, *, farewell: tuple[int, str], pings: bool = True) -> None:
+        """Deliver to ``listener`` from here on. ``farewell`` answers a close of the client's.
+
+        Args:
+            pings: Ask now and then whether the client is there. False: the listener does, and a
+                server that pings by itself may go on.
+        """
         ...
 
     def write(self, payloads: Sequence[bytes]) -> asyncio.Future[Receipt] | None:

@@ -66,6 +66,17 @@ def refusal(
     return _by_kind(request, limits)
 
 
+MAX_NAME: Final = 16  # characters of what a client calls itself
+MAX_VERSION: Final = 64
+
+
+def connect_refusal(request: Connect) -> Error | None:
+    """Whether a connect is refused for what it is."""
+    if len(request.name) > MAX_NAME or len(request.version) > MAX_VERSION:
+        return codes.BAD_REQUEST
+    return None
+
+
 def _is_channel(name: str, max_bytes: int) -> bool:
     return len(name) <= max_bytes and _printable(name) is not None
 

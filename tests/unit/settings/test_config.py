@@ -29,6 +29,7 @@ DEFAULTS: dict[str, object] = {
     "redis_bin": "",
     "log_level": "info",
     "log_errors": "auto",
+    "allow_anonymous_connect_without_token": False,
     "channel": Namespaces(),
     "trace": False,
     "page": True,

@@ -1,0 +1,178 @@
+"""What a client's session does with its connection, with what it asks, and with time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession, SessionContext
+from gateway.edge.sockets.timer_wheel import TimerWheel
+from gateway.errors import ConnectionEnding
+from gateway.protocol.centrifuge import codes
+from gateway.protocol.centrifuge.commands import Connect, Publish, Request, Subscribe
+from gateway.protocol.centrifuge.replies import ConnectResult, Empty, SubscribeResult
+from gateway.protocol.ids import WorkerId, connection_id
+
+CONNECTION = connection_id(WorkerId("a" * 16), bytes(16))
+CHANNELS = 250
+
+
+class Asked:
+    """What clients ask for, answered when the test says so; some at once."""
+
+    def __init__(self) -> None:
+        self.available: frozenset[type[Request]] = frozenset({Subscribe, Publish})
+        self.asked: list[tuple[int, Request]] = []
+        self.at_once = False
+
+    def ask(self, session: CentrifugeSession, ticket: int, request: Request) -> None:
+        self.asked.append((ticket, request))
+        if isinstance(request, Connect):
+            session.answer(ticket, ConnectResult())
+        elif self.at_once:
+            session.answer(ticket, SubscribeResult() if isinstance(request, Subscribe) else Empty())
+
+
+class Connected:
+    """A connection that writes down what its session does with it."""
+
+    id = CONNECTION
+    user = None
+    admitted = True
+
+    def __init__(self, requests: Asked) -> None:
+        self.now = 100.0
+        self.sent: list[Any] = []
+        self.closed: tuple[int, str] | None = None
+        self.reading = True
+        context = SessionContext(
+            version="1", requests=requests, timers=TimerWheel(0.25), now=lambda: self.now
+        )
+        self.session = CentrifugeSession(context)
+        assert self.session.greeting(self) is None
+        self.say({"id": 1, "connect": {}})
+
+    def say(self, *commands: dict[str, Any]) -> None:
+        text = "\n".join(map(json.dumps, commands))
+        self.session.on_text(self, text, len(text))
+
+    def progressed(self) -> None:
+        self.reading = not self.session.full
+
+    def dispatch(self, text: str, size_bytes: int) -> None:
+        raise AssertionError(text)
+
+    def send(self, payload: bytes) -> None:
+        self.sent += [json.loads(line) for line in payload.split(b"\n")]
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+        self.session.on_close(code, reason)
+
+    def end_with(self, ending: ConnectionEnding) -> None:
+        self.close(ending.close_code, ending.reason)
+
+
+@pytest.fixture
+def requests() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+async def client(requests: Asked) -> Connected:
+    connected = Connected(requests)
+    connected.sent.clear()
+    requests.asked.clear()
+    return connected
+
+
+def publish(number: int) -> dict[str, Any]:
+    return {"id": number, "publish": {"channel": "a", "data": 1}}
+
+
+async def test_each_answer_is_the_reply_to_its_command(client: Connected, requests: Asked) -> None:
+    client.say(publish(7), publish(8))
+    (first, _), (second, _) = requests.asked
+    client.session.answer(second, codes.PERMISSION_DENIED)
+    client.session.answer(first, Empty())
+
+    assert client.sent == [
+        {"id": 8, "error": {"code": 103, "message": "permission denied"}},
+        {"id": 7, "publish": {}},
+    ]
+
+
+async def test_a_client_that_asks_too_much_is_not_read_until_it_is_answered(
+    client: Connected, requests: Asked
+) -> None:
+    client.say(*map(publish, range(2, 258)))
+    assert not client.reading
+
+    client.session.answer(requests.asked[0][0], Empty())
+    assert client.reading
+
+
+async def test_it_is_idle_once_everything_is_answered(client: Connected, requests: Asked) -> None:
+    client.say(publish(2))
+    assert not client.session.idle
+
+    client.session.answer(requests.asked[0][0], Empty())
+    assert client.session.idle
+
+
+async def test_a_long_frame_that_is_answered_at_once_is_done_step_by_step(
+    client: Connected, requests: Asked
+) -> None:
+    """One that waited for the one before it, and so on: red where each is done within the last."""
+    requests.at_once = True
+    commands = [
+        {"id": number, ("subscribe" if number % 2 == 0 else "unsubscribe"): {"channel": "a"}}
+        for number in range(2, 2 + CHANNELS)
+    ]
+    client.say(*commands)
+
+    assert [reply["id"] for reply in client.sent] == [command["id"] for command in commands]
+    assert client.closed is None
+
+
+async def test_after_the_end_answers_count_for_nothing(client: Connected, requests: Asked) -> None:
+    client.say(publish(2))
+    client.close(4000, "enough")
+    client.session.answer(requests.asked[0][0], Empty())
+
+    assert client.sent == []
+
+
+async def test_nothing_is_done_after_a_close_in_the_same_frame(
+    client: Connected, requests: Asked
+) -> None:
+    client.say(publish(2), {"id": 3, "connect": {}}, publish(4))
+
+    assert client.closed == (3501, "bad request")
+    assert [request for _, request in requests.asked if isinstance(request, Connect)] == []
+
+
+async def test_a_pong_does_not_count_as_a_message(client: Connected) -> None:
+    assert client.session.messages_in("{}") == 0
+    assert client.session.messages_in('{"id":1}\n{"id":2}') == 2
+
+
+async def test_it_is_taken_off_the_timer_when_it_ends(client: Connected) -> None:
+    timers = client.session._context.timers
+    assert len(timers) == 1
+
+    client.close(4000, "enough")
+    assert len(timers) == 0
+
+
+async def test_a_ping_is_sent_when_it_is_due(client: Connected) -> None:
+    client.now += 26
+    timers = client.session._context.timers
+    slot = client.session._slot
+    timers.take(client.session, slot)
+    client.session.due(slot)
+
+    assert client.sent == [{}]
+    assert len(timers) == 1

@@ -12,6 +12,10 @@ GatewayError
 ├── NotAvailable          its namespace does not have this
 ├── PublicationTooLarge   refused where it was made
 ├── UnrecoverablePosition what came after it is not known any more
+├── TokenInvalid          nobody who is believed has said that
+│   └── TokenForAnother   it is for another user, client or channel
+├── TokenExpired          it was valid, and another can be had
+├── TokenKeysUnavailable  nobody can know whether a token is valid
 ├── Refused               raised by an application in ``on_connect``
 └── ConnectionEnding      a reason to close one connection, with its close code
     ├── SlowConsumer
@@ -33,6 +37,7 @@ from gateway.close_codes import (
     EXPIRED,
     HANDLER_FAILED,
     INTERNAL_ERROR,
+    INVALID_TOKEN,
     NO_BINARY,
     NORMAL,
     SLOW,
@@ -152,6 +157,40 @@ class UnrecoverablePosition(GatewayError):
     code = "unrecoverable_position"
     error_code = 112
     retryable = False
+
+
+class TokenInvalid(GatewayError):
+    """A token that proves nothing. Why is for the log: it never has the token's content in it.
+
+    In ``connect`` and ``refresh`` it closes the connection, in ``subscribe`` it is answered with
+    ``error_code``.
+    """
+
+    code = "token_invalid"
+    close_code = INVALID_TOKEN.code
+    error_code = 103
+    retryable = False
+
+
+class TokenForAnother(TokenInvalid):
+    """A valid token, for another user, client or channel. It closes the connection."""
+
+    code = "token_for_another"
+
+
+class TokenExpired(GatewayError):
+    """The token was valid until a while ago. ``error_code`` makes a client fetch another."""
+
+    code = "token_expired"
+    close_code = EXPIRED.code
+    error_code = 109
+
+
+class TokenKeysUnavailable(GatewayError):
+    """The key of a token is not there, and cannot be had now. ``error_code`` is temporary."""
+
+    code = "token_keys_unavailable"
+    error_code = 100
 
 
 class Refused(GatewayError):

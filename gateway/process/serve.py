@@ -29,11 +29,13 @@ def check(settings: Settings) -> None:
         ConfigError: What is wrong.
     """
     from gateway.redis_support.address import parse  # noqa: PLC0415 (costs tools their start)
+    from gateway.tokens.verifier import token_verifier  # noqa: PLC0415
 
     if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
         api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)
     if settings.redis_url:
         parse(settings.redis_url.reveal())
+    token_verifier(settings.token_options(), settings.subscription_token_options())
     address = settings.admin_bind
     if settings.port and address.endswith(f":{settings.port}"):
         raise ConfigError(f"GATEWAY_ADMIN_BIND={address} needs another port than GATEWAY_PORT")

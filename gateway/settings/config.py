@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.protocol.deadlines import LEASE_S, MAX_LEASE_S
-from gateway.settings import credential_lists, namespaces
+from gateway.settings import credential_lists, namespaces, tokens
 from gateway.settings import values as value
 from gateway.settings.namespaces import Namespaces
+from gateway.settings.tokens import TokenOptions
 from gateway.settings.values import Parser, Secret
 
 PREFIX: Final = "GATEWAY_"
+
+# Those that are in tables of the TOML file, where Centrifugo has them.
+_TABLES: Final = {
+    "subscription_token_": "client.subscription_token.",
+    "token_": "client.token.",
+}
 
 
 def _setting(default: Any, parser: Parser, allowed: str, meaning: str) -> Any:
@@ -39,6 +46,21 @@ def _limit(low: int, high: int, unit: str, meaning: str, default: int | None = N
     return _setting(
         default, value.optional(value.number(int, low, high, allowed)), allowed, meaning
     )
+
+
+def _hmac_key(meaning: str) -> Any:
+    allowed = f"{tokens.MIN_HMAC_BYTES} bytes or more"
+    return _setting(Secret(""), tokens.hmac_key, allowed, meaning)
+
+
+def _public_key(kind: str, algorithms: str, whose: str) -> Any:
+    return _setting(
+        "", tokens.public_key, "PEM", f"The {kind} key that {whose} are checked with: {algorithms}."
+    )
+
+
+_CONNECTION: Final = "tokens"
+_SUBSCRIPTION: Final = "subscription tokens"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +166,61 @@ class Settings:
         "on, off",
         "Let in clients of the Centrifuge protocol that show no token, without a user.",
     )
+    token_hmac_secret_key: Secret = _hmac_key(
+        "The secret that tokens are signed with: HS256, HS384, HS512."
+    )
+    token_hmac_previous_secret_key: Secret = _hmac_key(
+        "The one before it, whose tokens are still valid."
+    )
+    token_rsa_public_key: str = _public_key("RSA", "RS256, RS384, RS512", _CONNECTION)
+    token_ecdsa_public_key: str = _public_key("ECDSA", "ES256, ES384, ES512", _CONNECTION)
+    token_eddsa_public_key: str = _public_key("Ed25519", "EdDSA", _CONNECTION)
+    token_jwks_public_endpoint: str = _setting(
+        "", tokens.endpoint, "an http(s) URL", "Where a JWKS of public keys for tokens is."
+    )
+    token_audience: str = _setting("", value.text, "a text", "What their `aud` must have.")
+    token_issuer: str = _setting("", value.text, "a text", "What their `iss` must be.")
+    token_user_id_claim: str = _setting(
+        "sub", tokens.claim, "letters and _", "The claim of tokens that says who it is."
+    )
+    token_leeway_seconds: float = _seconds(
+        60, 0, 600, "How far the clock of whoever issues tokens may be from ours."
+    )
+    subscription_token_enabled: bool = _setting(
+        False,
+        value.switch,
+        "on, off",
+        "Subscription tokens have keys of their own. Off: they have those of the others.",
+    )
+    subscription_token_hmac_secret_key: Secret = _hmac_key(
+        "The secret that subscription tokens are signed with: HS256, HS384, HS512."
+    )
+    subscription_token_hmac_previous_secret_key: Secret = _hmac_key(
+        "The one before it, whose subscription tokens are still valid."
+    )
+    subscription_token_rsa_public_key: str = _public_key(
+        "RSA", "RS256, RS384, RS512", _SUBSCRIPTION
+    )
+    subscription_token_ecdsa_public_key: str = _public_key(
+        "ECDSA", "ES256, ES384, ES512", _SUBSCRIPTION
+    )
+    subscription_token_eddsa_public_key: str = _public_key("Ed25519", "EdDSA", _SUBSCRIPTION)
+    subscription_token_jwks_public_endpoint: str = _setting(
+        "",
+        tokens.endpoint,
+        "an http(s) URL",
+        "Where a JWKS of public keys for subscription tokens is.",
+    )
+    subscription_token_audience: str = _setting(
+        "", value.text, "a text", "What their `aud` must have."
+    )
+    subscription_token_issuer: str = _setting("", value.text, "a text", "What their `iss` must be.")
+    subscription_token_user_id_claim: str = _setting(
+        "sub",
+        tokens.claim,
+        "letters and _",
+        "The claim of subscription tokens that says who it is.",
+    )
     allowed_origins: tuple[str, ...] = _setting(
         (),
         value.origins,
@@ -188,7 +265,35 @@ class Settings:
         "Access keys of backends that call the connection API with an AWS SDK.",
     )
 
+    def token_options(self) -> TokenOptions:
+        """What connection tokens have to be."""
+        return self._token_options("token_")
+
+    def subscription_token_options(self) -> TokenOptions:
+        """What subscription tokens have to be."""
+        return self._token_options(
+            "subscription_token_" if self.subscription_token_enabled else "token_"
+        )
+
+    def _token_options(self, beginning: str) -> TokenOptions:
+        given = {
+            name: getattr(self, beginning + name)
+            for name in TokenOptions.__dataclass_fields__
+            if name not in ("place", "leeway_s")
+        }
+        return TokenOptions(
+            place=toml_key(beginning).rstrip("."), leeway_s=self.token_leeway_seconds, **given
+        )
+
 
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
+
+
+def toml_key(name: str) -> str:
+    """Where a setting is in the TOML file; with dots for the tables it is in."""
+    for beginning, place in _TABLES.items():
+        if name.startswith(beginning):
+            return place + name.removeprefix(beginning)
+    return name

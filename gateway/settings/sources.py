@@ -8,14 +8,14 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import ConfigError
 from gateway.settings import credential_lists
-from gateway.settings.config import PREFIX, Settings, variable
+from gateway.settings.config import PREFIX, Settings, toml_key, variable
 from gateway.settings.values import Secret
 
 CONFIG_VARIABLE: Final = "GATEWAY_CONFIG"
@@ -59,7 +59,7 @@ def load(
         elif variable(name) in environment:
             shown, raw, source = variable(name), environment[variable(name)], variable(name)
         elif name in from_file:
-            shown, raw, source = name, from_file[name], str(file)
+            shown, raw, source = toml_key(name), from_file[name], str(file)
         else:
             sources[name] = "default"
             continue
@@ -94,13 +94,28 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: {error}") from None
-    names = {spec.name for spec in fields(Settings)}
-    for key in content:
+    names = {toml_key(spec.name): spec.name for spec in fields(Settings)}
+    values: dict[str, Any] = {}
+    for key, value in _leaves(content, names):
         if key not in names:
             close = difflib.get_close_matches(key, names, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise ConfigError(f"{file}: there is no setting {key}{hint}")
-    return content
+        values[names[key]] = value
+    return values
+
+
+def _leaves(
+    table: Mapping[str, Any], names: Collection[str], place: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Each key with its value; of tables that are no setting themselves, what is in them."""
+    for key, value in table.items():
+        name = place + key
+        inside = f"{name}."
+        if isinstance(value, dict) and any(known.startswith(inside) for known in names):
+            yield from _leaves(value, names, inside)
+        else:
+            yield name, value
 
 
 _chosen: Settings | None = None

@@ -44,6 +44,7 @@ from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
 from gateway.settings.version import __version__
+from gateway.tokens.verifier import token_verifier
 from gateway.worker import envelope_receivers
 from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.handshake_limits import limits
@@ -87,6 +88,9 @@ class WorkerParts:
         self._put_messaging_together()
         self._put_handling_together()
         self._put_cluster_together(cannot_go_on)
+        self.token_verifier = token_verifier(
+            settings.token_options(), settings.subscription_token_options()
+        )
         self._put_edge_together(health)
         self.api = self._api()
 

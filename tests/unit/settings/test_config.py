@@ -52,6 +52,23 @@ DEFAULTS: dict[str, object] = {
     "api_keys": Secret(""),
     "api_keys_file": "",
     "aws_access_keys": Secret(""),
+    **{
+        beginning + name: default
+        for beginning in ("token_", "subscription_token_")
+        for name, default in {
+            "hmac_secret_key": Secret(""),
+            "hmac_previous_secret_key": Secret(""),
+            "rsa_public_key": "",
+            "ecdsa_public_key": "",
+            "eddsa_public_key": "",
+            "jwks_public_endpoint": "",
+            "audience": "",
+            "issuer": "",
+            "user_id_claim": "sub",
+        }.items()
+    },
+    "token_leeway_seconds": 60.0,
+    "subscription_token_enabled": False,
     "api_body_bytes": 131_072,
     "api_requests_per_second": None,
     "admin_bind": "",
@@ -80,8 +97,9 @@ SECONDS = {
     "handler_seconds": (0.1, 3600),
     "lease_seconds": (1, 300),
     "drain_seconds": (0, 3600),
+    "token_leeway_seconds": (0, 600),
 }
-SWITCHES = ("reload", "trace", "page")
+SWITCHES = ("reload", "trace", "page", "subscription_token_enabled")
 LISTS = {
     "allowed_origins": ("https://a.example", "http://[::1]:8080"),
     "allowed_hosts": ("a.example", "127.0.0.1"),

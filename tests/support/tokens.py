@@ -1,0 +1,36 @@
+"""Tokens as somebody who is believed, or is not, would make them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jwt
+
+SECRET = "a-secret-of-this-test-suite-and-of-nobody-else-that-is-64-bytes-"
+OTHER_SECRET = "another-secret-of-this-test-suite-that-is-as-long-as-the-first--"
+
+
+def token(
+    claims: dict[str, Any],
+    key: Any = SECRET,
+    algorithm: str = "HS256",
+    *,
+    kid: str | None = None,
+    header: dict[str, Any] | None = None,
+) -> str:
+    """A token with these claims."""
+    return signed(json.dumps(claims).encode(), key, algorithm, kid=kid, header=header)
+
+
+def signed(
+    payload: bytes,
+    key: Any = SECRET,
+    algorithm: str = "HS256",
+    *,
+    kid: str | None = None,
+    header: dict[str, Any] | None = None,
+) -> str:
+    """A token with this payload, whatever it is."""
+    headers = (header or {}) | ({"kid": kid} if kid is not None else {})
+    return jwt.PyJWS().encode(payload, key, algorithm, headers=headers)

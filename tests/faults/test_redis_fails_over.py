@@ -52,8 +52,8 @@ async def test_the_address_moves_to_a_promoted_replica(
 ) -> None:
     """Every message is answered within 5 s of the promotion, and no socket closes.
 
-    Red when a connection stays where it is: without ``RedisBroker._watch_role``, and without
-    ``Node.when_moved``.
+    Red when a connection stays where it is: without ``PublishingConnection._watch_role``, and
+    without ``Node.when_moved``.
     """
     primary = stand.redis
     async with AsyncExitStack() as stack:

@@ -1,0 +1,94 @@
+"""A connection that publishes, kept up by one task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from gateway.errors import BrokerUnavailable
+from gateway.log import get_logger
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.connection import HELLO, RedisConnection
+from gateway.redis_support.reconnect import log_attempt, reconnect_delay_s
+
+log = get_logger(__name__)
+
+ROLE_INTERVAL_S: Final = 1.0
+
+
+class PublishingConnection:
+    """Made anew whenever it is lost, and given up once its server is a replica.
+
+    Args:
+        prepare: Asks a new connection what must be known before it is used. It may raise
+            BrokerUnavailable; then another is made.
+
+    Attributes:
+        connection: None while there is none. One that was just lost is seen for another moment.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        name: str,
+        prepare: Callable[[RedisConnection], Awaitable[None]] | None = None,
+    ) -> None:
+        self.connection: RedisConnection | None = None
+        self._address = address
+        self._name = name
+        self._prepare = prepare
+        address.node.when_moved(self.drop)
+
+    @property
+    def connected(self) -> bool:
+        return self.connection is not None and not self.connection.lost.done()
+
+    def drop(self) -> None:
+        """Give up the connection, so that another is made."""
+        if self.connection is not None:
+            self.connection.abort()
+
+    async def run(self) -> None:
+        """Keep it up until cancelled."""
+        attempt = 0
+        while True:
+            try:
+                connection = await self._connect()
+            except BrokerUnavailable as error:
+                attempt += 1
+                log_attempt("publisher not connected", attempt, error)
+                await asyncio.sleep(reconnect_delay_s(attempt))
+                continue
+            attempt = 0
+            self.connection = connection
+            try:
+                await self._watch_role(connection)
+                log.warning("publisher lost its connection", connection=self._name)
+            finally:
+                self.connection = None
+                connection.abort()
+            await asyncio.sleep(reconnect_delay_s(1))  # all of us have lost it, perhaps
+
+    async def _connect(self) -> RedisConnection:
+        connection = await RedisConnection.connect(
+            self._address, deadline_s=REDIS_DEADLINE_S, name=self._name
+        )
+        if self._prepare is not None:
+            try:
+                await self._prepare(connection)
+            except BaseException:
+                connection.abort()
+                raise
+        return connection
+
+    async def _watch_role(self, connection: RedisConnection) -> None:
+        """Until the connection is lost. A primary that is demoted goes on with all of pub/sub."""
+        while not connection.lost.done():
+            await asyncio.wait({connection.lost}, timeout=ROLE_INTERVAL_S)
+            with suppress(BrokerUnavailable):
+                [hello] = await connection.execute([HELLO])
+                self._address.node.check(hello)

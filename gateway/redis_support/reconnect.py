@@ -1,0 +1,25 @@
+"""How connections to Redis are made anew: at random moments, and said once an outage."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from gateway.log import get_logger
+
+log = get_logger(__name__)
+
+LONGEST_RECONNECT_DELAY_S: Final = 0.25
+
+
+def reconnect_delay_s(attempt: int) -> float:
+    """How long to wait before the attempt after this one. The first is number 1."""
+    # Full jitter: after an outage all workers get here at once, and a fixed delay would only move
+    # the stampede. At most a quarter of a second, because sockets wait for us.
+    return random.uniform(0.0, min(LONGEST_RECONNECT_DELAY_S, 0.05 * 2.0 ** min(attempt, 10)))  # noqa: S311
+
+
+def log_attempt(event: str, attempt: int, error: Exception) -> None:
+    """Say that a connection could not be made."""
+    level = "warning" if attempt == 1 else "debug"  # once an outage, not once an attempt
+    getattr(log, level)(event, attempt=attempt, error=str(error))

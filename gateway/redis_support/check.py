@@ -28,6 +28,7 @@ from gateway.redis_support.node import MOVED, check_server, kind_of, subject
 
 log = get_logger(__name__)
 
+NOWHERE: Final = ""  # no channel may be called that
 NOBODY: Final = WorkerId("start2check2only")  # the id of no worker: its keys live for a moment
 _SCRIPT: Final = "return 1"
 _FATAL: Final = (MOVED, "permission", "script")
@@ -92,10 +93,12 @@ def _check(connection: Any, address: RedisAddress, prefix: str) -> None:
 
 
 def _commands(prefix: str) -> list[Command]:
-    """What ``scripts/*.lua``, the registry and the broker send; a subscription comes last."""
+    """What ``scripts/*.lua``, the registry and the brokers send; subscriptions come last."""
     workers, dead, left = keys.workers(prefix), keys.dead(prefix), keys.left(prefix)
     conns, users = keys.connections(prefix, NOBODY), keys.users(prefix, NOBODY)
     inbox, everyone = keys.inbox(prefix, NOBODY), keys.everyone(prefix)
+    history, meta = keys.history(prefix, NOWHERE), keys.history_meta(prefix, NOWHERE)
+    channel = keys.channel_messages(prefix, NOWHERE)
     return [
         ("SCRIPT", "LOAD", _SCRIPT),
         ("EVALSHA", hashlib.sha1(_SCRIPT.encode()).hexdigest(), 1, workers),  # noqa: S324
@@ -130,10 +133,17 @@ def _commands(prefix: str) -> list[Command]:
         ("TYPE", conns),
         ("DEL", conns, users),
         ("SET", conns, "", "XX"),
+        ("XADD", history, "NOMKSTREAM", "*", "b", ""),
+        ("XRANGE", history, "-", "+", "COUNT", 1),
+        ("XREVRANGE", history, "+", "-", "COUNT", 1),
+        ("PEXPIRE", meta, 1),
         ("PUBLISH", inbox, ""),
         ("PUBLISH", everyone, hint(NOBODY, Gone(NOBODY))),
+        ("PUBLISH", channel, ""),
         ("SUBSCRIBE", inbox),
         ("SUBSCRIBE", everyone),
+        ("SUBSCRIBE", channel),
+        ("UNSUBSCRIBE", channel),
     ]
 
 

@@ -14,9 +14,15 @@
 | ``<p>:deaths:<worker>`` | hash, connection -> how many died of its sweep, who has it | as conns |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
 | ``<p>:all`` | channel of every worker | |
+| ``<p>:{hist:<channel>}`` | stream of publications, the offset is the id | the history's ttl |
+| ``<p>:{hist:<channel>}:meta`` | hash: epoch, top, server, versions | the history's meta ttl |
+| ``<p>:{hist:<channel>}:answer:<hash>`` | string, what an idempotency key was answered | 300 s |
+| ``<p>:chan:<channel>`` | channel of a channel's messages | |
 """
 
 from __future__ import annotations
+
+import hashlib
 
 from gateway.protocol.ids import WorkerId
 
@@ -69,3 +75,21 @@ def inbox(prefix: str, worker: WorkerId) -> str:
 
 def everyone(prefix: str) -> str:
     return f"{prefix}:all"
+
+
+def channel_messages(prefix: str, channel: str) -> str:
+    return f"{prefix}:chan:{channel}"
+
+
+def history(prefix: str, channel: str) -> str:
+    return f"{prefix}:{{hist:{channel}}}"
+
+
+def history_meta(prefix: str, channel: str) -> str:
+    return f"{prefix}:{{hist:{channel}}}:meta"
+
+
+def history_answer(prefix: str, channel: str, idempotency_key: str) -> str:
+    # Hashed: it is as long as its caller likes, and could else be the end of another one's key.
+    digest = hashlib.blake2b(idempotency_key.encode(errors="replace"), digest_size=16).hexdigest()
+    return f"{prefix}:{{hist:{channel}}}:answer:{digest}"

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channel_broker.memory import MemoryChannelBroker, MemoryChannelBus
+from gateway.channel_broker.redis import RedisChannelBroker
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
@@ -80,16 +81,22 @@ async def claim(registry: Registry, worker: WorkerId) -> bool:
     return await registry.claim(worker, 0 if lease is None else lease[0])
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
 async def channel_brokers(
     request: pytest.FixtureRequest, redis_server: RedisServer
 ) -> AsyncIterator[Running]:
     """Makes running brokers of workers that share channels. They are connected."""
     async with AsyncExitStack() as stack:
-        bus = MemoryChannelBus()
+        bus, prefix = MemoryChannelBus(), f"channels{next(_prefixes)}"
+        port = redis_server.port
+        if request.param == "redis over 5 ms":
+            port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
+        address = f"redis://127.0.0.1:{port}/0"
 
         async def make(receiver: Listener) -> ChannelBroker:
             broker: ChannelBroker = MemoryChannelBroker(bus)
+            if request.param != "memory":
+                broker = RedisChannelBroker(parse(address), prefix=prefix)
             await stack.enter_async_context(running(broker, receiver))
             await until_connected(broker)
             return broker

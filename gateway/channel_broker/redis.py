@@ -1,0 +1,162 @@
+"""Channels on Redis: pub/sub with history. One connection publishes and reads, one subscribes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+
+from gateway.channel_broker.base import ChannelReceiver, HistoryOptions, Page, Publishing, Stored
+from gateway.channel_broker.redis_publications import Publications, Tell
+from gateway.channel_broker.redis_scripts import HIGHEST, PUBLISH, READ, ChannelScripts
+from gateway.errors import BrokerRefused, BrokerUnavailable, UnrecoverablePosition
+from gateway.protocol.channel_position import Position
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.protocol.recovery import MAX_READ, History, Publication
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.connection import Command, RedisConnection, ReplyError
+from gateway.redis_support.node import subject
+from gateway.redis_support.publishing import PublishingConnection
+from gateway.redis_support.subscriptions import Subscriptions
+
+MAX_READS: Final = 16  # at once: each may bring 20 MB
+_RUN_ID: Final = re.compile(rb"run_id:([0-9a-f]+)")
+
+
+class RedisChannelBroker:
+    """``ChannelBroker`` on one Redis node.
+
+    Its publishing connection asks its server for the run id before it is used. A channel that was
+    last written or read at a server with another one begins another epoch at the first publication
+    or read: a replica may lack the newest offsets that were given out by its predecessor.
+    """
+
+    def __init__(self, address: RedisAddress, *, prefix: str, name: str = "gateway") -> None:
+        self._address = address
+        self._scripts = ChannelScripts(prefix, address.node)
+        self._publishing = PublishingConnection(
+            address, name=f"{name}.channels.publish", prepare=self._prepare
+        )
+        self._subscriptions = Subscriptions(address, name=f"{name}.channels.subscribe")
+        self._publications = Publications(address, self._scripts, self._connection)
+        self._reads = asyncio.Semaphore(MAX_READS)
+
+    async def run(self, receiver: ChannelReceiver) -> None:
+        def on_resync(channels: list[str], _: float) -> None:
+            receiver.on_resync(channels)
+
+        subscribing = self._subscriptions.run(receiver.on_messages, on_resync)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publishing.run(), name="channel publisher")
+            tasks.create_task(subscribing, name="channel subscriber")
+
+    @property
+    def connected(self) -> bool:
+        return self._publishing.connected
+
+    def subscribe(self, channel: str) -> asyncio.Future[None]:
+        subscribed = self._subscriptions.add(self._key(channel), channel)
+        if not subscribed.done():
+            late = asyncio.get_running_loop().call_later(
+                REDIS_DEADLINE_S, self._give_up, channel, subscribed
+            )
+            subscribed.add_done_callback(lambda _: late.cancel())
+        return subscribed
+
+    def unsubscribe(self, channel: str) -> None:
+        self._subscriptions.remove(self._key(channel))
+
+    def settle(self) -> asyncio.Future[None]:
+        return self._subscriptions.settle()
+
+    def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
+        return self._publications.publish(publishing)
+
+    def tell(self, channel: str, message: bytes) -> None:
+        self._publications.tell(Tell(channel, message))
+
+    async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
+        top, found = await self._read(
+            channel,
+            history,
+            limit=0 if after is None else MAX_READ,
+            low=1 if after is None else after + 1,
+            reverse=True,
+        )
+        return History(top, found[::-1])
+
+    async def page(
+        self,
+        channel: str,
+        history: HistoryOptions,
+        *,
+        limit: int,
+        since: Position | None = None,
+        reverse: bool = False,
+    ) -> Page:
+        low, high = 1, HIGHEST
+        if since is not None:
+            low, high = (1, since.offset - 1) if reverse else (since.offset + 1, HIGHEST)
+        epoch = "" if since is None else since.epoch
+        top, found = await self._read(
+            channel, history, limit=min(limit, MAX_READ),
+            low=low, high=high, epoch=epoch, reverse=reverse,
+        )  # fmt: skip
+        if epoch not in ("", top.epoch):
+            raise UnrecoverablePosition(f"epoch {epoch} of {channel} is over")
+        return Page(top, found)
+
+    async def remove_history(self, channel: str) -> None:
+        await self._ask(self._scripts.remove(channel))
+
+    def _key(self, channel: str) -> bytes:
+        return self._scripts.channel(channel).encode()
+
+    def _connection(self) -> RedisConnection | None:
+        return self._publishing.connection
+
+    def _give_up(self, channel: str, subscribed: asyncio.Future[None]) -> None:
+        if not subscribed.done():
+            why = f"{self._address.display} has not acknowledged in {REDIS_DEADLINE_S:.0f} s"
+            subscribed.set_exception(BrokerUnavailable(why))
+            self.unsubscribe(channel)
+
+    async def _prepare(self, connection: RedisConnection) -> None:
+        loads = [self._scripts.load(PUBLISH), self._scripts.load(READ)]
+        info, *loaded = await connection.execute([("INFO", "server"), *loads])
+        for command, reply in zip(loads, loaded, strict=True):
+            if isinstance(reply, ReplyError):
+                self._address.node.refused(str(reply), subject(command))
+                raise BrokerRefused(f"{self._address.display} refuses SCRIPT LOAD: {reply}")
+        told = _RUN_ID.search(info) if isinstance(info, bytes) else None
+        if told is None:
+            self._address.node.garbage("no run id", "INFO server")
+            raise BrokerUnavailable(f"{self._address.display} does not tell its run id")
+        self._scripts.server = told[1].decode()
+
+    async def _read(
+        self, channel: str, history: HistoryOptions, **bounds: Any
+    ) -> tuple[Position, list[Publication]]:
+        try:
+            async with asyncio.timeout(REDIS_DEADLINE_S), self._reads:
+                reply = await self._ask(self._scripts.read(channel, history, **bounds))
+        except TimeoutError:
+            raise BrokerUnavailable(f"{MAX_READS} reads are under way already") from None
+        try:
+            return self._scripts.found(reply, channel)
+        except ValueError as error:
+            self._address.node.garbage(str(error), "EVALSHA")
+            raise BrokerUnavailable(f"{self._address.display}: {error}") from error
+
+    async def _ask(self, command: Command) -> Any:
+        """One command, that may be repeated. Its reply."""
+        connection = self._publishing.connection
+        if connection is None:
+            raise BrokerUnavailable(f"not connected to {self._address.display}")
+        [reply] = await connection.execute([command])
+        if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
+            _, reply = await connection.execute([self._scripts.load(READ), command])
+        if isinstance(reply, ReplyError):
+            self._address.node.refused(str(reply), subject(command))
+            raise BrokerRefused(f"{self._address.display} refuses: {reply}")
+        return reply

@@ -1,0 +1,195 @@
+"""Publications on their way to Redis: while one pipeline is under way, the next ones collect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from gateway.channel_broker.base import Publishing, Stored
+from gateway.channel_broker.redis_scripts import PUBLISH, ChannelScripts, publishing_size
+from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.connection import Command, RedisConnection, ReplyError
+from gateway.redis_support.node import subject
+
+MAX_WAITING: Final = 10_000
+MAX_WAITING_BYTES: Final = 32 << 20
+MAX_PIPELINE: Final = 1000
+MAX_PIPELINE_BYTES: Final = 4 << 20
+
+
+class Tell(NamedTuple):
+    """A message that is published as it is, and of which nobody wants to hear again."""
+
+    channel: str
+    message: bytes
+
+
+class _Item:
+    __slots__ = ("answer", "repeated", "size", "what")
+
+    def __init__(
+        self, what: Publishing | Tell, size: int, answer: asyncio.Future[Stored] | None
+    ) -> None:
+        self.what = what
+        self.size = size
+        self.answer = answer
+        self.repeated = False
+
+    def fail(self, error: BrokerUnavailable) -> None:
+        if self.answer is not None and not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class Publications:
+    """Sends them in order, each once.
+
+    What waits is bounded by ``MAX_WAITING`` and ``MAX_WAITING_BYTES``; what is over it fails.
+
+    Args:
+        connection: The one to use now.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        scripts: ChannelScripts,
+        connection: Callable[[], RedisConnection | None],
+    ) -> None:
+        self._address = address
+        self._scripts = scripts
+        self._connection = connection
+        self._waiting: deque[_Item] = deque()
+        self._waiting_bytes = 0
+        self._pipeline: list[_Item] = []  # under way
+        self._sending = False  # the turn of ``_send`` was asked for
+        self._load = False  # the script, before anything else
+
+    def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
+        """See ``ChannelBroker.publish``."""
+        answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        self._add(_Item(publishing, publishing_size(publishing), answer))
+        return answer
+
+    def tell(self, tell: Tell) -> None:
+        """See ``ChannelBroker.tell``. What cannot be sent is dropped."""
+        self._add(_Item(tell, len(tell.message) + len(tell.channel), None))
+
+    def _add(self, item: _Item) -> None:
+        if self._connection() is None:
+            item.fail(BrokerUnavailable(f"not connected to {self._address.display}"))
+            return
+        full = len(self._waiting) >= MAX_WAITING
+        if full or self._waiting_bytes + item.size > MAX_WAITING_BYTES:
+            item.fail(
+                BrokerUnavailable(
+                    f"{self._address.display} is slow: {len(self._waiting)} publications of "
+                    f"{self._waiting_bytes} B wait for it (at most {MAX_WAITING}, and "
+                    f"{MAX_WAITING_BYTES} B)"
+                )
+            )
+            return
+        self._waiting.append(item)
+        self._waiting_bytes += item.size
+        self._soon()
+
+    def _soon(self) -> None:
+        if not self._pipeline and not self._sending:
+            self._sending = True
+            asyncio.get_running_loop().call_soon(self._send)
+
+    def _send(self) -> None:
+        """All that waits, as far as one pipeline goes."""
+        self._sending = False
+        if not self._waiting:
+            return
+        connection = self._connection()
+        if connection is None:
+            self._fail_all(f"not connected to {self._address.display}")
+            return
+        commands: list[Command] = []
+        if self._load:
+            commands.append(self._scripts.load(PUBLISH))
+        size = 0
+        while self._waiting and len(self._pipeline) < MAX_PIPELINE and size < MAX_PIPELINE_BYTES:
+            item = self._waiting.popleft()
+            size += item.size
+            self._pipeline.append(item)
+            commands.append(self._command(item.what))
+        self._waiting_bytes -= size
+        connection.execute(commands).add_done_callback(self._answered)
+
+    def _command(self, what: Publishing | Tell) -> Command:
+        if isinstance(what, Tell):
+            return ("PUBLISH", self._scripts.channel(what.channel), what.message)
+        return self._scripts.publish(what)
+
+    def _answered(self, answered: asyncio.Future[list[Any]]) -> None:
+        pipeline, self._pipeline = self._pipeline, []
+        error = answered.exception()
+        if error is not None:
+            for item in pipeline:
+                item.fail(BrokerUnavailable(f"nobody knows whether it was published: {error}"))
+            self._fail_all(str(error))
+            return
+        replies = answered.result()
+        if self._load:
+            self._load = False
+            replies = replies[1:]
+        unknown = self._take(pipeline, replies)
+        if unknown:
+            self._load = True
+            self._waiting.extendleft(reversed(unknown))
+            self._waiting_bytes += sum(item.size for item in unknown)
+        if self._waiting:
+            self._send()
+
+    def _take(self, pipeline: list[_Item], replies: list[Any]) -> list[_Item]:
+        """Give each its answer. Returns those for which Redis had no script, in order.
+
+        They were not published, and may be, unless a later one of their channel was.
+        """
+        unknown: list[_Item] = []
+        later: set[str] = set()
+        for item, reply in zip(reversed(pipeline), reversed(replies), strict=True):
+            if isinstance(reply, ReplyError):
+                if str(reply).startswith("NOSCRIPT") and not item.repeated:
+                    if item.what.channel not in later:
+                        item.repeated = True
+                        unknown.append(item)
+                        continue
+                    item.fail(BrokerUnavailable("not published: the server has lost its scripts"))
+                    continue
+                self._refused(item, reply)
+                continue
+            if isinstance(item.what, Publishing):
+                later.add(item.what.channel)
+            self._stored(item, reply)
+        unknown.reverse()
+        return unknown
+
+    def _stored(self, item: _Item, reply: Any) -> None:
+        if item.answer is None or item.answer.done():
+            return
+        if isinstance(reply, int):
+            item.answer.set_result(Stored(None))
+            return
+        try:
+            stored = self._scripts.stored(reply, item.what.channel)
+        except ValueError as error:
+            self._address.node.garbage(str(error), "EVALSHA")
+            item.fail(BrokerUnavailable(f"nobody knows whether it was published: {error}"))
+        else:
+            item.answer.set_result(stored)
+
+    def _refused(self, item: _Item, reply: ReplyError) -> None:
+        self._address.node.refused(str(reply), subject(self._command(item.what)))
+        item.fail(BrokerRefused(f"{self._address.display} refuses to publish: {reply}"))
+
+    def _fail_all(self, why: str) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        self._waiting_bytes = 0
+        for item in waiting:
+            item.fail(BrokerUnavailable(f"not published: {why}"))

@@ -1,0 +1,131 @@
+"""The scripts of channels: what they are told, and what they answer. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from gateway.channel_broker.base import IDEMPOTENCY_S, HistoryOptions, Publishing, Stored
+from gateway.channel_broker.epoch import new_epoch
+from gateway.protocol.channel_position import Position
+from gateway.protocol.recovery import Publication
+from gateway.redis_support import keys
+from gateway.redis_support.client import script
+from gateway.redis_support.connection import Command
+from gateway.redis_support.node import Node
+
+PUBLISH: Final = "channel_publish"
+READ: Final = "channel_read"
+LONGEST_MS: Final = 100 * 365 * 86_400_000  # PEXPIRE refuses what ends beyond 64 bits
+HIGHEST: Final = (1 << 63) - 1  # of what a client may name; ids of a stream have 64 bits
+OVERHEAD_BYTES: Final = 300  # of a command, besides names and body
+
+
+def publishing_size(publishing: Publishing) -> int:
+    """About as many bytes as it takes on its way."""
+    return len(publishing.body) + 4 * len(publishing.channel) + OVERHEAD_BYTES
+
+
+class ChannelScripts:
+    """Commands for one server.
+
+    Attributes:
+        server: The run id of the server that commands go to now.
+    """
+
+    def __init__(self, prefix: str, node: Node) -> None:
+        self.server = ""
+        self._prefix = prefix
+        self._node = node
+        beginning = script("channel_epoch")
+        self._texts = {name: beginning + script(name) for name in (PUBLISH, READ)}
+        self._shas = {
+            name: hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 (how Redis names scripts)
+            for name, text in self._texts.items()
+        }
+
+    def load(self, name: str) -> Command:
+        """The command that makes a script known."""
+        return ("SCRIPT", "LOAD", self._texts[name])
+
+    def channel(self, channel: str) -> str:
+        """Its name in pub/sub."""
+        return keys.channel_messages(self._prefix, channel)
+
+    def publish(self, publishing: Publishing) -> Command:
+        """EVALSHA where something is to be remembered, else PUBLISH."""
+        channel, body, history = publishing.channel, publishing.body, publishing.history
+        to, key = self.channel(channel), publishing.idempotency_key
+        if history is None:
+            if not key:
+                return ("PUBLISH", to, b"p0::" + body)
+            history = HistoryOptions(0, 0, 0)
+        return (
+            "EVALSHA", self._shas[PUBLISH], 3,
+            keys.history(self._prefix, channel), keys.history_meta(self._prefix, channel),
+            keys.history_answer(self._prefix, channel, key),
+            to, body, history.size, _ms(history.ttl_s), _ms(history.meta_ttl_s),
+            new_epoch(), self.server, publishing.version, publishing.version_epoch,
+            _ms(IDEMPOTENCY_S) if key else 0,
+        )  # fmt: skip
+
+    def stored(self, reply: Any, channel: str) -> Stored:
+        """What ``channel_publish`` answers. Raises ValueError for anything else."""
+        match reply:
+            case [bytes() as epoch, int() as offset, int() as suppressed, int() as removed]:
+                self._tell(removed, channel)
+                position = Position(epoch.decode(), offset) if epoch else None
+                return Stored(position, bool(suppressed))
+        raise ValueError(f"a {type(reply).__name__} instead of a position")
+
+    def read(
+        self,
+        channel: str,
+        history: HistoryOptions,
+        *,
+        limit: int,
+        low: int = 1,
+        high: int = HIGHEST,
+        epoch: str = "",
+        reverse: bool = False,
+    ) -> Command:
+        """Publications from ``low`` to ``high``, both included."""
+        count = limit if low <= high else 0
+        return (
+            "EVALSHA", self._shas[READ], 2,
+            keys.history(self._prefix, channel), keys.history_meta(self._prefix, channel),
+            f"{min(low, HIGHEST)}-0", f"{min(high, HIGHEST)}-0", count, int(reverse), epoch,
+            _ms(history.meta_ttl_s), new_epoch(), self.server,
+        )  # fmt: skip
+
+    def found(self, reply: Any, channel: str) -> tuple[Position, list[Publication]]:
+        """What ``channel_read`` answers. Raises ValueError for anything else.
+
+        Entries that no script of ours has written are passed over.
+        """
+        match reply:
+            case [bytes() as epoch, int() as offset, [*entries], int() as removed]:
+                self._tell(removed, channel)
+                found = [one for entry in entries if (one := self._entry(entry, offset, channel))]
+                return Position(epoch.decode(), offset), found
+        raise ValueError(f"a {type(reply).__name__} instead of a history")
+
+    def remove(self, channel: str) -> Command:
+        return ("DEL", keys.history(self._prefix, channel))
+
+    def _entry(self, entry: Any, top: int, channel: str) -> Publication | None:
+        match entry:
+            case [bytes() as identifier, [b"b", bytes() as body]]:
+                offset, dash, rest = identifier.partition(b"-")
+                if dash and rest == b"0" and 0 < int(offset) <= top:
+                    return Publication(int(offset), body)
+        self._node.garbage("an entry", keys.history(self._prefix, channel))
+        return None
+
+    def _tell(self, removed: int, channel: str) -> None:
+        if removed:
+            self._node.garbage("another type, removed", keys.history(self._prefix, channel))
+
+
+def _ms(seconds: float) -> int:
+    return max(1, min(int(seconds * 1000), LONGEST_MS))

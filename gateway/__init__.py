@@ -14,35 +14,54 @@ from gateway.settings.version import __version__ as __version__
 if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.backend_client.client import client
-    from gateway.errors import BrokerUnavailable, GatewayError, NotRunning, Refused
+    from gateway.errors import BrokerUnavailable, Denied, GatewayError, NotRunning, Refused
     from gateway.handlers.definitions import Admit, Connection, Message
+    from gateway.handlers.hook_requests import (
+        Call,
+        Grant,
+        Publishing,
+        Subscription,
+        Unsubscription,
+    )
     from gateway.protocol.receipt import Receipt, Sent
 
 __all__ = [
     "Admit",
     "BrokerUnavailable",
+    "Call",
     "Connection",
+    "Denied",
     "Gateway",
     "GatewayError",
+    "Grant",
     "Message",
     "NotRunning",
+    "Publishing",
     "Receipt",
     "Refused",
     "Sent",
+    "Subscription",
+    "Unsubscription",
     "client",
 ]
 
 _HOMES = {
     "Admit": "gateway.handlers.definitions",
     "BrokerUnavailable": "gateway.errors",
+    "Call": "gateway.handlers.hook_requests",
     "Connection": "gateway.handlers.definitions",
+    "Denied": "gateway.errors",
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",
+    "Grant": "gateway.handlers.hook_requests",
     "Message": "gateway.handlers.definitions",
     "NotRunning": "gateway.errors",
+    "Publishing": "gateway.handlers.hook_requests",
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
     "Sent": "gateway.protocol.receipt",
+    "Subscription": "gateway.handlers.hook_requests",
+    "Unsubscription": "gateway.handlers.hook_requests",
     "client": "gateway.backend_client.client",
 }
 

@@ -12,6 +12,7 @@ from typing import Final
 from gateway.close_codes import DRAINED, EXPIRED, too_big
 from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
+from gateway.edge.hook_calls import HookCalls
 from gateway.edge.outbox import Outbox
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
@@ -32,6 +33,7 @@ from gateway.protocol.envelopes.dispatching import (
     Reply,
 )
 from gateway.protocol.envelopes.requests_to_owners import Particulars
+from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
@@ -48,8 +50,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_outbox", "_parting",
-        "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
+        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_hook_calls", "_outbox",
+        "_parting", "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +76,7 @@ class ClientConnection:
         self._parting: tuple[int, str] = DRAINED
         self._reading = True
         self._outbox = Outbox()
+        self._hook_calls: HookCalls | None = None  # once there is one
         self._active_at = self._outbox.progress_at = edge.now()
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
@@ -132,9 +135,12 @@ class ClientConnection:
         self._state = ConnectionState.CLOSED
         edge = self._edge
         edge.closed(self.id, code, reason)
+        self._hook_calls = None
+        conversation = self._dispatch_state.conversation
+        conversation.abandon()
         self._session.on_close(code, reason)
         self._outbox.discard()
-        if self._accepted and edge.wants_disconnects():
+        if self._accepted and (edge.wants_disconnects() or conversation.owes_ends):
             edge.dispatch_disconnect(self._dispatch_state, code, reason)
         else:
             edge.forget(self.id, self._dispatch_state)
@@ -167,6 +173,25 @@ class ClientConnection:
         self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
         if state.conversation.full:
             self._stop_reading()
+
+    def has_hook(self, kind: HookKind, name: str) -> bool | None:
+        return self._edge.has_hook(kind, name)
+
+    def call(self, request: HookRequest, done: Callable[[HookOutcome], None]) -> None:
+        if self._state not in _SENDS:
+            return
+        state = self._dispatch_state
+        if self._hook_calls is None:
+            self._hook_calls = HookCalls()
+        self._hook_calls.add(state.conversation.last_number + 1, done)
+        self._edge.dispatcher.ask(state, request)
+        if state.conversation.full:
+            self._stop_reading()
+
+    def tell_unsubscribed(self, channel: str, code: int, reason: str) -> None:
+        if self._edge.has_hook(HookKind.UNSUBSCRIBE, channel):
+            request = HookRequest(HookKind.UNSUBSCRIBE, channel, code=code, reason=reason)
+            self._edge.dispatcher.ask(self._dispatch_state, request)
 
     def send(self, payload: bytes) -> None:
         if self._state in _SENDS:
@@ -252,7 +277,9 @@ class ClientConnection:
         if pending.event is Event.DISCONNECT:
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
-            if isinstance(answer, Reply):
+            if pending.hook is not None:
+                self._hook_answered(pending, answer)
+            elif isinstance(answer, Reply):
                 payload = self._session.reply(
                     answer.text, handled_by=handled_by, attempt=answer.attempt
                 )
@@ -268,8 +295,15 @@ class ClientConnection:
             self._edge.given_up(self.id)
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
-            self._failed()
+            if pending.hook is not None:
+                self._hook_answered(pending, None)
+            else:
+                self._failed()
             self._after_answer()
+
+    def _hook_answered(self, pending: Pending, answer: Answer | None) -> None:
+        if self._hook_calls is not None:
+            self._hook_calls.answered(pending.number, answer)
 
     def _failed(self) -> None:
         error = HandlerFailed()

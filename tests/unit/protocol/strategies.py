@@ -17,6 +17,7 @@ from gateway.protocol.envelopes.dispatching import (
     Rejected,
     Reply,
 )
+from gateway.protocol.envelopes.hooks import DispatchHook, HookAnswered, HookDenied
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
@@ -32,6 +33,7 @@ from gateway.protocol.ids import connection_id, worker_id
 from gateway.protocol.receipt import Receipt
 
 TEXT = st.text(max_size=20)
+BYTES = st.binary(max_size=20)
 WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
 CONNECTION = st.builds(connection_id, WORKER, st.binary(min_size=16, max_size=16))
 COUNT = st.integers(0, 2**63)
@@ -65,6 +67,13 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Disconnect: st.builds(Disconnect, CONNECTION, COUNT, COUNT, TEXT, st.booleans()),
     Inquire: st.builds(Inquire, CONNECTION, COUNT, st.booleans()),
     Blocking: st.builds(Blocking, CONNECTION, COUNT, COUNT),
+    DispatchHook: st.builds(
+        DispatchHook, CONNECTION, COUNT, COUNT, TEXT, TEXT, BYTES, BYTES, BYTES, COUNT, TEXT
+    ),
+    HookAnswered: st.builds(
+        HookAnswered, CONNECTION, COUNT, COUNT, st.none() | BYTES, st.none() | BYTES, EXPIRY
+    ),
+    HookDenied: st.builds(HookDenied, CONNECTION, COUNT, COUNT, COUNT, TEXT, st.booleans()),
     Receipted: st.builds(Receipted, CONNECTION, COUNT, RECEIPT, st.none() | PARTICULARS),
 }
 ENVELOPE = st.one_of(*BY_KIND.values())

@@ -10,13 +10,14 @@ from gateway.edge.sessions.base import Session
 from gateway.edge.sessions.text import PLAIN_TEXT, TRACE
 from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.protocol.ids import WorkerId, connection_id
+from tests.unit.edge.sessions.hookless import Hookless
 
 OWNER = WorkerId("a" * 16)
 OTHER = WorkerId("b" * 16)
 CONNECTION = connection_id(OWNER, bytes(16))
 
 
-class Done:
+class Done(Hookless):
     """A connection that writes down what its session does with it."""
 
     id = CONNECTION

@@ -32,6 +32,9 @@ TAGS = {
     16: "Inquire",
     17: "Receipted",
     18: "Blocking",
+    30: "DispatchHook",
+    31: "HookAnswered",
+    32: "HookDenied",
 }
 
 

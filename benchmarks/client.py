@@ -19,6 +19,7 @@ from typing import Any
 import uvloop
 
 from benchmarks import floods, other_loads
+from benchmarks.fanout.crowd import Crowd
 from benchmarks.talking import Window, connected, hear_out, talk
 
 Job = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -82,9 +83,19 @@ async def flood(job: dict[str, Any]) -> dict[str, Any]:
     return await floods.flood(job, window)
 
 
+async def fanout(job: dict[str, Any]) -> dict[str, Any]:
+    """Publish to many, who must all get each publication once and in order."""
+    window = Window(answered_within_s=job["answered_within_s"])
+    crowd = Crowd(job, window)
+    await crowd.enter()
+    await told(window)
+    await asyncio.sleep(job["quiet_s"])
+    return await crowd.publish()
+
+
 JOBS: dict[str, Job] = {
     "echo": echo, "idle": idle, "push": push, "connect": connect, "slow": slow,
-    "flood": flood,
+    "flood": flood, "fanout": fanout,
 }  # fmt: skip
 
 

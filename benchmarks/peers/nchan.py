@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -21,13 +22,19 @@ PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"  # Debian's ngi
 SETTINGS = Path(__file__).with_name("nchan.conf")
 
 
+@dataclass(frozen=True)
 class Nchan:
-    """One nginx with as many worker processes as asked for, and a channel for each client."""
+    """One nginx with as many worker processes as asked for.
 
-    name = "nchan"
-    dialect = "plain"
-    expected_us = 38.5
-    processes = 2
+    Args:
+        path: Where clients connect: by default each to a channel of its own.
+    """
+
+    name: str = "nchan"
+    dialect: str = "plain"
+    expected_us: float | None = 38.5
+    processes: int = 2
+    path: str = "/echo/{client}"
 
     def missing(self) -> str | None:
         if not shutil.which("nginx", path=PATH):
@@ -61,7 +68,7 @@ class Nchan:
     def start(
         self, directory: Path, redis_url: str, workers: int
     ) -> Iterator[tuple[list[str], list[int]]]:
-        """Where clients connect, with ``{client}`` for the name of their channel, and root pids."""
+        """Where clients connect, and root pids."""
         port, log = free_port(), directory / "error.log"
         settings = SETTINGS.read_text()
         for word, value in {
@@ -83,7 +90,7 @@ class Nchan:
                 process,
                 log,
             )
-            yield [f"ws://127.0.0.1:{port}/echo/{{client}}"], [process.pid]
+            yield [f"ws://127.0.0.1:{port}{self.path}"], [process.pid]
 
 
 def _module() -> Path | None:

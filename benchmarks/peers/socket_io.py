@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
@@ -20,13 +21,15 @@ REQUESTS = "socket.io-request#/#"  # the adapter's channel from server to server
 PATH = "/socket.io/?EIO=4&transport=websocket"
 
 
+@dataclass(frozen=True)
 class SocketIo:
-    """Two servers: the first holds the sockets, the second answers."""
+    """Two servers: one holds the sockets and the other answers; or both have a room's sockets."""
 
-    name = "socket.io"
-    dialect = "socketio"
-    expected_us = 107.0
-    processes = 2
+    name: str = "socket.io"
+    dialect: str = "socketio"
+    expected_us: float | None = 107.0
+    processes: int = 2
+    roles: tuple[str, str] = ("worker", "edge")
 
     def missing(self) -> str | None:
         for program in ("node", "npm"):
@@ -62,7 +65,7 @@ class SocketIo:
     def start(
         self, directory: Path, redis_url: str, workers: int
     ) -> Iterator[tuple[list[str], list[int]]]:
-        """Where clients connect, and root pids: the edge and ``workers - 1`` that answer."""
+        """Where clients connect, and the servers' pids."""
         assert workers == 2, "serverSideEmit reaches all others: a third would answer too"
         # Node looks for packages beside the program.
         shutil.copy(SOURCE / "server.js", FOLDER)
@@ -70,7 +73,7 @@ class SocketIo:
         with ExitStack() as stack:
             broker = stack.enter_context(redis.Redis.from_url(redis_url))
             ports, pids = [], []
-            for role in ("worker", "edge"):
+            for role in self.roles:
                 command = ["node", "server.js", role, redis_url]
                 process = stack.enter_context(started(command, log, folder=FOLDER))
                 ports.append(port_of(process, log))
@@ -81,7 +84,10 @@ class SocketIo:
                 process,
                 log,
             )
-            yield [f"ws://127.0.0.1:{ports[-1]}{PATH}"], pids
+            holders = [
+                port for port, role in zip(ports, self.roles, strict=True) if role != "worker"
+            ]
+            yield [f"ws://127.0.0.1:{port}{PATH}" for port in holders], pids
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-// One Socket.IO server of two: `node server.js edge|worker REDIS_URL`. Prints its port.
+// One Socket.IO server of two: `node server.js edge|worker|room REDIS_URL`. Prints its port.
 //
 // The edge holds the sockets. What one says goes to the worker with serverSideEmit, and the worker
 // answers the room that each socket is alone in; both ways go through the Redis adapter.
+// In the role of a room, sockets join one, and what one publishes goes to all of it.
 import { createServer } from "node:http";
 import { createAdapter } from "@socket.io/redis-adapter";
 import { Redis } from "ioredis";
@@ -22,6 +23,11 @@ const io = new Server(http, {
 if (role === "edge") {
   io.on("connection", (socket) => {
     socket.on("msg", (text) => io.serverSideEmit("work", socket.id, text));
+  });
+} else if (role === "room") {
+  io.on("connection", (socket) => {
+    socket.on("join", (channel, joined) => { socket.join(channel); joined(); });
+    socket.on("pub", (channel, text) => io.to(channel).emit("msg", text));
   });
 } else {
   io.on("work", (id, text) => io.to(id).emit("msg", text));

@@ -1,0 +1,1 @@
+"""One publication to many: its subscribers, its publishers, and how both speak to each peer."""

@@ -1,4 +1,4 @@
-// What the person at the page does: the form, the keys, the buttons. It begins the connection.
+// What a person does in the view Echo: the form, the keys, the buttons.
 "use strict";
 
 let seconds = 0; // the timer of a line every second
@@ -40,4 +40,3 @@ window.addEventListener("online", () => state === "waiting" && connect());
 element("endpoint").textContent = endpoint;
 showPlaces(TRACED_FACTS, subprotocol !== "");
 showUnknown(TRACED_FACTS);
-connect();

@@ -28,19 +28,22 @@ const CLOSE_CODES = {
   1012: "the server restarts",
   1013: "the server is busy",
   3001: "its worker is leaving",
+  3004: "the server has lost its broker",
   3005: "its time was over",
   3008: "this page read too slowly",
   3012: "this page was silent for too long",
   3013: "too many lines a second",
+  3500: "its token is not valid",
+  3501: "the server takes this page for a broken client",
   3503: "somebody has closed it",
 };
 
 /**
- * The address of the WebSocket endpoint beside the page: under the same prefix, wss on https, and
+ * The address of a WebSocket endpoint beside the page: under the same prefix, wss on https, and
  * with the page's query, in which a token may be.
  */
-function endpointOf(address) {
-  const url = new URL("communicate", address);
+function endpointOf(address, path = "communicate") {
+  const url = new URL(path, address);
   url.search = new URL(address).search;
   url.protocol = url.protocol.replace("http", "ws");
   return url.href;

@@ -24,6 +24,12 @@ _TYPES: Final = {
     "lines.js": "text/javascript; charset=utf-8",
     "connection.js": "text/javascript; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
+    "subscription.js": "text/javascript; charset=utf-8",
+    "centrifuge.js": "text/javascript; charset=utf-8",
+    "people.js": "text/javascript; charset=utf-8",
+    "roomview.js": "text/javascript; charset=utf-8",
+    "room.js": "text/javascript; charset=utf-8",
+    "views.js": "text/javascript; charset=utf-8",
 }
 _HEADERS: Final = {
     "content-security-policy": PAGE_POLICY,

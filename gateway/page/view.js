@@ -49,18 +49,22 @@ function showFact(id, ...content) {
   element(id).replaceChildren(...content);
 }
 
-/** Add a row at the end, and follow it unless the reader has scrolled back to older ones. */
 function addRow(kind, spoken, content, ...meta) {
+  return addRowTo(log, kind, spoken, content, ...meta);
+}
+
+/** Add a row at a log's end, and follow it unless the reader has scrolled back to older ones. */
+function addRowTo(log, kind, spoken, content, ...meta) {
   const following = log.scrollHeight - log.scrollTop - log.clientHeight < 16;
   const row = element("row").content.firstElementChild.cloneNode(true);
   row.className = kind;
   row.querySelector(".unseen").textContent = `${spoken} `;
   row.querySelector(".text").append(...[content].flat());
   row.querySelector(".meta").replaceChildren(...meta);
-  const lines = element("lines");
+  const lines = log.querySelector("ol");
   lines.append(row);
   while (lines.children.length > MOST_ROWS) lines.firstElementChild.remove();
-  if (following || kind === "sent") log.scrollTop = log.scrollHeight;
+  if (following || kind === "sent" || kind === "said own") log.scrollTop = log.scrollHeight;
   return row;
 }
 

@@ -122,6 +122,9 @@ def empty(tmp_path: Path) -> Path:
         "gateway/page/rules.js",
         "gateway/page/lines.js",
         "gateway/page/connection.js",
+        "gateway/page/centrifuge.js",
+        "gateway/page/room.js",
+        "gateway/page/views.js",
         "gateway/redis_support/scripts/lease_renew.lua",
     ],
 )

@@ -34,7 +34,7 @@ _RECORD_SHIFTS = """
 # Each element that has text of its own, with its colour and the one behind it.
 _INKS = """() => {
   const inks = [];
-  for (const element of document.querySelectorAll("main *")) {
+  for (const element of document.querySelectorAll("header *, main *")) {
     const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
     const asks = element.placeholder && !element.value;
     if ((!own && !asks) || !element.checkVisibility()) continue;
@@ -167,10 +167,14 @@ class Visit:
         shifts: list[str] = await self.page.evaluate("window.shifts")
         return shifts
 
-    async def faint_texts(self) -> list[str]:
-        """The visible texts that WCAG 2 AA calls too faint: under 4.5 to 1."""
+    async def faint_texts(self, *, at_least: int = 20) -> list[str]:
+        """The visible texts that WCAG 2 AA calls too faint: under 4.5 to 1.
+
+        Args:
+            at_least: More texts than that must be there to be measured.
+        """
         inks: list[tuple[str, str, str]] = await self.page.evaluate(_INKS)
-        assert len(inks) > 20, "the page was not there to be measured"
+        assert len(inks) > at_least, "the page was not there to be measured"
         return [
             f"{text!r}: {contrast(ink, behind):.2f}"
             for text, ink, behind in inks
@@ -181,14 +185,21 @@ class Visit:
 @asynccontextmanager
 async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Visit]:
     """Open the page in a window that shares nothing with others. ``context``: Playwright's."""
-    window = await browser.new_context(**{"viewport": DESK, **context})
-    try:
-        await window.add_init_script(_RECORD_SHIFTS)
-        opened = Visit(await window.new_page())
-        await opened.page.goto(url)
+    async with window(browser, **context) as page:
+        opened = Visit(page)
+        await page.goto(url)
         yield opened
+
+
+@asynccontextmanager
+async def window(browser: Browser, **context: Any) -> AsyncIterator[Page]:
+    """An empty window that shares nothing with others, and records what moves in it."""
+    opened = await browser.new_context(**{"viewport": DESK, **context})
+    try:
+        await opened.add_init_script(_RECORD_SHIFTS)
+        yield await opened.new_page()
     finally:
-        await window.close()
+        await opened.close()
 
 
 def contrast(one: str, other: str) -> float:

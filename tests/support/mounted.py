@@ -35,6 +35,13 @@ async def mounted(
         The port.
     """
     app = Starlette(routes=[Mount(prefix or "/", gateway.asgi())], lifespan=gateway.lifespan)
+    async with served_app(app, port=port, **config) as serving:
+        yield serving
+
+
+@asynccontextmanager
+async def served_app(app: Starlette, *, port: int = 0, **config: Any) -> AsyncIterator[int]:
+    """Serve an application with plain uvicorn. Yields the port."""
     server = uvicorn.Server(
         uvicorn.Config(app, ws="websockets-sansio", log_config=None, lifespan="on", **config)
     )

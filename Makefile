@@ -25,6 +25,18 @@ help:
 	@echo "make capacity     what this machine holds, as a table"
 	@echo "make bench        CASES='routed-* echo' PEERS='gateway nchan' ROUNDS=3 SECONDS=4: a report in docs/reports"
 
+# For the view Room of the page: whoever connects may be in a channel that is called room:something.
+ROOMS = {"namespaces": [{"name": "room", \
+	"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true, \
+	"allow_publish_for_subscriber": true, "allow_publish_for_anonymous": true, \
+	"history_size": 100, "history_ttl": "300s", "force_recovery": true, \
+	"allow_history_for_subscriber": true, "allow_history_for_anonymous": true, \
+	"presence": true, "allow_presence_for_subscriber": true, "allow_presence_for_anonymous": true, \
+	"join_leave": true, "force_push_join_leave": true}]}
+
+ifndef GATEWAY_CONFIG
+run: export GATEWAY_CHANNEL ?= $(ROOMS)
+endif
 run: install
 	@GATEWAY_TRACE=$${GATEWAY_TRACE:-on} \
 	GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN=$${GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN:-on} \

@@ -130,6 +130,8 @@ def _commands(prefix: str) -> list[Command]:
         ("PTTL", conns),
         ("HMGET", conns, "nobody"),
         ("HSCAN", conns, 0),
+        ("HGETALL", keys.subscribed(prefix, NOBODY)),
+        ("EXISTS", keys.presence_users(prefix, "")),
         ("TYPE", conns),
         ("DEL", conns, users),
         ("SET", conns, "", "XX"),

@@ -12,6 +12,10 @@
 | ``<p>:users:<worker>`` | hash, user -> its connections there | as conns |
 | ``<p>:sweep:<worker>`` | zset, connection -> until when a sweeper has it, in ms | as conns |
 | ``<p>:deaths:<worker>`` | hash, connection -> how many died of its sweep, who has it | as conns |
+| ``<p>:{pres:<channel>}:<worker>`` | hash, client -> who it is | 2 h, renewed; swept |
+| ``<p>:{pres:<channel>}:workers`` | hash, worker -> how many members it has | as the last |
+| ``<p>:{pres:<channel>}:users`` | hash, user -> how many clients it has | as workers |
+| ``<p>:subs:<worker>`` | hash of its channels with presence; and "" -> a revision | as presence |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
 | ``<p>:all`` | channel of every worker | |
 | ``<p>:{hist:<channel>}`` | stream of publications, the offset is the id | the history's ttl |
@@ -67,6 +71,22 @@ def sweep(prefix: str, worker: WorkerId) -> str:
 
 def deaths(prefix: str, worker: WorkerId) -> str:
     return f"{prefix}:deaths:{worker}"
+
+
+def presence(prefix: str, channel: str, worker: WorkerId) -> str:
+    return f"{prefix}:{{pres:{channel}}}:{worker}"
+
+
+def presence_workers(prefix: str, channel: str) -> str:
+    return f"{prefix}:{{pres:{channel}}}:workers"
+
+
+def presence_users(prefix: str, channel: str) -> str:
+    return f"{prefix}:{{pres:{channel}}}:users"
+
+
+def subscribed(prefix: str, worker: WorkerId) -> str:
+    return f"{prefix}:subs:{worker}"
 
 
 def inbox(prefix: str, worker: WorkerId) -> str:

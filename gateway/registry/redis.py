@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
-from gateway.registry.redis_calls import to_its_end
+from gateway.redis_support.calls import to_its_end
 from gateway.registry.redis_entries import RedisEntries
 from gateway.registry.redis_sweeps import RedisSweeps, sweep_keys
 

@@ -11,13 +11,12 @@ import msgspec
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
+from gateway.redis_support.calls import GARBAGE
 from gateway.redis_support.node import Node
 from gateway.registry.base import Entry
 
 NOTHING_KNOWN: Final = WorkerInfo(edge=False, handler=False)  # it lives, and can do nothing
 FAR_MS: Final = 1 << 62  # further than any lease can end
-# What comes of replies that are not what was asked for.
-GARBAGE: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 _UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 _CURSOR: Final = re.compile(r"([a-z0-9]{16})\.([0-9]{1,20})", re.ASCII)  # worker, HSCAN's own

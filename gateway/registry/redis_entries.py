@@ -14,8 +14,8 @@ from gateway.protocol.deadlines import ENTRIES_S
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.calls import to_its_end
 from gateway.registry.base import Entry, living
-from gateway.registry.redis_calls import to_its_end
 from gateway.registry.redis_decoding import (
     connections_of,
     entry_of,

@@ -19,9 +19,10 @@ from gateway.protocol.deadlines import (
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.calls import to_its_end
 from gateway.redis_support.client import script
 from gateway.registry.lease_connection import Call, LeaseConnection
-from gateway.registry.redis_calls import RedisCalls, to_its_end
+from gateway.registry.redis_calls import RedisCalls
 from gateway.registry.redis_decoding import leases_of
 
 _FENCED: Final = 0  # what the script ``lease_renew`` returns

@@ -9,8 +9,9 @@ from typing import Any
 from gateway.protocol.deadlines import CLAIM_S
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
+from gateway.redis_support.calls import to_its_end
 from gateway.registry.base import AcquiredEntry, Backlog
-from gateway.registry.redis_calls import RedisCalls, to_its_end
+from gateway.registry.redis_calls import RedisCalls
 from gateway.registry.redis_decoding import entry_of
 
 

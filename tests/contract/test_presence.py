@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from gateway.errors import BrokerRefused
 from gateway.presence.base import PresenceChange, PresenceStats, PresenceStore
 from gateway.presence.memory import MemoryPresenceStore
+from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
+from gateway.redis_support.address import parse
 from tests.support.ids import new_worker_id
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
 
 ANY = range(1 << 32)
-_revisions = itertools.count(1)
+Step = tuple[WorkerId, list[PresenceChange] | None, bool]
+_revisions, _prefixes = itertools.count(1), itertools.count()
 
 
-@pytest.fixture(params=["memory"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[PresenceStore]:
+@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
+async def make_store(
+    request: pytest.FixtureRequest, redis_server: RedisServer
+) -> AsyncIterator[Callable[[], PresenceStore]]:
     async with AsyncExitStack() as stack:
-        made = MemoryPresenceStore()
-        stack.push_async_callback(made.aclose)
-        yield made
+        port = redis_server.port
+        if request.param == "redis over 5 ms":
+            port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
+
+        def make() -> PresenceStore:
+            if request.param == "memory":
+                return MemoryPresenceStore()
+            address = parse(f"redis://127.0.0.1:{port}/0")
+            made = RedisPresenceStore(address, prefix=f"presence{next(_prefixes)}")
+            stack.push_async_callback(made.aclose)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def store(make_store: Callable[[], PresenceStore]) -> PresenceStore:
+    return make_store()
 
 
 def info(user: str, client: str, conn: bytes = b"") -> ClientInfo:
@@ -153,3 +179,91 @@ async def test_the_revision_tells_whether_writes_were_lost(store: PresenceStore)
     assert await store.revision(me) == 4
     assert await store.write(me, 5, [], upon=None)
     assert await store.revision(me) == 5
+
+
+async def test_what_was_swept_does_not_come_back_by_a_late_write(store: PresenceStore) -> None:
+    dead, other = new_worker_id(), new_worker_id()
+    await put(store, dead, "room", info("ann", "a"))
+    await put(store, other, "room", info("bob", "b"))
+    await sweep(store, dead)
+
+    with pytest.raises(BrokerRefused):
+        await put(store, dead, "room", info("ann", "a"))
+
+    assert await store.stats("room") == PresenceStats(1, 1)
+    assert set(await store.members("room")) == {"b"}
+
+
+async def test_a_big_batch_of_many_channels_is_written_as_a_whole(store: PresenceStore) -> None:
+    me = new_worker_id()
+    changes = [
+        PresenceChange(f"room{n % 3}", one.client, one) for n, one in enumerate(clients(2000))
+    ]
+
+    assert await store.write(me, next(_revisions), changes, upon=ANY)
+
+    counts = [(await store.stats(f"room{n}")).clients for n in range(3)]
+    assert sum(counts) == 2000
+    assert len(await store.members("room0")) == counts[0]
+
+
+WORKERS = [new_worker_id() for _ in range(3)]
+CHANNELS = ["a", "b:c}d{e"]
+CLIENTS = [f"c{n}" for n in range(4)]
+CHANGES = st.builds(
+    lambda channel, client, user: PresenceChange(
+        channel, client, None if user is None else info(user, client)
+    ),
+    st.sampled_from(CHANNELS),
+    st.sampled_from(CLIENTS),
+    st.none() | st.sampled_from(["", "ann", "bob", "7:é"]),
+)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(WORKERS), st.none() | st.lists(CHANGES, max_size=4), st.booleans()),
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=STEPS)
+async def test_numbers_are_those_of_the_members_whatever_is_written(
+    make_store: Callable[[], PresenceStore], steps: list[Step]
+) -> None:
+    """Writes of several workers, each perhaps repeated, and workers that are swept."""
+    store = make_store()
+    names = {worker: new_worker_id() for worker in WORKERS}  # who is swept comes back as another
+    model: dict[str, dict[tuple[WorkerId, str], ClientInfo]] = {name: {} for name in CHANNELS}
+    for worker, changes, again in steps:
+        me = names[worker]
+        if changes is None:
+            await sweep(store, me)
+            for there in model.values():
+                for key in [key for key in there if key[0] == me]:
+                    del there[key]
+            names[worker] = new_worker_id()
+            continue
+        # A client id belongs to one worker.
+        mine = [
+            PresenceChange(
+                one.channel,
+                me + one.client,
+                one.info and msgspec.structs.replace(one.info, client=me + one.client),
+            )
+            for one in changes
+        ]
+        for _ in range(1 + again):
+            assert await store.write(me, next(_revisions), mine, upon=ANY)
+        for channel, client, one in mine:
+            if one is None:
+                model[channel].pop((me, client), None)
+            else:
+                model[channel][me, client] = one
+    for channel, there in model.items():
+        users = {one.user for one in there.values()}
+        assert await store.stats(channel) == PresenceStats(len(there), len(users))
+        assert await store.members(channel) == {c: one for (_, c), one in there.items()}
+    for me in names.values():
+        listed = {(name, c) for name, there in model.items() for w, c in there if w == me}
+        assert await everybody_of(store, me) == listed

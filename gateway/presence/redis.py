@@ -1,0 +1,327 @@
+"""Presence on one Redis node.
+
+Of each channel there is a hash of members for every worker, and beside them two of numbers, that
+one script keeps: the workers' and the users'. Of each worker there is a hash of its channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+from redis.exceptions import NoScriptError, ResponseError
+
+from gateway.errors import BrokerRefused
+from gateway.presence.base import PAGE, PRESENCE_S, Page, PresenceChange, PresenceStats
+from gateway.protocol.channel_messages import ClientInfo, encode, read_client_info
+from gateway.protocol.deadlines import LEFT_S
+from gateway.protocol.ids import WorkerId
+from gateway.redis_support import keys
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.calls import Calls, to_its_end
+from gateway.redis_support.client import script
+
+PER_CALL: Final = 250  # members, of one script
+CHANNELS: Final = 50  # that are read together
+# A write of which nobody knows whether it was done comes no later than this, and finds a later one.
+LATE_S: Final = 60
+_SWEPT: Final = (1 << 53) - 1  # above all revisions
+_GONE: Final = 2  # what the script ``presence_channels`` returns
+_LATE: Final = -1  # what the script ``presence_write`` returns
+
+_Command = tuple[Any, ...]
+
+
+class _Script:
+    def __init__(self, name: str) -> None:
+        self.text = script(name)
+        self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 (Redis' own name)
+
+    def call(self, names: Sequence[str], arguments: Iterable[object]) -> _Command:
+        return ("EVALSHA", self.sha, len(names), *names, *arguments)
+
+
+_WRITE: Final = _Script("presence_write")
+_CHANNELS: Final = _Script("presence_channels")
+
+
+class RedisPresenceStore(Calls):
+    """``PresenceStore`` on one Redis node."""
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        prefix: str,
+        name: str = "gateway",
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(address, name=f"{name}.presence")
+        self._prefix = prefix
+        self._now = now
+        self._listed: dict[WorkerId, set[str]] = {}  # of the workers that write through this store
+        self._doubt_ends = 0.0
+
+    # What a worker writes
+
+    @to_its_end
+    async def write(
+        self,
+        worker: WorkerId,
+        revision: int,
+        changes: Sequence[PresenceChange],
+        *,
+        upon: range | None,
+    ) -> bool:
+        newest: dict[str, dict[str, ClientInfo | None]] = {}
+        for channel, client, info in changes:
+            newest.setdefault(channel, {})[client] = info
+        listed = self._listed.setdefault(worker, set())
+        settled = False
+        try:
+            if new := [channel for channel in newest if channel not in listed]:
+                await self._change_channels(worker, self._channels_call(worker, listing=new))
+                listed.update(new)
+            calls, channels = [], []
+            for channel, clients in newest.items():
+                for chunk in _chunks(clients.items()):
+                    calls.append(self._write_call(worker, revision, channel, chunk))
+                    channels.append(channel)
+            believed = ("", "") if upon is None else (upon.start, upon.stop - 1)
+            calls.append(self._channels_call(worker, upon=believed, revision=revision))
+            *left, done = await self._execute(calls)
+            if _LATE in left or done == _GONE:
+                raise BrokerRefused(f"not written: {worker} is fenced or has left")
+            members = dict(zip(channels, left, strict=True))
+            if done and (empty := [channel for channel in channels if not members[channel]]):
+                listed.difference_update(empty)
+                # Only upon this revision: a later write may have listed them again.
+                strike = self._channels_call(
+                    worker, upon=(revision, revision), revision=revision, striking=empty
+                )
+                await self._change_channels(worker, strike)
+            settled = bool(done)
+        finally:
+            if not settled:
+                listed.clear()  # Redis may have forgotten them
+                self._doubt_ends = self._now() + LATE_S
+        return settled
+
+    async def _change_channels(self, worker: WorkerId, call: _Command) -> None:
+        if (await self._execute([call])) == [_GONE]:
+            raise BrokerRefused(f"not written: {worker} is fenced or has left")
+
+    def _channels_call(
+        self,
+        worker: WorkerId,
+        *,
+        upon: tuple[int | str, int | str] = ("", ""),
+        revision: int | str = "",
+        listing: Sequence[str] = (),
+        striking: Sequence[str] = (),
+    ) -> _Command:
+        names = [
+            keys.subscribed(self._prefix, worker), keys.dead(self._prefix), keys.left(self._prefix),
+        ]  # fmt: skip
+        counted = [worker, int(PRESENCE_S), *upon, revision, len(listing)]
+        return _CHANNELS.call(names, [*counted, *listing, *striking])
+
+    def _write_call(
+        self,
+        worker: WorkerId,
+        revision: int,
+        channel: str,
+        clients: Iterable[tuple[str, ClientInfo | None]],
+        *,
+        sweeping: bool = False,
+    ) -> _Command:
+        put: list[object] = []
+        drop: list[object] = []
+        for client, info in clients:
+            if info is None:
+                drop.append(client)
+            else:
+                put += (client, _stored(info))
+        keep_s = int(LEFT_S) if sweeping else LATE_S if self._now() < self._doubt_ends else 0
+        names = self._names(channel, worker)
+        counted = [worker, revision, int(PRESENCE_S), keep_s, int(sweeping), len(put) // 2]
+        return _WRITE.call(names, [*counted, *put, *drop])
+
+    @to_its_end
+    async def revision(self, worker: WorkerId) -> int | None:
+        key = keys.subscribed(self._prefix, worker)
+        found, _ = await self._execute([("HGET", key, ""), ("EXPIRE", key, int(PRESENCE_S))])
+        if found is None:
+            return None
+        return int(found) if found.isdigit() and len(found) <= 20 else -1
+
+    @to_its_end
+    async def extend(self, worker: WorkerId, channels: Sequence[str]) -> None:
+        names = [name for channel in channels for name in self._names(channel, worker)]
+        await self._execute([("EXPIRE", name, int(PRESENCE_S)) for name in names])
+
+    # What is asked
+
+    @to_its_end
+    async def members(self, channel: str) -> Mapping[str, ClientInfo]:
+        found: dict[str, ClientInfo] = {}
+        counts = await self._counts(channel)
+        for worker in [worker for worker, count in counts.items() if count]:
+            key, cursor = keys.presence(self._prefix, channel, worker), None
+            while cursor != 0:
+                ((at, some),) = await self._execute([("HSCAN", key, cursor or 0, "COUNT", PAGE)])
+                cursor = int(at)
+                found.update((info.client, info) for info in self._infos(some))
+        return found
+
+    @to_its_end
+    async def stats(self, channel: str) -> PresenceStats:
+        users = ("HLEN", keys.presence_users(self._prefix, channel))
+        return PresenceStats(
+            sum((await self._counts(channel)).values()), *await self._execute([users])
+        )
+
+    async def _counts(self, channel: str) -> dict[WorkerId, int]:
+        (found,) = await self._execute([("HGETALL", keys.presence_workers(self._prefix, channel))])
+        return {
+            WorkerId(worker.decode(errors="replace")): int(said.partition(b" ")[0])
+            for worker, said in found.items()
+        }
+
+    # What a sweep does
+
+    async def pages_of(self, worker: WorkerId) -> AsyncIterator[Page]:
+        cursor = None
+        while cursor != 0:
+            cursor, channels = await self._some_channels(worker, cursor or 0)
+            open_at = dict.fromkeys(channels, 0)
+            while open_at:
+                some = dict(islice(open_at.items(), CHANNELS))
+                page, cursors = await self._page(worker, some)
+                for channel, at in cursors.items():
+                    if at:
+                        open_at[channel] = at
+                    else:
+                        del open_at[channel]
+                yield page
+
+    @to_its_end
+    async def _some_channels(self, worker: WorkerId, cursor: int) -> tuple[int, list[str]]:
+        key = keys.subscribed(self._prefix, worker)
+        ((at, some),) = await self._execute([("HSCAN", key, cursor, "COUNT", CHANNELS)])
+        return int(at), [channel.decode(errors="replace") for channel in some if channel]
+
+    @to_its_end
+    async def _page(
+        self, worker: WorkerId, channels: Mapping[str, int]
+    ) -> tuple[Page, dict[str, int]]:
+        count = PAGE // len(channels)
+        found = await self._execute([
+            ("HSCAN", keys.presence(self._prefix, channel, worker), cursor, "COUNT", count)
+            for channel, cursor in channels.items()
+        ])  # fmt: skip
+        members = [
+            (channel, info)
+            for channel, (_, some) in zip(channels, found, strict=True)
+            for info in self._infos(some)
+        ]
+        cursors = {channel: int(at) for channel, (at, _) in zip(channels, found, strict=True)}
+        return Page(list(channels), members), cursors
+
+    @to_its_end
+    async def remove(self, worker: WorkerId, page: Page) -> None:
+        going: dict[str, list[tuple[str, None]]] = {channel: [] for channel in page.channels}
+        for channel, info in page.members:
+            going.setdefault(channel, []).append((info.client, None))
+        calls, channels = [], []
+        for channel, clients in going.items():
+            for chunk in _chunks(clients):
+                calls.append(self._write_call(worker, _SWEPT, channel, chunk, sweeping=True))
+                channels.append(channel)
+        left = await self._execute(calls)
+        if empty := [
+            channel for channel, members in zip(channels, left, strict=True) if not members
+        ]:
+            await self._execute([("HDEL", keys.subscribed(self._prefix, worker), *empty)])
+
+    @to_its_end
+    async def finish(self, worker: WorkerId) -> None:
+        self._listed.pop(worker, None)
+        await self._execute([("DEL", keys.subscribed(self._prefix, worker))])
+
+    # Redis
+
+    async def repair(self, *args: object) -> None:
+        """What has another type is removed where it is met."""
+
+    def _names(self, channel: str, worker: WorkerId) -> list[str]:
+        return [
+            keys.presence(self._prefix, channel, worker),
+            keys.presence_workers(self._prefix, channel),
+            keys.presence_users(self._prefix, channel),
+        ]
+
+    def _infos(self, found: Mapping[bytes, bytes]) -> list[ClientInfo]:
+        infos = []
+        for client, value in found.items():
+            try:
+                info = _read(value)
+            except (msgspec.DecodeError, ValueError):
+                self.address.node.garbage("unreadable", "presence")
+                info = ClientInfo("", client.decode(errors="replace"))
+            infos.append(msgspec.structs.replace(info, client=client.decode(errors="replace")))
+        return infos
+
+    async def _execute(self, commands: Sequence[_Command]) -> list[Any]:
+        """These commands in one round trip, each of which may be done twice."""
+        replies = await self._send(commands)
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            await self._send([("SCRIPT LOAD", one.text) for one in (_WRITE, _CHANNELS)])
+            replies = await self._send(commands)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, Exception):
+                if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
+                    await self._remove_wrong_types(command)
+                raise reply
+        return replies
+
+    async def _send(self, commands: Sequence[_Command]) -> list[Any]:
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
+
+    async def _remove_wrong_types(self, command: _Command) -> None:
+        """Something else has written to our keys: all that presence has are hashes."""
+        names = command[3 : 3 + command[2]] if command[0] == "EVALSHA" else command[1:2]
+        ours = [name for name in names if not name.startswith(f"{self._prefix}:{{workers}}")]
+        types = await self._send([("TYPE", name) for name in ours])
+        for name, kind in zip(ours, types, strict=True):
+            if kind not in (b"hash", b"none"):
+                self.address.node.garbage("another type, removed", name)
+                await self._send([("DEL", name)])
+
+
+def _stored(info: ClientInfo) -> bytes:
+    """With its user in front, where a script finds it."""
+    user = info.user.encode()
+    return b"%d:%b%b" % (len(user), user, encode(info))
+
+
+def _read(value: bytes) -> ClientInfo:
+    size, _, rest = value.partition(b":")
+    return read_client_info(rest[int(size) :])
+
+
+def _chunks(
+    clients: Iterable[tuple[str, ClientInfo | None]],
+) -> Iterable[list[tuple[str, ClientInfo | None]]]:
+    """At most ``PER_CALL`` at a time; where there are none, once none."""
+    every = list(clients)
+    for start in range(0, len(every) or 1, PER_CALL):
+        yield every[start : start + PER_CALL]

@@ -1,0 +1,83 @@
+"""How Redis is called: each command once, to its end, and with its errors translated."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.client import client
+
+# What comes of replies that are not what was asked for.
+GARBAGE: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Calls = TypeVar("_Calls", bound="Calls")
+
+
+def to_its_end(
+    method: Callable[Concatenate[_Calls, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[_Calls, _P], Coroutine[Any, Any, _T]]:
+    """Let no cancellation into redis-py, and translate its errors. The caller is cancelled at once.
+
+    redis-py writes with ``asyncio.wait_for``, which in Python 3.11 may swallow a cancellation
+    (gh-86296): a task that was to end went on, and its worker never stopped. And a command that
+    is broken off leaves its reply behind in the connection.
+    """
+
+    async def ask(calls: _Calls, *args: _P.args, **options: _P.kwargs) -> _T:
+        try:
+            return await method(calls, *args, **options)
+        except ResponseError as error:
+            if "WRONGTYPE" in str(error):
+                await calls.repair(*args)
+            raise
+
+    @wraps(method)
+    async def asked(calls: _Calls, /, *args: _P.args, **options: _P.kwargs) -> _T:
+        asking = asyncio.create_task(ask(calls, *args, **options), name=method.__name__)
+        calls.asking.add(asking)
+        asking.add_done_callback(calls.asking.discard)
+        try:
+            return await asyncio.shield(asking)
+        except ResponseError as error:
+            # Of a pipeline redis-py quotes the command, which has values.
+            words = str(error).rpartition(" of pipeline caused error: ")[2]
+            raise BrokerRefused(f"{calls.address.display}: {words}") from error
+        except (RedisError, OSError) as error:
+            raise BrokerUnavailable(f"{calls.address.display}: {error!r}") from error
+        except GARBAGE as error:
+            calls.address.node.garbage(repr(error), method.__name__)
+            raise BrokerUnavailable(f"{calls.address.display}: {error!r}") from error
+
+    return asked
+
+
+class Calls(ABC):
+    """A client, and what is under way through it."""
+
+    def __init__(self, address: RedisAddress, *, name: str) -> None:
+        self.address = address
+        self.asking: set[asyncio.Task[Any]] = set()
+        self.redis = client(address, name=name)
+
+    @abstractmethod
+    async def repair(self, *args: object) -> None:
+        """Something else has written to our keys: remove what has not its type.
+
+        Args:
+            args: Those of the call that met it.
+        """
+
+    async def aclose(self) -> None:
+        if self.asking:
+            await asyncio.wait(self.asking, timeout=REDIS_DEADLINE_S)
+        await self.redis.aclose()

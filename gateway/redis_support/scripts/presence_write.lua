@@ -1,0 +1,81 @@
+-- Put members of one worker into a channel, take others away, and keep the numbers.
+-- KEYS: members (of that worker), workers, users (all of one channel, and of one slot)
+-- ARGV: worker, revision, life_s, keep_s (for so long who has no members is remembered; 0 not at
+--       all), 1 for a sweep; how many to put; and those in turn: client, info; and who is to go
+-- Returns: how many members the worker has now; -1 if it was swept, or a later write came before
+local found = redis.call('HGET', KEYS[2], ARGV[1])
+local last = found and tonumber(string.match(found, '^%d+ (%d+)')) or 0
+local revision = tonumber(ARGV[2])
+if last > revision then return -1 end
+
+-- An info is <bytes of the user>:<user><the rest>: none of what a client says is decoded here.
+local function user_of(info)
+  local bytes, from = string.match(info, '^(%d%d?%d?%d?):()')
+  return bytes and string.sub(info, from, from + tonumber(bytes) - 1) or nil
+end
+redis.call('HLEN', KEYS[1])  -- a key of another type is met before anything is written
+redis.call('HLEN', KEYS[3])
+local function count(user, by)
+  local number = tonumber(redis.call('HGET', KEYS[3], user) or 0) or 0
+  if number + by > 0 then
+    redis.call('HSET', KEYS[3], user, string.format('%.0f', number + by))
+  else
+    redis.call('HDEL', KEYS[3], user)
+  end
+end
+
+local at = 7
+for _ = 1, tonumber(ARGV[6]) do
+  local client, info = ARGV[at], ARGV[at + 1]
+  local old = redis.call('HGET', KEYS[1], client)
+  if old ~= info then
+    redis.call('HSET', KEYS[1], client, info)
+    local before, now = old and user_of(old), user_of(info)
+    if before ~= now then
+      if before then count(before, -1) end
+      if now then count(now, 1) end
+    end
+  end
+  at = at + 2
+end
+for i = at, #ARGV do
+  local old = redis.call('HGET', KEYS[1], ARGV[i])
+  if old then
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    local before = user_of(old)
+    if before then count(before, -1) end
+  end
+end
+
+local members = redis.call('HLEN', KEYS[1])
+local keep_s = tonumber(ARGV[4])
+local remembered_s = keep_s
+if members > 0 then
+  -- A sweep that is not done leaves the revision as it was: another may go on.
+  local said = ARGV[5] == '1' and last or revision
+  redis.call('HSET', KEYS[2], ARGV[1], members .. ' ' .. string.format('%.0f', said))
+  redis.call('EXPIRE', KEYS[1], ARGV[3])
+elseif keep_s > 0 then
+  local now_s = tonumber(redis.call('TIME')[1])
+  local workers = redis.call('HGETALL', KEYS[2])
+  for i = 1, #workers, 2 do
+    local until_s = tonumber(string.match(workers[i + 1], '^0 %d+ (%d+)$') or '')
+    if until_s and until_s < now_s then
+      redis.call('HDEL', KEYS[2], workers[i])
+    elseif until_s then
+      remembered_s = math.max(remembered_s, until_s - now_s)
+    end
+  end
+  local said = string.format('0 %.0f %.0f', revision, now_s + keep_s)
+  redis.call('HSET', KEYS[2], ARGV[1], said)
+else
+  redis.call('HDEL', KEYS[2], ARGV[1])
+end
+-- What all share lives as long as that of whoever lives longest.
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('EXPIRE', KEYS[2], ARGV[3])
+  redis.call('EXPIRE', KEYS[3], ARGV[3])
+elseif keep_s > 0 then
+  redis.call('EXPIRE', KEYS[2], remembered_s)
+end
+return members

@@ -13,55 +13,69 @@ from gateway.settings.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
+    from gateway.application.channel_verbs import History, Publication, Published
     from gateway.backend_client.client import client
-    from gateway.errors import BrokerUnavailable, Denied, GatewayError, NotRunning, Refused
-    from gateway.handlers.definitions import Admit, Connection, Message
-    from gateway.handlers.hook_requests import (
-        Call,
-        Grant,
-        Publishing,
-        Subscription,
-        Unsubscription,
+    from gateway.errors import (
+        BadChannel,
+        BrokerUnavailable,
+        ChannelLimit,
+        GatewayError,
+        NotAvailable,
+        NotRunning,
+        PublicationTooLarge,
+        Refused,
+        UnknownChannel,
+        UnrecoverablePosition,
     )
+    from gateway.handlers.definitions import Admit, Connection, Message
+    from gateway.protocol.channel_position import Position
     from gateway.protocol.receipt import Receipt, Sent
 
 __all__ = [
     "Admit",
+    "BadChannel",
     "BrokerUnavailable",
-    "Call",
+    "ChannelLimit",
     "Connection",
-    "Denied",
     "Gateway",
     "GatewayError",
-    "Grant",
+    "History",
     "Message",
+    "NotAvailable",
     "NotRunning",
-    "Publishing",
+    "Position",
+    "Publication",
+    "PublicationTooLarge",
+    "Published",
     "Receipt",
     "Refused",
     "Sent",
-    "Subscription",
-    "Unsubscription",
+    "UnknownChannel",
+    "UnrecoverablePosition",
     "client",
 ]
 
 _HOMES = {
     "Admit": "gateway.handlers.definitions",
+    "BadChannel": "gateway.errors",
     "BrokerUnavailable": "gateway.errors",
-    "Call": "gateway.handlers.hook_requests",
+    "ChannelLimit": "gateway.errors",
     "Connection": "gateway.handlers.definitions",
-    "Denied": "gateway.errors",
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",
-    "Grant": "gateway.handlers.hook_requests",
+    "History": "gateway.application.channel_verbs",
     "Message": "gateway.handlers.definitions",
+    "NotAvailable": "gateway.errors",
     "NotRunning": "gateway.errors",
-    "Publishing": "gateway.handlers.hook_requests",
+    "Position": "gateway.protocol.channel_position",
+    "Publication": "gateway.application.channel_verbs",
+    "PublicationTooLarge": "gateway.errors",
+    "Published": "gateway.application.channel_verbs",
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
     "Sent": "gateway.protocol.receipt",
-    "Subscription": "gateway.handlers.hook_requests",
-    "Unsubscription": "gateway.handlers.hook_requests",
+    "UnknownChannel": "gateway.errors",
+    "UnrecoverablePosition": "gateway.errors",
     "client": "gateway.backend_client.client",
 }
 

@@ -14,11 +14,16 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from gateway import metrics
+from gateway.application.channel_verbs import ChannelVerbs
 from gateway.application.routes import Routes
 from gateway.application.verbs import Verbs
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
 from gateway.broker.redis import RedisBroker
+from gateway.channel_broker.base import ChannelBroker
+from gateway.channel_broker.memory import MemoryChannelBroker
+from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channels.publisher import Publisher
 from gateway.edge.addresses import Forwarded
 from gateway.errors import NotRunning
 from gateway.handlers.definitions import (
@@ -28,10 +33,8 @@ from gateway.handlers.definitions import (
     OnMessage,
 )
 from gateway.handlers.echo import echo
-from gateway.handlers.hook_requests import OnPublish, OnRpc, OnSubscribe, OnUnsubscribe
 from gateway.log import get_logger, show_errors
 from gateway.messaging.requests_to_users import RequestsToUsers
-from gateway.protocol.hooks import HookKind, check_pattern
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
@@ -52,7 +55,7 @@ running: list[Worker] = []
 """The workers of this process. Usually one; a server drains them before it closes sockets."""
 
 
-class Gateway(Verbs):
+class Gateway(Verbs, ChannelVerbs):
     """An application's handlers, and the gateway that runs them.
 
     Run it with ``gateway serve module:attribute``, or inside an existing application::
@@ -86,6 +89,10 @@ class Gateway(Verbs):
         if self._requests_to_users is None:
             raise NotRunning
         return self._requests_to_users
+
+    @property
+    def _publisher(self) -> Publisher:
+        return self.worker.parts.publisher
 
     @overload
     def on_message(self, handler: OnMessage) -> OnMessage: ...
@@ -131,45 +138,6 @@ class Gateway(Verbs):
         """
         return self._register("on_disconnect", handler)
 
-    def on_subscribe(self, channels: str) -> Callable[[OnSubscribe], OnSubscribe]:
-        """Ask the decorated hook whether a client may subscribe to one of ``channels``.
-
-        A name, or a beginning with ``*`` behind it; the longest that fits decides. It returns None
-        for yes, or a ``Grant``. ``raise Denied(…)`` answers the client with an error, ``raise
-        Refused(…)`` closes its connection; any other error is answered with 100.
-
-        Hooks are handled like messages: in order with what else their connection sends, once while
-        workers live, perhaps again when one dies, and cancelled after ``GATEWAY_HANDLER_SECONDS``.
-        """
-        return self._hook(HookKind.SUBSCRIBE, channels)
-
-    def on_publish(self, channels: str) -> Callable[[OnPublish], OnPublish]:
-        """Ask the decorated hook about each publication of a client to one of ``channels``.
-
-        What it returns is published instead; None publishes what the client sent, byte for byte.
-        Otherwise as ``on_subscribe``.
-        """
-        return self._hook(HookKind.PUBLISH, channels)
-
-    def on_unsubscribe(self, channels: str) -> Callable[[OnUnsubscribe], OnUnsubscribe]:
-        """Tell the decorated hook that a client is subscribed no more to one of ``channels``.
-
-        At least once, before ``on_disconnect`` where the connection has ended; but not after the
-        death of the worker that held it, where ``on_disconnect`` alone is called.
-        """
-        return self._hook(HookKind.UNSUBSCRIBE, channels)
-
-    def on_rpc(self, methods: str) -> Callable[[OnRpc], OnRpc]:
-        """Have clients call the decorated hook; what it returns is the result.
-
-        Otherwise as ``on_subscribe``.
-        """
-        return self._hook(HookKind.RPC, methods)
-
-    def _hook(self, kind: HookKind, pattern: str) -> Callable[[_Handler], _Handler]:
-        check_pattern(pattern)  # now, and not where the hook is given
-        return partial(self.handlers.hooks.set, kind, pattern)
-
     def _register(self, kind: str, handler: _Handler) -> _Handler | Callable[[_Handler], _Handler]:
         """Register it, or, for who has written parentheses, whatever follows."""
         if handler is _NONE_YET:
@@ -193,6 +161,7 @@ class Gateway(Verbs):
             self.handlers,
             broker,
             registry,
+            channel_broker(settings, name=f"gateway.{me}"),
             health=PortHealth(Path(folder) if folder else None),
             me=me,
         )
@@ -248,6 +217,15 @@ def broker_and_registry(settings: Settings, *, name: str) -> tuple[Broker, Regis
         RedisBroker(address, name=name),
         RedisRegistry(address, prefix=settings.redis_prefix, name=name),
     )
+
+
+def channel_broker(settings: Settings, *, name: str) -> ChannelBroker:
+    """What channels are published with, beside the broker: its connections are its own."""
+    if not settings.redis_url:
+        return MemoryChannelBroker()
+    address = parse(settings.redis_url.reveal())
+    address.node.count = metrics.count_redis_error
+    return RedisChannelBroker(address, prefix=settings.redis_prefix, name=name)
 
 
 def _given_worker_id() -> WorkerId | None:

@@ -63,6 +63,25 @@ class Disconnected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """Whom an application has subscribed to a channel."""
+
+    connection: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """Whom an application has unsubscribed from a channel."""
+
+    connection: str
+    channel: str
+
+
+Taken = Pushed | Disconnected | Subscribed | Unsubscribed
+
+
 class Outbox:
     """Takes what an application sends and closes, and gives each the same receipt.
 
@@ -70,12 +89,13 @@ class Outbox:
 
     Attributes:
         receipt: The next receipts. Change it at any time.
-        taken: ``Pushed`` and ``Disconnected``, in the order in which they came.
+        taken: ``Pushed``, ``Disconnected``, ``Subscribed`` and ``Unsubscribed``, in the order in
+            which they came.
     """
 
     def __init__(self, receipt: Receipt = Receipt.WRITTEN) -> None:
         self.receipt = receipt
-        self.taken: list[Pushed | Disconnected] = []
+        self.taken: list[Taken] = []
         self._clients: dict[str, Client] = {}
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:  # noqa: ARG002
@@ -95,6 +115,17 @@ class Outbox:
         if client is not None and self.receipt is Receipt.WRITTEN:
             client.closed = (code, reason)
         return self.receipt
+
+    async def subscribe(self, connection: str, channel: str) -> Receipt:
+        return self._taken(connection, Subscribed(connection, channel))
+
+    async def unsubscribe(self, connection: str, channel: str) -> Receipt:
+        return self._taken(connection, Unsubscribed(connection, channel))
+
+    def _taken(self, connection: str, taken: Taken) -> Receipt:
+        self.taken.append(taken)
+        client = self._clients.get(connection)
+        return Receipt.GONE if client is not None and client.closed else self.receipt
 
     def _join(self, client: Client) -> None:
         self._clients[client.connection.id] = client

@@ -22,12 +22,12 @@ from gateway.errors import ChannelLimit
 from gateway.metrics import Counters
 from gateway.protocol import channel_messages
 from gateway.protocol.channel_messages import MessageKind
+from gateway.protocol.channel_names import MAX_CHANNELS_PER_CONNECTION
 from gateway.protocol.channel_steps import Step, Wish
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.recovery import Publication
 from gateway.settings.namespaces import ChannelOptions
 
-MAX_CHANNELS_PER_CONNECTION: Final = 128
 RESYNCS_AT_ONCE: Final = 200  # channels, before the loop goes on with something else
 
 PLAIN: Final = Wish()

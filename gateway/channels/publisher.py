@@ -15,13 +15,7 @@ from gateway.channel_broker.base import (
 )
 from gateway.errors import NotAvailable, PublicationTooLarge
 from gateway.metrics import Counters
-from gateway.protocol.channel_messages import (
-    ClientInfo,
-    MessageKind,
-    PublicationBody,
-    encode,
-    message,
-)
+from gateway.protocol.channel_messages import ClientInfo, PublicationBody, encode
 from gateway.protocol.channel_position import Position
 from gateway.settings.namespaces import ChannelOptions
 
@@ -99,6 +93,10 @@ class Publisher:
             Publishing(channel, body, history, idempotency_key, version, version_epoch)
         )
 
+    def check(self, channel: str) -> None:
+        """Whether there can be such a channel."""
+        self._options_of(channel)
+
     async def page(
         self,
         channel: str,
@@ -129,18 +127,6 @@ class Publisher:
         """
         self._history(channel)
         await self._broker.remove_history(channel)
-
-    def tell_join(self, channel: str, info: ClientInfo) -> None:
-        """Tell those subscribers who want to know, if the namespace tells of it. At most once."""
-        self._tell(channel, MessageKind.JOIN, info)
-
-    def tell_leave(self, channel: str, info: ClientInfo) -> None:
-        """As ``tell_join``."""
-        self._tell(channel, MessageKind.LEAVE, info)
-
-    def _tell(self, channel: str, kind: MessageKind, info: ClientInfo) -> None:
-        if self._options_of(channel).join_leave:
-            self._broker.tell(channel, message(kind, encode(info)))
 
     def _history(self, channel: str) -> HistoryOptions:
         history = history_options(self._options_of(channel))

@@ -19,7 +19,7 @@ from gateway.protocol.recovery import History
 
 log = get_logger(__name__)
 
-AT_ONCE: Final = 64
+AT_ONCE: Final = 16  # each may bring 20 MB
 
 
 class Reads:

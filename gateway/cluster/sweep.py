@@ -11,7 +11,7 @@ from typing import Final
 from gateway.close_codes import LOST
 from gateway.handlers.dispatcher import Dispatcher, DispatchState
 from gateway.log import get_logger
-from gateway.messaging.hub import Hub
+from gateway.messaging.hub import Done, Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.deadlines import BACKLOG_LOOK_S, EXTEND_S, LAST_MOMENT_S
 from gateway.protocol.envelopes.dispatching import Answer
@@ -86,6 +86,12 @@ class OrphanedConnection:
 
     def disconnect(self, code: int, reason: str) -> Receipt:  # noqa: ARG002
         return Receipt.GONE
+
+    def subscribe(self, channel: str, done: Done) -> None:  # noqa: ARG002
+        done(Receipt.GONE)
+
+    def unsubscribe(self, channel: str, done: Done) -> None:  # noqa: ARG002
+        done(Receipt.GONE)
 
     def particulars(self) -> Particulars | None:
         return None

@@ -29,11 +29,12 @@ class ClientInfo:
         admitted: The application has let it in, by a decision of its own.
         user: Who it is, if the application has said so.
         expires_unix_s: Until when it may stay, if the application has said so.
+        channels: What the application subscribes it to from the start.
     """
 
     __slots__ = (
         "_address", "_headers", "_query", "_since_unix_ms", "_subprotocols", "admitted",
-        "expires_unix_s", "user",
+        "channels", "expires_unix_s", "user",
     )  # fmt: skip
 
     def __init__(
@@ -47,11 +48,13 @@ class ClientInfo:
         self.admitted = False
         self.user: str | None = None
         self.expires_unix_s: float | None = None
+        self.channels: tuple[str, ...] = ()
 
     def admit(self, admitted: Admitted) -> None:
         self.admitted = True
         self.user = admitted.user
         self.expires_unix_s = admitted.expires_unix_s
+        self.channels = tuple(dict.fromkeys(admitted.channels))  # each once
 
     @property
     def size_bytes(self) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 from gateway.close_codes import DRAINED, EXPIRED, too_big
 from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
-from gateway.edge.hook_calls import HookCalls
+from gateway.edge.opening import Opening
 from gateway.edge.outbox import Outbox
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
@@ -24,6 +24,7 @@ from gateway.errors import (
 )
 from gateway.handlers.dispatcher import DispatchState
 from gateway.log import get_logger
+from gateway.messaging.hub import Done
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import (
     Answer,
@@ -33,7 +34,6 @@ from gateway.protocol.envelopes.dispatching import (
     Reply,
 )
 from gateway.protocol.envelopes.requests_to_owners import Particulars
-from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
@@ -50,8 +50,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_hook_calls", "_outbox",
-        "_parting", "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
+        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_outbox", "_parting",
+        "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +76,6 @@ class ClientConnection:
         self._parting: tuple[int, str] = DRAINED
         self._reading = True
         self._outbox = Outbox()
-        self._hook_calls: HookCalls | None = None  # once there is one
         self._active_at = self._outbox.progress_at = edge.now()
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
@@ -91,14 +90,17 @@ class ClientConnection:
         return self._client.facts
 
     def open(self) -> None:
-        """Begin to read, once it is on its way into the registry."""
-        self._dispatch_state.conversation.held = True  # until the registry knows of it
+        """Begin to read. Nothing is handled before the registry has it, and it has its channels."""
+        channels = self._client.channels
+        opening = Opening(self, channels, self._opened)
+        self._dispatch_state.conversation.held = True
         entry = self._client.entry(self._session.name)
-        self._edge.registration.put(self.id, entry, self._registered)
+        self._edge.registration.put(self.id, entry, opening.registered)
         greeting = self._session.greeting(self)
         if greeting is not None:
             self.send(greeting)
         self._socket.start(self, farewell=self._session.farewell, pings=self._session.pings)
+        opening.subscribe(self._session, channels)
 
     def reject(self, rejected: Rejected) -> None:
         """It was accepted only to say that the application refuses it."""
@@ -135,12 +137,10 @@ class ClientConnection:
         self._state = ConnectionState.CLOSED
         edge = self._edge
         edge.closed(self.id, code, reason)
-        self._hook_calls = None
-        conversation = self._dispatch_state.conversation
-        conversation.abandon()
         self._session.on_close(code, reason)
+        edge.channels.closed(self.id)
         self._outbox.discard()
-        if self._accepted and (edge.wants_disconnects() or conversation.owes_ends):
+        if self._accepted and edge.wants_disconnects():
             edge.dispatch_disconnect(self._dispatch_state, code, reason)
         else:
             edge.forget(self.id, self._dispatch_state)
@@ -173,25 +173,6 @@ class ClientConnection:
         self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
         if state.conversation.full:
             self._stop_reading()
-
-    def has_hook(self, kind: HookKind, name: str) -> bool | None:
-        return self._edge.has_hook(kind, name)
-
-    def call(self, request: HookRequest, done: Callable[[HookOutcome], None]) -> None:
-        if self._state not in _SENDS:
-            return
-        state = self._dispatch_state
-        if self._hook_calls is None:
-            self._hook_calls = HookCalls()
-        self._hook_calls.add(state.conversation.last_number + 1, done)
-        self._edge.dispatcher.ask(state, request)
-        if state.conversation.full:
-            self._stop_reading()
-
-    def tell_unsubscribed(self, channel: str, code: int, reason: str) -> None:
-        if self._edge.has_hook(HookKind.UNSUBSCRIBE, channel):
-            request = HookRequest(HookKind.UNSUBSCRIBE, channel, code=code, reason=reason)
-            self._edge.dispatcher.ask(self._dispatch_state, request)
 
     def send(self, payload: bytes) -> None:
         if self._state in _SENDS:
@@ -260,6 +241,18 @@ class ClientConnection:
         self.close(code, reason)
         return Receipt.WRITTEN if self._state is ConnectionState.CLOSING else Receipt.GONE
 
+    def subscribe(self, channel: str, done: Done) -> None:
+        if (taking := self.taking) is Receipt.WRITTEN:
+            self._session.subscribe(self, channel, done)
+        else:
+            done(taking)
+
+    def unsubscribe(self, channel: str, done: Done) -> None:
+        if (taking := self.taking) is Receipt.WRITTEN:
+            self._session.unsubscribe(self, channel, done)
+        else:
+            done(taking)
+
     def particulars(self) -> Particulars:
         return self._client.particulars(
             self._dispatch_state,
@@ -277,9 +270,7 @@ class ClientConnection:
         if pending.event is Event.DISCONNECT:
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
-            if pending.hook is not None:
-                self._hook_answered(pending, answer)
-            elif isinstance(answer, Reply):
+            if isinstance(answer, Reply):
                 payload = self._session.reply(
                     answer.text, handled_by=handled_by, attempt=answer.attempt
                 )
@@ -295,15 +286,8 @@ class ClientConnection:
             self._edge.given_up(self.id)
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
-            if pending.hook is not None:
-                self._hook_answered(pending, None)
-            else:
-                self._failed()
+            self._failed()
             self._after_answer()
-
-    def _hook_answered(self, pending: Pending, answer: Answer | None) -> None:
-        if self._hook_calls is not None:
-            self._hook_calls.answered(pending.number, answer)
 
     def _failed(self) -> None:
         error = HandlerFailed()
@@ -386,7 +370,7 @@ class ClientConnection:
         if self._outbox.collect(payload, done):
             self._edge.hub.flush_later(self)
 
-    def _registered(self) -> None:
+    def _opened(self) -> None:
         self._dispatch_state.conversation.held = False
         self._edge.dispatcher.pump(self._dispatch_state)
         if self._state is ConnectionState.OPEN:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from gateway.channels.channels import Channels
 from gateway.close_codes import NO_PONG
 from gateway.cluster.registration import Registration
 from gateway.handlers.dispatcher import Dispatcher, DispatchState
@@ -13,7 +14,6 @@ from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event
-from gateway.protocol.hooks import HookKind
 from gateway.protocol.ids import ConnectionId
 
 log = get_logger(__name__)
@@ -43,12 +43,12 @@ class ConnectionContext:
     """The parts of the worker that a connection works with."""
 
     hub: Hub
+    channels: Channels
     dispatcher: Dispatcher
     registration: Registration
     counters: Counters
     limits: ConnectionLimits
     wants_disconnects: Callable[[], bool]
-    has_hook: Callable[[HookKind, str], bool | None]
     now: Callable[[], float]
 
     def opened(self, connection: ConnectionId) -> None:
@@ -58,7 +58,7 @@ class ConnectionContext:
     def dispatch_disconnect(self, state: DispatchState, code: int, reason: str) -> None:
         """Have ``on_disconnect`` run behind whatever runs; what waits is dropped."""
         state.conversation.held = False
-        state.conversation.abandon()  # but for the ends of subscriptions
+        state.conversation.abandon()
         self.dispatcher.read(state, Event.DISCONNECT, reason, close_code=code)
 
     def forget(self, connection: ConnectionId, state: DispatchState) -> None:

@@ -12,6 +12,7 @@ from gateway.edge.connection_context import ConnectionContext
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
 from gateway.handlers.dispatcher import DispatchState
+from gateway.messaging.hub import Done
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import Admitted, Answer, ConnectionFacts, Rejected
 from gateway.protocol.envelopes.requests_to_owners import Particulars
@@ -142,6 +143,12 @@ class Handshake:
 
     def disconnect(self, code: int, reason: str) -> Receipt:  # noqa: ARG002
         return self.taking
+
+    def subscribe(self, channel: str, done: Done) -> None:  # noqa: ARG002
+        done(self.taking)
+
+    def unsubscribe(self, channel: str, done: Done) -> None:  # noqa: ARG002
+        done(self.taking)
 
     def particulars(self) -> Particulars | None:
         return None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import functools
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from gateway.handlers.checks import WrongAnswer, check_handler, described
-from gateway.handlers.expiry import unix_s
-from gateway.handlers.hooks import Hooks
+from gateway.errors import ChannelLimit
+from gateway.protocol import channel_names
 from gateway.protocol.envelopes.dispatching import ConnectionFacts
 from gateway.protocol.ids import ConnectionId
 from gateway.registry.base import Entry
@@ -17,6 +19,8 @@ from gateway.registry.base import Entry
 OnMessage = Callable[["Message"], Awaitable[str | None]]
 OnConnect = Callable[["Connection"], Awaitable["str | Admit | None"]]
 OnDisconnect = Callable[["Connection"], Awaitable[None]]
+
+LATEST_UNIX_S: Final = datetime.max.replace(tzinfo=UTC).timestamp()
 
 MAX_USER_BYTES: Final = 256  # it is stored beside each of its connections
 
@@ -86,19 +90,32 @@ class UserTooLong(ValueError):
     """A class of its own, since the log shows an exception's class and not its message."""
 
 
+class WrongAnswer(TypeError):
+    """A handler returned what cannot be answered. Its text is ours, and may be logged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """What ``on_connect`` returns to let a client in for a time.
+    """What ``on_connect`` returns to let a client in for a time, or into channels.
 
     The connection is closed with 3005 ``connection expired`` within a second after ``expires_at``,
     by the clock of the host that holds the socket. The client may come back, and is asked again.
 
+    None of its messages is handled before it is subscribed to all ``channels``: whatever is
+    published once the first answer is on its way reaches it. Between the 101 and that moment it may
+    miss something. A channel that it cannot be subscribed to closes it: with 3004 if the broker is
+    away, with 1011 if its namespace is not set up or its worker has too many channels.
+
     Attributes:
         user: Who it is, in at most 256 UTF-8 bytes; None if nobody knows.
         expires_at: Unix seconds, or a ``datetime`` with its time zone. None is never.
+        channels: At most 128, each as for ``gateway.subscribe``.
 
     Raises:
-        TypeError: The user is not a text, or the time is neither number nor datetime.
+        TypeError: The user is not a text, the time is neither number nor datetime, or the channels
+            are no texts.
+        BadChannel: No channel may be called that.
+        ChannelLimit: There are too many.
         ValueError: The time has no time zone, is no number, or is after the year 9999.
         UserTooLong: The user has more than 256 UTF-8 bytes.
         UnicodeEncodeError: The user has half of a surrogate pair in it.
@@ -106,6 +123,7 @@ class Admit:
 
     user: str | None = None
     expires_at: float | datetime | None = None
+    channels: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         user: object = self.user
@@ -113,12 +131,79 @@ class Admit:
             raise TypeError(f"user is {type(user).__name__}, not str or None")
         if user is not None and (size := len(user.encode())) > MAX_USER_BYTES:
             raise UserTooLong(f"user has {size} UTF-8 bytes, over the limit of {MAX_USER_BYTES}")
+        _check_channels(self.channels)
         _ = self.expires_unix_s  # whoever makes a wrong one is told at once
 
     @property
     def expires_unix_s(self) -> float | None:
         """``expires_at`` as Unix seconds."""
-        return unix_s(self.expires_at)
+        at: object = self.expires_at
+        if at is None:
+            return None
+        if isinstance(at, datetime):
+            if at.utcoffset() is None:
+                raise ValueError(
+                    f"expires_at={at!r} has no time zone: make it with datetime.now(UTC), or give "
+                    "Unix seconds"
+                )
+            return at.timestamp()
+        if isinstance(at, bool) or not isinstance(at, int | float):
+            kind = type(at).__name__
+            raise TypeError(f"expires_at is {kind}, not Unix seconds, a datetime or None")
+        if math.isnan(at):
+            raise ValueError("expires_at is NaN, not Unix seconds; None is never")
+        if at > LATEST_UNIX_S:
+            raise ValueError(
+                f"expires_at={at} is after the year 9999: give Unix seconds, not milliseconds; "
+                "None is never"
+            )
+        return float(at)
+
+
+def _check_channels(channels: object) -> None:
+    if isinstance(channels, str) or not isinstance(channels, Sequence):
+        raise TypeError(f"channels is {type(channels).__name__}, not a list of names")
+    for channel in channels:
+        if not isinstance(channel, str):
+            raise TypeError(f"a channel is {type(channel).__name__}, not str")
+        channel_names.check(channel)
+    if len(channels) > channel_names.MAX_CHANNELS_PER_CONNECTION:
+        most = channel_names.MAX_CHANNELS_PER_CONNECTION
+        raise ChannelLimit(f"a connection has {most} channels at most, not {len(channels)}")
+
+
+def described(handler: object) -> str:
+    """A handler as people find it: its name, and the line where it begins."""
+    plain = handler
+    while isinstance(plain, functools.partial):
+        plain = plain.func
+    name = getattr(plain, "__qualname__", repr(plain))
+    code = getattr(inspect.unwrap(plain) if callable(plain) else plain, "__code__", None)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _check_handler(kind: str, handler: object) -> None:
+    """Refuse at once what would fail at every call.
+
+    Raises:
+        TypeError: In one line, what would be right.
+    """
+    name = described(handler)
+    if inspect.isasyncgenfunction(handler):
+        raise TypeError(
+            f"{name} yields: an {kind} handler returns; send parts with `await gateway.send(…)`"
+        )
+    if not inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{name} must be an `async def` function to be an {kind} handler")
+    try:
+        inspect.signature(handler).bind(None)
+    except TypeError:
+        takes = f"{inspect.signature(handler)}"
+        wanted = "message" if kind == "on_message" else "connection"
+        raise TypeError(
+            f"{name} must take one argument to be an {kind} handler, as `async def f({wanted})` "
+            f"does; it has {takes}"
+        ) from None
 
 
 def reply(returned: object, handler: object) -> str | None:
@@ -154,13 +239,12 @@ def decision(returned: object, handler: object) -> Admit:
 
 
 class Handlers:
-    """The handlers of one application, one of each kind, and its hooks, one of each pattern."""
+    """The handlers of one application, one of each kind."""
 
     def __init__(self) -> None:
         self.on_message: OnMessage | None = None
         self.on_connect: OnConnect | None = None
         self.on_disconnect: OnDisconnect | None = None
-        self.hooks = Hooks()
 
     def set(self, kind: str, handler: _Handler) -> _Handler:
         """Register ``handler``.
@@ -169,7 +253,7 @@ class Handlers:
             TypeError: It is not an ``async def`` function of one argument.
             ValueError: There is one of this kind already.
         """
-        check_handler(kind, handler, wanted="message" if kind == "on_message" else "connection")
+        _check_handler(kind, handler)
         if getattr(self, kind) is not None:
             name = described(handler)
             raise ValueError(f"{name}: this gateway has an {kind} handler already")

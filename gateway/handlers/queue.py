@@ -13,10 +13,9 @@ from gateway.protocol.envelopes.dispatching import (
     DispatchConnect,
     DispatchDisconnect,
 )
-from gateway.protocol.envelopes.hooks import DispatchHook
 from gateway.protocol.ids import WorkerId
 
-AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect | DispatchHook
+AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
 
 
 class QueueState(Enum):

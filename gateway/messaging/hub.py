@@ -10,10 +10,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from gateway.errors import GatewayError
 from gateway.protocol.envelopes.dispatching import Answer
 from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
+
+# Told once what became of a change: a receipt, or why it was refused.
+Done = Callable[[Receipt | GatewayError], None]
 
 
 class LocalConnection(Protocol):
@@ -41,6 +45,14 @@ class LocalConnection(Protocol):
 
     def disconnect(self, code: int, reason: str) -> Receipt:
         """Close the socket after what was pushed. WRITTEN: its close frame is under way."""
+        ...
+
+    def subscribe(self, channel: str, done: Done) -> None:
+        """Subscribe it. ``done``: WRITTEN once it is subscribed, also if it was already."""
+        ...
+
+    def unsubscribe(self, channel: str, done: Done) -> None:
+        """Unsubscribe it. ``done``: WRITTEN, also if it was not subscribed."""
         ...
 
     def particulars(self) -> Particulars | None:

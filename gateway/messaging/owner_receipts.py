@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final
 
+from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.protocol.envelopes.requests_to_owners import (
@@ -20,6 +21,8 @@ from gateway.protocol.envelopes.requests_to_owners import (
     Question,
     Receipted,
     Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
 )
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
@@ -72,6 +75,31 @@ class OwnerReceipts:
                 self._receipt(requester, question, receipt)
             case Inquire():
                 self._tell(requester, question)
+            case SubscribeConnection() | UnsubscribeConnection():
+                self._change_subscription(requester, question)
+
+    def _change_subscription(
+        self, requester: WorkerId, question: SubscribeConnection | UnsubscribeConnection
+    ) -> None:
+        local = self._hub.get(question.connection)
+        done = partial(self._subscription_changed, requester, question)
+        if local is None:
+            done(Receipt.GONE)
+        elif isinstance(question, SubscribeConnection):
+            local.subscribe(question.channel, done)
+        else:
+            local.unsubscribe(question.channel, done)
+
+    def _subscription_changed(
+        self, requester: WorkerId, question: Question, result: Receipt | GatewayError
+    ) -> None:
+        receipt, error = Receipt.UNREACHABLE, None
+        if isinstance(result, Receipt):
+            receipt = result
+        elif not isinstance(result, BrokerUnavailable):
+            error = result.code
+        receipted = Receipted(question.connection, question.number, receipt, error=error)
+        self._answer(requester, receipted, question.unlinked)
 
     def _send(self, requester: WorkerId, question: Send) -> None:
         receipt = partial(self._receipt, requester, question)

@@ -12,7 +12,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from gateway.errors import BrokerUnavailable
+from gateway.errors import (
+    BadChannel,
+    BrokerUnavailable,
+    ChannelLimit,
+    GatewayError,
+    NotAvailable,
+    UnknownChannel,
+)
 from gateway.log import get_logger
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
@@ -20,6 +27,8 @@ from gateway.protocol.envelopes.requests_to_owners import (
     Question,
     Receipted,
     Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
 )
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases
@@ -29,6 +38,9 @@ log = get_logger(__name__)
 
 PATIENCE_S: Final = 2.0
 MAX_UNANSWERED: Final = 20_000
+
+_REFUSALS: Final = (BadChannel, ChannelLimit, NotAvailable, UnknownChannel)
+_ERRORS: Final = {kind.code: kind for kind in _REFUSALS}
 
 
 class RequestTransport(Protocol):
@@ -130,6 +142,28 @@ class RequestsToOwners:
             connection, lambda name, number: Disconnect(name, number, code, reason, self._unlinked)
         )
         return receipted.receipt
+
+    async def subscribe(self, connection: str, channel: str) -> Receipt:
+        """Subscribe a connection to a channel. WRITTEN: it is subscribed.
+
+        Raises:
+            BadChannel, UnknownChannel, ChannelLimit: As its owner says.
+        """
+        return _receipt_of(
+            await self._ask(
+                connection,
+                lambda name, number: SubscribeConnection(name, number, channel, self._unlinked),
+            )
+        )
+
+    async def unsubscribe(self, connection: str, channel: str) -> Receipt:
+        """Unsubscribe a connection. WRITTEN: it is not subscribed."""
+        return _receipt_of(
+            await self._ask(
+                connection,
+                lambda name, number: UnsubscribeConnection(name, number, channel, self._unlinked),
+            )
+        )
 
     async def inquire(self, connection: str) -> Receipted:
         """What its owner says of a connection: with particulars if the receipt is WRITTEN."""
@@ -289,6 +323,13 @@ def _unknown(waited: asyncio.Future[Leases] | None, why: str) -> None:
     if waited is not None and not waited.done():
         waited.set_exception(BrokerUnavailable(why))
         waited.exception()  # perhaps nobody waits any more
+
+
+def _receipt_of(receipted: Receipted) -> Receipt:
+    """Raises what the owner has refused it with; what it says in no words of ours is an error."""
+    if receipted.error is None:
+        return receipted.receipt
+    raise _ERRORS.get(receipted.error, GatewayError)(f"its owner says {receipted.error}")
 
 
 def _check_text(name: str, value: object) -> None:

@@ -26,6 +26,10 @@ class Sender(Protocol):
 
     async def disconnect(self, connection: str, code: int, reason: str) -> Receipt: ...
 
+    async def subscribe(self, connection: str, channel: str) -> Receipt: ...
+
+    async def unsubscribe(self, connection: str, channel: str) -> Receipt: ...
+
 
 class RequestsToUsers:
     """Reaches users. One per process, beside what reaches connections.

@@ -11,6 +11,7 @@ from typing import Final
 from gateway.errors import BadChannel
 
 MAX_CHANNEL_BYTES: Final = 255
+MAX_CHANNELS_PER_CONNECTION: Final = 128
 PRIVATE: Final = "$"
 
 

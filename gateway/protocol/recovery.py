@@ -6,7 +6,7 @@ publication. Pure: no I/O and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -45,7 +45,7 @@ def recover(
     until: Position,
     *,
     history: History | None,
-    held: Sequence[Publication],
+    held: Iterable[Publication],
 ) -> list[Publication] | None:
     """Every publication after ``since`` up to ``until``; None if that cannot be had.
 

@@ -11,7 +11,6 @@ event: a subscriber is live from its reply on, and sent nothing before.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -31,9 +30,9 @@ from gateway.protocol.channel_steps import (
     Subscribe,
     Wish,
 )
+from gateway.protocol.held_publications import HeldPublications
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.recovery import (
-    MAX_RECOVERED,
     History,
     Publication,
     beyond_recovery,
@@ -112,7 +111,7 @@ class WorkerChannel:
         self._position = ChannelPosition()
         self._reading: _Reading | None = None
         self._settling: tuple[int, Look, Position] | None = None
-        self._held: deque[Publication] = deque(maxlen=MAX_RECOVERED)
+        self._held = HeldPublications()
         self._number = 0  # of the last step that has one: an answer to an older one is stale
         self._asked = 0  # the number of the SUBSCRIBE, and of the last linger
 

@@ -132,6 +132,9 @@ class Settings:
     max_connections: int = _integer(
         15000, 1, 1_000_000, "connections", "Of one worker. Past it: 503."
     )
+    max_channels: int = _integer(
+        100_000, 1, 10_000_000, "channels", "Of one worker. Past it: error 106."
+    )
     max_connections_per_address: int | None = _limit(
         1, 1_000_000, "connections", "Of one client address at one worker. Past it: 429."
     )

@@ -13,6 +13,10 @@ from collections.abc import Callable
 from functools import partial
 
 from gateway.broker.base import Broker
+from gateway.channel_broker.base import ChannelBroker
+from gateway.channels.channels import Channels
+from gateway.channels.fan_out import FanOut
+from gateway.channels.publisher import Publisher
 from gateway.cluster.composition import ClusterParts
 from gateway.edge.admission import Admission
 from gateway.edge.connection_context import ConnectionContext, ConnectionLimits
@@ -21,6 +25,7 @@ from gateway.edge.sessions.centrifuge.negotiation import centrifuge_sessions
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
 from gateway.edge.sessions.text import text_sessions
+from gateway.edge.sessions.text_subscriptions import register_encodings
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.handlers.definitions import Handlers
 from gateway.handlers.dispatcher import Dispatcher
@@ -68,6 +73,7 @@ class WorkerParts:
         handlers: Handlers,
         broker: Broker,
         registry: Registry,
+        channel_broker: ChannelBroker,
         *,
         me: WorkerId,
         health: PortHealth,
@@ -79,6 +85,7 @@ class WorkerParts:
         self.handlers = handlers
         self.broker = broker
         self.registry = registry
+        self.channel_broker = channel_broker
         self.now = now
         self.inbox_channel = keys.inbox(settings.redis_prefix, me)
         self.everyone = keys.everyone(settings.redis_prefix)
@@ -86,6 +93,7 @@ class WorkerParts:
         self.hub = Hub()
         self.members = Members(me, self.info(), lease_s=settings.lease_seconds, now=now())
         self._put_messaging_together()
+        self._put_channels_together()
         self._put_handling_together()
         self._put_cluster_together(cannot_go_on)
         self.token_verifier = token_verifier(
@@ -106,7 +114,6 @@ class WorkerParts:
             envelope_version=VERSION,
             host=socket.gethostname(),
             pid=os.getpid(),
-            hooks=self.handlers.hooks.declared() if handles else (),
         )
 
     def count_refusal(self, reason: str) -> None:
@@ -135,6 +142,20 @@ class WorkerParts:
             holding=lambda: not self.cluster.lease_guard.may_act,
             now=self.now,
         )
+
+    def _put_channels_together(self) -> None:
+        options_of = self.settings.channel.options_of
+        fan_out = FanOut(self.counters)
+        register_encodings(fan_out)
+        self.channels = Channels(
+            self.channel_broker,
+            options_of,
+            fan_out,
+            self.counters,
+            max_channels=self.settings.max_channels,
+            now=self.now,
+        )
+        self.publisher = Publisher(self.channel_broker, options_of, self.counters)
 
     def _put_handling_together(self) -> None:
         settings = self.settings
@@ -216,6 +237,7 @@ class WorkerParts:
         self.admission = Admission(limits(settings), now=self.now)
         edge = ConnectionContext(
             hub=self.hub,
+            channels=self.channels,
             dispatcher=self.dispatcher,
             registration=cluster.registration,
             counters=self.counters,
@@ -226,7 +248,6 @@ class WorkerParts:
                 stall_s=settings.stall_seconds,
             ),
             wants_disconnects=lambda: cluster.callbacks.wants_disconnects is not False,
-            has_hook=cluster.callbacks.has_hook,
             now=self.now,
         )
         endpoint = partial(
@@ -238,7 +259,7 @@ class WorkerParts:
             holds_sockets=settings.role != "handler",
             refused=self.count_refusal,
         )
-        self.endpoint = endpoint(negotiate=text_sessions(trace=settings.trace))
+        self.endpoint = endpoint(negotiate=text_sessions(self.channels, trace=settings.trace))
         self.centrifuge_endpoint = endpoint(
             negotiate=centrifuge_sessions(self._centrifuge_context())
         )

@@ -22,10 +22,16 @@ from gateway.protocol.envelopes.dispatching import (
     Rejected,
     Reply,
 )
-from gateway.protocol.envelopes.hooks import DispatchHook, HookAnswered, HookDenied
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
-from gateway.protocol.envelopes.requests_to_owners import Disconnect, Inquire, Receipted, Send
+from gateway.protocol.envelopes.requests_to_owners import (
+    Disconnect,
+    Inquire,
+    Receipted,
+    Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
+)
 from gateway.protocol.ids import WorkerId
 from gateway.worker.inbox import Inbox
 
@@ -48,9 +54,6 @@ def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: 
     inbox.register(Admitted, answered)
     inbox.register(Rejected, answered)
     inbox.register(Blocking, dispatcher.blame)
-    inbox.register(DispatchHook, runner.dispatch)
-    inbox.register(HookAnswered, answered)
-    inbox.register(HookDenied, answered)
 
 
 def register_owner_requests(
@@ -59,6 +62,8 @@ def register_owner_requests(
     inbox.register(Send, responses.asked)
     inbox.register(Disconnect, responses.asked)
     inbox.register(Inquire, responses.asked)
+    inbox.register(SubscribeConnection, responses.asked)
+    inbox.register(UnsubscribeConnection, responses.asked)
     inbox.register(Receipted, requests.answered)
 
 

@@ -37,6 +37,8 @@ class Housekeeping:
         metrics.WORKERS.set(len(parts.members.known))
         metrics.HANDLER_WORKERS.set(len(parts.members.handlers))
         metrics.PROBE_AGE.set(parts.cluster.loopback_probe.age_s)
+        metrics.SUBSCRIPTIONS.set(parts.channels.subscriptions)
+        metrics.CHANNELS.set(len(parts.channels))
         parts.counters.fold()
 
     def _check_connections(self) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from gateway import log as logs
 from gateway import metrics
 from gateway.broker.base import Broker
+from gateway.channel_broker.base import ChannelBroker
 from gateway.errors import GatewayError
 from gateway.handlers.definitions import Handlers
 from gateway.log import get_logger
@@ -54,6 +55,7 @@ class Worker:
         handlers: Handlers,
         broker: Broker,
         registry: Registry,
+        channel_broker: ChannelBroker,
         *,
         health: PortHealth | None = None,
         me: WorkerId,
@@ -66,6 +68,7 @@ class Worker:
             handlers,
             broker,
             registry,
+            channel_broker,
             me=me,
             health=health or PortHealth(None),
             cannot_go_on=self._exit,
@@ -121,6 +124,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             for name, part in (
                 ("broker", parts.broker.run(parts.inbox)),
+                ("channels", parts.channels.run()),
                 ("links", parts.links.run()),
                 ("registration", parts.cluster.registration.run()),
                 ("handlers", parts.runner.run()),

@@ -10,7 +10,9 @@ from typing import Any
 from gateway.app import Gateway
 from gateway.edge.sessions.base import OpenConnection, Session
 from gateway.errors import HandlerFailed
+from gateway.messaging.hub import Done
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.receipt import Receipt
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import in_process
 from tests.support.rawclient import RawClient, close_frame, raw_websocket
@@ -62,6 +64,12 @@ class Commands:
 
     def on_close(self, code: int, reason: str) -> None:
         self.connection, self.ended = None, (code, reason)
+
+    def subscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
+        done(Receipt.GONE)
+
+    def unsubscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
+        done(Receipt.GONE)
 
     def greeting(self, connection: OpenConnection) -> bytes | None:
         self.connection = connection

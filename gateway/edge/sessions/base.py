@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gateway.edge.refusal import Refusal
 from gateway.errors import ConnectionEnding, HandlerFailed
-from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
+from gateway.messaging.hub import Done
 from gateway.protocol.ids import ConnectionId, WorkerId
 
 
@@ -47,33 +47,6 @@ class OpenConnection(Protocol):
         Args:
             size_bytes: Of its UTF-8. It counts against the bytes in flight of the connection, at
                 whose bound the socket is not read.
-        """
-        ...
-
-    def has_hook(self, kind: HookKind, name: str) -> bool | None:
-        """Whether a hook of the application decides on this; None when nobody alive knows."""
-        ...
-
-    def call(self, request: HookRequest, done: Callable[[HookOutcome], None]) -> None:
-        """Ask the application's hook, in order with what is dispatched.
-
-        ``done`` is called once, perhaps within a call of ``dispatch`` or ``call``; not at all if
-        the connection closes before, and nothing is asked once it closes. The hook runs at least
-        once: again, with the same id, when its worker dies, three times at most. A hook that fails,
-        or that nobody comes to run, is ``Error`` 100.
-
-        It counts against what the connection may have in flight, as messages do.
-        """
-        ...
-
-    def tell_unsubscribed(self, channel: str, code: int, reason: str) -> None:
-        """Have ``on_unsubscribe`` run, if the application has one for this channel.
-
-        Also within ``Session.on_close``, for what was subscribed until then: it runs before
-        ``on_disconnect``. At least once, unless this worker dies before it has run.
-
-        Args:
-            code: 0 where the client wanted it, otherwise of the push, or of the close.
         """
         ...
 
@@ -156,6 +129,21 @@ class Session(Protocol):
 
     def on_close(self, code: int, reason: str) -> None:
         """The connection has ended: the client's code or ours, or 1006. Nothing can be sent."""
+        ...
+
+    # Channels, as the application wants them
+
+    def subscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
+        """Subscribe it, at the application's wish; the client may have subscribed already.
+
+        Args:
+            done: Told once: WRITTEN when it is subscribed, GONE if it has unsubscribed or closed
+                before; or why it is refused, BrokerUnavailable among the reasons.
+        """
+        ...
+
+    def unsubscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
+        """Unsubscribe it, at the application's wish. ``done``: WRITTEN, also if it was not."""
         ...
 
     # What leaves

@@ -3,18 +3,24 @@
 Plain: the handler's text, nothing else. Traced (subprotocol ``gateway.trace.v1``): JSON that says
 which worker holds the connection and which one answered. It shows topology, so it is off unless
 the operator turns it on. Of both there is one session for all connections: they keep nothing.
+Clients cannot subscribe; the application subscribes them (``text_subscriptions``).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
+from gateway.channels.channels import Channels
+from gateway.channels.subscriber import Encoding
 from gateway.close_codes import NORMAL
 from gateway.edge.sessions.base import Negotiate, OpenConnection, Session
+from gateway.edge.sessions.text_subscriptions import subscribe
 from gateway.errors import BinaryMessage, HandlerFailed
+from gateway.messaging.hub import Done
 from gateway.protocol.ids import WorkerId, owner_of
+from gateway.protocol.receipt import Receipt
 from gateway.protocol.text_endpoint import GOODBYE, TRACE_SUBPROTOCOL
 
 
@@ -27,6 +33,10 @@ class PlainText:
     full = False
     idle = True
     received = None
+    encoding = Encoding.TEXT
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
 
     def messages_in(self, text: str) -> int:  # noqa: ARG002 (a session's)
         return 1
@@ -39,6 +49,13 @@ class PlainText:
 
     def on_close(self, code: int, reason: str) -> None:
         pass
+
+    def subscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
+        subscribe(self._channels, connection, self.encoding, channel, done)
+
+    def unsubscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
+        self._channels.unsubscribe(connection.id, channel)
+        done(Receipt.WRITTEN)
 
     def greeting(self, connection: OpenConnection) -> bytes | None:  # noqa: ARG002
         return None
@@ -65,10 +82,11 @@ class PlainText:
 class Trace(PlainText):
     """``{"connection", "worker"}`` first, then ``{"text", "handled_by", "attempt"}`` a reply.
 
-    What is sent out of turn is ``{"push"}``.
+    Out of turn is ``{"push"}``, and what is published to a channel ``{"channel", "publication"}``.
     """
 
     name = "trace"
+    encoding = Encoding.TRACE
 
     def greeting(self, connection: OpenConnection) -> bytes | None:
         return _json({"connection": connection.id, "worker": owner_of(connection.id)})
@@ -92,16 +110,13 @@ def _json(message: dict[str, object]) -> bytes:
     return json.dumps(message).encode()
 
 
-PLAIN_TEXT: Final[Session] = PlainText()
-TRACE: Final[Session] = Trace()
-
-
-def text_sessions(*, trace: bool) -> Negotiate:
+def text_sessions(channels: Channels, *, trace: bool) -> Negotiate:
     """What is spoken on ``/communicate``. ``trace``: with whoever asks for it, the trace."""
+    plain, traced = PlainText(channels), Trace(channels)
 
     def negotiate(scope: Mapping[str, Any]) -> tuple[Session, str | None]:
         if trace and TRACE_SUBPROTOCOL in scope.get("subprotocols", ()):
-            return TRACE, TRACE_SUBPROTOCOL
-        return PLAIN_TEXT, None
+            return traced, TRACE_SUBPROTOCOL
+        return plain, None
 
     return negotiate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.protocol.envelopes.hooks import HookAnswered, HookDenied
 from gateway.protocol.envelopes.kinds import Envelope, register
 from gateway.protocol.ids import ConnectionId
 
@@ -87,13 +86,17 @@ class Failed(Envelope, tag=7, frozen=True):
 
 @register
 class Admitted(Envelope, tag=8, frozen=True):
-    """Handler to edge: open it, until then; ``user`` is who the application says this is."""
+    """Handler to edge: open it, until then; ``user`` is who the application says this is.
+
+    Its first message is handled once it is subscribed to ``channels``.
+    """
 
     connection: ConnectionId
     number: int
     attempt: int
     user: str | None
     expires_unix_s: float | None = None
+    channels: tuple[str, ...] = ()
 
 
 @register
@@ -116,4 +119,4 @@ class Blocking(Envelope, tag=18, frozen=True):
     attempt: int
 
 
-Answer = Reply | Failed | Admitted | Rejected | HookAnswered | HookDenied
+Answer = Reply | Failed | Admitted | Rejected

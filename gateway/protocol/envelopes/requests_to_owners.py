@@ -44,6 +44,31 @@ class Inquire(Envelope, tag=16, frozen=True):
     unlinked: bool = False
 
 
+@register
+class SubscribeConnection(Envelope, tag=19, frozen=True):
+    """To the owner: subscribe a connection to a channel. Answered by ``Receipted``, with WRITTEN
+    once it is subscribed, also if it was already. An owner of a release without channels does not
+    answer.
+    """
+
+    connection: ConnectionId
+    number: int
+    channel: str
+    unlinked: bool = False
+
+
+@register
+class UnsubscribeConnection(Envelope, tag=20, frozen=True):
+    """To the owner: unsubscribe a connection. Answered by ``Receipted``: WRITTEN, also if it was
+    not subscribed.
+    """
+
+    connection: ConnectionId
+    number: int
+    channel: str
+    unlinked: bool = False
+
+
 class Particulars(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the owner of an open connection says of it. Times are of the owner's wall clock.
 
@@ -65,12 +90,16 @@ class Particulars(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 @register
 class Receipted(Envelope, tag=17, frozen=True):
-    """The owner's answer: what became of it. ``receipt`` is one of gateway.protocol.receipt."""
+    """The owner's answer: what became of it. ``receipt`` is one of gateway.protocol.receipt.
+
+    ``error`` is the code of one of gateway.errors: it was not done for that reason.
+    """
 
     connection: ConnectionId
     number: int
     receipt: Receipt
     particulars: Particulars | None = None
+    error: str | None = None
 
 
-Question = Send | Disconnect | Inquire
+Question = Send | Disconnect | Inquire | SubscribeConnection | UnsubscribeConnection

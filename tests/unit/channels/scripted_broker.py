@@ -52,6 +52,7 @@ class ScriptedBroker:
         self.answers: deque[tuple[asyncio.Future[History], History]] = deque()
         self.published: list[Publishing] = []
         self.told: list[tuple[str, bytes]] = []
+        self.subscribing: list[asyncio.Future[None]] = []
         self.cut = False
         self.connected = True
 
@@ -74,6 +75,7 @@ class ScriptedBroker:
             self.incoming.append(acknowledge)
 
         self.commands.append(serve)
+        self.subscribing.append(done)
         return done
 
     def unsubscribe(self, channel: str) -> None:
@@ -132,6 +134,13 @@ class ScriptedBroker:
             channel, message(MessageKind.PUBLICATION, body, epoch=epoch, offset=offset + 1)
         )
         return stream.top
+
+    def fail_subscribing(self) -> None:
+        """No subscription that is asked for comes in time."""
+        waiting, self.subscribing = self.subscribing, []
+        for done in waiting:
+            if not done.done():
+                done.set_exception(BrokerUnavailable("away"))
 
     def lose_stream(self, channel: str) -> None:
         """It begins anew, with another epoch."""

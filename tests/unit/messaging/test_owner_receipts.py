@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.messaging.hub import Hub
+from gateway.errors import BrokerUnavailable, ChannelLimit, GatewayError
+from gateway.messaging.hub import Done, Hub
 from gateway.messaging.owner_receipts import REMEMBERED_S, OwnerReceipts
 from gateway.protocol.envelopes.dispatching import Answer
 from gateway.protocol.envelopes.requests_to_owners import (
@@ -16,6 +17,8 @@ from gateway.protocol.envelopes.requests_to_owners import (
     Question,
     Receipted,
     Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
 )
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
@@ -34,6 +37,8 @@ class LocalConnection:
         self.id = connection
         self.pushed: list[tuple[str, Callable[[Receipt], None]]] = []
         self.closed: tuple[int, str] | None = None
+        self.subscribed: list[tuple[str, Done]] = []
+        self.unsubscribed: list[str] = []
         self.takes = Receipt.WRITTEN
 
     def settle(self, worker: WorkerId, answer: Answer) -> None: ...
@@ -51,6 +56,13 @@ class LocalConnection:
         taking = self.taking
         self.closed = (code, reason)
         return taking
+
+    def subscribe(self, channel: str, done: Done) -> None:
+        self.subscribed.append((channel, done))
+
+    def unsubscribe(self, channel: str, done: Done) -> None:
+        self.unsubscribed.append(channel)
+        done(self.taking)
 
     def particulars(self) -> Particulars:
         return FACTS
@@ -210,3 +222,53 @@ def test_a_worker_that_may_have_been_replaced_touches_no_socket(bench: Bench) ->
     bench.ask(Send(HERE, 1, "text"), Disconnect(HERE, 2, 4000, "r"), Inquire(HERE, 3))
 
     assert (bench.member.pushed, bench.member.closed, bench.answers) == ([], None, [])
+
+
+# Channels
+
+
+def test_who_subscribes_a_connection_is_answered_once_it_is_subscribed() -> None:
+    bench = Bench()
+    bench.ask(SubscribeConnection(HERE, 7, "news"))
+    assert not bench.answers
+
+    [(channel, done)] = bench.member.subscribed
+    done(Receipt.WRITTEN)
+    assert channel == "news"
+    assert bench.answers == [(7, Receipt.WRITTEN)]
+
+
+@pytest.mark.parametrize(
+    ("result", "receipt", "error"),
+    [
+        (ChannelLimit("128"), Receipt.UNREACHABLE, "channel_limit"),
+        (BrokerUnavailable("away"), Receipt.UNREACHABLE, None),
+        (Receipt.GONE, Receipt.GONE, None),
+    ],
+)
+def test_why_it_cannot_be_subscribed_is_said(
+    result: Receipt | GatewayError, receipt: Receipt, error: str | None
+) -> None:
+    bench = Bench()
+    bench.ask(SubscribeConnection(HERE, 7, "news", unlinked=True))
+    bench.member.subscribed[0][1](result)
+
+    assert bench.told == [(ASKER, Receipted(HERE, 7, receipt, error=error), True)]
+
+
+def test_who_unsubscribes_a_connection_is_answered() -> None:
+    bench = Bench()
+    bench.ask(UnsubscribeConnection(HERE, 7, "news"))
+
+    assert bench.member.unsubscribed == ["news"]
+    assert bench.answers == [(7, Receipt.WRITTEN)]
+
+
+@pytest.mark.parametrize("kind", [SubscribeConnection, UnsubscribeConnection])
+def test_a_connection_that_is_not_here_is_in_no_channel(
+    kind: type[SubscribeConnection | UnsubscribeConnection],
+) -> None:
+    bench = Bench()
+    bench.ask(kind(ConnectionId("no"), 7, "news"))
+
+    assert bench.answers == [(7, Receipt.GONE)]

@@ -29,6 +29,12 @@ class Owners:
     async def disconnect(self, connection: str, code: int, reason: str) -> Receipt:
         return await self._answer(connection, (code, reason))
 
+    async def subscribe(self, connection: str, channel: str) -> Receipt:
+        return await self._answer(connection, channel)
+
+    async def unsubscribe(self, connection: str, channel: str) -> Receipt:
+        return await self._answer(connection, channel)
+
     async def find(self, user: str) -> Found:
         entry = Entry(user, "192.0.2.1", "", "text", 0)
         return [(name, entry) for name in self.receipts]

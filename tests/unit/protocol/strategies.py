@@ -17,7 +17,6 @@ from gateway.protocol.envelopes.dispatching import (
     Rejected,
     Reply,
 )
-from gateway.protocol.envelopes.hooks import DispatchHook, HookAnswered, HookDenied
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
@@ -27,13 +26,14 @@ from gateway.protocol.envelopes.requests_to_owners import (
     Particulars,
     Receipted,
     Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
 )
 from gateway.protocol.envelopes.wire import VERSION, Header
 from gateway.protocol.ids import connection_id, worker_id
 from gateway.protocol.receipt import Receipt
 
 TEXT = st.text(max_size=20)
-BYTES = st.binary(max_size=20)
 WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
 CONNECTION = st.builds(connection_id, WORKER, st.binary(min_size=16, max_size=16))
 COUNT = st.integers(0, 2**63)
@@ -49,6 +49,7 @@ FACTS = st.builds(
 )
 PARTICULARS = st.builds(Particulars, COUNT, COUNT, st.none() | TEXT, TEXT, TEXT)
 RECEIPT = st.sampled_from(Receipt)
+CHANNELS = st.lists(TEXT, max_size=3).map(tuple)
 BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Introduce: st.builds(Introduce, CONNECTION, FACTS),
     Forget: st.builds(Forget, CONNECTION),
@@ -57,7 +58,7 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     DispatchDisconnect: st.builds(DispatchDisconnect, CONNECTION, COUNT, COUNT, COUNT, TEXT),
     Reply: st.builds(Reply, CONNECTION, COUNT, COUNT, st.none() | TEXT),
     Failed: st.builds(Failed, CONNECTION, COUNT, COUNT, TEXT),
-    Admitted: st.builds(Admitted, CONNECTION, COUNT, COUNT, st.none() | TEXT, EXPIRY),
+    Admitted: st.builds(Admitted, CONNECTION, COUNT, COUNT, st.none() | TEXT, EXPIRY, CHANNELS),
     Rejected: st.builds(Rejected, CONNECTION, COUNT, COUNT, COUNT, TEXT),
     Probe: st.builds(Probe, COUNT),
     Arrived: st.builds(Arrived, WORKER),
@@ -67,14 +68,11 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Disconnect: st.builds(Disconnect, CONNECTION, COUNT, COUNT, TEXT, st.booleans()),
     Inquire: st.builds(Inquire, CONNECTION, COUNT, st.booleans()),
     Blocking: st.builds(Blocking, CONNECTION, COUNT, COUNT),
-    DispatchHook: st.builds(
-        DispatchHook, CONNECTION, COUNT, COUNT, TEXT, TEXT, BYTES, BYTES, BYTES, COUNT, TEXT
+    Receipted: st.builds(
+        Receipted, CONNECTION, COUNT, RECEIPT, st.none() | PARTICULARS, st.none() | TEXT
     ),
-    HookAnswered: st.builds(
-        HookAnswered, CONNECTION, COUNT, COUNT, st.none() | BYTES, st.none() | BYTES, EXPIRY
-    ),
-    HookDenied: st.builds(HookDenied, CONNECTION, COUNT, COUNT, COUNT, TEXT, st.booleans()),
-    Receipted: st.builds(Receipted, CONNECTION, COUNT, RECEIPT, st.none() | PARTICULARS),
+    SubscribeConnection: st.builds(SubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans()),
+    UnsubscribeConnection: st.builds(UnsubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans()),
 }
 ENVELOPE = st.one_of(*BY_KIND.values())
 HEADER = st.builds(

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 from gateway.broker.memory import MemoryBroker
+from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.handlers.definitions import Handlers
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import Forget
@@ -88,6 +89,13 @@ def test_a_kind_without_a_receiver_is_counted_each_time_and_told_once() -> None:
 
 async def test_a_worker_has_a_receiver_for_every_kind_that_it_can_read() -> None:
     """Red with any line of ``gateway.worker.envelope_receivers`` left out."""
-    worker = Worker(Settings(), Handlers(), MemoryBroker(), MemoryRegistry(), me=new_worker_id())
+    worker = Worker(
+        Settings(),
+        Handlers(),
+        MemoryBroker(),
+        MemoryRegistry(),
+        MemoryChannelBroker(),
+        me=new_worker_id(),
+    )
 
     assert set(worker.parts.inbox._receivers) == set(all_kinds().values())

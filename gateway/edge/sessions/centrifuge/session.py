@@ -13,8 +13,9 @@ import msgspec
 from gateway.close_codes import INAPPROPRIATE_PROTOCOL, NORMAL, Close
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
-from gateway.errors import HandlerFailed
+from gateway.errors import HandlerFailed, NotAvailable
 from gateway.log import get_logger
+from gateway.messaging.hub import Done
 from gateway.protocol.centrifuge.commands import Request
 from gateway.protocol.centrifuge.replies import (
     ConnectResult,
@@ -140,6 +141,12 @@ class CentrifugeSession:
         )
         self._put_deadline()
         return None
+
+    def subscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:  # noqa: ARG002
+        done(NotAvailable(f"a client of {self.name} cannot be subscribed by the application yet"))
+
+    def unsubscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:  # noqa: ARG002
+        done(NotAvailable(f"a client of {self.name} cannot be unsubscribed by the application yet"))
 
     def push(self, text: str) -> bytes | None:
         """A ``message``: the JSON value that ``text`` is; as a string, if it is none."""

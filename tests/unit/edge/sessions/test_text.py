@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
+from gateway.channel_broker.memory import MemoryChannelBroker
+from gateway.channels.channels import Channels
+from gateway.channels.fan_out import FanOut
 from gateway.edge.sessions.base import Session
-from gateway.edge.sessions.text import PLAIN_TEXT, TRACE
+from gateway.edge.sessions.text import PlainText, Trace
 from gateway.errors import ConnectionEnding, HandlerFailed
+from gateway.metrics import Counters
 from gateway.protocol.ids import WorkerId, connection_id
-from tests.unit.edge.sessions.hookless import Hookless
+from gateway.settings.namespaces import Namespaces
 
 OWNER = WorkerId("a" * 16)
 OTHER = WorkerId("b" * 16)
 CONNECTION = connection_id(OWNER, bytes(16))
 
+CHANNELS = Channels(
+    MemoryChannelBroker(),
+    Namespaces().options_of,
+    FanOut(Counters()),
+    Counters(),
+    max_channels=1,
+    now=time.monotonic,
+)
+PLAIN_TEXT = PlainText(CHANNELS)
+TRACE = Trace(CHANNELS)
 
-class Done(Hookless):
+
+class Done:
     """A connection that writes down what its session does with it."""
 
     id = CONNECTION

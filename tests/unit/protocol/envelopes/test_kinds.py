@@ -32,9 +32,8 @@ TAGS = {
     16: "Inquire",
     17: "Receipted",
     18: "Blocking",
-    30: "DispatchHook",
-    31: "HookAnswered",
-    32: "HookDenied",
+    19: "SubscribeConnection",
+    20: "UnsubscribeConnection",
 }
 
 

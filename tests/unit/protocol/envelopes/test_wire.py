@@ -30,6 +30,8 @@ from gateway.protocol.envelopes.requests_to_owners import (
     Particulars,
     Receipted,
     Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
 )
 from gateway.protocol.envelopes.wire import (
     MAX_ENVELOPE_BYTES,
@@ -330,7 +332,7 @@ def test_a_header_field_that_a_later_release_adds_at_the_end_is_skipped() -> Non
         (DispatchDisconnect(CONNECTION, 1, 2, 1006, "r"), [5, CONNECTION, 1, 2, 1006, "r"]),
         (Reply(CONNECTION, 1, 2, None), [6, CONNECTION, 1, 2, None]),
         (Failed(CONNECTION, 1, 2, "c"), [7, CONNECTION, 1, 2, "c"]),
-        (Admitted(CONNECTION, 1, 2, "ada"), [8, CONNECTION, 1, 2, "ada", None]),
+        (Admitted(CONNECTION, 1, 2, "ada"), [8, CONNECTION, 1, 2, "ada", None, []]),
         (Rejected(CONNECTION, 1, 2, 4403, "r"), [9, CONNECTION, 1, 2, 4403, "r"]),
         (Probe(3), [10, 3]),
         (Arrived(A), [11, A]),
@@ -343,11 +345,13 @@ def test_a_header_field_that_a_later_release_adds_at_the_end_is_skipped() -> Non
         (Send(CONNECTION, 1, "t", "k"), [14, CONNECTION, 1, "t", "k", False]),
         (Disconnect(CONNECTION, 1, 4000, "r"), [15, CONNECTION, 1, 4000, "r", False]),
         (Inquire(CONNECTION, 1), [16, CONNECTION, 1, False]),
+        (SubscribeConnection(CONNECTION, 1, "c"), [19, CONNECTION, 1, "c", False]),
+        (UnsubscribeConnection(CONNECTION, 1, "c"), [20, CONNECTION, 1, "c", False]),
         (Blocking(CONNECTION, 1, 2), [18, CONNECTION, 1, 2]),
-        (Receipted(CONNECTION, 1, Receipt.SLOW), [17, CONNECTION, 1, "slow", None]),
+        (Receipted(CONNECTION, 1, Receipt.SLOW), [17, CONNECTION, 1, "slow", None, None]),
         (
             Receipted(CONNECTION, 1, Receipt.WRITTEN, Particulars(1, 2, "ada", "192.0.2.1", "x")),
-            [17, CONNECTION, 1, "written", [1, 2, "ada", "192.0.2.1", "x", *[None] * 6]],
+            [17, CONNECTION, 1, "written", [1, 2, "ada", "192.0.2.1", "x", *[None] * 6], None],
         ),
     ],
 )

@@ -1,0 +1,204 @@
+"""What an application does to channels."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from gateway.channels.publisher import MAX_PAGE, Publisher
+from gateway.messaging.requests_to_users import RequestsToUsers
+from gateway.protocol.channel_messages import PublicationBody, read_publication
+from gateway.protocol.channel_position import Position
+from gateway.protocol.receipt import Receipt
+from gateway.protocol.recovery import Publication as Kept
+
+PAGE: Final = 50
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a publication.
+
+    Attributes:
+        offset: Its place in the channel's history; 0 where it is not kept.
+        epoch: In which stream; empty where it is not kept.
+        suppressed: Nothing was published: its key or its version had come before. The place is then
+            that of the first time.
+    """
+
+    offset: int
+    epoch: str
+    suppressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One publication of a channel's history.
+
+    Attributes:
+        data: The JSON value.
+        offset: Its place.
+        tags: As they were given.
+        user: Whose client has published it; None if it was no client, or if nobody knows who.
+        client: The connection that has published it; None if it was none.
+    """
+
+    data: Any
+    offset: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A part of a channel's history.
+
+    Attributes:
+        publications: In the order that was asked for.
+        offset: The newest place that there is, whether it is among them or not.
+        epoch: Of the stream. With another one, no offset means what it meant.
+    """
+
+    publications: list[Publication]
+    offset: int
+    epoch: str
+
+
+class ChannelVerbs(ABC):
+    """The verbs of channels."""
+
+    @property
+    @abstractmethod
+    def _requests(self) -> RequestsToUsers:
+        """What reaches connections. Raises NotRunning where nothing does."""
+
+    @property
+    @abstractmethod
+    def _publisher(self) -> Publisher:
+        """What publishes. Raises NotRunning where nothing does."""
+
+    async def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        version: int = 0,
+        history: bool = True,
+    ) -> Published:
+        """Publish to everybody in a channel, and keep it if the channel's namespace keeps history.
+
+        Every subscriber gets the publications of a channel in one order. That this returns does not
+        mean that anybody was there. Cancelling takes nothing back.
+
+        Args:
+            data: What JSON can say: of at most 64 KiB as such, with its tags. A text socket gets a
+                string as its text, anything else as JSON.
+            idempotency_key: With the same key and channel, nothing is published again for 300 s. At
+                most 255 bytes.
+            version: Above 0: nothing is published unless it is over that of the last publication of
+                this channel that had one. Needs history.
+            history: False: it is not kept, also where others are.
+
+        Raises:
+            BadChannel: No channel may be called that.
+            UnknownChannel: Its namespace is not set up.
+            BrokerUnavailable: Nobody can know whether it was published.
+            PublicationTooLarge: Nothing was published.
+            TypeError: JSON cannot say the data.
+            ValueError: The key is too long, or the version is below 0 or without history.
+            UnicodeEncodeError: A text has a lone surrogate.
+            NotRunning: Of a ``Gateway`` outside of its lifespan.
+        """
+        stored = await self._publisher.publish(
+            channel,
+            _encode(data),
+            tags=tags,
+            idempotency_key=idempotency_key or "",
+            version=version,
+            skip_history=not history,
+        )
+        epoch, offset = stored.position or ("", 0)
+        return Published(offset, epoch, stored.suppressed)
+
+    async def subscribe(self, connection: str, channel: str) -> Receipt:
+        """Subscribe one connection to a channel, whichever worker holds it.
+
+        It gets everything that is published once this has returned WRITTEN. Subscribing twice is
+        subscribing once. It ends with the connection: who comes back is subscribed again, best by
+        ``Admit(channels=…)``. No namespace needs to allow it: this is not the client's wish.
+
+        Args:
+            connection: ``Connection.id``, of any worker.
+
+        Returns:
+            WRITTEN: it is subscribed. GONE: there is no such connection. UNREACHABLE: no answer in
+            2 s, or the broker is away; it may still be subscribed. That is also the answer where
+            its worker runs a release without channels.
+
+        Raises:
+            BadChannel: No channel may be called that.
+            UnknownChannel: Its namespace is not set up.
+            ChannelLimit: The connection has 128 channels, or its worker ``GATEWAY_MAX_CHANNELS``.
+            NotRunning: Of a ``Gateway`` outside of its lifespan.
+        """
+        self._publisher.check(channel)
+        return await self._requests.sender.subscribe(connection, channel)
+
+    async def unsubscribe(self, connection: str, channel: str) -> Receipt:
+        """Unsubscribe one connection from a channel, whichever worker holds it.
+
+        Nothing of the channel is sent to it once this has returned WRITTEN, which is also the
+        answer if it was not subscribed.
+
+        Raises:
+            BadChannel, UnknownChannel, NotRunning: As of ``subscribe``.
+        """
+        self._publisher.check(channel)
+        return await self._requests.sender.unsubscribe(connection, channel)
+
+    async def history(
+        self,
+        channel: str,
+        *,
+        limit: int = PAGE,
+        since: Position | None = None,
+        reverse: bool = False,
+    ) -> History:
+        """Read what is kept of a channel, from the oldest, or in reverse from the newest.
+
+        Args:
+            limit: 0 to 300 publications; 0 for the newest place alone.
+            since: Only what comes after this place, or in reverse before it. An empty epoch is any.
+
+        Raises:
+            NotAvailable: The channel keeps no history.
+            UnrecoverablePosition: ``since`` is of another epoch.
+            ValueError: The limit is out of bounds.
+            BrokerUnavailable: Nobody can know now.
+            BadChannel, UnknownChannel, NotRunning: As of ``publish``.
+        """
+        if not 0 <= limit <= MAX_PAGE:
+            raise ValueError(f"limit={limit} is not 0 to {MAX_PAGE}")
+        page = await self._publisher.page(channel, limit=limit, since=since, reverse=reverse)
+        return History([_of(kept) for kept in page.publications], page.top.offset, page.top.epoch)
+
+
+def _of(kept: Kept) -> Publication:
+    body: PublicationBody = read_publication(kept.payload)
+    info = body.info
+    return Publication(
+        msgspec.json.decode(body.data),
+        kept.offset,
+        body.tags,
+        (info.user or None) if info else None,
+        info.client if info else None,
+    )

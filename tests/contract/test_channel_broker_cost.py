@@ -1,0 +1,163 @@
+"""What publications cost Redis: commands, round trips and memory. And what may wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from gateway.channel_broker.base import HistoryOptions, Publishing
+from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channel_broker.redis_publications import (
+    MAX_PIPELINE,
+    MAX_PIPELINE_BYTES,
+    MAX_WAITING,
+    MAX_WAITING_BYTES,
+)
+from gateway.channel_broker.redis_scripts import publishing_size
+from gateway.errors import BrokerUnavailable
+from gateway.redis_support.address import parse
+from gateway.redis_support.connection import Command
+from tests.contract.channel_brokers import KEPT, Listener, channel, running, until_connected
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
+
+META_BYTES = 250  # docs/reference/redis.md says so
+ANSWER_BYTES = 200
+OVERHEAD = 4 / 3  # of a stream, for each byte of its bodies
+
+
+@pytest.fixture
+async def link(own_redis: RedisServer) -> AsyncIterator[Proxy]:
+    async with Proxy(own_redis.port, delay_s=0.005) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def broker(link: Proxy) -> AsyncIterator[RedisChannelBroker]:
+    broker = RedisChannelBroker(parse(link.url), prefix="cost")
+    async with running(broker, Listener()):
+        await until_connected(broker)
+        yield broker
+
+
+@contextmanager
+def pipelines(broker: RedisChannelBroker) -> Iterator[list[Sequence[Command]]]:
+    """What is sent as one."""
+    sent: list[Sequence[Command]] = []
+    connection = broker._publishing.connection
+    assert connection is not None
+    execute = connection.execute
+
+    def noted(commands: Sequence[Command], **options: Any) -> Any:
+        if commands[0][0] != "HELLO":
+            sent.append(commands)
+        return execute(commands, **options)
+
+    connection.execute = noted  # type: ignore[method-assign]
+    yield sent
+    connection.execute = execute  # type: ignore[method-assign]
+
+
+def calls(server: RedisServer) -> dict[str, int]:
+    with server.client() as admin:
+        stats = admin.info("commandstats")
+    return {name.removeprefix("cmdstat_"): of["calls"] for name, of in stats.items()}
+
+
+async def test_a_publication_is_one_command(
+    broker: RedisChannelBroker, own_redis: RedisServer
+) -> None:
+    """EVALSHA where it is stored, which publishes it; else PUBLISH. A burst is one round trip."""
+    before, name = calls(own_redis), channel()
+    with pipelines(broker) as sent:
+        await asyncio.gather(
+            *[broker.publish(Publishing(name, b"%d" % n, KEPT)) for n in range(200)],
+            *[broker.publish(Publishing(name, b"%d" % n)) for n in range(100)],
+        )
+    after = calls(own_redis)
+
+    assert after["evalsha"] - before.get("evalsha", 0) == 200
+    assert after["xadd"] == 200
+    assert after["publish"] == 200 + 100
+    assert after.get("eval", 0) == before.get("eval", 0)
+    assert len(sent) == 1
+
+
+async def test_what_is_published_meanwhile_goes_with_the_next_pipeline(
+    broker: RedisChannelBroker,
+) -> None:
+    name, published = channel(), []
+    with pipelines(broker) as sent:
+        for n in range(300):
+            published.append(broker.publish(Publishing(name, b"%d" % n, KEPT)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*published)
+
+    assert sum(len(commands) for commands in sent) == 300
+    assert len(sent) <= 10
+
+
+async def test_a_pipeline_is_bounded(broker: RedisChannelBroker) -> None:
+    small, big = Publishing(channel(), b""), Publishing(channel(), bytes(64 << 10))
+    count = MAX_PIPELINE_BYTES // publishing_size(big) + 1
+    with pipelines(broker) as sent:
+        await asyncio.gather(*[broker.publish(small) for _ in range(MAX_PIPELINE + 1)])
+        await asyncio.gather(*[broker.publish(big) for _ in range(count + 1)])
+
+    assert [len(commands) for commands in sent] == [MAX_PIPELINE, 1, count, 1]
+
+
+@pytest.mark.parametrize("bound", ["number", "bytes"])
+async def test_what_waits_is_bounded(broker: RedisChannelBroker, link: Proxy, bound: str) -> None:
+    body = b"" if bound == "number" else bytes(64 << 10)
+    publishing = Publishing("x", body)
+    most = min(MAX_WAITING, MAX_WAITING_BYTES // publishing_size(publishing))
+    assert (most == MAX_WAITING) == (bound == "number")
+    link.freeze_answers()
+    under_way = broker.publish(publishing)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    waiting = [broker.publish(publishing) for _ in range(most)]
+    assert not any(answer.done() for answer in waiting)
+    with pytest.raises(BrokerUnavailable, match=f"{most} publications of .* wait for it"):
+        await broker.publish(publishing)
+    broker.tell("x", body)
+    link.thaw()
+
+    await asyncio.gather(under_way, *waiting)
+    await broker.publish(publishing)
+    assert broker._publications._waiting_bytes == 0
+
+
+async def test_a_channel_costs_redis_no_more_than_is_documented(
+    broker: RedisChannelBroker, own_redis: RedisServer
+) -> None:
+    def dataset() -> int:
+        with own_redis.client() as admin:
+            return int(admin.info("memory")["used_memory_dataset"])
+
+    before = dataset()
+    names = [f"{n:05}" for n in range(1000)]
+    await asyncio.gather(*[broker.read(name, None, KEPT) for name in names])
+    meta = (dataset() - before) / len(names)
+
+    before = dataset()
+    keyed = [Publishing("k", b"", idempotency_key=f"{n}" * 1000) for n in range(1000)]
+    await asyncio.gather(*[broker.publish(publishing) for publishing in keyed])
+    answer = (dataset() - before) / len(keyed)
+
+    before, history = dataset(), HistoryOptions(50, 60, 60)
+    full = Publishing("full", bytes(64 << 10), history)
+    for _ in range(4):
+        await asyncio.gather(*[broker.publish(full) for _ in range(25)])
+    stream = (dataset() - before) / (50 * len(full.body))
+
+    print(f"meta {meta:.0f} B, answer {answer:.0f} B, stream {stream:.3f} of its bodies")
+    assert 100 < meta < META_BYTES
+    assert 50 < answer < ANSWER_BYTES
+    assert 0.9 < stream < OVERHEAD

@@ -1,0 +1,156 @@
+"""``Publications`` where Redis has lost its scripts: a connection answers as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from gateway.channel_broker.base import HistoryOptions, Publishing, Stored
+from gateway.channel_broker.redis_publications import Publications, Tell
+from gateway.channel_broker.redis_scripts import ChannelScripts
+from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.protocol.channel_position import Position
+from gateway.redis_support.address import parse
+from gateway.redis_support.connection import Command, ReplyError
+
+KEPT = HistoryOptions(10, 60, 60)
+LOST = ReplyError("NOSCRIPT No matching script. Please use EVAL.")
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.sent: list[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = []
+
+    def execute(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.sent.append((commands, answer))
+        return answer
+
+
+class World:
+    def __init__(self) -> None:
+        address = parse("redis://nowhere")
+        self.connection: Connection | None = Connection()
+        scripts = ChannelScripts("p", address.node)
+        self.publications = Publications(address, scripts, lambda: self.connection)  # type: ignore[arg-type, return-value]
+
+    def publish(self, body: bytes, name: str = "a") -> asyncio.Future[Stored]:
+        return self.publications.publish(Publishing(name, body, KEPT))
+
+    async def sent(self) -> list[bytes | str | int]:
+        """The bodies of the pipeline that has just gone out; LOAD for the script."""
+        await asyncio.sleep(0)
+        assert self.connection is not None
+        commands, _ = self.connection.sent[-1]
+        found = {"EVALSHA": 7, "PUBLISH": 2, "SCRIPT": 1}
+        return [command[found[str(command[0])]] for command in commands]
+
+    async def answer(self, *replies: Any) -> None:
+        assert self.connection is not None
+        self.connection.sent[-1][1].set_result(list(replies))
+        await asyncio.sleep(0)
+
+    async def lose(self) -> None:
+        assert self.connection is not None
+        self.connection.sent[-1][1].set_exception(BrokerUnavailable("lost"))
+        await asyncio.sleep(0)
+
+
+def at(offset: int) -> list[Any]:
+    return [b"epoch", offset, 0, 0]
+
+
+def stored(offset: int) -> Stored:
+    return Stored(Position("epoch", offset))
+
+
+@pytest.fixture
+async def world() -> World:
+    return World()
+
+
+async def test_what_has_no_script_is_sent_once_more_before_what_waits(world: World) -> None:
+    one, two = world.publish(b"1"), world.publish(b"2")
+    assert await world.sent() == [b"1", b"2"]
+    three = world.publish(b"3")
+
+    await world.answer(LOST, LOST)
+    assert await world.sent() == ["LOAD", b"1", b"2", b"3"]
+    await world.answer(b"sha", at(1), at(2), at(3))
+
+    assert [await one, await two, await three] == [stored(1), stored(2), stored(3)]
+
+
+async def test_what_a_later_one_has_overtaken_is_not_sent_again(world: World) -> None:
+    """Another worker loaded the script in between: order counts more."""
+    asked = [world.publish(b"%d" % n) for n in range(4)] + [world.publish(b"b", "b")]
+    await world.sent()
+
+    await world.answer(LOST, at(1), LOST, LOST, LOST)
+    assert await world.sent() == ["LOAD", b"2", b"3", b"b"]
+    await world.answer(b"sha", at(2), at(3), at(1))
+
+    with pytest.raises(BrokerUnavailable, match="not published"):
+        await asked[0]
+    assert [await answer for answer in asked[1:]] == [stored(1), stored(2), stored(3), stored(1)]
+
+
+async def test_a_join_behind_it_keeps_nothing_from_being_sent_again(world: World) -> None:
+    one = world.publish(b"1")
+    world.publications.tell(Tell("a", b"join"))
+    assert await world.sent() == [b"1", b"join"]
+
+    await world.answer(LOST, 0)
+    assert await world.sent() == ["LOAD", b"1"]
+    await world.answer(b"sha", at(1))
+
+    assert await one == stored(1)
+
+
+async def test_a_server_that_never_has_the_script_is_not_asked_for_ever(world: World) -> None:
+    one = world.publish(b"1")
+    await world.sent()
+    await world.answer(LOST)
+    await world.sent()
+    await world.answer(ReplyError("NOPERM no"), LOST)
+
+    with pytest.raises(BrokerRefused):
+        await one
+
+
+async def test_a_loss_fails_what_was_sent_and_what_waits(world: World) -> None:
+    one = world.publish(b"1")
+    await world.sent()
+    two = world.publish(b"2")
+
+    await world.lose()
+
+    assert "nobody knows" in str(one.exception())
+    assert "not published" in str(two.exception())
+    assert world.publications._waiting_bytes == 0
+    three = world.publish(b"3")
+    assert await world.sent() == [b"3"]
+    await world.answer(at(1))
+    assert await three == stored(1)
+
+
+async def test_without_a_connection_it_fails_at_once(world: World) -> None:
+    in_this_turn = world.publish(b"0")
+    world.connection = None
+    assert isinstance(world.publish(b"1").exception(), BrokerUnavailable)
+    await asyncio.sleep(0)
+    assert isinstance(in_this_turn.exception(), BrokerUnavailable)
+
+
+@pytest.mark.parametrize("reply", [b"OK", None, [], [b"e", 1], [b"e", b"1", 0, 0]])
+async def test_what_is_no_answer_is_an_error_of_its_own(world: World, reply: Any) -> None:
+    one, two = world.publish(b"1"), world.publish(b"2")
+    await world.sent()
+
+    await world.answer(reply, at(1))
+
+    assert isinstance(one.exception(), BrokerUnavailable)
+    assert await two == stored(1)

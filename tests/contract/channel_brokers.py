@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 
 from gateway.channel_broker.base import ChannelBroker, HistoryOptions, Publishing, Stored
+from gateway.channel_broker.redis import RedisChannelBroker
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.channel_messages import ChannelMessage, read
+from gateway.protocol.channel_position import Position
 
 KEPT = HistoryOptions(size=100, ttl_s=60, meta_ttl_s=120)
 _names = itertools.count()
@@ -51,6 +53,7 @@ class Listener:
 
 
 Running = Callable[[Listener], Awaitable[ChannelBroker]]
+Make = Callable[[str, Listener], Awaitable[RedisChannelBroker]]
 
 
 @asynccontextmanager
@@ -85,3 +88,23 @@ async def said(broker: ChannelBroker, name: str, count: int) -> list[Stored]:
     """Publish ``count`` with history: 1, 2, 3 …"""
     bodies = [b"%d" % n for n in range(1, count + 1)]
     return await asyncio.gather(*[broker.publish(Publishing(name, body, KEPT)) for body in bodies])
+
+
+async def eventually_read(broker: ChannelBroker, name: str) -> Position:
+    """The top, once the server can be asked."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return (await broker.read(name, None, KEPT)).top
+            except BrokerUnavailable:
+                await asyncio.sleep(0.01)
+
+
+def no_offset_twice(*listeners: Listener) -> None:
+    """No place in an epoch was ever given to two publications."""
+    at: dict[tuple[str, int], bytes] = {}
+    for listener in listeners:
+        for name in {name for name, _ in listener.got}:
+            for message in listener.messages(name):
+                place = (name + message.epoch, message.offset)
+                assert at.setdefault(place, message.body) == message.body

@@ -17,7 +17,7 @@ from gateway.redis_support.address import parse
 from gateway.registry.base import Entry, Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
-from tests.contract.channel_brokers import Listener, Running, running, until_connected
+from tests.contract.channel_brokers import Listener, Make, Running, running, until_connected
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually_async
@@ -102,3 +102,17 @@ async def channel_brokers(
             return broker
 
         yield make
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Make]:
+    """Makes brokers at a URL, running and connected."""
+    async with AsyncExitStack() as stack:
+
+        async def made(url: str, receiver: Listener) -> RedisChannelBroker:
+            broker = RedisChannelBroker(parse(url), prefix="bad", name=f"worker{id(receiver)}")
+            await stack.enter_async_context(running(broker, receiver))
+            await until_connected(broker)
+            return broker
+
+        yield made

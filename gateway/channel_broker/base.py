@@ -129,8 +129,11 @@ class ChannelBroker(Protocol):
         """
         ...
 
-    def tell(self, channel: str, message: bytes) -> None:
-        """Publish a join or a leave, behind what was published before. At most once."""
+    def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
+        """Publish a join or a leave, behind what was published before. At most once.
+
+        Fails as ``publish`` does, where anybody looks.
+        """
         ...
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:

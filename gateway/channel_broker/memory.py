@@ -100,8 +100,9 @@ class MemoryChannelBroker:
             self._bus.publish(publishing.channel, payload)
         return _soon(stored)
 
-    def tell(self, channel: str, message: bytes) -> None:
+    def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
         self._bus.publish(channel, message)
+        return _soon(Stored(None))
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
         found = self._bus.streams.read(channel, after, history)

@@ -72,8 +72,8 @@ class RedisChannelBroker:
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         return self._publications.publish(publishing)
 
-    def tell(self, channel: str, message: bytes) -> None:
-        self._publications.tell(Tell(channel, message))
+    def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
+        return self._publications.tell(Tell(channel, message))
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
         top, found = await self._read(

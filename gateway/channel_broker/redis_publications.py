@@ -30,16 +30,14 @@ class Tell(NamedTuple):
 class _Item:
     __slots__ = ("answer", "repeated", "size", "what")
 
-    def __init__(
-        self, what: Publishing | Tell, size: int, answer: asyncio.Future[Stored] | None
-    ) -> None:
+    def __init__(self, what: Publishing | Tell, size: int, answer: asyncio.Future[Stored]) -> None:
         self.what = what
         self.size = size
         self.answer = answer
         self.repeated = False
 
     def fail(self, error: BrokerUnavailable) -> None:
-        if self.answer is not None and not self.answer.done():
+        if not self.answer.done():
             self.answer.set_exception(error)
 
 
@@ -73,9 +71,12 @@ class Publications:
         self._add(_Item(publishing, publishing_size(publishing), answer))
         return answer
 
-    def tell(self, tell: Tell) -> None:
+    def tell(self, tell: Tell) -> asyncio.Future[Stored]:
         """See ``ChannelBroker.tell``. What cannot be sent is dropped."""
-        self._add(_Item(tell, len(tell.message) + len(tell.channel), None))
+        answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_seen)
+        self._add(_Item(tell, len(tell.message) + len(tell.channel), answer))
+        return answer
 
     def _add(self, item: _Item) -> None:
         if self._connection() is None:
@@ -171,7 +172,7 @@ class Publications:
         return unknown
 
     def _stored(self, item: _Item, reply: Any) -> None:
-        if item.answer is None or item.answer.done():
+        if item.answer.done():
             return
         if isinstance(reply, int):
             item.answer.set_result(Stored(None))
@@ -193,3 +194,9 @@ class Publications:
         self._waiting_bytes = 0
         for item in waiting:
             item.fail(BrokerUnavailable(f"not published: {why}"))
+
+
+def _seen(answer: asyncio.Future[Stored]) -> None:
+    """Nobody need look at how it ended."""
+    if not answer.cancelled():
+        answer.exception()

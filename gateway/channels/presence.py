@@ -73,7 +73,7 @@ class ChannelPresence:
         store: PresenceStore,
         *,
         options_of: Callable[[str], ChannelOptions],
-        tell: Callable[[str, bytes], None],
+        tell: Callable[[str, bytes], object],
         may_write: Callable[[], bool],
     ) -> None:
         self._me = me

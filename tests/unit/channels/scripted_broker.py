@@ -116,9 +116,12 @@ class ScriptedBroker:
         done.set_result(Stored(at))
         return done
 
-    def tell(self, channel: str, message: bytes) -> None:
+    def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
         self.told.append((channel, message))
         self._arrive(channel, message)
+        told: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        told.set_result(Stored(None))
+        return told
 
     # What happens outside
 

@@ -35,6 +35,9 @@ from gateway.handlers.definitions import (
 from gateway.handlers.echo import echo
 from gateway.log import get_logger, show_errors
 from gateway.messaging.requests_to_users import RequestsToUsers
+from gateway.presence.base import PresenceStore
+from gateway.presence.memory import MemoryPresenceStore
+from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
@@ -162,6 +165,7 @@ class Gateway(Verbs, ChannelVerbs):
             broker,
             registry,
             channel_broker(settings, name=f"gateway.{me}"),
+            presence_store=presence_store(settings, name=f"gateway.{me}"),
             health=PortHealth(Path(folder) if folder else None),
             me=me,
         )
@@ -226,6 +230,15 @@ def channel_broker(settings: Settings, *, name: str) -> ChannelBroker:
     address = parse(settings.redis_url.reveal())
     address.node.count = metrics.count_redis_error
     return RedisChannelBroker(address, prefix=settings.redis_prefix, name=name)
+
+
+def presence_store(settings: Settings, *, name: str) -> PresenceStore:
+    """What keeps who is in channels."""
+    if not settings.redis_url:
+        return MemoryPresenceStore()
+    address = parse(settings.redis_url.reveal())
+    address.node.count = metrics.count_redis_error
+    return RedisPresenceStore(address, prefix=settings.redis_prefix, name=name)
 
 
 def _given_worker_id() -> WorkerId | None:

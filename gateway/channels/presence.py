@@ -100,6 +100,11 @@ class ChannelPresence:
         """How many members this worker has in channels with presence."""
         return self._members
 
+    @property
+    def behind(self) -> bool:
+        """Whether the store lacks anything."""
+        return bool(self._changes) or self._losses != self._restored
+
     # What sessions call
 
     def enter(self, channel: str, info: ClientInfo) -> asyncio.Future[None]:
@@ -204,12 +209,11 @@ class ChannelPresence:
         await self._settled.wait()
 
     async def finish(self) -> None:
-        """This worker leaves, and all of its clients have left: nothing of it stays.
+        """This worker leaves, and its clients have, as the store knows: nothing of it stays.
 
         Raises:
-            BrokerUnavailable: Something may; it is forgotten in ``PRESENCE_S``.
+            BrokerUnavailable: A list of no channels may; it is forgotten in ``PRESENCE_S``.
         """
-        await self.settled()
         self.seal()
         if self._tried_revision:
             await self._store.finish(self._me)
@@ -269,18 +273,14 @@ class ChannelPresence:
     async def _catch_up(self) -> bool:
         """Write everything that the store lacks. False: not now."""
         try:
-            while self._behind and not self._sealed and self._may_write():
+            while self.behind and not self._sealed and self._may_write():
                 await self._write()
                 self._failed = False
         except BrokerUnavailable as error:
             level = "debug" if self._failed else "warning"  # once an outage
             getattr(log, level)("presence not written", error=str(error))
             self._failed = True
-        return self._sealed or not self._behind
-
-    @property
-    def _behind(self) -> bool:
-        return bool(self._changes) or self._losses != self._restored
+        return self._sealed or not self.behind
 
     async def _write(self) -> None:
         """Write a batch upon what the store is believed to have; see ``cluster.registration``."""
@@ -338,7 +338,7 @@ class ChannelPresence:
                     yield (channel, client), member
 
     def _note_settled(self) -> None:
-        if not self._behind:
+        if not self.behind:
             self._settled.set()
 
     async def _extend_channels(self) -> None:

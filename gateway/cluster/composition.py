@@ -11,6 +11,7 @@ from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.member_changes import MemberChanges
 from gateway.cluster.membership import Membership
 from gateway.cluster.outage import OutageLimit
+from gateway.cluster.presence_sweep import Presence, PresenceSweep
 from gateway.cluster.registration import Registration
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.runner import Runner
@@ -42,11 +43,14 @@ class ClusterParts:
         dispatcher: Dispatcher,
         requests_to_owners: RequestsToOwners,
         hub: Hub,
+        presence: Presence,
+        presence_sweep: PresenceSweep,
         counters: Counters,
         cannot_go_on: Callable[[str], None],
         now: Callable[[], float],
     ) -> None:
         me = members.me
+        self._presence = presence
         self.loopback_probe = LoopbackProbe(
             me, broker, inbox, counters, hopeless=lambda: cannot_go_on("deaf"), now=now
         )
@@ -78,6 +82,8 @@ class ClusterParts:
             registration=self.registration,
             hub=hub,
             registry=registry,
+            presence=presence,
+            presence_sweep=presence_sweep,
             replaced=lambda: cannot_go_on("buried"),  # as operators have always read it
             given_up=counters.count_given_up,
         )
@@ -86,7 +92,12 @@ class ClusterParts:
             registry,
             changes,
             tell_everyone=links.tell_everyone,
-            after_renewal=self.registration.check,
+            after_renewal=self._check_lists,
             died=counters.count_worker_death,
             now=now,
         )
+
+    async def _check_lists(self) -> None:
+        """A renewal was answered: find out whether Redis has lost what this worker wrote."""
+        await self.registration.check()
+        await self._presence.check()

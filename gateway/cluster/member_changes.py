@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gateway.cluster.application_callbacks import Callbacks
 from gateway.cluster.lease_guard import LeaseGuard
+from gateway.cluster.presence_sweep import Presence, PresenceSweep
 from gateway.cluster.registration import Registration
 from gateway.cluster.sweep import Sweep
 from gateway.handlers.dispatcher import Dispatcher
@@ -40,6 +41,8 @@ class MemberChanges:
         registration: Registration,
         hub: Hub,
         registry: Registry,
+        presence: Presence,
+        presence_sweep: PresenceSweep,
         replaced: Callable[[], None],
         given_up: Callable[[int], None],
     ) -> None:
@@ -53,6 +56,8 @@ class MemberChanges:
         self._registration = registration
         self._hub = hub
         self._registry = registry
+        self._presence = presence
+        self._presence_sweep = presence_sweep
         self._replaced = replaced
         self._given_up = given_up
         links.lost = self._link_lost
@@ -66,6 +71,7 @@ class MemberChanges:
     def fenced(self) -> None:
         self._lease_guard.fence()
         self._registration.seal()
+        self._presence.seal()
         self._runner.cancel_all()
         self._replaced()
 
@@ -86,6 +92,8 @@ class MemberChanges:
         self._dispatcher.workers_changed()
 
     async def sweep(self, worker: WorkerId) -> bool:
+        # First, for the rest may wait for a handler worker, and nobody else is to.
+        await self._presence_sweep.run(worker)
         sweep = Sweep(
             self._members.me,
             worker,

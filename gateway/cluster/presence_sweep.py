@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.log import get_logger
 from gateway.presence.base import Page, PresenceStore
@@ -15,6 +15,14 @@ log = get_logger(__name__)
 
 AT_ONCE: Final = 200  # leaves in one turn of the loop
 PASSES: Final = 5  # what came by a write that was under way is found by the next one
+
+
+class Presence(Protocol):
+    """This worker's members (``gateway.channels.presence``)."""
+
+    async def check(self) -> None: ...
+
+    def seal(self) -> None: ...
 
 
 class PresenceSweep:

@@ -25,6 +25,11 @@ HANDLER_WORKERS = Gauge(
     "Living workers that take new messages to handle.",
     multiprocess_mode="livemax",
 )
+PRESENCE_MEMBERS = Gauge(
+    "gateway_presence_members",
+    "Members of channels with presence, each once a channel.",
+    multiprocess_mode="livesum",
+)
 OUTBOX_BYTES = Gauge(
     "gateway_outbox_bytes", "Bytes that wait for slow sockets.", multiprocess_mode="livesum"
 )

@@ -16,8 +16,10 @@ from gateway.broker.base import Broker
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channels.channels import Channels
 from gateway.channels.fan_out import FanOut
+from gateway.channels.presence import ChannelPresence
 from gateway.channels.publisher import Publisher
 from gateway.cluster.composition import ClusterParts
+from gateway.cluster.presence_sweep import PresenceSweep
 from gateway.edge.admission import Admission
 from gateway.edge.connection_context import ConnectionContext, ConnectionLimits
 from gateway.edge.endpoint import SocketEndpoint
@@ -27,6 +29,7 @@ from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
 from gateway.edge.sessions.text import text_sessions
 from gateway.edge.sessions.text_subscriptions import register_encodings
 from gateway.edge.sockets.timer_wheel import TimerWheel
+from gateway.errors import BadChannel, UnknownChannel
 from gateway.handlers.definitions import Handlers
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.invocation import Invocation
@@ -41,6 +44,7 @@ from gateway.messaging.owner_receipts import OwnerReceipts
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.metrics import Counters
+from gateway.presence.base import PresenceStore
 from gateway.protocol.envelopes.wire import VERSION
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
@@ -75,6 +79,7 @@ class WorkerParts:
         registry: Registry,
         channel_broker: ChannelBroker,
         *,
+        presence_store: PresenceStore,
         me: WorkerId,
         health: PortHealth,
         cannot_go_on: Callable[[str], None],
@@ -86,6 +91,7 @@ class WorkerParts:
         self.broker = broker
         self.registry = registry
         self.channel_broker = channel_broker
+        self.presence_store = presence_store
         self.now = now
         self.inbox_channel = keys.inbox(settings.redis_prefix, me)
         self.everyone = keys.everyone(settings.redis_prefix)
@@ -156,6 +162,23 @@ class WorkerParts:
             now=self.now,
         )
         self.publisher = Publisher(self.channel_broker, options_of, self.counters)
+        self.presence = ChannelPresence(
+            self.me,
+            self.presence_store,
+            options_of=options_of,
+            tell=self.channel_broker.tell,
+            may_write=lambda: self.cluster.lease_guard.may_write,
+        )
+        self._presence_sweep = PresenceSweep(
+            self.presence_store, tell=self.channel_broker.tell, tells=self._tells
+        )
+
+    def _tells(self, channel: str) -> bool:
+        """Whether it is told who leaves this channel, of which another worker has spoken."""
+        try:
+            return self.settings.channel.options_of(channel).join_leave
+        except (BadChannel, UnknownChannel):
+            return False
 
     def _put_handling_together(self) -> None:
         settings = self.settings
@@ -201,6 +224,8 @@ class WorkerParts:
             dispatcher=self.dispatcher,
             requests_to_owners=self.requests_to_owners,
             hub=self.hub,
+            presence=self.presence,
+            presence_sweep=self._presence_sweep,
             counters=self.counters,
             cannot_go_on=cannot_go_on,
             now=self.now,

@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.edge.connection import ClientConnection
 from gateway.edge.handshake import Handshake
+from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.protocol.deadlines import LEAVE_ALTOGETHER_S, LEAVE_S, PARTING_S
 from gateway.worker.composition import WorkerParts
@@ -34,6 +35,7 @@ class Drain:
         self._members = parts.members
         self._membership = parts.cluster.membership
         self._registration = parts.cluster.registration
+        self._presence = parts.presence
         self._lease_guard = parts.cluster.lease_guard
         self._callbacks = parts.cluster.callbacks
 
@@ -138,11 +140,25 @@ class Drain:
         if unfinished:
             log.warning("drain leaves goodbyes to others", connections=unfinished)
             await _soon(lambda: not self._registration.behind, deadline)
+        await _soon(lambda: not self._presence.behind, deadline)
+        present = len(self._presence) > 0 or self._presence.behind
         self._registration.seal()
         await _soon(lambda: not self._registration.writing, deadline)
+        await self._finish_presence(present=present)
         left_s = max(PARTING_S, min(LEAVE_S, deadline - loop.time()))
-        await self._membership.leave(left_s, unfinished=bool(unfinished))
+        await self._membership.leave(left_s, unfinished=bool(unfinished) or present)
         await _soon(lambda: self._links.settled, deadline)
+
+    async def _finish_presence(self, *, present: bool) -> None:
+        if present:
+            log.warning("drain leaves members of channels to others", members=len(self._presence))
+            self._presence.seal()
+            return
+        try:
+            async with asyncio.timeout(PARTING_S):
+                await self._presence.finish()
+        except (TimeoutError, BrokerUnavailable):
+            log.debug("presence not finished")
 
 
 async def _soon(condition: Callable[[], bool], deadline: float) -> None:

@@ -39,6 +39,7 @@ class Housekeeping:
         metrics.PROBE_AGE.set(parts.cluster.loopback_probe.age_s)
         metrics.SUBSCRIPTIONS.set(parts.channels.subscriptions)
         metrics.CHANNELS.set(len(parts.channels))
+        metrics.PRESENCE_MEMBERS.set(len(parts.presence))
         parts.counters.fold()
 
     def _check_connections(self) -> None:

@@ -17,6 +17,7 @@ from gateway.channel_broker.base import ChannelBroker
 from gateway.errors import GatewayError
 from gateway.handlers.definitions import Handlers
 from gateway.log import get_logger
+from gateway.presence.base import PresenceStore
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
@@ -57,6 +58,7 @@ class Worker:
         registry: Registry,
         channel_broker: ChannelBroker,
         *,
+        presence_store: PresenceStore,
         health: PortHealth | None = None,
         me: WorkerId,
         now: Callable[[], float] = time.monotonic,
@@ -69,6 +71,7 @@ class Worker:
             broker,
             registry,
             channel_broker,
+            presence_store=presence_store,
             me=me,
             health=health or PortHealth(None),
             cannot_go_on=self._exit,
@@ -105,6 +108,7 @@ class Worker:
             await parts.requests_to_owners.aclose()
             self._housekeeping.fold()
             await parts.registry.aclose()
+            await parts.presence_store.aclose()
             log.info("worker stopped")
 
     async def drain(self) -> None:
@@ -125,6 +129,7 @@ class Worker:
             for name, part in (
                 ("broker", parts.broker.run(parts.inbox)),
                 ("channels", parts.channels.run()),
+                ("presence", parts.presence.run()),
                 ("links", parts.links.run()),
                 ("registration", parts.cluster.registration.run()),
                 ("handlers", parts.runner.run()),

@@ -25,6 +25,7 @@ TYPES = {
     "gateway_workers": "gauge",
     "gateway_handler_workers": "gauge",
     "gateway_outbox_bytes": "gauge",
+    "gateway_presence_members": "gauge",
     "gateway_canary_age_seconds": "gauge",
     "gateway_max_connections": "gauge",
     "gateway_max_handlers": "gauge",

@@ -10,6 +10,7 @@ from gateway.broker.memory import MemoryBroker
 from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.handlers.definitions import Handlers
 from gateway.metrics import Counters
+from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol.envelopes.dispatching import Forget
 from gateway.protocol.envelopes.kinds import Envelope, all_kinds
 from gateway.protocol.envelopes.loopback import Probe
@@ -95,6 +96,7 @@ async def test_a_worker_has_a_receiver_for_every_kind_that_it_can_read() -> None
         MemoryBroker(),
         MemoryRegistry(),
         MemoryChannelBroker(),
+        presence_store=MemoryPresenceStore(),
         me=new_worker_id(),
     )
 

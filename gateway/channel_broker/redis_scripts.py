@@ -60,10 +60,11 @@ class ChannelScripts:
             if not key:
                 return ("PUBLISH", to, b"p0::" + body)
             history = HistoryOptions(0, 0, 0)
+        names = [keys.history(self._prefix, channel), keys.history_meta(self._prefix, channel)]
+        if key:
+            names.append(keys.history_answer(self._prefix, channel, key))
         return (
-            "EVALSHA", self._shas[PUBLISH], 3,
-            keys.history(self._prefix, channel), keys.history_meta(self._prefix, channel),
-            keys.history_answer(self._prefix, channel, key),
+            "EVALSHA", self._shas[PUBLISH], len(names), *names,
             to, body, history.size, _ms(history.ttl_s), _ms(history.meta_ttl_s),
             new_epoch(), self.server, publishing.version, publishing.version_epoch,
             _ms(IDEMPOTENCY_S) if key else 0,

@@ -98,3 +98,30 @@ async def test_a_replica_without_the_tail_gives_no_offset_out_again(
         await asyncio.gather(publisher.settle(), subscriber.settle())
         assert two.bodies(name)[-6:] == [b"kept%d" % n for n in range(6)]
         no_offset_twice(one, two)
+
+
+async def test_a_primary_that_is_demoted_is_left_without_a_break_of_its_links(
+    make: Make, own_redis: RedisServer, replica: RedisServer
+) -> None:
+    """Pub/sub would go on at it, with nothing stored. Red without ``Node.when_moved``."""
+    async with Proxy(own_redis.port) as proxy:
+        listener, name = Listener(), channel()
+        broker = await make(proxy.url, listener)
+        await broker.subscribe(name)
+        was = (await said(broker, name, 3))[-1].position
+        with replica.client() as admin:
+            admin.execute_command("REPLICAOF", "NO", "ONE")
+        proxy.target_port = replica.port
+        with own_redis.client() as admin:
+            admin.execute_command("REPLICAOF", "127.0.0.1", str(replica.port))
+
+        stored = await publish(broker, name, b"kept")
+        assert was is not None
+        assert stored.position is not None
+        assert stored.position.offset == 1
+        assert stored.position.epoch != was.epoch
+        await eventually(lambda: listener.resyncs == [{name}], "a resync")
+        await publish(broker, name, b"heard")
+        await broker.settle()
+        assert listener.bodies(name)[-1] == b"heard"
+        no_offset_twice(listener)

@@ -1,5 +1,5 @@
 -- Store a publication, give it its place and publish it. Follows channel_epoch.
--- KEYS: stream, meta, answer
+-- KEYS: stream, meta, and the answer if it has a key
 -- ARGV: channel, body, size (0: no history), ttl_ms, meta_ttl_ms, the epoch that may begin, run id,
 --   version (0: none), its epoch, how long the answer is kept in ms (0: it has no key)
 -- Returns: {epoch, offset, 1 if it was suppressed, 1 if keys that were none of ours were removed}

@@ -45,7 +45,7 @@ class World:
         await asyncio.sleep(0)
         assert self.connection is not None
         commands, _ = self.connection.sent[-1]
-        found = {"EVALSHA": 7, "PUBLISH": 2, "SCRIPT": 1}
+        found = {"EVALSHA": 6, "PUBLISH": 2, "SCRIPT": 1}
         return [command[found[str(command[0])]] for command in commands]
 
     async def answer(self, *replies: Any) -> None:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from gateway import metrics
 from gateway.application.channel_verbs import ChannelVerbs
+from gateway.application.presence_verbs import PresenceVerbs
 from gateway.application.routes import Routes
 from gateway.application.verbs import Verbs
 from gateway.broker.base import Broker
@@ -23,6 +24,7 @@ from gateway.broker.redis import RedisBroker
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channels.presence import ChannelPresence
 from gateway.channels.publisher import Publisher
 from gateway.edge.addresses import Forwarded
 from gateway.errors import NotRunning
@@ -58,7 +60,7 @@ running: list[Worker] = []
 """The workers of this process. Usually one; a server drains them before it closes sockets."""
 
 
-class Gateway(Verbs, ChannelVerbs):
+class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
     """An application's handlers, and the gateway that runs them.
 
     Run it with ``gateway serve module:attribute``, or inside an existing application::
@@ -96,6 +98,10 @@ class Gateway(Verbs, ChannelVerbs):
     @property
     def _publisher(self) -> Publisher:
         return self.worker.parts.publisher
+
+    @property
+    def _presence(self) -> ChannelPresence:
+        return self.worker.parts.presence
 
     @overload
     def on_message(self, handler: OnMessage) -> OnMessage: ...

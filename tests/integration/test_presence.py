@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager, closing, suppress
 import pytest
 import redis
 
+from gateway.application.presence_verbs import Member
 from gateway.channel_broker.redis import RedisChannelBroker
-from gateway.errors import BrokerUnavailable
+from gateway.errors import BrokerUnavailable, NotAvailable
 from gateway.presence.base import PresenceChange, PresenceStats
 from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol import channel_messages
@@ -201,3 +202,18 @@ async def test_members_that_a_drain_leaves_behind_are_swept(settings: MakeSettin
         await is_empty(other, "room")
         left = ("room", MessageKind.LEAVE, client)
         await eventually(lambda: told[left] == 1, "its leave")
+
+
+async def test_an_application_asks_who_is_there(settings: MakeSettings) -> None:
+    named = Namespaces(ChannelOptions(presence=True), {"quiet": ChannelOptions()})
+    async with cluster(settings(channel=named), 2) as (one, other):
+        client = new_connection_id(one.worker.me)
+        info = ClientInfo("ann", client, b'{"name":"Ann"}', b"")
+        await one.worker.parts.presence.enter("room", info)
+
+        assert await other.gateway.presence("room") == {
+            client: Member("ann", client, {"name": "Ann"}, None)
+        }
+        assert await other.gateway.presence_stats("room") == PresenceStats(1, 1)
+        with pytest.raises(NotAvailable):
+            await other.gateway.presence("quiet:room")

@@ -88,6 +88,12 @@ class Registration:
         self._written[connection] = written
         self._work.set()
 
+    def change(self, connection: ConnectionId, entry: Entry) -> None:
+        """Change an entry, bounded; nothing if it is not listed."""
+        if connection in self._entries:
+            self._entries[connection] = self._changes[connection] = bounded(entry)
+            self._work.set()
+
     def drop(self, connection: ConnectionId) -> None:
         if self._entries.pop(connection, None) is not None:
             self._changes[connection] = None

@@ -149,6 +149,11 @@ class ClientConnection:
 
     # OpenConnection
 
+    def identify(self, user: str) -> None:
+        self._client.user = user
+        entry = self._client.entry(self._session.name)
+        self._edge.changed(self.id, entry, self._dispatch_state)
+
     @property
     def user(self) -> str | None:
         return self._client.user

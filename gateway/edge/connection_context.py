@@ -15,6 +15,7 @@ from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event
 from gateway.protocol.ids import ConnectionId
+from gateway.registry.base import Entry
 
 log = get_logger(__name__)
 
@@ -54,6 +55,11 @@ class ConnectionContext:
     def opened(self, connection: ConnectionId) -> None:
         self.counters.opened += 1
         log.debug("connection opened", connection_id=connection)
+
+    def changed(self, connection: ConnectionId, entry: Entry, state: DispatchState) -> None:
+        """What is known of an open connection has changed: tell the registry, and its handlers."""
+        self.registration.change(connection, entry)
+        self.dispatcher.introduce_again(state)
 
     def dispatch_disconnect(self, state: DispatchState, code: int, reason: str) -> None:
         """Have ``on_disconnect`` run behind whatever runs; what waits is dropped."""

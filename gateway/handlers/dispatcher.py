@@ -327,6 +327,12 @@ class Dispatcher:
         state.generation = self._members.generation
         state.target = pick(state.dispatchable.id, self._members.handlers)
 
+    def introduce_again(self, state: DispatchState) -> None:
+        """Its facts have changed: tell the worker that knows them, if there is one."""
+        if state.introduced_to is not None:
+            facts = state.dispatchable.facts
+            self._links.send(state.introduced_to, Introduce(state.dispatchable.id, facts))
+
     def _introduce(self, state: DispatchState, target: WorkerId) -> None:
         if state.introduced_to is not None:
             self._links.send(state.introduced_to, Forget(state.dispatchable.id))

@@ -23,6 +23,7 @@ from gateway.cluster.presence_sweep import PresenceSweep
 from gateway.edge.admission import Admission
 from gateway.edge.connection_context import ConnectionContext, ConnectionLimits
 from gateway.edge.endpoint import SocketEndpoint
+from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.negotiation import centrifuge_sessions
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
@@ -293,7 +294,10 @@ class WorkerParts:
         return SessionContext(
             version=__version__,
             requests=ClientRequests(
-                allow_anonymous=self.settings.allow_anonymous_connect_without_token
+                Authentication(
+                    self.token_verifier,
+                    allow_anonymous=self.settings.allow_anonymous_connect_without_token,
+                )
             ),
             timers=TimerWheel(TICK_S),
             now=self.now,

@@ -24,7 +24,11 @@ class OpenConnection(Protocol):
 
     @property
     def user(self) -> str | None:
-        """Who it is, if the application has said so."""
+        """Who it is, if the application or a token has said so."""
+        ...
+
+    def identify(self, user: str) -> None:
+        """It is this user, from now on and for everybody who asks."""
         ...
 
     @property

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from gateway.close_codes import BAD_REQUEST, INVALID_TOKEN
-from gateway.edge.sessions.base import OpenConnection
+import asyncio
+from collections.abc import Coroutine
+from typing import Final
+
+from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession
-from gateway.protocol.centrifuge.commands import Connect, Request
-from gateway.protocol.centrifuge.refusals import connect_refusal
-from gateway.protocol.centrifuge.replies import ConnectResult, Empty
+from gateway.log import get_logger
+from gateway.protocol.centrifuge import codes
+from gateway.protocol.centrifuge.commands import Connect, Refresh, Request
+from gateway.protocol.centrifuge.replies import Empty
 from gateway.protocol.centrifuge.session import Answer
+
+log = get_logger(__name__)
+
+AVAILABLE: Final[frozenset[type[Request]]] = frozenset({Refresh})
 
 
 class ClientRequests:
-    """``Requests`` of one worker.
+    """``Requests`` of one worker."""
 
-    Args:
-        allow_anonymous: Whoever shows no token is let in, without a user. Whom the application has
-            let in by ``on_connect`` needs none in any case.
-    """
-
-    def __init__(self, *, allow_anonymous: bool) -> None:
-        self._allow_anonymous = allow_anonymous
-        self.available: frozenset[type[Request]] = frozenset()
+    def __init__(self, authentication: Authentication) -> None:
+        self._authentication = authentication
+        self._answering: set[asyncio.Task[None]] = set()
+        self.available = AVAILABLE
 
     def ask(self, session: CentrifugeSession, ticket: int, request: Request) -> None:
         connection = session.connection
@@ -29,16 +33,30 @@ class ClientRequests:
             return
         match request:
             case Connect():
-                session.answer(ticket, self._connect(connection, request))
+                answer = self._authentication.connect(session, connection, request)
+                self._answer_later(session, ticket, answer)
+            case Refresh():
+                answer = self._authentication.refresh(session, connection, request)
+                self._answer_later(session, ticket, answer)
             case _:  # the end of a subscription, of which there are none
                 session.answer(ticket, Empty())
 
-    def _connect(self, connection: OpenConnection, request: Connect) -> Answer:
-        refused = connect_refusal(request)
-        if refused is not None:
-            return refused
-        if request.token:
-            return INVALID_TOKEN  # nobody here can verify it
-        if connection.admitted or self._allow_anonymous:
-            return ConnectResult()
-        return BAD_REQUEST
+    def _answer_later(
+        self, session: CentrifugeSession, ticket: int, answer: Coroutine[None, None, Answer]
+    ) -> None:
+        """Answer when it is known, and if it never is: with an error after which clients retry."""
+        task = asyncio.create_task(_answer(session, ticket, answer))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+
+async def _answer(
+    session: CentrifugeSession, ticket: int, coming: Coroutine[None, None, Answer]
+) -> None:
+    answer: Answer = codes.INTERNAL
+    try:
+        answer = await coming
+    except Exception:
+        log.exception("request failed")
+    finally:
+        session.answer(ticket, answer)

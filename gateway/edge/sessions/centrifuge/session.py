@@ -31,6 +31,7 @@ from gateway.protocol.centrifuge.states import State
 from gateway.protocol.centrifuge.steps import Ask, End, Step, Write
 from gateway.protocol.centrifuge.subscriptions import NEVER
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.token_claims import ConnectionClaims
 
 log = get_logger(__name__)
 
@@ -73,11 +74,12 @@ class CentrifugeSession:
 
     Attributes:
         connection: While it is open.
+        claims: What the token said with which it came, if it came with one.
     """
 
     __slots__ = (
-        "_context", "_doing", "_due_at", "_rules", "_slot", "_steps", "_unanswered", "connection",
-        "received",
+        "_context", "_doing", "_due_at", "_rules", "_slot", "_steps", "_unanswered", "claims",
+        "connection", "received",
     )  # fmt: skip
 
     name = "centrifuge"
@@ -86,6 +88,7 @@ class CentrifugeSession:
 
     def __init__(self, context: SessionContext) -> None:
         self.connection: OpenConnection | None = None
+        self.claims: ConnectionClaims | None = None
         self.received = 0
         self._context = context
         self._rules: Session | None = None  # from the greeting on

@@ -40,6 +40,9 @@ class Done:
     user = None
     admitted = False
 
+    def identify(self, user: str) -> None:
+        """No text session does that."""
+
     def __init__(self) -> None:
         self.dispatched: list[tuple[str, int]] = []
         self.closed: list[tuple[int, str]] = []

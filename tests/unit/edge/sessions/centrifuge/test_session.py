@@ -54,6 +54,9 @@ class Connected:
         assert self.session.greeting(self) is None
         self.say({"id": 1, "connect": {}})
 
+    def identify(self, user: str) -> None:
+        """Requests do that."""
+
     def say(self, *commands: dict[str, Any]) -> None:
         text = "\n".join(map(json.dumps, commands))
         self.session.on_text(self, text, len(text))

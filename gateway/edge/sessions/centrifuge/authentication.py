@@ -1,0 +1,92 @@
+"""Who a client of the Centrifuge protocol is: its tokens, on ``connect`` and ``refresh``."""
+
+from __future__ import annotations
+
+from gateway.close_codes import BAD_REQUEST, EXPIRED, INSUFFICIENT_STATE, INVALID_TOKEN, Close
+from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.errors import TokenExpired, TokenInvalid, TokenKeysUnavailable
+from gateway.log import get_logger
+from gateway.protocol.centrifuge import codes
+from gateway.protocol.centrifuge.codes import Error
+from gateway.protocol.centrifuge.commands import Connect, Refresh
+from gateway.protocol.centrifuge.refusals import connect_refusal
+from gateway.protocol.centrifuge.replies import ConnectResult, RefreshResult
+from gateway.protocol.centrifuge.session import Answer
+from gateway.protocol.token_claims import ConnectionClaims
+from gateway.tokens.verifier import TokenVerifier
+
+log = get_logger(__name__)
+
+
+class Authentication:
+    """The answers to ``connect`` and ``refresh``.
+
+    Args:
+        allow_anonymous: Whoever shows no token is let in, without a user. Whom the application has
+            let in by ``on_connect`` needs none in any case.
+    """
+
+    def __init__(self, verifier: TokenVerifier, *, allow_anonymous: bool) -> None:
+        self._verifier = verifier
+        self._allow_anonymous = allow_anonymous
+
+    async def connect(
+        self, session: CentrifugeSession, connection: OpenConnection, request: Connect
+    ) -> Answer:
+        """Let a client in, or not. A token may not contradict what ``on_connect`` has said."""
+        refused = connect_refusal(request)
+        if refused is not None:
+            return refused
+        if not request.token:
+            admitted = connection.admitted or self._allow_anonymous
+            return ConnectResult() if admitted else BAD_REQUEST
+        claims = await self._claims(connection, request.token, expired=codes.TOKEN_EXPIRED)
+        if not isinstance(claims, ConnectionClaims):
+            return claims
+        if connection.user not in (None, claims.user):
+            return _invalid(connection, "of another user than on_connect has said")
+        if _channels(claims):
+            return codes.NOT_AVAILABLE
+        session.claims = claims
+        if claims.user and session.connection is connection:  # it may have ended meanwhile
+            connection.identify(claims.user)
+        return ConnectResult(ttl=claims.ttl_s)
+
+    async def refresh(
+        self, session: CentrifugeSession, connection: OpenConnection, request: Refresh
+    ) -> Answer:
+        """Let a client stay that came with a token, for as long as a new one says."""
+        if session.claims is None or not request.token:
+            return BAD_REQUEST
+        claims = await self._claims(connection, request.token, expired=EXPIRED)
+        if not isinstance(claims, ConnectionClaims):
+            return claims
+        if claims.user != session.claims.user:
+            return _invalid(connection, "of another user than before")
+        if _channels(claims) != _channels(session.claims):
+            return INSUFFICIENT_STATE  # it comes back, and gets the others
+        session.claims = claims
+        return RefreshResult(ttl=claims.ttl_s)
+
+    async def _claims(
+        self, connection: OpenConnection, token: str, *, expired: Error | Close
+    ) -> ConnectionClaims | Error | Close:
+        """What a token says, or what to answer instead."""
+        try:
+            return await self._verifier.verify_connection(token)
+        except TokenExpired:
+            return expired
+        except TokenInvalid as error:
+            return _invalid(connection, error)
+        except TokenKeysUnavailable:
+            return codes.INTERNAL  # temporary: the client tries again
+
+
+def _channels(claims: ConnectionClaims) -> frozenset[str]:
+    return frozenset(claims.channels) | claims.subs.keys()
+
+
+def _invalid(connection: OpenConnection, why: object) -> Close:
+    log.debug("token refused", connection_id=connection.id, why=str(why))
+    return INVALID_TOKEN

@@ -27,8 +27,9 @@ class ClientInfo:
 
     Attributes:
         admitted: The application has let it in, by a decision of its own.
-        user: Who it is, if the application has said so.
-        expires_unix_s: Until when it may stay, if the application has said so.
+        query: Of its URL, as it came.
+        user: Who it is, if the application or a token has said so.
+        expires_unix_s: Until when it may stay, if one of them has said so.
         channels: What the application subscribes it to from the start.
     """
 
@@ -50,11 +51,20 @@ class ClientInfo:
         self.expires_unix_s: float | None = None
         self.channels: tuple[str, ...] = ()
 
+    def identify(self, user: str | None, expires_unix_s: float | None) -> None:
+        """What a token says, before the application is asked."""
+        self.user = user
+        self.expires_unix_s = expires_unix_s
+
     def admit(self, admitted: Admitted) -> None:
         self.admitted = True
         self.user = admitted.user
         self.expires_unix_s = admitted.expires_unix_s
         self.channels = tuple(dict.fromkeys(admitted.channels))  # each once
+
+    @property
+    def query(self) -> str:
+        return self._query
 
     @property
     def size_bytes(self) -> int:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Final, Protocol
 
 from starlette.responses import PlainTextResponse
@@ -27,6 +28,7 @@ from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Negotiate
 from gateway.edge.sockets.asgi_socket import AsgiSocket
 from gateway.edge.sockets.socket import EXTENSION, Socket
+from gateway.edge.token_guard import TokenGuard
 from gateway.log import get_logger
 from gateway.protocol.envelopes.dispatching import Failed, Rejected
 from gateway.protocol.ids import (
@@ -62,6 +64,7 @@ class SocketEndpoint:
 
     Args:
         negotiate: Says what is spoken with a client.
+        guard: Asks each handshake for a token.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class SocketEndpoint:
         holds_sockets: bool,
         negotiate: Negotiate,
         refused: Callable[[str], None],
+        guard: TokenGuard | None = None,
     ) -> None:
         self._me = me
         self._edge = edge
@@ -82,6 +86,7 @@ class SocketEndpoint:
         self._holds_sockets = holds_sockets
         self._negotiate = negotiate
         self._refused = refused
+        self._guard = guard
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one handshake.
@@ -131,15 +136,22 @@ class SocketEndpoint:
             await self._deny(websocket, negotiated)
             return None
         session, subprotocol = negotiated
+        client = ClientInfo(
+            address=address,
+            headers=websocket.headers,
+            query=websocket.scope.get("query_string", b"").decode("latin-1"),
+            subprotocols=tuple(websocket.scope.get("subprotocols", ())),
+        )
+        if self._guard is not None:
+            shown = await self._guard.check(websocket.headers, client.query)
+            if isinstance(shown, Refusal):
+                await self._deny(websocket, shown)
+                return None
+            client.identify(shown.user or None, shown.expires_at)
         handshake = Handshake(
             self._edge,
             connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),
-            ClientInfo(
-                address=address,
-                headers=websocket.headers,
-                query=websocket.scope.get("query_string", b"").decode("latin-1"),
-                subprotocols=tuple(websocket.scope.get("subprotocols", ())),
-            ),
+            client,
         )
         try:
             decided = await self._ask_application(handshake)
@@ -204,6 +216,8 @@ async def deny(websocket: WebSocket, refusal: Refusal) -> None:
     if "websocket.http.response" not in websocket.scope.get("extensions", {}):
         await websocket.close()
         return
-    headers = {"retry-after": str(refusal.retry_after_s)} if refusal.retry_after_s else None
+    headers = {"retry-after": str(refusal.retry_after_s)} if refusal.retry_after_s else {}
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"  # RFC 9110 section 11.6.1
     response = PlainTextResponse(refusal.text + "\n", refusal.status, headers)
     await websocket.send_denial_response(response)

@@ -86,9 +86,12 @@ class Invocation:
                 admit = Admit()
                 if handlers.on_connect is not None:
                     admit = decision(await handlers.on_connect(connection), handlers.on_connect)
+                # What a token has said stays, where the application says nothing.
+                user = connection.user if admit.user is None else admit.user
                 until = admit.expires_unix_s
-                queue.connection = replace(connection, user=admit.user, expires_at=until)
-                return Admitted(name, number, attempt, admit.user, until, tuple(admit.channels))
+                until = connection.expires_at if until is None else until
+                queue.connection = replace(connection, user=user, expires_at=until)
+                return Admitted(name, number, attempt, user, until, tuple(admit.channels))
             case DispatchDisconnect():
                 if handlers.on_disconnect is not None:
                     await handlers.on_disconnect(connection)

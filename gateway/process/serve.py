@@ -36,6 +36,11 @@ def check(settings: Settings) -> None:
     if settings.redis_url:
         parse(settings.redis_url.reveal())
     token_verifier(settings.token_options(), settings.subscription_token_options())
+    if settings.communicate_token and not settings.token_options().has_keys:
+        raise ConfigError(
+            "GATEWAY_COMMUNICATE_TOKEN needs a key: GATEWAY_TOKEN_HMAC_SECRET_KEY, or another of "
+            "client.token"
+        )
     address = settings.admin_bind
     if settings.port and address.endswith(f":{settings.port}"):
         raise ConfigError(f"GATEWAY_ADMIN_BIND={address} needs another port than GATEWAY_PORT")

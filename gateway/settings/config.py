@@ -224,6 +224,9 @@ class Settings:
         "letters and _",
         "The claim of subscription tokens that says who it is.",
     )
+    communicate_token: bool = _setting(
+        False, value.switch, "on, off", "`/communicate` takes only clients with a valid token."
+    )
     allowed_origins: tuple[str, ...] = _setting(
         (),
         value.origins,

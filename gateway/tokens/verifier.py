@@ -14,7 +14,7 @@ from gateway.protocol.token_claims import (
     subscription_claims,
 )
 from gateway.settings.tokens import TokenOptions
-from gateway.tokens.keys import Keys, static_keys
+from gateway.tokens.keys import Keys, operators_keys
 from gateway.tokens.signature import parts_of, prepare
 
 
@@ -93,7 +93,7 @@ def _set_up(options: TokenOptions) -> tuple[Keys, ClaimRules]:
         issuer=options.issuer,
         user_id_claim=options.user_id_claim,
     )
-    return static_keys(options), rules
+    return operators_keys(options), rules
 
 
 async def _believed(token: str, keys: Keys) -> bytes:

@@ -30,6 +30,7 @@ from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
 from gateway.edge.sessions.text import text_sessions
 from gateway.edge.sessions.text_subscriptions import register_encodings
 from gateway.edge.sockets.timer_wheel import TimerWheel
+from gateway.edge.token_guard import TokenGuard
 from gateway.errors import BadChannel, UnknownChannel
 from gateway.handlers.definitions import Handlers
 from gateway.handlers.dispatcher import Dispatcher
@@ -285,7 +286,10 @@ class WorkerParts:
             holds_sockets=settings.role != "handler",
             refused=self.count_refusal,
         )
-        self.endpoint = endpoint(negotiate=text_sessions(self.channels, trace=settings.trace))
+        self.endpoint = endpoint(
+            negotiate=text_sessions(self.channels, trace=settings.trace),
+            guard=TokenGuard(self.token_verifier) if settings.communicate_token else None,
+        )
         self.centrifuge_endpoint = endpoint(
             negotiate=centrifuge_sessions(self._centrifuge_context())
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -34,3 +35,8 @@ def signed(
     """A token with this payload, whatever it is."""
     headers = (header or {}) | ({"kid": kid} if kid is not None else {})
     return jwt.PyJWS().encode(payload, key, algorithm, headers=headers)
+
+
+def b64(raw: bytes) -> str:
+    """As the parts of tokens are."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

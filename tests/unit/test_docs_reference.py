@@ -19,6 +19,7 @@ import gateway.edge.admission
 import gateway.edge.hosts
 from gateway import close_codes, testing
 from gateway.cli.main import app
+from gateway.edge import token_guard
 from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.centrifuge import negotiation
 from gateway.errors import ConnectionEnding, GatewayError, NotRunning
@@ -276,7 +277,7 @@ def test_the_refusals_page_lists_every_refusal_as_it_is() -> None:
 
     assert listed == {
         (r.reason, str(int(r.status)), str(r.retry_after_s or "-"), r.text)
-        for module in (gateway.edge.admission, gateway.edge.hosts, negotiation)
+        for module in (gateway.edge.admission, gateway.edge.hosts, negotiation, token_guard)
         for r in vars(module).values()
         if isinstance(r, Refusal)
     }

@@ -70,6 +70,7 @@ DEFAULTS: dict[str, object] = {
     },
     "token_leeway_seconds": 60.0,
     "subscription_token_enabled": False,
+    "communicate_token": False,
     "api_body_bytes": 131_072,
     "api_requests_per_second": None,
     "admin_bind": "",
@@ -101,7 +102,7 @@ SECONDS = {
     "drain_seconds": (0, 3600),
     "token_leeway_seconds": (0, 600),
 }
-SWITCHES = ("reload", "trace", "page", "subscription_token_enabled")
+SWITCHES = ("reload", "trace", "page", "subscription_token_enabled", "communicate_token")
 LISTS = {
     "allowed_origins": ("https://a.example", "http://[::1]:8080"),
     "allowed_hosts": ("a.example", "127.0.0.1"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import hmac
@@ -19,7 +18,7 @@ from gateway.settings.tokens import TokenOptions
 from gateway.settings.values import Secret
 from gateway.tokens.signature import MAX_TOKEN_BYTES
 from gateway.tokens.verifier import TokenVerifier, token_verifier
-from tests.support.tokens import OTHER_SECRET, SECRET, signed, token
+from tests.support.tokens import OTHER_SECRET, SECRET, b64, signed, token
 
 OPTIONS = TokenOptions(place="client.token", hmac_secret_key=Secret(SECRET))
 VERIFIER = token_verifier(OPTIONS, OPTIONS)
@@ -85,10 +84,6 @@ async def test_subscription_tokens_may_have_a_secret_of_their_own() -> None:
         await subscribe(verifier, token(claims, SECRET))
     with pytest.raises(TokenInvalid):
         await verifier.verify_connection(token({"sub": "ann"}, OTHER_SECRET))
-
-
-def b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def headed(header: bytes) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         BadChannel,
         BrokerUnavailable,
         ChannelLimit,
+        Denied,
         GatewayError,
         NotAvailable,
         NotRunning,
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
         UnrecoverablePosition,
     )
     from gateway.handlers.definitions import Admit, Connection, Message
+    from gateway.handlers.hook_requests import (
+        Call,
+        Grant,
+        Publishing,
+        Subscription,
+        Unsubscription,
+    )
     from gateway.protocol.channel_position import Position
     from gateway.protocol.receipt import Receipt, Sent
 
@@ -35,10 +43,13 @@ __all__ = [
     "Admit",
     "BadChannel",
     "BrokerUnavailable",
+    "Call",
     "ChannelLimit",
     "Connection",
+    "Denied",
     "Gateway",
     "GatewayError",
+    "Grant",
     "History",
     "Message",
     "NotAvailable",
@@ -47,11 +58,14 @@ __all__ = [
     "Publication",
     "PublicationTooLarge",
     "Published",
+    "Publishing",
     "Receipt",
     "Refused",
     "Sent",
+    "Subscription",
     "UnknownChannel",
     "UnrecoverablePosition",
+    "Unsubscription",
     "client",
 ]
 
@@ -59,10 +73,13 @@ _HOMES = {
     "Admit": "gateway.handlers.definitions",
     "BadChannel": "gateway.errors",
     "BrokerUnavailable": "gateway.errors",
+    "Call": "gateway.handlers.hook_requests",
     "ChannelLimit": "gateway.errors",
     "Connection": "gateway.handlers.definitions",
+    "Denied": "gateway.errors",
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",
+    "Grant": "gateway.handlers.hook_requests",
     "History": "gateway.application.channel_verbs",
     "Message": "gateway.handlers.definitions",
     "NotAvailable": "gateway.errors",
@@ -71,11 +88,14 @@ _HOMES = {
     "Publication": "gateway.application.channel_verbs",
     "PublicationTooLarge": "gateway.errors",
     "Published": "gateway.application.channel_verbs",
+    "Publishing": "gateway.handlers.hook_requests",
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",
     "Sent": "gateway.protocol.receipt",
+    "Subscription": "gateway.handlers.hook_requests",
     "UnknownChannel": "gateway.errors",
     "UnrecoverablePosition": "gateway.errors",
+    "Unsubscription": "gateway.handlers.hook_requests",
     "client": "gateway.backend_client.client",
 }
 

@@ -35,11 +35,13 @@ from gateway.handlers.definitions import (
     OnMessage,
 )
 from gateway.handlers.echo import echo
+from gateway.handlers.hook_requests import OnPublish, OnRpc, OnSubscribe, OnUnsubscribe
 from gateway.log import get_logger, show_errors
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.presence.base import PresenceStore
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.presence.redis import RedisPresenceStore
+from gateway.protocol.hooks import HookKind, check_pattern
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.redis_support.address import parse
 from gateway.registry.base import Registry
@@ -146,6 +148,45 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         address and user agent only. Until the handler has returned, the connection is still listed.
         """
         return self._register("on_disconnect", handler)
+
+    def on_subscribe(self, channels: str) -> Callable[[OnSubscribe], OnSubscribe]:
+        """Ask the decorated hook whether a client may subscribe to one of ``channels``.
+
+        A name, or a beginning with ``*`` behind it; the longest that fits decides. It returns None
+        for yes, or a ``Grant``. ``raise Denied(…)`` answers the client with an error, ``raise
+        Refused(…)`` closes its connection; any other error is answered with 100.
+
+        Hooks are handled like messages: in order with what else their connection sends, once while
+        workers live, perhaps again when one dies, and cancelled after ``GATEWAY_HANDLER_SECONDS``.
+        """
+        return self._hook(HookKind.SUBSCRIBE, channels)
+
+    def on_publish(self, channels: str) -> Callable[[OnPublish], OnPublish]:
+        """Ask the decorated hook about each publication of a client to one of ``channels``.
+
+        What it returns is published instead; None publishes what the client sent, byte for byte.
+        Otherwise as ``on_subscribe``.
+        """
+        return self._hook(HookKind.PUBLISH, channels)
+
+    def on_unsubscribe(self, channels: str) -> Callable[[OnUnsubscribe], OnUnsubscribe]:
+        """Tell the decorated hook that a client is subscribed no more to one of ``channels``.
+
+        At least once, before ``on_disconnect`` where the connection has ended; but not after the
+        death of the worker that held it, where ``on_disconnect`` alone is called.
+        """
+        return self._hook(HookKind.UNSUBSCRIBE, channels)
+
+    def on_rpc(self, methods: str) -> Callable[[OnRpc], OnRpc]:
+        """Have clients call the decorated hook; what it returns is the result.
+
+        Otherwise as ``on_subscribe``.
+        """
+        return self._hook(HookKind.RPC, methods)
+
+    def _hook(self, kind: HookKind, pattern: str) -> Callable[[_Handler], _Handler]:
+        check_pattern(pattern)  # now, and not where the hook is given
+        return partial(self.handlers.hooks.set, kind, pattern)
 
     def _register(self, kind: str, handler: _Handler) -> _Handler | Callable[[_Handler], _Handler]:
         """Register it, or, for who has written parentheses, whatever follows."""

@@ -16,7 +16,8 @@ GatewayError
 │   └── TokenForAnother   it is for another user, client or channel
 ├── TokenExpired          it was valid, and another can be had
 ├── TokenKeysUnavailable  nobody can know whether a token is valid
-├── Refused               raised by an application in ``on_connect``
+├── Refused               raised by an application to close a connection
+├── Denied                raised by an application to deny what a client asks
 └── ConnectionEnding      a reason to close one connection, with its close code
     ├── SlowConsumer
     ├── RateExceeded
@@ -31,6 +32,8 @@ The close codes are rows of ``gateway.close_codes``.
 
 from __future__ import annotations
 
+from typing import Final
+
 from gateway.close_codes import (
     BROKER_AWAY,
     DISCONNECTED,
@@ -43,6 +46,9 @@ from gateway.close_codes import (
     SLOW,
     TOO_MANY_MESSAGES,
 )
+
+PERMISSION_DENIED_CODE: Final = 103
+MAX_MESSAGE_BYTES: Final = 255
 
 
 def check_close(code: int, reason: str) -> None:
@@ -197,7 +203,8 @@ class Refused(GatewayError):
     """Raise it in ``on_connect`` to accept the handshake and close it with ``code`` and ``reason``.
 
     The socket is accepted first because a browser shows a page no HTTP status of a refused
-    handshake. Use 4000-4499 to let the client try again and 4500-4999 to stop it.
+    handshake. Use 4000-4499 to let the client try again and 4500-4999 to stop it. In a hook it
+    closes the connection of the client that asks.
 
     Args:
         code: 1000, or 3000 to 4999.
@@ -211,6 +218,37 @@ class Refused(GatewayError):
         super().__init__(f"{code} {reason}")
         self.close_code = code
         self.reason = reason
+
+
+class Denied(GatewayError):
+    """Raise it in a hook to answer a client that its command is not done. The connection stays.
+
+    Args:
+        error_code: 103, or 400 to 1999 for codes of the application's own.
+        message: 1 to 255 UTF-8 bytes, for the client.
+        temporary: Clients try again by themselves, to subscribe for instance.
+    """
+
+    code = "denied"
+    retryable = False
+
+    def __init__(
+        self,
+        error_code: int = PERMISSION_DENIED_CODE,
+        message: str = "permission denied",
+        *,
+        temporary: bool = False,
+    ) -> None:
+        if error_code != PERMISSION_DENIED_CODE and not 400 <= error_code <= 1999:
+            raise ValueError(f"error code {error_code} is not 103 and not in 400 to 1999")
+        if not 1 <= len(message.encode()) <= MAX_MESSAGE_BYTES:
+            raise ValueError(
+                f"message {message!r} is not 1 to {MAX_MESSAGE_BYTES} UTF-8 bytes long"
+            )
+        super().__init__(f"{error_code} {message}")
+        self.error_code = error_code
+        self.message = message
+        self.temporary = temporary
 
 
 class ConnectionEnding(GatewayError):

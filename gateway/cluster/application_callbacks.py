@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from gateway.protocol.deadlines import DECISION_PATIENCE_S
+from gateway.protocol.hooks import HookKind, Patterns
 from gateway.protocol.members import Members
 
 
@@ -25,6 +26,14 @@ class Callbacks:
         self._decides: bool | None = None
         self._decider_seen = asyncio.Event()
         self.wants_disconnects: bool | None = None
+        self._declared: set[tuple[str, str]] | None = None
+        self._hooks: dict[HookKind, Patterns] = {}
+
+    def has_hook(self, kind: HookKind, name: str) -> bool | None:
+        """Whether a hook decides on ``name``; None when no handler worker has been seen yet."""
+        if self._declared is None:
+            return None
+        return self._hooks[kind].longest(name) is not None
 
     async def must_decide(self) -> bool | None:
         """Whether ``on_connect`` must be asked; None when no handler worker has been seen yet."""
@@ -49,4 +58,13 @@ class Callbacks:
         if infos:
             self._decides = any(info.on_connect for info in infos)
             self.wants_disconnects = any(info.on_disconnect for info in infos)
+            self._declare({hook for info in infos for hook in info.hooks or ()})
             self._decider_seen.set()
+
+    def _declare(self, hooks: set[tuple[str, str]]) -> None:
+        if hooks != self._declared:
+            self._declared = hooks
+            self._hooks = {
+                kind: Patterns(pattern for value, pattern in hooks if value == kind.value)
+                for kind in HookKind
+            }

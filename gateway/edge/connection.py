@@ -12,6 +12,7 @@ from typing import Final
 from gateway.close_codes import DRAINED, EXPIRED, too_big
 from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
+from gateway.edge.hook_calls import HookCalls
 from gateway.edge.opening import Opening
 from gateway.edge.outbox import Outbox
 from gateway.edge.sessions.base import Session
@@ -50,8 +51,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_outbox", "_parting",
-        "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
+        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_hooks", "_outbox",
+        "_parting", "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +77,7 @@ class ClientConnection:
         self._parting: tuple[int, str] = DRAINED
         self._reading = True
         self._outbox = Outbox()
+        self._hooks: HookCalls | None = None  # once one is asked
         self._active_at = self._outbox.progress_at = edge.now()
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
@@ -137,10 +139,13 @@ class ClientConnection:
         self._state = ConnectionState.CLOSED
         edge = self._edge
         edge.closed(self.id, code, reason)
+        conversation = self._dispatch_state.conversation
+        conversation.abandon()
         self._session.on_close(code, reason)
+        self._hooks = None  # the two would keep each other
         edge.channels.closed(self.id)
         self._outbox.discard()
-        if self._accepted and edge.wants_disconnects():
+        if self._accepted and (edge.wants_disconnects() or conversation.owes_ends):
             edge.dispatch_disconnect(self._dispatch_state, code, reason)
         else:
             edge.forget(self.id, self._dispatch_state)
@@ -166,7 +171,7 @@ class ClientConnection:
         if self._state is ConnectionState.DRAINING:
             self._close_if_drained()
         elif self._state is ConnectionState.OPEN:
-            if self._session.full:
+            if self._session.full or self._dispatch_state.conversation.full:
                 self._stop_reading()
             else:
                 self._read_on()
@@ -178,6 +183,12 @@ class ClientConnection:
         self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
         if state.conversation.full:
             self._stop_reading()
+
+    @property
+    def hooks(self) -> HookCalls:
+        if self._hooks is None:
+            self._hooks = HookCalls(self, self._edge, self._dispatch_state)
+        return self._hooks
 
     def send(self, payload: bytes) -> None:
         if self._state in _SENDS:
@@ -275,7 +286,9 @@ class ClientConnection:
         if pending.event is Event.DISCONNECT:
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
-            if isinstance(answer, Reply):
+            if pending.hook is not None:
+                self.hooks.answered(pending.number, answer)
+            elif isinstance(answer, Reply):
                 payload = self._session.reply(
                     answer.text, handled_by=handled_by, attempt=answer.attempt
                 )
@@ -291,7 +304,10 @@ class ClientConnection:
             self._edge.given_up(self.id)
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in _SENDS:
-            self._failed()
+            if pending.hook is not None:
+                self.hooks.answered(pending.number, None)
+            else:
+                self._failed()
             self._after_answer()
 
     def _failed(self) -> None:

@@ -14,6 +14,7 @@ from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event
+from gateway.protocol.hooks import HookKind
 from gateway.protocol.ids import ConnectionId
 from gateway.registry.base import Entry
 
@@ -50,6 +51,7 @@ class ConnectionContext:
     counters: Counters
     limits: ConnectionLimits
     wants_disconnects: Callable[[], bool]
+    has_hook: Callable[[HookKind, str], bool | None]
     now: Callable[[], float]
 
     def opened(self, connection: ConnectionId) -> None:
@@ -64,7 +66,7 @@ class ConnectionContext:
     def dispatch_disconnect(self, state: DispatchState, code: int, reason: str) -> None:
         """Have ``on_disconnect`` run behind whatever runs; what waits is dropped."""
         state.conversation.held = False
-        state.conversation.abandon()
+        state.conversation.abandon()  # but for the ends of subscriptions
         self.dispatcher.read(state, Event.DISCONNECT, reason, close_code=code)
 
     def forget(self, connection: ConnectionId, state: DispatchState) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from gateway.errors import ChannelLimit
+from gateway.handlers.checks import WrongAnswer, check_handler, described
+from gateway.handlers.expiry import unix_s
+from gateway.handlers.hooks import Hooks
 from gateway.protocol import channel_names
 from gateway.protocol.envelopes.dispatching import ConnectionFacts
 from gateway.protocol.ids import ConnectionId
@@ -19,8 +19,6 @@ from gateway.registry.base import Entry
 OnMessage = Callable[["Message"], Awaitable[str | None]]
 OnConnect = Callable[["Connection"], Awaitable["str | Admit | None"]]
 OnDisconnect = Callable[["Connection"], Awaitable[None]]
-
-LATEST_UNIX_S: Final = datetime.max.replace(tzinfo=UTC).timestamp()
 
 MAX_USER_BYTES: Final = 256  # it is stored beside each of its connections
 
@@ -90,10 +88,6 @@ class UserTooLong(ValueError):
     """A class of its own, since the log shows an exception's class and not its message."""
 
 
-class WrongAnswer(TypeError):
-    """A handler returned what cannot be answered. Its text is ours, and may be logged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Admit:
     """What ``on_connect`` returns to let a client in for a time, or into channels.
@@ -137,27 +131,7 @@ class Admit:
     @property
     def expires_unix_s(self) -> float | None:
         """``expires_at`` as Unix seconds."""
-        at: object = self.expires_at
-        if at is None:
-            return None
-        if isinstance(at, datetime):
-            if at.utcoffset() is None:
-                raise ValueError(
-                    f"expires_at={at!r} has no time zone: make it with datetime.now(UTC), or give "
-                    "Unix seconds"
-                )
-            return at.timestamp()
-        if isinstance(at, bool) or not isinstance(at, int | float):
-            kind = type(at).__name__
-            raise TypeError(f"expires_at is {kind}, not Unix seconds, a datetime or None")
-        if math.isnan(at):
-            raise ValueError("expires_at is NaN, not Unix seconds; None is never")
-        if at > LATEST_UNIX_S:
-            raise ValueError(
-                f"expires_at={at} is after the year 9999: give Unix seconds, not milliseconds; "
-                "None is never"
-            )
-        return float(at)
+        return unix_s(self.expires_at)
 
 
 def _check_channels(channels: object) -> None:
@@ -170,40 +144,6 @@ def _check_channels(channels: object) -> None:
     if len(channels) > channel_names.MAX_CHANNELS_PER_CONNECTION:
         most = channel_names.MAX_CHANNELS_PER_CONNECTION
         raise ChannelLimit(f"a connection has {most} channels at most, not {len(channels)}")
-
-
-def described(handler: object) -> str:
-    """A handler as people find it: its name, and the line where it begins."""
-    plain = handler
-    while isinstance(plain, functools.partial):
-        plain = plain.func
-    name = getattr(plain, "__qualname__", repr(plain))
-    code = getattr(inspect.unwrap(plain) if callable(plain) else plain, "__code__", None)
-    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
-
-
-def _check_handler(kind: str, handler: object) -> None:
-    """Refuse at once what would fail at every call.
-
-    Raises:
-        TypeError: In one line, what would be right.
-    """
-    name = described(handler)
-    if inspect.isasyncgenfunction(handler):
-        raise TypeError(
-            f"{name} yields: an {kind} handler returns; send parts with `await gateway.send(…)`"
-        )
-    if not inspect.iscoroutinefunction(handler):
-        raise TypeError(f"{name} must be an `async def` function to be an {kind} handler")
-    try:
-        inspect.signature(handler).bind(None)
-    except TypeError:
-        takes = f"{inspect.signature(handler)}"
-        wanted = "message" if kind == "on_message" else "connection"
-        raise TypeError(
-            f"{name} must take one argument to be an {kind} handler, as `async def f({wanted})` "
-            f"does; it has {takes}"
-        ) from None
 
 
 def reply(returned: object, handler: object) -> str | None:
@@ -239,12 +179,13 @@ def decision(returned: object, handler: object) -> Admit:
 
 
 class Handlers:
-    """The handlers of one application, one of each kind."""
+    """The handlers of one application, one of each kind, and its hooks, one of each pattern."""
 
     def __init__(self) -> None:
         self.on_message: OnMessage | None = None
         self.on_connect: OnConnect | None = None
         self.on_disconnect: OnDisconnect | None = None
+        self.hooks = Hooks()
 
     def set(self, kind: str, handler: _Handler) -> _Handler:
         """Register ``handler``.
@@ -253,7 +194,7 @@ class Handlers:
             TypeError: It is not an ``async def`` function of one argument.
             ValueError: There is one of this kind already.
         """
-        _check_handler(kind, handler)
+        check_handler(kind, handler, wanted="message" if kind == "on_message" else "connection")
         if getattr(self, kind) is not None:
             name = described(handler)
             raise ValueError(f"{name}: this gateway has an {kind} handler already")

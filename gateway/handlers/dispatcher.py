@@ -27,6 +27,8 @@ from gateway.protocol.envelopes.dispatching import (
     Forget,
     Introduce,
 )
+from gateway.protocol.envelopes.hooks import DispatchHook, asking
+from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.load import Load
 from gateway.protocol.members import Members
@@ -73,6 +75,7 @@ class DispatchState:
     """The notes on one dispatchable, which holds them and hands them in with every call."""
 
     __slots__ = (
+        "asks_hooks",
         "conversation",
         "dispatchable",
         "generation",
@@ -88,6 +91,7 @@ class DispatchState:
         self.generation = -1
         self.introduced_to: WorkerId | None = None
         self.waits_for: str | None = None  # room, and where
+        self.asks_hooks = False  # it goes to workers that declare some
 
 
 class Dispatcher:
@@ -161,6 +165,21 @@ class Dispatcher:
             now=self._now(),
             close_code=close_code,
             attempt=attempt,
+        )
+        self.pump(state)
+
+    def ask(self, state: DispatchState, hook: HookRequest) -> None:
+        """Take a question to a hook, or the end of a subscription, as the next event."""
+        if not state.asks_hooks:
+            state.asks_hooks = True
+            state.generation = -1  # choose anew
+        ended = hook.kind is HookKind.UNSUBSCRIBE
+        state.conversation.read(
+            Event.UNSUBSCRIBE if ended else Event.HOOK,
+            "",
+            size_bytes=hook.size_bytes,
+            now=self._now(),
+            hook=hook,
         )
         self.pump(state)
 
@@ -281,8 +300,8 @@ class Dispatcher:
             Whoever waits for a decision has been told.
         """
         before = self._now() - self.patience_s
-        if not self._members.handlers:
-            for state in list(self._blocked.values()):
+        for state in list(self._blocked.values()):
+            if state.target is None:
                 for pending in state.conversation.expire(before):
                     self._measure(pending)
                     state.dispatchable.unhandled(pending)
@@ -325,7 +344,8 @@ class Dispatcher:
 
     def _choose(self, state: DispatchState) -> None:
         state.generation = self._members.generation
-        state.target = pick(state.dispatchable.id, self._members.handlers)
+        handlers = self._members.hook_handlers if state.asks_hooks else self._members.handlers
+        state.target = pick(state.dispatchable.id, handlers)
 
     def introduce_again(self, state: DispatchState) -> None:
         """Its facts have changed: tell the worker that knows them, if there is one."""
@@ -342,7 +362,7 @@ class Dispatcher:
 
 def _envelope(
     connection: ConnectionId, pending: Pending
-) -> Dispatch | DispatchConnect | DispatchDisconnect:
+) -> Dispatch | DispatchConnect | DispatchDisconnect | DispatchHook:
     match pending.event:
         case Event.MESSAGE:
             return Dispatch(connection, pending.number, pending.attempt, pending.text)
@@ -352,3 +372,6 @@ def _envelope(
             return DispatchDisconnect(
                 connection, pending.number, pending.attempt, pending.close_code, pending.text
             )
+        case Event.HOOK | Event.UNSUBSCRIBE:
+            assert pending.hook is not None
+            return asking(connection, pending.number, pending.attempt, pending.hook)

@@ -6,8 +6,10 @@ import asyncio
 from contextvars import Context
 from dataclasses import replace
 
-from gateway.errors import HandlerFailed, Refused
-from gateway.handlers.definitions import Admit, Handlers, Message, WrongAnswer, decision, reply
+from gateway.errors import Denied, HandlerFailed, Refused
+from gateway.handlers.checks import WrongAnswer
+from gateway.handlers.definitions import Admit, Handlers, Message, decision, reply
+from gateway.handlers.hook_questions import question, refusal
 from gateway.handlers.isolation import isolated
 from gateway.handlers.queue import AnyDispatch, Queue
 from gateway.log import bind_connection, get_logger
@@ -18,9 +20,9 @@ from gateway.protocol.envelopes.dispatching import (
     DispatchConnect,
     DispatchDisconnect,
     Failed,
-    Rejected,
     Reply,
 )
+from gateway.protocol.envelopes.hooks import DispatchHook, HookDenied
 
 log = get_logger(__name__)
 
@@ -48,11 +50,12 @@ class Invocation:
         answer: Answer = failed
         try:
             answer = await isolated(self.call(queue, dispatch), queue.context.copy())
-        except Refused as refused:
-            if isinstance(dispatch, DispatchConnect):
-                answer = Rejected(connection, number, attempt, refused.close_code, refused.reason)
-            else:
+        except (Refused, Denied) as said:
+            refused = refusal(dispatch, said)
+            if refused is None:
                 log.exception("handler failed", connection_id=connection)
+            else:
+                answer = refused
         except asyncio.CancelledError:
             if queue.cancels:
                 log.error("handler cancelled", connection_id=connection, after_s=self._seconds)
@@ -96,3 +99,8 @@ class Invocation:
                 if handlers.on_disconnect is not None:
                     await handlers.on_disconnect(connection)
                 return Reply(name, number, attempt, None)
+            case DispatchHook():
+                asked = question(dispatch, handlers.hooks, connection)
+                if isinstance(asked, HookDenied):
+                    return asked
+                return asked.answer(await asked.hook(asked.given))

@@ -13,9 +13,10 @@ from gateway.protocol.envelopes.dispatching import (
     DispatchConnect,
     DispatchDisconnect,
 )
+from gateway.protocol.envelopes.hooks import DispatchHook
 from gateway.protocol.ids import WorkerId
 
-AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect
+AnyDispatch = Dispatch | DispatchConnect | DispatchDisconnect | DispatchHook
 
 
 class QueueState(Enum):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
+from gateway.protocol.hooks import HookRequest
 from gateway.protocol.ids import WorkerId
 
 MAX_IN_FLIGHT: Final = 32
@@ -24,12 +25,14 @@ class Event(Enum):
     CONNECT = auto()
     MESSAGE = auto()
     DISCONNECT = auto()
+    HOOK = auto()
+    UNSUBSCRIBE = auto()  # a hook that is owed, and told of an end: it is never abandoned
 
 
 class Pending:
     """One event that waits for its answer. ``since`` is when it was read, in monotonic seconds."""
 
-    __slots__ = ("attempt", "close_code", "event", "number", "since", "size_bytes", "text")
+    __slots__ = ("attempt", "close_code", "event", "hook", "number", "since", "size_bytes", "text")
 
     def __init__(
         self,
@@ -41,11 +44,13 @@ class Pending:
         since: float,
         close_code: int = 0,
         attempt: int = 1,
+        hook: HookRequest | None = None,
     ) -> None:
         self.number = number
         self.event = event
         self.text = text  # of a message; of a disconnect, the reason
         self.close_code = close_code
+        self.hook = hook  # of a hook alone
         self.size_bytes = size_bytes
         self.since = since
         self.attempt = attempt
@@ -95,6 +100,11 @@ class Conversation:
         return self._pending[0] if self._pending else None
 
     @property
+    def owes_ends(self) -> bool:
+        """Whether the application is still to be told of the end of a subscription."""
+        return any(pending.event is Event.UNSUBSCRIBE for pending in self._pending)
+
+    @property
     def outstanding_bytes(self) -> int:
         return sum(pending.size_bytes for pending in self._pending[: self.outstanding])
 
@@ -107,6 +117,7 @@ class Conversation:
         now: float,
         close_code: int = 0,
         attempt: int = 1,
+        hook: HookRequest | None = None,
     ) -> None:
         """Take the next event of this connection. It waits until ``release``.
 
@@ -124,6 +135,7 @@ class Conversation:
                 since=now,
                 close_code=close_code,
                 attempt=attempt,
+                hook=hook,
             )
         )
 
@@ -211,9 +223,13 @@ class Conversation:
         return expired
 
     def abandon(self) -> None:
-        """The socket has gone: what waits is not worth handling, what is outstanding goes on."""
-        while self.waiting:
-            self._drop_waiting(-1)
+        """The socket has gone: what waits is not worth handling, what is outstanding goes on.
+
+        But for the ends of subscriptions, which the application is owed.
+        """
+        for index in range(len(self._pending) - 1, self.outstanding - 1, -1):
+            if self._pending[index].event is not Event.UNSUBSCRIBE:
+                self._drop_waiting(index)
 
     def _first_spent(self) -> int:
         for index, pending in enumerate(self._pending):

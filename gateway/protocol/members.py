@@ -34,6 +34,8 @@ class WorkerInfo:
         envelope_version: The newest version it reads.
         host: For people.
         pid: For people.
+        hooks: The kind and the pattern of each hook of its application. None is of a release that
+            cannot be asked.
     """
 
     edge: bool
@@ -44,6 +46,7 @@ class WorkerInfo:
     envelope_version: int = 1
     host: str = ""
     pid: int = 0
+    hooks: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ class Members:
         self.lease_s = lease_s
         self.known: dict[WorkerId, WorkerInfo] = {me: info}
         self.handlers: tuple[WorkerId, ...] = ()
-        self.generation = 0  # rises with every change of ``handlers``
+        self.hook_handlers: tuple[WorkerId, ...] = ()  # of these, whom one may ask for hooks
+        self.generation = 0  # rises with every change of either
         self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
         self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
         self._steady_since: float | None = None
@@ -212,8 +216,12 @@ class Members:
         able = sorted(worker for worker, info in self.known.items() if info.handler)
         staying = [worker for worker in able if not self.known[worker].leaving]
         handlers = tuple(staying or able)  # when all are leaving, they serve to the end
-        if handlers == self.handlers:
+        # While an upgrade brings the first hooks, the workers that have them; without any, those
+        # that know at least what they are asked.
+        readers = [worker for worker in handlers if self.known[worker].hooks is not None]
+        hook_handlers = tuple([w for w in readers if self.known[w].hooks] or readers)
+        if (handlers, hook_handlers) == (self.handlers, self.hook_handlers):
             return False
-        self.handlers = handlers
+        self.handlers, self.hook_handlers = handlers, hook_handlers
         self.generation += 1
         return True

@@ -122,6 +122,7 @@ class WorkerParts:
             envelope_version=VERSION,
             host=socket.gethostname(),
             pid=os.getpid(),
+            hooks=self.handlers.hooks.declared() if handles else (),
         )
 
     def count_refusal(self, reason: str) -> None:
@@ -275,6 +276,7 @@ class WorkerParts:
                 stall_s=settings.stall_seconds,
             ),
             wants_disconnects=lambda: cluster.callbacks.wants_disconnects is not False,
+            has_hook=cluster.callbacks.has_hook,
             now=self.now,
         )
         endpoint = partial(

@@ -22,6 +22,7 @@ from gateway.protocol.envelopes.dispatching import (
     Rejected,
     Reply,
 )
+from gateway.protocol.envelopes.hooks import DispatchHook, HookAnswered, HookDenied
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.envelopes.requests_to_owners import (
@@ -54,6 +55,9 @@ def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: 
     inbox.register(Admitted, answered)
     inbox.register(Rejected, answered)
     inbox.register(Blocking, dispatcher.blame)
+    inbox.register(DispatchHook, runner.dispatch)
+    inbox.register(HookAnswered, answered)
+    inbox.register(HookDenied, answered)
 
 
 def register_owner_requests(

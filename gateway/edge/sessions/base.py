@@ -13,7 +13,41 @@ from typing import Any, Protocol
 from gateway.edge.refusal import Refusal
 from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.messaging.hub import Done
+from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
+
+
+class Hooks(Protocol):
+    """What a session may ask of the application's hooks. Nothing waits and nothing raises."""
+
+    def there(self, kind: HookKind, name: str) -> bool | None:
+        """Whether a hook decides on this; None when nobody alive knows."""
+        ...
+
+    def ask(self, request: HookRequest, done: Callable[[HookOutcome], None]) -> None:
+        """Ask a hook that is there, in order with what is dispatched.
+
+        ``done`` is called once, perhaps within a call of ``dispatch`` or ``ask``; not at all if the
+        connection closes before, and nothing is asked once it closes. The hook runs at least once:
+        again, with the same id, when its worker dies, three times at most. A hook that fails, or
+        that nobody comes to run, is ``Error`` 100.
+
+        It counts against what the connection may have in flight, as messages do.
+        """
+        ...
+
+    def tell_unsubscribed(self, channel: str, code: int, reason: str) -> None:
+        """Have ``on_unsubscribe`` run, if the application has one for this channel.
+
+        Also within ``Session.on_close``, for what was subscribed until then: it runs before
+        ``on_disconnect``. At least once, unless this worker dies before it has run.
+
+        Args:
+            channel: Whose subscription has ended.
+            code: 0 where the client wanted it, otherwise of the push, or of the close.
+            reason: The same in words.
+        """
+        ...
 
 
 class OpenConnection(Protocol):
@@ -52,6 +86,11 @@ class OpenConnection(Protocol):
             size_bytes: Of its UTF-8. It counts against the bytes in flight of the connection, at
                 whose bound the socket is not read.
         """
+        ...
+
+    @property
+    def hooks(self) -> Hooks:
+        """What the application has a say in beyond messages."""
         ...
 
     def send(self, payload: bytes) -> None:

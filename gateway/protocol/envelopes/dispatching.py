@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.protocol.envelopes.hooks import HookAnswered, HookDenied
 from gateway.protocol.envelopes.kinds import Envelope, register
 from gateway.protocol.ids import ConnectionId
 
@@ -119,4 +120,4 @@ class Blocking(Envelope, tag=18, frozen=True):
     attempt: int
 
 
-Answer = Reply | Failed | Admitted | Rejected
+Answer = Reply | Failed | Admitted | Rejected | HookAnswered | HookDenied

@@ -17,6 +17,7 @@ from gateway.protocol.envelopes.dispatching import (
     Rejected,
     Reply,
 )
+from gateway.protocol.envelopes.hooks import DispatchHook, HookAnswered, HookDenied
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
@@ -34,6 +35,7 @@ from gateway.protocol.ids import connection_id, worker_id
 from gateway.protocol.receipt import Receipt
 
 TEXT = st.text(max_size=20)
+BYTES = st.binary(max_size=20)
 WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
 CONNECTION = st.builds(connection_id, WORKER, st.binary(min_size=16, max_size=16))
 COUNT = st.integers(0, 2**63)
@@ -73,6 +75,13 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     ),
     SubscribeConnection: st.builds(SubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans()),
     UnsubscribeConnection: st.builds(UnsubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans()),
+    DispatchHook: st.builds(
+        DispatchHook, CONNECTION, COUNT, COUNT, TEXT, TEXT, BYTES, BYTES, BYTES, COUNT, TEXT
+    ),
+    HookAnswered: st.builds(
+        HookAnswered, CONNECTION, COUNT, COUNT, st.none() | BYTES, st.none() | BYTES, EXPIRY
+    ),
+    HookDenied: st.builds(HookDenied, CONNECTION, COUNT, COUNT, COUNT, TEXT, st.booleans()),
 }
 ENVELOPE = st.one_of(*BY_KIND.values())
 HEADER = st.builds(

@@ -16,6 +16,7 @@ from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.metrics import Counters
 from gateway.protocol.ids import WorkerId, connection_id
 from gateway.settings.namespaces import Namespaces
+from tests.unit.edge.sessions.hookless import Hookless
 
 OWNER = WorkerId("a" * 16)
 OTHER = WorkerId("b" * 16)
@@ -33,7 +34,7 @@ PLAIN_TEXT = PlainText(CHANNELS)
 TRACE = Trace(CHANNELS)
 
 
-class Done:
+class Done(Hookless):
     """A connection that writes down what its session does with it."""
 
     id = CONNECTION

@@ -14,11 +14,12 @@ from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from tests.unit.channels.recording import stand
 from tests.unit.channels.scripted_broker import turn
+from tests.unit.edge.sessions.hookless import Hookless
 
 ANN = ConnectionId("ann")
 
 
-class Socket:
+class Socket(Hookless):
     """A connection that writes down what it is sent."""
 
     id = ANN

@@ -14,6 +14,7 @@ from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.commands import Connect, Publish, Request, Subscribe
 from gateway.protocol.centrifuge.replies import ConnectResult, Empty, SubscribeResult
 from gateway.protocol.ids import WorkerId, connection_id
+from tests.unit.edge.sessions.hookless import Hookless
 
 CONNECTION = connection_id(WorkerId("a" * 16), bytes(16))
 CHANNELS = 250
@@ -35,7 +36,7 @@ class Asked:
             session.answer(ticket, SubscribeResult() if isinstance(request, Subscribe) else Empty())
 
 
-class Connected:
+class Connected(Hookless):
     """A connection that writes down what its session does with it."""
 
     id = CONNECTION

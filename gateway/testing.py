@@ -11,7 +11,9 @@ from gateway.app import Gateway
 from gateway.close_codes import NORMAL
 from gateway.errors import GatewayError
 from gateway.handlers.definitions import Admit, Connection, Message, decision, reply
+from gateway.handlers.hook_requests import Grant, Json, given, read, result, written
 from gateway.messaging.requests_to_users import RequestsToUsers
+from gateway.protocol.hooks import HookKind, HookRequest, HookResult
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry
@@ -244,10 +246,90 @@ class Client:
         if self._handlers.on_message is None:
             raise NoHandler("this gateway has no on_message handler")
         self._check_connected()
+        message = Message(text, self.connection, self._event_id(attempt), attempt)
+        return reply(await self._handlers.on_message(message), self._handlers.on_message)
+
+    async def subscribe(
+        self,
+        channel: str,
+        data: Json = None,
+        *,
+        token_claims: Mapping[str, Json] | None = None,
+        attempt: int = 1,
+    ) -> Grant:
+        """Call the ``on_subscribe`` that decides on ``channel``. Returns what it grants.
+
+        What is JSON is written and read, here and in the other hooks, as on its way to a worker.
+
+        Args:
+            channel: Any name.
+            data: What the client gives with that.
+            token_claims: Of its subscription token.
+            attempt: As in ``send``, here and in the other hooks.
+
+        Raises:
+            Denied: The application denies it.
+            Refused: The application closes the connection.
+            NoHandler: There is no hook for that: the channel's namespace decides.
+            NotConnected: As of ``send``.
+            TypeError: The hook returned what cannot be sent.
+        """
+        claims = b"" if token_claims is None else written(token_claims)
+        request = HookRequest(
+            HookKind.SUBSCRIBE, channel, b"" if data is None else written(data), claims
+        )
+        granted = await self._ask(request, attempt)
+        return Grant(read(granted.info), read(granted.data), granted.expires_unix_s)
+
+    async def publish(
+        self, channel: str, data: Json, *, info: Json = None, attempt: int = 1
+    ) -> Json:
+        """Call the ``on_publish`` that decides on ``channel``. Returns what would be published.
+
+        Raises:
+            Denied, Refused, NoHandler, NotConnected, TypeError: As of ``subscribe``.
+        """
+        request = HookRequest(
+            HookKind.PUBLISH, channel, written(data), info=b"" if info is None else written(info)
+        )
+        changed = (await self._ask(request, attempt)).data
+        return read(request.data if changed is None else changed)
+
+    async def unsubscribe(
+        self, channel: str, code: int = 0, reason: str = "", *, attempt: int = 1
+    ) -> None:
+        """Call the ``on_unsubscribe`` for ``channel``.
+
+        Raises:
+            NoHandler: There is none for that.
+        """
+        request = HookRequest(HookKind.UNSUBSCRIBE, channel, code=code, reason=reason)
+        await self._ask(request, attempt)
+
+    async def call(self, method: str, data: Json = None, *, attempt: int = 1) -> Json:
+        """Call the ``on_rpc`` of ``method``. Returns the result.
+
+        Raises:
+            Denied, Refused, NoHandler, NotConnected, TypeError: As of ``subscribe``.
+        """
+        request = HookRequest(HookKind.RPC, method, b"" if data is None else written(data))
+        return read((await self._ask(request, attempt)).data)
+
+    async def _ask(self, request: HookRequest, attempt: int) -> HookResult:
+        kind, name = request.kind, request.name
+        hook = self._handlers.hooks.find(kind, name)
+        if hook is None:
+            raise NoHandler(f"this gateway has no on_{kind.value} handler for {name!r}")
+        if kind is not HookKind.UNSUBSCRIBE:
+            self._check_connected()
+        asked = given(request, self.connection, self._event_id(attempt), attempt)
+        return result(kind, await hook(asked), hook)
+
+    def _event_id(self, attempt: int) -> str:
+        """The next id, or the one before once more."""
         if attempt == 1 or self._number == 0:
             self._number += 1
-        message = Message(text, self.connection, f"{self.connection.id}:{self._number}", attempt)
-        return reply(await self._handlers.on_message(message), self._handlers.on_message)
+        return f"{self.connection.id}:{self._number}"
 
     async def disconnect(self) -> None:
         """Leave: call ``on_disconnect``, if there is one. Also after the application has closed it.

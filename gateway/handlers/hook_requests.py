@@ -151,13 +151,13 @@ def given(request: HookRequest, connection: Connection, event_id: str, attempt: 
     Raises:
         UnreadableJson: The hook cannot be asked.
     """
-    name, data = request.name, _read(request.data)
+    name, data = request.name, read(request.data)
     match request.kind:
         case HookKind.SUBSCRIBE:
-            claims = _read(request.claims)
+            claims = read(request.claims)
             return Subscription(name, connection, data, claims, event_id, attempt)
         case HookKind.PUBLISH:
-            return Publishing(name, data, connection, _read(request.info), event_id, attempt)
+            return Publishing(name, data, connection, read(request.info), event_id, attempt)
         case HookKind.UNSUBSCRIBE:
             code, reason = request.code, request.reason
             return Unsubscription(name, connection, code, reason, event_id, attempt)
@@ -177,11 +177,11 @@ def result(kind: HookKind, returned: object, hook: object) -> HookResult:
             case HookKind.SUBSCRIBE:
                 return _granted(returned)
             case HookKind.PUBLISH:
-                return HookResult(data=None if returned is None else _written(returned))
+                return HookResult(data=None if returned is None else written(returned))
             case HookKind.UNSUBSCRIBE:
                 return HookResult()
             case HookKind.RPC:
-                return HookResult(data=_written(returned))
+                return HookResult(data=written(returned))
     except _UNWRITABLE as error:
         # The error's own text may show what a user wrote.
         why = f"{type(returned).__name__} that cannot be sent ({type(error).__name__})"
@@ -201,18 +201,28 @@ def _granted(returned: object) -> HookResult:
     if not isinstance(grant, Grant):
         raise _NoGrant
     return HookResult(
-        data=None if grant.data is None else _written(grant.data),
-        info=None if grant.info is None else _written(grant.info),
+        data=None if grant.data is None else written(grant.data),
+        info=None if grant.info is None else written(grant.info),
         expires_unix_s=grant.expires_unix_s,
     )
 
 
-def _written(value: object) -> bytes:
+def written(value: Json) -> bytes:
+    """A value as JSON, without raw newlines.
+
+    Raises:
+        TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError: It has none.
+    """
     # Read once more: an application may put in what is said to be JSON, and is not.
     return bytes(embeddable(_encode(value)))
 
 
-def _read(json: bytes) -> Json:
+def read(json: bytes | None) -> Json:
+    """The value of JSON that a client gave; None where it gave none.
+
+    Raises:
+        UnreadableJson: It cannot be made a value.
+    """
     if not json:
         return None
     try:

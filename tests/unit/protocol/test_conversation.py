@@ -13,6 +13,7 @@ from gateway.protocol.conversation import (
     Event,
     Pending,
 )
+from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import WorkerId
 
 A = WorkerId("a" * 16)
@@ -296,6 +297,19 @@ def test_a_lost_socket_drops_what_waits_and_leaves_what_is_outstanding() -> None
     it.abandon()
 
     assert (it.outstanding, it.waiting, it.bytes_in_flight) == (2, 0, 2)
+
+
+def test_a_lost_socket_leaves_the_ends_of_subscriptions_in_their_order() -> None:
+    it = conversation("one")
+    for name in ("a", "b"):
+        ended = HookRequest(HookKind.UNSUBSCRIBE, name)
+        it.read(Event.UNSUBSCRIBE, "", size_bytes=1, now=1.0, hook=ended)
+        it.read(Event.HOOK, "", size_bytes=1, now=1.0, hook=HookRequest(HookKind.RPC, name))
+
+    it.abandon()
+    it.read(Event.DISCONNECT, "", size_bytes=0, now=1.0)
+
+    assert numbers(it.release(A)) == [2, 4, 6]
 
 
 def test_a_new_event_after_a_lost_socket_still_has_the_next_number() -> None:

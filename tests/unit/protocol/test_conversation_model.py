@@ -30,6 +30,7 @@ class Item:
     attempt: int = 1
     asked: WorkerId | None = None
     blamed: bool = False
+    owed: bool = False
 
 
 @dataclass
@@ -40,9 +41,9 @@ class Model:
     count: int = 0
     held: bool = False
 
-    def read(self, size: int, now: float) -> None:
+    def read(self, size: int, now: float, *, owed: bool = False) -> None:
         self.count += 1
-        self.items.append(Item(self.count, size, now))
+        self.items.append(Item(self.count, size, now, owed=owed))
 
     def release(self, target: WorkerId | None) -> list[int]:
         owing = {item.asked for item in self.items if item.asked}
@@ -91,12 +92,13 @@ class Model:
         return expired
 
     def abandon(self) -> None:
-        self.items = [item for item in self.items if item.asked]
+        self.items = [item for item in self.items if item.asked or item.owed]
 
 
 WORKER = st.sampled_from([A, B, C])
 STEP = st.one_of(
     st.tuples(st.just("read"), st.sampled_from([0, 1, 1 << 15, 1 << 19])),
+    st.tuples(st.just("end")),
     st.tuples(st.just("release"), st.one_of(st.none(), WORKER)),
     st.tuples(st.just("settle"), WORKER, st.integers(-1, 2), st.integers(-1, 1)),
     st.tuples(st.just("answer")),
@@ -122,6 +124,7 @@ def test_whatever_happens_it_does_what_the_model_does(steps: list[tuple[object, 
             size,
         )
         assert it.waiting == len(model.items) - outstanding
+        assert it.owes_ends == any(item.owed for item in model.items)
         most = 1 << 20 if it.waiting == 0 else (1 << 16) + 1
         assert it.full == (len(model.items) >= 32 or size >= most)
 
@@ -132,6 +135,9 @@ def play(it: Conversation, model: Model, step: tuple[object, ...], now: float) -
         case ("read", int(size)):
             it.read(Event.MESSAGE, "text", size_bytes=size, now=now)
             model.read(size, now)
+        case ("end",):
+            it.read(Event.UNSUBSCRIBE, "", size_bytes=7, now=now)
+            model.read(7, now, owed=True)
         case ("release", target):
             worker = WorkerId(str(target)) if target else None
             released = it.release(worker)

@@ -12,7 +12,6 @@ from gateway.protocol.members import Changes, Leases, Members, WorkerInfo
 ME = WorkerId("m" * 16)
 A = WorkerId("a" * 16)
 B = WorkerId("b" * 16)
-C = WorkerId("c" * 16)
 BOTH = WorkerInfo(edge=True, handler=True)
 EDGE = WorkerInfo(edge=True, handler=False)
 LEASE_S = 10.0
@@ -374,39 +373,3 @@ def test_when_all_handlers_are_leaving_they_serve_to_the_end() -> None:
 
 def test_without_the_role_nobody_is_a_handler() -> None:
     assert members(EDGE).handlers == ()
-
-
-# Hooks
-
-
-HOOKS = WorkerInfo(edge=False, handler=True, hooks=(("rpc", "*"),))
-NO_HOOKS = WorkerInfo(edge=False, handler=True, hooks=())
-OLDER = WorkerInfo(edge=False, handler=True)
-
-
-@pytest.mark.parametrize(
-    ("infos", "asked"),
-    [
-        ({A: HOOKS, B: NO_HOOKS, C: OLDER}, (A,)),  # an upgrade brings them
-        ({A: HOOKS, B: HOOKS}, (A, B)),
-        ({A: NO_HOOKS, B: OLDER}, (A,)),  # who says at least that it has none
-        ({A: OLDER}, ()),  # who would not answer at all
-        ({A: replace(HOOKS, leaving=True), B: NO_HOOKS}, (B,)),
-    ],
-)
-def test_hooks_are_asked_of_who_has_some(
-    infos: dict[WorkerId, WorkerInfo], asked: tuple[WorkerId, ...]
-) -> None:
-    it = members(EDGE)
-    look(it, leases(infos), 101.0)
-
-    assert it.hook_handlers == asked
-
-
-def test_a_change_of_who_has_hooks_alone_is_a_new_generation() -> None:
-    it = members(EDGE)
-    look(it, leases({A: OLDER}), 101.0)
-    before = it.generation
-    look(it, leases({A: HOOKS}), 102.0)
-
-    assert it.generation == before + 1

@@ -165,6 +165,14 @@ class Talk:
         self.sent[self.last_id] = name, fields.get("channel", "")
         return json.dumps({"id": self.last_id, name: fields})
 
+    def numbered(self, wrong: str) -> str:
+        """One that has an id gets its own: it may be refused in a reply, once."""
+        if "9999" not in wrong:
+            return wrong
+        self.last_id += 1
+        self.sent[self.last_id] = "wrong", ""
+        return wrong.replace("9999", str(self.last_id))
+
     def answer(self, which: int, how: str) -> None:
         if self.owed:
             ticket = sorted(self.owed)[which % len(self.owed)]
@@ -182,7 +190,7 @@ class Talk:
             case "frame":
                 self.take(session.receive("\n".join(self.command(*c) for c in argument)))
             case "raw":
-                self.take(session.receive(argument))
+                self.take(session.receive(self.numbered(argument)))
             case "pong":
                 self.take(session.receive("{}"))
             case "answer":

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from gateway.channel_broker.base import ChannelReceiver, HistoryOptions, Page, Publishing, Stored
 from gateway.errors import BrokerUnavailable
@@ -52,7 +53,8 @@ class ScriptedBroker:
         self.answers: deque[tuple[asyncio.Future[History], History]] = deque()
         self.published: list[Publishing] = []
         self.told: list[tuple[str, bytes]] = []
-        self.subscribing: list[asyncio.Future[None]] = []
+        self.subscribing: dict[str, asyncio.Future[None]] = {}
+        self.settling: list[asyncio.Future[None]] = []
         self.cut = False
         self.connected = True
 
@@ -65,18 +67,19 @@ class ScriptedBroker:
     def subscribe(self, channel: str) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+        self.subscribing[channel] = done
+        self.commands.append(lambda: self._serve(channel, done))
+        return done
+
+    def _serve(self, channel: str, done: asyncio.Future[None]) -> None:
         def acknowledge() -> None:
             if not done.done():
                 self.refused.discard(channel)
                 done.set_result(None)
 
-        def serve() -> None:
+        if not done.done():
             self.subscribed.add(channel)
             self.incoming.append(acknowledge)
-
-        self.commands.append(serve)
-        self.subscribing.append(done)
-        return done
 
     def unsubscribe(self, channel: str) -> None:
         self.refused.add(channel)
@@ -84,7 +87,13 @@ class ScriptedBroker:
 
     def settle(self) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.commands.append(lambda: self.incoming.append(lambda: done.set_result(None)))
+        self.settling.append(done)
+
+        def settle() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        self.commands.append(lambda: self.incoming.append(settle))
         return done
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
@@ -140,9 +149,9 @@ class ScriptedBroker:
 
     def fail_subscribing(self) -> None:
         """No subscription that is asked for comes in time."""
-        waiting, self.subscribing = self.subscribing, []
-        for done in waiting:
+        for channel, done in self.subscribing.items():
             if not done.done():
+                self.subscribed.discard(channel)
                 done.set_exception(BrokerUnavailable("away"))
 
     def lose_stream(self, channel: str) -> None:
@@ -151,9 +160,18 @@ class ScriptedBroker:
         self.streams[channel] = Stream(Position(f"epoch{int(epoch[5:]) + 1}", 0))
 
     def lose(self) -> None:
-        """The connection of the subscriptions breaks: what is on its way does not come."""
+        """The connection of the subscriptions breaks: what is on its way does not come.
+
+        What is not acknowledged will be asked for again; nothing will be settled.
+        """
         self.cut = True
         self.incoming.clear()
+        for channel, done in self.subscribing.items():
+            if channel in self.subscribed and not done.done():
+                self.commands.appendleft(partial(self._serve, channel, done))
+        for settling in self.settling:
+            if not settling.done():
+                settling.set_exception(BrokerUnavailable("away"))
 
     def restore(self) -> None:
         self.cut = False

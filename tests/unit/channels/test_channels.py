@@ -274,12 +274,34 @@ async def test_a_silent_channel_is_looked_at_and_one_that_is_heard_is_not() -> N
         s.broker.cut = False
         s.broker.streams["kept:silent"].top = Position("epoch1", 7)
         for _ in range(2):
-            s.later(LOOK_S / 2)
+            s.later(LOOK_S / 2 - 1)
             s.broker.put("kept:heard")
             await s.broker.settle_down()
+        s.later(2)
+        await turn()
+        assert [asked.channel for asked in s.broker.reads] == ["kept:silent"]
+        await s.broker.settle_down()
         assert not bob.told
         assert ann.told == [("insufficient", "kept:silent")]
-        assert not s.broker.reads
+
+
+async def test_what_could_not_be_settled_is_no_gap() -> None:
+    """A resync follows, and looks again."""
+    async with stand() as s:
+        ann = await live(s, "ann", "kept:a")
+        s.broker.put("kept:a")
+        s.later(LOOK_S)
+        await turn()
+        s.broker.look_up()
+        s.broker.answer()
+        await turn()
+        [*_, settling] = s.broker.settling
+        settling.set_exception(BrokerUnavailable("away"))
+        await turn()
+        assert not ann.told
+
+        await s.broker.settle_down()
+        assert ann.delivered == [b'kept:a 1 "epoch1 1"']
 
 
 async def test_only_so_many_reads_are_under_way_and_those_first_for_which_somebody_waits() -> None:
@@ -382,10 +404,32 @@ async def test_who_leaves_while_another_is_given_a_publication_is_given_none() -
     async with stand() as s:
         ann = await live(s, "ann", "news")
         bob = await live(s, "bob", "news")
-        ann.deliver = lambda message: s.channels.closed(bob.id)  # type: ignore[method-assign]
+        cat = await live(s, "cat", "news")
+        still_live: list[bool] = []
+
+        def deliver(message: bytes) -> None:
+            s.channels.closed(bob.id)
+            still_live.append(s.channels.is_live(bob.id, "news"))
+
+        ann.deliver = deliver  # type: ignore[method-assign]
         s.publisher.publish("news", b"1")
         await s.broker.settle_down()
 
         assert not bob.delivered
         assert bob.told == [("left", "news")]
-        assert s.channels.subscribers_of("news") == 1
+        assert still_live == [False]
+        assert cat.delivered == [b"news 0 1"]
+        assert s.channels.subscribers_of("news") == 2
+
+
+async def test_who_comes_while_another_is_given_a_publication_is_live_after_it() -> None:
+    async with stand() as s:
+        ann = await live(s, "ann", "news")
+        bob, cat = s.recording("bob"), await live(s, "cat", "news")
+        ann.deliver = lambda message: s.channels.subscribe(bob, "news")  # type: ignore[method-assign]
+        s.publisher.publish("news", b"1")
+        s.publisher.publish("news", b"2")
+        await s.broker.settle_down()
+
+        assert cat.delivered == [b"news 0 1", b"news 0 2"]
+        assert bob.delivered == [b"news 0 2"]

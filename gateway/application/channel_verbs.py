@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.channels.publisher import MAX_PAGE, Publisher
 from gateway.messaging.requests_to_users import RequestsToUsers
+from gateway.protocol import channel_names
 from gateway.protocol.channel_messages import PublicationBody, read_publication
 from gateway.protocol.channel_position import Position
 from gateway.protocol.receipt import Receipt
@@ -146,11 +147,11 @@ class ChannelVerbs(ABC):
 
         Raises:
             BadChannel: No channel may be called that.
-            UnknownChannel: Its namespace is not set up.
+            UnknownChannel: Its namespace is not set up, says its owner.
             ChannelLimit: The connection has 128 channels, or its worker ``GATEWAY_MAX_CHANNELS``.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
-        self._publisher.check(channel)
+        channel_names.check(channel)
         return await self._requests.sender.subscribe(connection, channel)
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
@@ -160,9 +161,9 @@ class ChannelVerbs(ABC):
         answer if it was not subscribed.
 
         Raises:
-            BadChannel, UnknownChannel, NotRunning: As of ``subscribe``.
+            BadChannel, NotRunning: As of ``subscribe``.
         """
-        self._publisher.check(channel)
+        channel_names.check(channel)
         return await self._requests.sender.unsubscribe(connection, channel)
 
     async def history(

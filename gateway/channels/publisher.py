@@ -93,10 +93,6 @@ class Publisher:
             Publishing(channel, body, history, idempotency_key, version, version_epoch)
         )
 
-    def check(self, channel: str) -> None:
-        """Whether there can be such a channel."""
-        self._options_of(channel)
-
     async def page(
         self,
         channel: str,

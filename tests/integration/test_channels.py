@@ -117,6 +117,8 @@ async def test_subscribing_twice_is_once_and_unsubscribing_nothing_is_done(
         assert await client.texts(2) == ["once", "after it"]
 
         assert await app.unsubscribe(name, "room:none") is Receipt.WRITTEN
+        with pytest.raises(UnknownChannel, match="its owner says unknown_channel"):
+            await app.subscribe(name, "unknown:1")
 
 
 async def test_who_is_not_there_is_in_no_channel(settings: MakeSettings) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway import Admit, Gateway
+from gateway import Admit, BadChannel, ChannelLimit, Gateway
 from gateway.handlers.definitions import MAX_USER_BYTES, UserTooLong, decision
 
 
@@ -70,6 +70,23 @@ def test_a_user_may_have_256_bytes_and_no_more(say: Callable[[str], Admit]) -> N
     assert say(longest).user == longest
     with pytest.raises(UserTooLong, match=r"257 UTF-8 bytes, over the limit of 256"):
         say(longest + "x")
+
+
+@pytest.mark.parametrize(
+    ("channels", "error"),
+    [
+        ("news", TypeError),
+        ([7], TypeError),
+        (["news", ""], BadChannel),
+        ([f"c{n}" for n in range(129)], ChannelLimit),
+    ],
+)
+def test_channels_that_cannot_be_are_refused_where_they_are_named(
+    channels: Any, error: type[Exception]
+) -> None:
+    Admit(channels=[f"c{n}" for n in range(128)])
+    with pytest.raises(error):
+        Admit(channels=channels)
 
 
 @pytest.mark.parametrize("returned", [None, "ann", Admit("ann", 5.0)])

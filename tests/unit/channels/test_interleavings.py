@@ -106,6 +106,14 @@ class Scene:
     def close(self, name: str) -> None:
         self.there.channels.closed(self.clients[name].id)
 
+    def subscribe_again(self, name: str) -> None:
+        self.unsubscribe(name)
+        self.subscribe(name)
+
+    def close_for_long(self, name: str) -> None:
+        self.close(name)
+        self.linger()
+
     def publish(self) -> None:
         self.broker.put(ROOM)
 
@@ -157,12 +165,9 @@ Disturbance = Callable[[Scene], None]
 DISTURBANCES: dict[str, Disturbance] = {
     "publish": Scene.publish,
     "unsubscribe": lambda scene: scene.unsubscribe("ann"),
-    "unsubscribe and subscribe": lambda scene: (
-        scene.unsubscribe("ann"),
-        scene.subscribe("ann"),
-    )[0],
+    "unsubscribe and subscribe": lambda scene: scene.subscribe_again("ann"),
     "close": lambda scene: scene.close("ann"),
-    "close and linger": lambda scene: (scene.close("ann"), scene.linger())[0],
+    "close and linger": lambda scene: scene.close_for_long("ann"),
     "resync": Scene.resync,
     "lose the stream": Scene.lose_the_stream,
     "fail the read": Scene.fail_read,

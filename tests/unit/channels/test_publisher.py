@@ -48,7 +48,7 @@ async def test_keys_and_versions_are_bounded() -> None:
             {"version": 1, "skip_history": True},
         ):
             with pytest.raises(ValueError, match=r"version|idempotency_key"):
-                s.publisher.publish("kept:a", b"1", **wrong)  # type: ignore[arg-type]
+                s.publisher.publish("kept:a", b"1", **wrong)
 
         assert len(s.broker.published) == 1
 

@@ -16,12 +16,13 @@ from gateway.errors import GatewayError
 from gateway.metrics import Counters
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, PublicationBody
 from gateway.protocol.channel_position import Position
-from gateway.protocol.channel_steps import Reply
+from gateway.protocol.channel_steps import Reply, Wish
 from gateway.protocol.ids import ConnectionId
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from tests.unit.channels.scripted_broker import ScriptedBroker, turn
 
 KEPT = ChannelOptions(history_size=100, history_ttl=timedelta(minutes=5), join_leave=True)
+POSITIONED = Wish(positioned=True)
 NAMESPACES = Namespaces(named={"kept": KEPT})
 
 Told = tuple[str, str] | tuple[str, str, object]
@@ -104,3 +105,14 @@ async def stand(*, max_channels: int = 1000, size: int = 100) -> AsyncIterator[S
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def live(
+    stand: Stand, name: str, channel: str, wish: Wish = POSITIONED, *, join_leave: bool = False
+) -> Recording:
+    subscriber = stand.recording(name)
+    stand.channels.subscribe(subscriber, channel, wish, join_leave=join_leave)
+    await stand.broker.settle_down()
+    assert stand.channels.is_live(subscriber.id, channel)
+    subscriber.told.clear()
+    return subscriber

@@ -29,10 +29,16 @@ class Callbacks:
         self._declared: set[tuple[str, str]] | None = None
         self._hooks: dict[HookKind, Patterns] = {}
 
-    def has_hook(self, kind: HookKind, name: str) -> bool | None:
-        """Whether a hook decides on ``name``; None when no handler worker has been seen yet."""
+    def has_hook(self, kind: HookKind, name: str | None) -> bool | None:
+        """Whether a hook decides on ``name``, or on anything if that is None.
+
+        Returns:
+            None when no handler worker has been seen yet.
+        """
         if self._declared is None:
             return None
+        if name is None:
+            return any(value == kind.value for value, _ in self._declared)
         return self._hooks[kind].longest(name) is not None
 
     async def must_decide(self) -> bool | None:

@@ -51,7 +51,7 @@ class ConnectionContext:
     counters: Counters
     limits: ConnectionLimits
     wants_disconnects: Callable[[], bool]
-    has_hook: Callable[[HookKind, str], bool | None]
+    has_hook: Callable[[HookKind, str | None], bool | None]
     now: Callable[[], float]
 
     def opened(self, connection: ConnectionId) -> None:

@@ -41,7 +41,7 @@ class HookCalls:
         self._state = dispatch_state
         self._waiting: dict[int, Done] = {}
 
-    def there(self, kind: HookKind, name: str) -> bool | None:
+    def there(self, kind: HookKind, name: str | None) -> bool | None:
         return self._edge.has_hook(kind, name)
 
     def ask(self, request: HookRequest, done: Done) -> None:

@@ -63,13 +63,15 @@ class ChannelOptions:
     """
 
     allow_subscribe_for_client: bool = _switch("Clients may subscribe.")
-    allow_subscribe_for_anonymous: bool = _switch("Anonymous clients may subscribe.")
+    allow_subscribe_for_anonymous: bool = _switch(
+        "Anonymous clients may subscribe where clients may."
+    )
     allow_user_limited_channels: bool = _switch(
         "Who is named after the # of a channel may subscribe to it."
     )
     allow_publish_for_client: bool = _switch("Clients may publish.")
     allow_publish_for_subscriber: bool = _switch("Subscribers may publish.")
-    allow_publish_for_anonymous: bool = _switch("Anonymous clients may publish.")
+    allow_publish_for_anonymous: bool = _switch("Anonymous clients may publish where clients may.")
     history_size: int = _option(
         0,
         value.number(int, 0, MAX_HISTORY_SIZE, f"0 to {MAX_HISTORY_SIZE} publications"),
@@ -90,7 +92,9 @@ class ChannelOptions:
     )
     allow_history_for_client: bool = _switch("Clients may read the history.")
     allow_history_for_subscriber: bool = _switch("Subscribers may read the history.")
-    allow_history_for_anonymous: bool = _switch("Anonymous clients may read the history.")
+    allow_history_for_anonymous: bool = _switch(
+        "Anonymous clients may read the history where clients may."
+    )
     allow_positioning: bool = _switch("A subscriber that asks for it is told of every gap.")
     force_positioning: bool = _switch("Every subscriber is told of every gap.")
     allow_recovery: bool = _switch("A subscriber that asks for it may recover what it has missed.")
@@ -98,7 +102,9 @@ class ChannelOptions:
     presence: bool = _switch("Who has subscribed is known.")
     allow_presence_for_client: bool = _switch("Clients may ask who has subscribed.")
     allow_presence_for_subscriber: bool = _switch("Subscribers may ask who has subscribed.")
-    allow_presence_for_anonymous: bool = _switch("Anonymous clients may ask who has subscribed.")
+    allow_presence_for_anonymous: bool = _switch(
+        "Anonymous clients may ask who has subscribed where clients may."
+    )
     join_leave: bool = _switch("It is told when somebody subscribes or goes.")
     force_push_join_leave: bool = _switch("It is told to every subscriber, not only to who asks.")
 

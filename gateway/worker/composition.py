@@ -26,7 +26,9 @@ from gateway.edge.endpoint import SocketEndpoint
 from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.negotiation import centrifuge_sessions
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
+from gateway.edge.sessions.centrifuge.results import register_encoding
 from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
+from gateway.edge.sessions.centrifuge.subscription import ChannelParts
 from gateway.edge.sessions.text import text_sessions
 from gateway.edge.sessions.text_subscriptions import register_encodings
 from gateway.edge.sockets.timer_wheel import TimerWheel
@@ -156,6 +158,7 @@ class WorkerParts:
         options_of = self.settings.channel.options_of
         fan_out = FanOut(self.counters)
         register_encodings(fan_out)
+        register_encoding(fan_out)
         self.channels = Channels(
             self.channel_broker,
             options_of,
@@ -300,10 +303,17 @@ class WorkerParts:
         return SessionContext(
             version=__version__,
             requests=ClientRequests(
+                ChannelParts(
+                    channels=self.channels,
+                    publisher=self.publisher,
+                    presence=self.presence,
+                    options_of=self.settings.channel.options_of,
+                ),
                 Authentication(
                     self.token_verifier,
                     allow_anonymous=self.settings.allow_anonymous_connect_without_token,
-                )
+                ),
+                self.token_verifier,
             ),
             timers=TimerWheel(TICK_S),
             now=self.now,

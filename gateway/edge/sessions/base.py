@@ -20,8 +20,12 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 class Hooks(Protocol):
     """What a session may ask of the application's hooks. Nothing waits and nothing raises."""
 
-    def there(self, kind: HookKind, name: str) -> bool | None:
-        """Whether a hook decides on this; None when nobody alive knows."""
+    def there(self, kind: HookKind, name: str | None) -> bool | None:
+        """Whether a hook decides on this, or on anything if ``name`` is None.
+
+        Returns:
+            None when nobody alive knows.
+        """
         ...
 
     def ask(self, request: HookRequest, done: Callable[[HookOutcome], None]) -> None:

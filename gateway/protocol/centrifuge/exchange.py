@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.protocol.centrifuge.codes import Error
+from gateway.protocol.centrifuge.codes import Error, Unsubscribed
 from gateway.protocol.centrifuge.commands import Command, History, name_of
 from gateway.protocol.centrifuge.refusals import Limits
 from gateway.protocol.centrifuge.replies import Result, error_reply, reply
@@ -38,7 +38,7 @@ class Exchange:
         self._in_flight += 1
         self._in_flight_bytes += command.size_bytes
 
-    def ask(self, command: Command) -> None:
+    def ask(self, command: Command, ended: Unsubscribed | None = None) -> None:
         request = command.request
         if isinstance(request, History):
             most = self._limits.history_publications
@@ -46,7 +46,7 @@ class Exchange:
             request = msgspec.structs.replace(request, limit=limit)
         self._ticket += 1
         self._asked[self._ticket] = command
-        self.steps.then(Ask(self._ticket, request))
+        self.steps.then(Ask(self._ticket, request, ended))
 
     def answered(self, ticket: int) -> Command | None:
         """What was asked with this ticket; None if that is answered already, or never was."""

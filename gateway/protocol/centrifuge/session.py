@@ -303,6 +303,10 @@ class Session:
             self._subscriptions.end(channel, ended)
         return self._exchange.steps.take()
 
+    def ends_at(self, channel: str, at: float) -> None:
+        """Let a subscription expire at a time of which its client is not told."""
+        self._subscriptions.ends_at(channel, at)
+
     def insufficient(self, channel: str) -> list[Step]:
         """A positioned subscription has missed something."""
         if self.state is State.CONNECTED:

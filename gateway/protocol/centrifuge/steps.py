@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.close_codes import Close
+from gateway.protocol.centrifuge.codes import Unsubscribed
 from gateway.protocol.centrifuge.commands import Request
 from gateway.protocol.centrifuge.replies import frames
 
@@ -19,11 +20,15 @@ class Ask(NamedTuple):
     """Do this, then call ``Session.answer`` once: with its result, an error, or a close.
 
     Connect is answered with a ``ConnectResult`` and so on; unsubscribe, publish and send with
-    ``Empty``. An unsubscribe may be the server's own doing.
+    ``Empty``.
+
+    Attributes:
+        ended: Why the server unsubscribes, where it does.
     """
 
     ticket: int
     request: Request
+    ended: Unsubscribed | None = None
 
 
 class End(NamedTuple):

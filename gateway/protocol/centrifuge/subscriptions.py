@@ -118,6 +118,11 @@ class Subscriptions:
             channel.expires_at = self._end_of(ttl, now)
         self._exchange.reply(command, SubRefreshResult(expires=ttl > 0, ttl=ttl))
 
+    def ends_at(self, name: str, at: float) -> None:
+        channel = self._channels.get(name)
+        if channel is not None and channel.state is ChannelState.SUBSCRIBED:
+            channel.expires_at = at
+
     def _wake(self, channel: _Channel) -> None:
         waiting, channel.waiting = channel.waiting, []
         for command, request in waiting:
@@ -172,7 +177,7 @@ class Subscriptions:
         channel.expires_at = NEVER
         self._exchange.begin(command)
         self._exchange.steps.message(unsubscribe_push(name, ended))
-        self._exchange.ask(command)
+        self._exchange.ask(command, ended)
 
     # Expiry
 

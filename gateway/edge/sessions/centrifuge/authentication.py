@@ -46,8 +46,6 @@ class Authentication:
             return claims
         if connection.user not in (None, claims.user):
             return _invalid(connection, "of another user than on_connect has said")
-        if _channels(claims):
-            return codes.NOT_AVAILABLE
         session.claims = claims
         if claims.user and session.connection is connection:  # it may have ended meanwhile
             connection.identify(claims.user)

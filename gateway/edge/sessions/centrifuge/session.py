@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Final, Protocol
 
 import msgspec
 
-from gateway.close_codes import INAPPROPRIATE_PROTOCOL, NORMAL, Close
+from gateway.close_codes import INAPPROPRIATE_PROTOCOL, INSUFFICIENT_STATE, NORMAL, Close
 from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.subscription import Done, Outcome, Subscription
 from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
-from gateway.errors import HandlerFailed, NotAvailable
+from gateway.errors import GatewayError, HandlerFailed
 from gateway.log import get_logger
-from gateway.messaging.hub import Done
+from gateway.protocol.centrifuge.codes import BY_SERVER
 from gateway.protocol.centrifuge.commands import Request
 from gateway.protocol.centrifuge.replies import (
     ConnectResult,
@@ -30,14 +34,40 @@ from gateway.protocol.centrifuge.session import Answer, Session
 from gateway.protocol.centrifuge.states import State
 from gateway.protocol.centrifuge.steps import Ask, End, Step, Write
 from gateway.protocol.centrifuge.subscriptions import NEVER
+from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.receipt import Receipt
 from gateway.protocol.token_claims import ConnectionClaims
 
 log = get_logger(__name__)
 
 TICK_S: Final = 0.25  # of the timer that all sessions of a worker share
+MAX_HELD: Final = 256  # pushes that come while a connect is answered
 
 _MOVES_DEADLINE: Final = (ConnectResult, SubscribeResult, RefreshResult, SubRefreshResult)
+
+
+Told = Callable[[Receipt | GatewayError], None]
+
+
+def _receipt(outcome: Outcome) -> Receipt | GatewayError:
+    if isinstance(outcome, GatewayError):
+        return outcome
+    return Receipt.GONE if outcome is None else Receipt.WRITTEN
+
+
+def _tell(waiting: list[Told], outcome: Outcome) -> None:
+    for told in waiting:
+        told(_receipt(outcome))
+
+
+def _end(
+    connection: OpenConnection, channel: str, subscription: Subscription, code: int, reason: str
+) -> None:
+    tells = subscription.live or subscription.granted
+    subscription.end()
+    if tells:
+        connection.hooks.tell_unsubscribed(channel, code, reason)
 
 
 class Requests(Protocol):
@@ -48,8 +78,19 @@ class Requests(Protocol):
         """What is served beyond connect and unsubscribe."""
         ...
 
-    def ask(self, session: CentrifugeSession, ticket: int, request: Request) -> None:
-        """Have it done; ``session.answer`` is called once with this ticket, perhaps at once."""
+    def ask(self, session: CentrifugeSession, ask: Ask) -> None:
+        """Have it done; ``session.answer`` is called once with its ticket, perhaps at once."""
+        ...
+
+    def subscribe(
+        self, session: CentrifugeSession, connection: OpenConnection, channel: str, done: Done
+    ) -> None:
+        """Subscribe a connected client, as the server wants it.
+
+        Raises:
+            BadChannel: Nothing may be called that.
+            UnknownChannel: Its namespace is not set up.
+        """
         ...
 
 
@@ -75,11 +116,12 @@ class CentrifugeSession:
     Attributes:
         connection: While it is open.
         claims: What the token said with which it came, if it came with one.
+        subscriptions: Those that have begun and are not ended.
     """
 
     __slots__ = (
-        "_context", "_doing", "_due_at", "_rules", "_slot", "_steps", "_unanswered", "claims",
-        "connection", "received",
+        "_context", "_doing", "_due_at", "_held", "_rules", "_slot", "_steps", "_unanswered",
+        "_wanted", "claims", "connection", "received", "subscriptions",
     )  # fmt: skip
 
     name = "centrifuge"
@@ -90,11 +132,14 @@ class CentrifugeSession:
         self.connection: OpenConnection | None = None
         self.claims: ConnectionClaims | None = None
         self.received = 0
+        self.subscriptions: dict[str, Subscription] = {}
         self._context = context
         self._rules: Session | None = None  # from the greeting on
         self._steps: deque[Step] = deque()
+        self._held: list[bytes] = []  # pushes until the connect is answered
+        self._wanted: dict[str, list[Told]] = {}  # by the server, before the client has connected
         self._doing = False
-        self._unanswered = 0
+        self._unanswered: set[int] = set()
         self._slot = NOWHERE
         self._due_at = NEVER  # of the deadline in that slot
 
@@ -122,12 +167,20 @@ class CentrifugeSession:
         connection.close(*INAPPROPRIATE_PROTOCOL)
 
     def on_close(self, code: int, reason: str) -> None:
-        self.connection = None
+        connection, self.connection = self.connection, None
         self._context.timers.take(self, self._slot)
         self._slot = NOWHERE
         if self._rules is not None:
             self._rules.close(Close(code, reason), "closed")
         self._steps.clear()
+        self._held.clear()
+        subscriptions, self.subscriptions = self.subscriptions, {}
+        for channel, subscription in subscriptions.items():
+            if connection is not None:
+                _end(connection, channel, subscription, code, reason)
+        wanted, self._wanted = self._wanted, {}
+        for told in chain.from_iterable(wanted.values()):
+            told(Receipt.GONE)
 
     # What leaves
 
@@ -144,12 +197,6 @@ class CentrifugeSession:
         )
         self._put_deadline()
         return None
-
-    def subscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:  # noqa: ARG002
-        done(NotAvailable(f"a client of {self.name} cannot be subscribed by the application yet"))
-
-    def unsubscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:  # noqa: ARG002
-        done(NotAvailable(f"a client of {self.name} cannot be unsubscribed by the application yet"))
 
     def push(self, text: str) -> bytes | None:
         """A ``message``: the JSON value that ``text`` is; as a string, if it is none."""
@@ -181,13 +228,94 @@ class CentrifugeSession:
     # What was asked
 
     def answer(self, ticket: int, answer: Answer) -> None:
-        """Answer what was asked with this ticket, once. Nothing after the end."""
-        self._unanswered -= 1
-        if self._rules is None or self.connection is None:
+        """Answer what was asked with this ticket. Nothing a second time, nor after the end."""
+        if self._rules is None or self.connection is None or ticket not in self._unanswered:
             return
+        self._unanswered.discard(ticket)
         self._do(self._rules.answer(ticket, answer, self._context.now()))
+        if self._held and self._rules.state is State.CONNECTED:
+            held, self._held = self._held, []
+            self._do([Write(push) for push in held])
         if isinstance(answer, _MOVES_DEADLINE):
             self._put_deadline()
+
+    # Channels
+
+    def deliver(self, push: bytes) -> None:
+        """Send a push of a channel, behind every reply that there is to send."""
+        if self.connection is None:
+            return
+        if self._steps:
+            self._steps.append(Write(push))
+        elif self._rules is not None and self._rules.state is State.CONNECTED:
+            self.connection.send(push)
+        elif len(self._held) < MAX_HELD:
+            self._held.append(push)
+        else:
+            self.connection.close(*INSUFFICIENT_STATE)
+
+    def insufficient(self, channel: str) -> None:
+        """A subscription has missed something."""
+        if self._rules is None or self.connection is None:
+            return
+        if self._rules.state is State.CONNECTED:
+            self._do(self._rules.insufficient(channel))
+        else:
+            self.connection.close(*INSUFFICIENT_STATE)
+
+    def end(self, channel: str, code: int = 0, reason: str = "") -> None:
+        """End the subscription to a channel, if there is one; the client knows.
+
+        Args:
+            code: Why, as the application's ``on_unsubscribe`` is told.
+        """
+        subscription = self.subscriptions.pop(channel, None)
+        if subscription is not None and self.connection is not None:
+            _end(self.connection, channel, subscription, code, reason)
+
+    def ends_at(self, channel: str, unix_s: float) -> None:
+        """Let a subscription expire, of which the client is not told before."""
+        if self._rules is not None:
+            now = self._context.now()
+            self._rules.ends_at(channel, now + unix_s - time.time())
+            self._put_deadline()
+
+    def client_info(self, connection: OpenConnection, chan_info: bytes = b"") -> ClientInfo:
+        """What others are shown of it."""
+        conn_info = b"" if self.claims is None else self.claims.info
+        return ClientInfo(connection.user or "", connection.id, conn_info, chan_info)
+
+    # What the server wants
+
+    def subscribe(self, connection: OpenConnection, channel: str, done: Told) -> None:
+        """Before the client has connected it is only noted."""
+        if self._rules is None or self._rules.state is not State.CONNECTED:
+            self._wanted.setdefault(channel, []).append(done)
+            return
+
+        def settled(outcome: Outcome) -> None:
+            if self._rules is not None and isinstance(outcome, SubscribeResult):
+                self._do(self._rules.subscribe(channel, outcome, self._context.now()))
+            done(_receipt(outcome))
+
+        try:
+            self._context.requests.subscribe(self, connection, channel, settled)
+        except GatewayError as error:
+            done(error)
+
+    def unsubscribe(self, connection: OpenConnection, channel: str, done: Told) -> None:  # noqa: ARG002
+        for told in self._wanted.pop(channel, ()):
+            told(Receipt.GONE)
+        if self._rules is not None:
+            self._do(self._rules.unsubscribe(channel, BY_SERVER))
+            if channel not in self._rules.channels:
+                self.end(channel, *BY_SERVER)  # the client has not been told of it yet
+        done(Receipt.WRITTEN)
+
+    def take_wanted(self) -> dict[str, Done]:
+        """The channels to which the server subscribes a client that connects; whom to tell."""
+        wanted, self._wanted = self._wanted, {}
+        return {channel: partial(_tell, told) for channel, told in wanted.items()}
 
     # Time
 
@@ -230,9 +358,9 @@ class CentrifugeSession:
         match step:
             case Write(payload):
                 connection.send(payload)
-            case Ask(ticket, request):
-                self._unanswered += 1
-                self._context.requests.ask(self, ticket, request)
+            case Ask():
+                self._unanswered.add(step.ticket)
+                self._context.requests.ask(self, step)
             case End(close, why):
                 log.debug("client ended", connection_id=connection.id, code=close.code, why=why)
                 connection.close(*close)

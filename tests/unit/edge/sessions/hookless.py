@@ -11,7 +11,7 @@ from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 class NoHooks:
     """``Hooks`` of an application that has none."""
 
-    def there(self, kind: HookKind, name: str) -> bool | None:
+    def there(self, kind: HookKind, name: str | None) -> bool | None:
         return False
 
     def ask(self, request: HookRequest, done: Callable[[HookOutcome], None]) -> None:

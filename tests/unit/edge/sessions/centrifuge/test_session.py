@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession, SessionContext
+from gateway.edge.sessions.centrifuge.subscription import Done
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.errors import ConnectionEnding
 from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.commands import Connect, Publish, Request, Subscribe
 from gateway.protocol.centrifuge.replies import ConnectResult, Empty, SubscribeResult
+from gateway.protocol.centrifuge.steps import Ask
 from gateway.protocol.ids import WorkerId, connection_id
 from tests.unit.edge.sessions.hookless import Hookless
 
@@ -28,12 +31,18 @@ class Asked:
         self.asked: list[tuple[int, Request]] = []
         self.at_once = False
 
-    def ask(self, session: CentrifugeSession, ticket: int, request: Request) -> None:
+    def ask(self, session: CentrifugeSession, ask: Ask) -> None:
+        ticket, request = ask.ticket, ask.request
         self.asked.append((ticket, request))
         if isinstance(request, Connect):
             session.answer(ticket, ConnectResult())
         elif self.at_once:
             session.answer(ticket, SubscribeResult() if isinstance(request, Subscribe) else Empty())
+
+    def subscribe(
+        self, session: CentrifugeSession, connection: OpenConnection, channel: str, done: Done
+    ) -> None:
+        raise AssertionError(channel)
 
 
 class Connected(Hookless):

@@ -1,0 +1,321 @@
+"""How clients come into channels: by a command of theirs, or because the server wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import msgspec
+
+from gateway.channels import permissions
+from gateway.close_codes import INVALID_TOKEN, Close
+from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.grants import (
+    NO_GRANT,
+    GrantedSubscription,
+    of_claims,
+    of_token,
+)
+from gateway.edge.sessions.centrifuge.results import as_error, as_raw
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.edge.sessions.centrifuge.subscription import (
+    ChannelParts,
+    Done,
+    Outcome,
+    Subscription,
+)
+from gateway.errors import (
+    GatewayError,
+    TokenExpired,
+    TokenForAnother,
+    TokenInvalid,
+    TokenKeysUnavailable,
+)
+from gateway.protocol import channel_names
+from gateway.protocol.centrifuge import codes
+from gateway.protocol.centrifuge.codes import Error
+from gateway.protocol.centrifuge.commands import Connect, SubRefresh, Subscribe
+from gateway.protocol.centrifuge.replies import ConnectResult, SubRefreshResult, SubscribeResult
+from gateway.protocol.centrifuge.session import Answer
+from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest, HookResult
+from gateway.protocol.token_claims import SubscriptionClaims
+from gateway.settings.namespaces import ChannelOptions
+from gateway.tokens.verifier import TokenVerifier
+
+
+def _nobody(outcome: Outcome) -> None:
+    """Nobody waits for it but the connect."""
+
+
+class Subscribing:
+    """Begins and ends subscriptions of the clients of one worker."""
+
+    def __init__(self, parts: ChannelParts, verifier: TokenVerifier) -> None:
+        self._parts = parts
+        self._verifier = verifier
+        self._verifying: set[asyncio.Task[None]] = set()
+
+    # By a command
+
+    def by_client(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        request: Subscribe,
+        answer: Callable[[Answer], None],
+    ) -> None:
+        """Subscribe a client that asks for it.
+
+        Raises:
+            UnknownChannel: Its namespace is not set up.
+        """
+        channel, user = request.channel, connection.user or ""
+        options = self._parts.options_of(channel)
+        if request.token:
+            task = asyncio.create_task(
+                self._with_token(session, connection, request, answer), name="subscription token"
+            )
+            self._verifying.add(task)
+            task.add_done_callback(self._verifying.discard)
+            return
+        has_hook = connection.hooks.there(HookKind.SUBSCRIBE, channel)
+        if has_hook is None:
+            answer(codes.INTERNAL)
+        elif has_hook and not channel_names.is_private(channel):
+            self._ask_hook(session, connection, request, NO_GRANT, answer)
+        else:
+            refused = permissions.may_subscribe(options, channel, user=user)
+            if refused is not None:
+                answer(refused)
+            else:
+                self._let_in(session, connection, request, NO_GRANT, answer)
+
+    async def _with_token(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        request: Subscribe,
+        answer: Callable[[Answer], None],
+    ) -> None:
+        """What a valid token allows, only a hook may still refuse."""
+        claims = await self._claims(connection, request.channel, request.token)
+        if not isinstance(claims, SubscriptionClaims):
+            answer(claims)
+            return
+        grant = of_claims(claims)
+        has_hook = connection.hooks.there(HookKind.SUBSCRIBE, request.channel)
+        if has_hook is None:
+            answer(codes.INTERNAL)
+        elif session.connection is None:
+            return
+        elif has_hook:
+            self._ask_hook(session, connection, request, grant, answer)
+        else:
+            self._let_in(session, connection, request, grant, answer)
+
+    async def refresh(self, connection: OpenConnection, request: SubRefresh) -> Answer:
+        """Let a subscription last that was made with a token, as long as a new one says."""
+        claims = await self._claims(connection, request.channel, request.token)
+        return (
+            SubRefreshResult(ttl=claims.ttl_s) if isinstance(claims, SubscriptionClaims) else claims
+        )
+
+    async def _claims(
+        self, connection: OpenConnection, channel: str, token: str
+    ) -> SubscriptionClaims | Error | Close:
+        try:
+            return await self._verifier.verify_subscription(
+                token, channel=channel, user=connection.user or "", client=connection.id
+            )
+        except TokenExpired:
+            return codes.TOKEN_EXPIRED
+        except TokenForAnother:
+            return INVALID_TOKEN
+        except TokenInvalid:
+            return codes.PERMISSION_DENIED
+        except TokenKeysUnavailable:
+            return codes.INTERNAL
+
+    def _ask_hook(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        request: Subscribe,
+        grant: GrantedSubscription,
+        answer: Callable[[Answer], None],
+    ) -> None:
+        def decided(outcome: HookOutcome) -> None:
+            if not isinstance(outcome, HookResult):
+                answer(outcome)
+            elif outcome.expires_unix_s is not None and outcome.expires_unix_s <= time.time():
+                answer(codes.EXPIRED)
+            else:
+                granted = replace(
+                    grant,
+                    by_hook=True,
+                    info=grant.info if outcome.info is None else outcome.info,
+                    data=grant.data if outcome.data is None else outcome.data,
+                    expires_unix_s=outcome.expires_unix_s,
+                )
+                self._let_in(session, connection, request, granted, answer)
+
+        asked = HookRequest(HookKind.SUBSCRIBE, request.channel, bytes(request.data))
+        connection.hooks.ask(asked, decided)
+
+    def _let_in(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        request: Subscribe,
+        grant: GrantedSubscription,
+        answer: Callable[[Answer], None],
+    ) -> None:
+        user = connection.user or ""
+        options = grant.options(self._parts.options_of(request.channel))
+        told = options.force_push_join_leave or (
+            request.join_leave and permissions.may_see_members(options, user=user)
+        )
+
+        def done(outcome: Outcome) -> None:
+            self._answer(session, request, grant, outcome, answer)
+            if grant.expires_unix_s is not None:
+                session.ends_at(request.channel, grant.expires_unix_s)
+
+        self._begin(session, connection, request, options, done, join_leave=told, grant=grant)
+
+    def _answer(
+        self,
+        session: CentrifugeSession,
+        request: Subscribe,
+        grant: GrantedSubscription,
+        outcome: Outcome,
+        answer: Callable[[Answer], None],
+    ) -> None:
+        """Who cannot be subscribed, or not as it wants, leaves nothing behind."""
+        result: Answer
+        if isinstance(outcome, SubscribeResult):
+            refuses = request.recover and request.rejects_unrecovered and not outcome.recovered
+            timed = msgspec.structs.replace(outcome, ttl=grant.ttl_s)
+            result = codes.UNRECOVERABLE_POSITION if refuses else timed
+        else:
+            result = codes.INTERNAL if outcome is None else as_error(outcome)
+        if isinstance(result, Error):
+            session.end(request.channel)
+        answer(result)
+
+    # By the server
+
+    def by_server(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        request: Subscribe,
+        done: Done,
+        grant: GrantedSubscription = NO_GRANT,
+    ) -> None:
+        """Subscribe a client whatever its namespace allows clients; perhaps it is already.
+
+        Raises:
+            BadChannel: Nothing may be called that.
+            UnknownChannel: Its namespace is not set up.
+        """
+        channel = request.channel
+        options = grant.options(self._parts.options_of(channel))
+
+        def settled(outcome: Outcome) -> None:
+            if isinstance(outcome, GatewayError):
+                session.end(channel)
+            done(outcome)
+
+        told = options.force_push_join_leave
+        self._begin(session, connection, request, options, settled, join_leave=told, grant=grant)
+
+    def with_connect(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        request: Connect,
+        result: ConnectResult,
+        answer: Callable[[Answer], None],
+    ) -> None:
+        """Answer a connect once its client is in the channels that the application and its token
+        name; from the positions on that it says.
+        """
+        grants = of_token(session.claims)
+        channels = dict.fromkeys(grants, _nobody) | session.take_wanted()
+        if not channels:
+            answer(result)
+            return
+        results: dict[str, SubscribeResult] = {}
+        waiting = set(channels)
+
+        def done(channel: str, outcome: Outcome) -> None:
+            if channel not in waiting:
+                return
+            waiting.discard(channel)
+            channels[channel](outcome)
+            if isinstance(outcome, SubscribeResult):
+                results[channel] = outcome
+            elif isinstance(outcome, GatewayError):
+                answer(as_error(outcome))
+                for each in channels:
+                    session.end(each)
+            if not waiting:  # of what the server has ended meanwhile, nothing is said
+                stays = {
+                    name: sub for name, sub in results.items() if name in session.subscriptions
+                }
+                answer(ConnectResult(subs=stays))
+
+        for channel in channels:
+            wanted = _from_position(channel, request.subs.get(channel))
+            try:
+                grant = grants.get(channel, NO_GRANT)
+                self.by_server(session, connection, wanted, partial(done, channel), grant)
+            except GatewayError as error:
+                done(channel, error)
+
+    def _begin(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        request: Subscribe,
+        options: ChannelOptions,
+        done: Done,
+        *,
+        join_leave: bool,
+        grant: GrantedSubscription,
+    ) -> None:
+        present = session.subscriptions.get(request.channel)
+        if present is not None:  # by a command and by the server at once
+            present.wait(done)
+            return
+        subscription = session.subscriptions[request.channel] = Subscription(
+            self._parts,
+            request,
+            options,
+            session.client_info(connection, grant.info),
+            client=connection.id,
+            deliver=session.deliver,
+            done=done,
+            lost=session.insufficient,
+            data=as_raw(grant.data),
+            granted=grant.by_hook,
+        )
+        subscription.begin(join_leave=join_leave)
+
+
+def _from_position(channel: str, position: Subscribe | None) -> Subscribe:
+    """Only what a position consists of is a client's to say of what the server subscribes it to."""
+    if position is None:
+        return Subscribe(channel)
+    return Subscribe(
+        channel,
+        recover=position.recover,
+        offset=position.offset,
+        epoch=position.epoch,
+        positioned=position.positioned,
+        recoverable=position.recoverable,
+    )

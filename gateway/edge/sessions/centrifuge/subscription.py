@@ -1,0 +1,173 @@
+"""One client in one channel, from its wish to subscribe to the end of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from gateway.channels.channels import Channels
+from gateway.channels.presence import ChannelPresence
+from gateway.channels.publisher import Publisher
+from gateway.channels.subscriber import Encoding
+from gateway.edge.sessions.centrifuge.results import subscribe_result, wish_of
+from gateway.errors import BrokerUnavailable, GatewayError
+from gateway.protocol.centrifuge.commands import NO_DATA, Subscribe
+from gateway.protocol.centrifuge.replies import SubscribeResult
+from gateway.protocol.channel_messages import ClientInfo
+from gateway.protocol.channel_steps import Reply
+from gateway.protocol.ids import ConnectionId
+from gateway.settings.namespaces import ChannelOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelParts:
+    """What subscriptions work with.
+
+    Attributes:
+        options_of: Raises BadChannel and UnknownChannel.
+    """
+
+    channels: Channels
+    publisher: Publisher
+    presence: ChannelPresence | None  # None: nobody is kept, nor told of
+    options_of: Callable[[str], ChannelOptions]
+
+
+# What has become of a wish to subscribe; None: it was ended before.
+Outcome = SubscribeResult | GatewayError | None
+Done = Callable[[Outcome], None]
+
+
+class Subscription:
+    """A ``gateway.channels.subscriber.Subscriber``. First it is present, then it subscribes.
+
+    Whoever begins one ends it, also when it could not be.
+
+    Args:
+        info: What others are shown of it.
+        deliver: Sends a push to the client, behind its reply.
+        done: Told once.
+        lost: Publications are missing. It is to be ended.
+        data: What the client is told with its result.
+        granted: A hook of the application has let it in, and is to hear of its end.
+    """
+
+    __slots__ = (
+        "_data", "_ended", "_lost", "_parts", "_request", "_result", "_waiting", "deliver",
+        "granted", "id", "info", "options",
+    )  # fmt: skip
+
+    encoding: Final = Encoding.CENTRIFUGE_JSON
+
+    def __init__(
+        self,
+        parts: ChannelParts,
+        request: Subscribe,
+        options: ChannelOptions,
+        info: ClientInfo,
+        *,
+        client: ConnectionId,
+        deliver: Callable[[bytes], None],
+        done: Done,
+        lost: Callable[[str], None],
+        data: msgspec.Raw = NO_DATA,
+        granted: bool = False,
+    ) -> None:
+        self.granted = granted
+        self._data = data
+        self.id = client
+        self.info = info
+        self.options = options
+        self.deliver = deliver
+        self._parts = parts
+        self._request = request
+        self._result: SubscribeResult | None = None
+        self._waiting = [done]
+        self._lost = lost
+        self._ended = False
+
+    @property
+    def live(self) -> bool:
+        """It has subscribed, and has been told so."""
+        return self._result is not None and not self._ended
+
+    def begin(self, *, join_leave: bool) -> None:
+        """Subscribe. ``join_leave``: tell it who joins and leaves."""
+        if self._parts.presence is None:
+            self._subscribe(join_leave=join_leave)
+            return
+        entering = self._parts.presence.enter(self._request.channel, self.info)
+        if entering.done():
+            self._entered(entering, join_leave=join_leave)
+        else:
+            entering.add_done_callback(lambda it: self._entered(it, join_leave=join_leave))
+
+    def _entered(self, entering: asyncio.Future[None], *, join_leave: bool) -> None:
+        if self._ended:
+            return
+        error = entering.exception()
+        if error is None:
+            self._subscribe(join_leave=join_leave)
+        elif isinstance(error, GatewayError):
+            self._settle(error)
+        else:
+            self._settle(BrokerUnavailable(str(error)))
+
+    def _subscribe(self, *, join_leave: bool) -> None:
+        request = self._request
+        self._parts.channels.subscribe(
+            self, request.channel, wish_of(request, self.options), join_leave=join_leave
+        )
+
+    def wait(self, done: Done) -> None:
+        """Tell ``done`` too: it wants what is under way, or done."""
+        if self._result is not None:
+            done(self._result)
+        else:
+            self._waiting.append(done)
+
+    def _settle(self, outcome: Outcome) -> None:
+        if isinstance(outcome, SubscribeResult):
+            self._result = outcome
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done(outcome)
+
+    # Subscriber
+
+    def subscribed(self, channel: str, reply: Reply) -> None:
+        try:
+            result = subscribe_result(self._request, self.options, reply, self._data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._settle(BrokerUnavailable("what was missed cannot be read"))
+            return
+        self._settle(result)
+        if self.live and self._parts.presence is not None:
+            self._parts.presence.joined(channel, self.id)
+
+    def not_subscribed(self, channel: str, error: GatewayError) -> None:  # noqa: ARG002
+        self._settle(error)
+
+    def insufficient(self, channel: str) -> None:
+        if not self._ended:
+            self._lost(channel)
+
+    def left(self, channel: str) -> None:
+        """Whoever asked for it knows."""
+
+    # The end
+
+    def end(self) -> None:
+        """Unsubscribe, if that has not been done; nobody is to see it any more."""
+        channel = self._request.channel
+        if self._ended:
+            return
+        self._ended = True
+        self._parts.channels.unsubscribe(self.id, channel)
+        self._settle(None)
+        if self._parts.presence is not None:
+            self._parts.presence.leave(channel, self.id)

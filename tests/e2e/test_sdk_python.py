@@ -62,7 +62,10 @@ async def connected(served: Served, user: str) -> AsyncIterator[Client]:
         await client.ready(timeout=10)
         yield client
     finally:
+        before = asyncio.all_tasks()
         await client.disconnect()
+        if closing := asyncio.all_tasks() - before:  # its socket, which it does not wait for
+            await asyncio.wait(closing, timeout=10)
 
 
 async def subscribed(client: Client, channel: str) -> tuple[Subscription, Heard]:

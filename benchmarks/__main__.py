@@ -19,13 +19,14 @@ import psutil
 import pytest
 import redis
 
-from benchmarks.cases import Case, Run, all_cases
+from benchmarks.cases import all_cases
 from benchmarks.machine import commit, machine, versions
 from benchmarks.measure import ClientFailed, Figures, measure
 from benchmarks.peers.installing import Missing
 from benchmarks.peers.processes import ROOT, DidNotStart
 from benchmarks.report import written
 from benchmarks.results import Raw, is_void
+from benchmarks.runs import Case, Run
 
 FAILURES = (
     ClientFailed,

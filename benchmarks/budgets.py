@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.channel_cases import (
+    CENTRIFUGE,
+    MANNERS,
+    NCHAN,
+    SUBSCRIBERS,
+    TEXT,
+    history_label,
+    manner_label,
+)
 from benchmarks.floods import FLOODERS, FLOODS, flood_label
 from benchmarks.results import Raw, case_of, is_void, median, ratio
 
@@ -89,8 +98,39 @@ def _flooded() -> list[RatioBudget]:
     ]
 
 
+def _fanout() -> list[RatioBudget]:
+    bounds = {"one at a time": 1.1, "bursts": 0.25}
+    rows = [
+        RatioBudget(
+            f"fanout-{count}-{manner.replace(' ', '-')}-{peer.dialect}",
+            f"fan-out to {count:,}, {manner}, {peer.name}: CPU within {bound:g} x nchan's",
+            f"fanout-{count}",
+            manner_label(peer, manner),
+            manner_label(NCHAN, manner),
+            "total_cpu_us",
+            bound,
+        )
+        for manner, bound in bounds.items()
+        for peer in (CENTRIFUGE, TEXT)
+        for count in SUBSCRIBERS
+    ]
+    return rows + [
+        RatioBudget(
+            f"fanout-history-{manner.replace(' ', '-')}",
+            f"fan-out with history, {manner}: CPU within 1.5 x of without",
+            "fanout-history",
+            history_label(manner, kept=True),
+            history_label(manner, kept=False),
+            "total_cpu_us",
+            1.5,
+        )
+        for manner in MANNERS
+    ]
+
+
 RATIOS = [
     *_routed(),
+    *_fanout(),
     RatioBudget(
         "p50-2",
         "routed echo, 2 connections: p50 within 1.5 x nchan's",

@@ -3,66 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from benchmarks.channel_cases import channel_cases
 from benchmarks.floods import FLOODERS, FLOODS, flood_label
 from benchmarks.gateway_peer import GatewayPeer, LayerPeer
 from benchmarks.peer import Peer
 from benchmarks.peers.asgi import CHANNELS, PYTHON_SOCKETIO, STOCK, stock
 from benchmarks.peers.nchan import Nchan
 from benchmarks.peers.socket_io import SocketIo
+from benchmarks.runs import Case, Load, Run
 
 SIZES_BYTES = {"64": 64, "1k": 1 << 10, "16k": 16 << 10, "64k": (64 << 10) - 64}
 STEADY_PER_S = 1000.0
 STORM_PER_S = 2000.0
-BURST = 200  # publications under way at once
-FANOUT_PEERS: Sequence[Peer] = (
-    Nchan(dialect="nchan", expected_us=None, path="/sub/{channel}"),
-    SocketIo(dialect="socketio-room", expected_us=None, roles=("room", "room")),
-)
 FLOODED_PER_S = 20  # messages of one connection: four times what each sends
-
-
-@dataclass(frozen=True)
-class Load:
-    """What clients do, in a process of their own. See benchmarks.client for each kind.
-
-    Args:
-        per_s: Of all clients together; 0: as fast as answers come.
-        flood: What a flood is made of, a key of benchmarks.floods.FLOODS.
-        disturbs: It is there to disturb another load: its own figures do not count.
-        at_once: Posts, handshakes or publications that are under way together.
-        channel: What is subscribed to and published in.
-    """
-
-    kind: str = "echo"
-    connections: int = 200
-    size_bytes: int = 64
-    per_s: float = 0.0
-    at_once: int = 16
-    flood: str = ""
-    disturbs: bool = False
-    channel: str = "bench"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One line of a case's table. ``label`` tells it from the others."""
-
-    label: str
-    peer: Peer
-    load: Load = field(default_factory=Load)
-    disturbance: Load | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """Args: runs: The first is what the others are compared with. once: One round is enough."""
-
-    name: str
-    title: str
-    runs: Sequence[Run]
-    once: bool = False
 
 
 def _of(peers: Sequence[Peer], load: Load) -> list[Run]:
@@ -137,16 +91,6 @@ def flooded() -> Case:
     return Case("flooded", title, runs)
 
 
-def fanout(subscribers: int) -> Case:
-    runs = [
-        Run(f"{peer.name}, {manner}", peer, Load("fanout", subscribers, at_once=at_once))
-        for manner, at_once in (("one at a time", 1), ("bursts", BURST))
-        for peer in FANOUT_PEERS
-    ]
-    title = f"Fan-out to {subscribers:,} subscribers on two workers"
-    return Case(f"fanout-{subscribers}", title, runs)
-
-
 def all_cases(idle: int = 10_000) -> list[Case]:
     """Args: idle: How many connections the case of that name has."""
     layers = [LayerPeer(name) for name in (
@@ -162,7 +106,7 @@ def all_cases(idle: int = 10_000) -> list[Case]:
         routed(1000),
         *workers(),
         push(),
-        *(fanout(subscribers) for subscribers in (1, 10, 100, 1000)),
+        *channel_cases(idle),
         Case("connect", "Open and close, 16 clients at a time",
              _of((alone, *layers[:3], sansio), Load("connect"))),
         Case("echo", "The socket layer alone: echo, 100 connections",

@@ -19,6 +19,7 @@ from typing import Any
 import uvloop
 
 from benchmarks import floods, other_loads
+from benchmarks.fanout import clients
 from benchmarks.fanout.crowd import Crowd
 from benchmarks.talking import Window, connected, hear_out, talk
 
@@ -93,9 +94,35 @@ async def fanout(job: dict[str, Any]) -> dict[str, Any]:
     return await crowd.publish()
 
 
+async def subscribe(job: dict[str, Any]) -> dict[str, Any]:
+    """Connected clients subscribe."""
+    window = Window()
+    crowd = await clients.connected(job, job["urls"])
+    await told(window)
+    return await clients.subscribe_all(job, crowd, window)
+
+
+async def recovery(job: dict[str, Any]) -> dict[str, Any]:
+    """A worker is killed, and all its clients recover through another one."""
+    window = Window()
+    crowd = await clients.connected(job, job["urls"][:1])
+    await told(window)
+    return await clients.recover_all(job, crowd, window)
+
+
+async def idle_channels(job: dict[str, Any]) -> dict[str, Any]:
+    """Subscribers to whom nothing is told."""
+    window = Window()
+    crowd = await clients.connected(job, job["urls"])
+    await clients.subscribe_each(crowd, job["at_once"])
+    await told(window)
+    return await clients.rest(job, crowd, window)
+
+
 JOBS: dict[str, Job] = {
     "echo": echo, "idle": idle, "push": push, "connect": connect, "slow": slow,
     "flood": flood, "fanout": fanout,
+    "subscribe": subscribe, "recovery": recovery, "idle-channels": idle_channels,
 }  # fmt: skip
 
 

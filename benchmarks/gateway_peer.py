@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,15 @@ from tests.support.pusher import API_KEY
 from tests.support.serve import Served
 
 READY_WITHIN_S = 15.0
+_ALLOWED = {
+    f"allow_{what}_for_{who}": True
+    for what in ("subscribe", "publish")
+    for who in ("client", "anonymous")
+}
+_KEPT = {"history_size": 1000, "history_ttl": "60s", "force_recovery": True}
+CHANNELS = json.dumps(
+    {"without_namespace": _ALLOWED, "namespaces": [{"name": "kept", **_ALLOWED, **_KEPT}]}
+)
 PACKAGES = ("uvicorn", "picows", "redis", "hiredis", "msgspec", "starlette", "uvloop", "httptools")
 
 
@@ -34,6 +44,8 @@ class GatewayPeer:
         processes: How many workers, of each role if split.
         asked: What takes pushes is the other of two, whose URL comes last.
         messages_per_second: Of one connection.
+        fanout: Two that are both have the clients in turn, at ``path``, and channels.
+        channels: There are channels.
     """
 
     name: str = "gateway"
@@ -42,6 +54,9 @@ class GatewayPeer:
     asked: bool = False
     application: str = ""
     messages_per_second: int | None = None
+    fanout: bool = False
+    channels: bool = False
+    path: str = "/communicate"
     dialect: str = "gateway"
     expected_us: float | None = 26.5  # of a routed echo
 
@@ -65,7 +80,11 @@ class GatewayPeer:
         }
         application = [self.application] if self.application else []
         count = ["--workers", str(workers)]
-        roles = ("edge", "handler") if self.split else ("both", "both") if self.asked else ("both",)
+        if self.fanout or self.channels:
+            environment |= {"GATEWAY_CHANNEL": CHANNELS}
+            environment["GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN"] = "on"
+        pair = self.asked or self.fanout
+        roles = ("edge", "handler") if self.split else ("both", "both") if pair else ("both",)
         with ExitStack() as stack:
             served = [
                 stack.enter_context(
@@ -77,9 +96,10 @@ class GatewayPeer:
                 )
                 for number, role in enumerate(roles)
             ]
-            for one in served if self.asked else served[:1]:
+            entered = served if pair else served[:1]
+            for one in entered:
                 wait_for_answer(one.ws_url)
-            urls = [one.ws_url for one in (served if self.asked else served[:1])]
+            urls = [one.ws_url.replace("/communicate", self.path) for one in entered]
             yield urls, [one.pid for one in served]
 
 

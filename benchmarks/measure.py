@@ -19,13 +19,15 @@ from typing import Any
 
 import psutil
 
-from benchmarks.cases import Load, Run
 from benchmarks.peers.processes import ROOT
+from benchmarks.runs import Load, Run
 from tests.support.children import mortal
 from tests.support.redis_server import RedisServer
 
 QUIET_S = 0.5  # nchan shakes hands before it listens to the channel: what is said at once is lost
 WARM_UP_S = 1.5  # of which nobody speaks for QUIET_S
+ENOUGH_S = 10.0  # of loads that are done once, and then over
+ONCE = ("subscribe", "recovery")
 SETTLE_S = 12.0  # deadlines of handshakes are kept for ten seconds
 LONGEST_S = 120.0  # without a word of the clients: 10,000 connections take their time
 ANSWERED_WITHIN_S = 10.0
@@ -170,16 +172,22 @@ def loaded(
 ) -> Figures:
     """Let the clients work, and watch the servers meanwhile."""
     empty_bytes = resident_bytes(servers["servers"])
-    clients = [Client(stack, each) for each in jobs(run.load, urls, run.peer.dialect)]
+    clients = [
+        Client(stack, each | {"pids": servers["servers"]})
+        for each in jobs(run.load, urls, run.peer.dialect)
+    ]
+    if run.load.kind == "recovery":  # what the first one used goes with its worker
+        servers = servers | {"servers": servers["servers"][1:]}
     for client in clients:
         client.wait_connected()
     others = []
     if run.disturbance is not None:
         others.append(Client(stack, job(run.disturbance, urls, run.peer.dialect, 1_000_000)))
         others[0].wait_connected()
-    settle = SETTLE_S if run.load.kind == "idle" and seconds >= 2 else WARM_UP_S
+    idle = run.load.kind.startswith("idle")
+    settle = SETTLE_S if idle and seconds >= 2 else WARM_UP_S
     begin = time.monotonic() + settle
-    end = begin + (seconds if run.load.kind != "idle" else 0.5)
+    end = begin + (0.5 if idle else max(seconds, ENOUGH_S) if run.load.kind in ONCE else seconds)
     for client in (*clients, *others):
         client.begin(begin, end)
     sleep_until(begin)
@@ -191,10 +199,10 @@ def loaded(
     for other in others:
         result = other.result()
         results.append(result | {"took_us": {}})  # what it did is no answer of ours
-    if run.load.kind == "idle":
+    if idle:
         faults = results[0]["faults"]
         return Figures(void=faults, idle_bytes=0 if faults else grown / run.load.connections)
-    return summed(results, used, end - begin)
+    return summed(results, used, results[0].get("lasted_s", end - begin))
 
 
 def summed(results: list[dict[str, Any]], used_s: dict[str, float], lasted_s: float) -> Figures:

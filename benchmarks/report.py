@@ -47,7 +47,7 @@ def void_reasons(run_: Raw) -> str:
 
 def case_section(case: Raw) -> str:
     lines = [f"## {case['title']}", f"`CASES={case['name']}`"]
-    body = idle_table(case) if case["name"] == "idle" else case_table(case)
+    body = idle_table(case) if case["name"].startswith("idle") else case_table(case)
     notes = [
         f"- {run_['label']}: {' / '.join(f['notes'] for f in run_['rounds'])}"
         for run_ in case["runs"]
@@ -93,7 +93,6 @@ def budgets_section(raw: Raw, reasons: dict[str, str]) -> str:
         [shown.promise, shown.figure, words[shown.met], reasons.get(shown.key, "")]
         for shown in all_shown(raw)
     ]
-    rows.append(["fan-out", "", "comes with channels", ""])
     return "## Budgets\n\n" + table(["budget", "figure", "met", "why not"], rows)
 
 
@@ -165,7 +164,6 @@ def page(folder: Path) -> str:
         budgets_section(raw, reasons),
         expected_section(raw, reasons),
         *(case_section(case) for case in raw["cases"]),
-        "## Fan-out\n\nComes with channels.",
     ]
     return "\n\n".join(s.strip() for s in sections) + "\n"
 

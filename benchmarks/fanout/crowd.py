@@ -258,5 +258,5 @@ class Crowd:
         return Publisher(self, number, socket, url)
 
     def _overheard(self, data: bytes) -> None:
-        if self.channel.encode() + b":" in data:
+        if self.channel.replace(":", "/").encode() + b":" in data:
             self.faults["misrouted"] += 1

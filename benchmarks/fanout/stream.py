@@ -26,7 +26,7 @@ ReadMessage = Callable[[bytes], list[bytes] | None]
 
 def text_of(channel: str, publisher: int, sequence: int, size_bytes: int) -> str:
     """What is published: it tells by itself where it belongs."""
-    return f"{channel}:{publisher}:{sequence}:".ljust(size_bytes, "x")
+    return f"{channel.replace(':', '/')}:{publisher}:{sequence}:".ljust(size_bytes, "x")
 
 
 def frames(heard: bytearray, start: int) -> Iterator[tuple[int, bytes, int]]:
@@ -61,6 +61,7 @@ class Stream:
         self.own: list[tuple[int, bytes]] = []  # frames that are no publications
         self._read = read
         self._channel = channel
+        self._name = channel.replace(":", "/").encode()
         self._newest = dict(sequences)
         self._size_bytes = size_bytes
 
@@ -83,7 +84,7 @@ class Stream:
         sequence = rest.partition(b":")[0]
         if not (publisher.isdigit() and sequence.isdigit()):
             return "altered"
-        if channel.decode() != self._channel:
+        if channel != self._name:
             return "misrouted"
         expected = self._newest.get(int(publisher), 0) + 1
         if int(sequence) < expected:

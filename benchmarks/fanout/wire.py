@@ -32,6 +32,7 @@ class WireSocket(asyncio.Protocol):
         self._head = bytearray()
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
+        self.lost = asyncio.Event()
         self.transport: asyncio.Transport
         self.on_bytes: Callable[[bytes], None] = lambda _data: None
 
@@ -60,6 +61,7 @@ class WireSocket(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.closed = True
+        self.lost.set()
         if not self.open.done():
             self.open.set_exception(OSError("closed during the handshake"))
 

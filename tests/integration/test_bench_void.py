@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import measure
-from benchmarks.cases import Load, Run
 from benchmarks.peers.processes import port_of, started
+from benchmarks.runs import Load, Run
 
 SECONDS = 0.3
 

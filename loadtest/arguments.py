@@ -17,6 +17,10 @@ class Refused(Exception):
     """Shown as is; the process exits 2."""
 
 
+HISTORY: Final = 300  # publications, of the gateway that is started
+FEWEST: Final = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Usual:
     """What a scenario does when it is not told otherwise, and what it is about."""
@@ -26,6 +30,7 @@ class Usual:
     rate: float
     seconds: float
     needs_stand: bool = False
+    channels: int = 0
 
 
 # The names, here and not in the scenarios themselves, so that they can be checked without locust.
@@ -38,6 +43,9 @@ SCENARIOS: Final[Mapping[str, Usual]] = {
     "soak": Usual("many connections for long; memory must not grow", 1000, 100, 600),
     "rolling_restart": Usual("all workers are replaced, twice", 200, 400, 40, True),
     "kill_worker": Usual("a worker is killed, twice", 200, 400, 40, True),
+    "fanout": Usual("RATE publications a second in channels, to all the others", 200, 40, 30,
+                    channels=4),
+    "recovery": Usual("the same, and a worker is killed, twice", 200, 40, 40, True, channels=4),
 }  # fmt: skip
 
 
@@ -58,6 +66,8 @@ class Arguments:
     processes: int = 1
     redis_metrics: str = ""
     p99_ms: float = 50.0
+    channels: int = 0
+    history: int = 0
     results: str = "loadtest/results"
 
     @property
@@ -83,6 +93,8 @@ OPTIONS: Final = (
     _Option("compose", str, "the host is the compose project of this name", on_page=False),
     _Option("redis-metrics", str, "the URL of a redis_exporter's metrics", on_page=False),
     _Option("p99-ms", float, "ramp: the latency that is too much"),
+    _Option("channels", int, "fanout, recovery: channels"),
+    _Option("history", int, "fanout, recovery: publications that a channel keeps; 0: not known"),
     _Option("results", str, "folder for reports", on_page=False),
 )
 
@@ -154,11 +166,17 @@ def check(raw: Mapping[str, Any]) -> Arguments:
         processes=(os.cpu_count() or 1) if processes == -1 else max(1, processes),
         redis_metrics=_address(str(raw.get("redis_metrics", "")), "redis-metrics"),
         p99_ms=_number(raw, "p99_ms", 50, 1, 60_000),
+        channels=_whole(raw, "channels", usual.channels, 0, 1_000_000),
+        history=_whole(
+            raw, "history", HISTORY if usual.channels and not raw.get("host") else 0, 0, 100_000
+        ),
         results=str(raw.get("results", "loadtest/results")),
     )
     if name == "push" and found.host and not found.api_key:
         raise Refused("push needs the key of the connection API: --api-key KEY")
-    if found.users > found.rate * 60 and name != "push":
+    if usual.channels and (found.users < FEWEST or not found.channels):
+        raise Refused(f"{name} needs a channel, and {FEWEST} users: some publish, some subscribe")
+    if found.users > found.rate * 60 and name != "push" and not usual.channels:
         raise Refused(
             f"{found.rate:g} messages/s of {found.users} users are less than one a minute of each: "
             f"at least {found.users / 60:.0f} messages/s, please"

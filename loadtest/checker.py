@@ -22,6 +22,8 @@ class Fault(StrEnum):
     OUT_OF_ORDER = "out of order"
     UNASKED = "never asked for"
     FAILED = "answered with an error"
+    UNRECOVERED = "kept, and not recovered"
+    UNBALANCED = "in no book"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from loadtest.arguments import Arguments, check
 
 # The form's names, and locust's own, for what we call differently.
 NAMES: Final = {"user_count": "users", "num_users": "users"}
-NUMBERS: Final = ("users", "spawn_rate", "rate", "seconds", "p99_ms")
+NUMBERS: Final = ("users", "spawn_rate", "rate", "seconds", "p99_ms", "channels", "history")
 TYPED: Final = (*NUMBERS, "host", "api", "run_time")
 
 

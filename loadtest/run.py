@@ -218,10 +218,12 @@ class Run:
             read = grown(before, after, "gateway_messages_received_total")
             written = grown(before, after, "gateway_messages_sent_total")
             opened = grown(before, after, "gateway_connections_opened_total")
+            delivered = grown(before, after, "gateway_deliveries_total")
             tally = self.record.tally
             if (
                 read >= tally.total("sent")
                 and written >= tally.total("received")
+                and delivered >= tally.total("pushed live")
                 and opened >= tally.total("opened")  # those that came last may have said nothing
             ):
                 return
@@ -319,12 +321,20 @@ class Run:
         second = int(time.time()) - 2  # the last one of which everything is known
         counts, record = self.record.tally.counts, self.record
         echoes = record.tally.all_times("echo", [second])
+        if self.arguments.channels:
+            echoes = record.tally.all_times("delivery", [second])
+        published = (
+            f"published {counts['published'][second]}/s  "
+            f"delivered {counts['delivered'][second]}/s  "
+            if self.arguments.channels
+            else ""
+        )
         pushed = f"pushed {counts['pushed'][second]}/s  " if counts["pushed"] else ""
         faults = sum(record.tally.total(name) for name in record.tally.names("fault "))
         return (
             f"{time.time() - record.begun_unix_s:5.0f} s  {self.phase:<10}  "
             f"connected {self.connected}  sent {counts['sent'][second]}/s  "
-            f"answered {counts['answered'][second]}/s  {pushed}"
+            f"answered {counts['answered'][second]}/s  {pushed}{published}"
             f"p50 {percentile(echoes, 0.5) * 1e3:.1f} ms  "
             f"p99 {percentile(echoes, 0.99) * 1e3:.1f} ms  "
             f"faults {faults}  generator {record.load[second][0]:.0f} % CPU"

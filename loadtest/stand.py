@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -26,6 +27,7 @@ START_S: Final = 30.0
 CONNECT_S: Final = 5.0
 STOP_S: Final = 40.0
 ROOT: Final = Path(__file__).parents[1]
+NAMESPACE: Final = "loadtest"  # of all channels
 
 
 @dataclass
@@ -120,7 +122,7 @@ class OwnStand(LocalStand):
 
     def __init__(self, arguments: Arguments, log_file: Path) -> None:
         key = secrets.token_hex(16)
-        self._process = _start(arguments.workers, key, log_file)
+        self._process = _start(arguments, key, log_file)
         try:
             port = _wait_for(self._process, log_file)
             host = f"http://127.0.0.1:{port}"
@@ -274,16 +276,35 @@ def _listening_here(host: str) -> psutil.Process | None:
     return None
 
 
-def _start(workers: int, key: str, log_file: Path) -> subprocess.Popen[bytes]:
+def channels_allowed(history: int) -> dict[str, str]:
+    """Settings of a gateway whose channels the load test may use."""
+    clients = ("subscribe", "publish", "history")
+    namespace = {
+        "name": NAMESPACE,
+        **{f"allow_{what}_for_{who}": True for what in clients for who in ("client", "anonymous")},
+        "history_size": history,
+        "history_ttl": "300s",
+        "allow_positioning": True,
+        "allow_recovery": True,
+    }
+    return {
+        "GATEWAY_CHANNEL": json.dumps({"namespaces": [namespace]}),
+        "GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN": "on",
+    }
+
+
+def _start(arguments: Arguments, key: str, log_file: Path) -> subprocess.Popen[bytes]:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         "GATEWAY_TRACE": "on",
         "GATEWAY_DRAIN_SECONDS": "10",
         "PYTHONPATH": str(ROOT),
+        **(channels_allowed(arguments.history) if arguments.history else {}),
         **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         "GATEWAY_API_KEYS": key,
     }
-    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers", str(workers)]
+    command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers"]
+    command.append(str(arguments.workers))
     # It ends with us, also when we are killed (where that can be had).
     if setpriv := shutil.which("setpriv"):
         command = [setpriv, "--pdeathsig", "TERM", *command]

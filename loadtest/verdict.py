@@ -58,7 +58,7 @@ def reasons(record: Record, expected: Expected) -> list[str]:
         if (refusal := name.removeprefix("refused ")) not in expected.refusals:
             found.append(f"{tally.total(name)} handshakes refused: {refusal}")
     too_soon = record.stopped and not record.seconds()
-    if not too_soon and not tally.total("answered") and not tally.total("pushed"):
+    if not too_soon and not any(map(tally.total, ("answered", "pushed", "delivered"))):
         found.append("nothing was answered")
     if overloaded(record) and not expected.breaks:
         found.append("generator overloaded: more processes (LOCUST_PROCESSES), or less load")
@@ -92,8 +92,10 @@ def disagreements(record: Record, expected: Expected) -> list[str]:
     tally = record.tally
     read = grown(before, after, "gateway_messages_received_total")
     written = grown(before, after, "gateway_messages_sent_total")
+    delivered = grown(before, after, "gateway_deliveries_total")
     opened = grown(before, after, "gateway_connections_opened_total")
-    sent, got = tally.total("sent"), tally.total("received")
+    sent = tally.total("sent") + tally.total("commands")
+    got = tally.total("received")
     answered = tally.total("answered") + tally.total(f"fault {Fault.FAILED}")
     span_s = max(1.0, record.load_to_unix_s - record.load_from_unix_s)
     a_kill = UNREPORTED_S / span_s
@@ -102,6 +104,9 @@ def disagreements(record: Record, expected: Expected) -> list[str]:
         found.append(f"the server read {read} messages, of {sent} sent and {answered} answered")
     if written < got - expected.kills * a_kill * got:
         found.append(f"the server wrote {written} messages, and {got} arrived")
+    live = tally.total("pushed live")
+    if delivered < live - expected.kills * a_kill * live:
+        found.append(f"the server delivered {delivered} publications, and {live} arrived")
     if opened < tally.total("opened") - expected.kills * a_kill * tally.total("opened"):
         found.append(f"the server opened {opened} connections of {tally.total('opened')}")
     return [f"counters disagree: {line}" for line in found]

@@ -19,15 +19,18 @@ def figures_of(record: Record) -> dict[str, str]:
         "asked for": f"{asked.users} users, {asked.rate:g} messages/s, {asked.seconds:g} s",
         "gateway": record.host + (f", {asked.workers} workers" if not asked.host else ""),
         "machine": record.machine,
-        "messages": f"{tally.total('sent')} sent, {tally.total('answered')} answered, "
-        f"{tally.total('in doubt')} in doubt, {tally.total('held back')} held back",
     }
-    if seconds:
+    if tally.total("sent"):
+        found["messages"] = (
+            f"{tally.total('sent')} sent, {tally.total('answered')} answered, "
+            f"{tally.total('in doubt')} in doubt, {tally.total('held back')} held back"
+        )
+    if seconds and tally.total("sent"):
         answered = sum(tally.counts["answered"][second] for second in seconds)
         found["throughput"] = f"{answered / len(seconds):.0f} answers/s"
     names = {
         "latency": "echo", "latency of pushes": "push", "latency of receipts": "POST",
-        "handshakes": "ws connect", "away": "away",
+        "latency of publications": "publish", "handshakes": "ws connect", "away": "away",
     }  # fmt: skip
     for label, name in names.items():
         steps = tally.all_times(name, record.answering() if name == "echo" else None)
@@ -73,7 +76,10 @@ def _machine(record: Record) -> dict[str, str]:
     found = {}
     cpu = [s.gateway_cpu for s in under_load if s.gateway_cpu is not None]
     counts = record.tally.counts
-    answered = sum(counts["answered"][s] + counts["pushed"][s] for s in record.seconds())
+    answered = sum(
+        counts["answered"][s] + counts["pushed"][s] + counts["delivered"][s]
+        for s in record.seconds()
+    )
     if cpu:
         mean = sum(cpu) / len(cpu)
         found["gateway CPU"] = f"mean {mean:.0f} %, most {max(cpu):.0f} % of one core"

@@ -66,8 +66,8 @@ class _Plots:
 
     def all(self) -> list[Plot]:
         plots: list[Callable[[], Plot | None]] = [
-            self._throughput, self._latency, self._pushes, self._connections, self._cpu,
-            self._memory, self._files, self._troubles, self._shares, self._away,
+            self._throughput, self._latency, self._pushes, self._deliveries, self._connections,
+            self._cpu, self._memory, self._files, self._troubles, self._shares, self._away,
         ]  # fmt: skip
         return [found for plot in plots if (found := plot()) is not None]
 
@@ -90,7 +90,7 @@ class _Plots:
         return rates(counts, self._seconds, self._start_s, self._step)
 
     def _throughput(self) -> Plot | None:
-        names = ("sent", "answered", "pushed", "held back")
+        names = ("sent", "answered", "pushed", "published", "delivered", "held back")
         return self._over_time(
             "Throughput", "messages/s", {name: self._counted(name) for name in names}, steps=True
         )
@@ -116,6 +116,12 @@ class _Plots:
         series = self._percentiles("push")
         return self._over_time(
             "Latency of pushes, from due to the socket", "ms", series, log=True, steps=True
+        )
+
+    def _deliveries(self) -> Plot | None:
+        series = self._percentiles("delivery")
+        return self._over_time(
+            "Latency of deliveries, from due to a subscriber", "ms", series, log=True, steps=True
         )
 
     def _sampled(self, name: str, scale: float = 1.0) -> Points:
@@ -163,7 +169,7 @@ class _Plots:
     def _troubles(self) -> Plot | None:
         tally = self._record.tally
         names = [n for p in ("fault ", "close ", "slow close ", "refused ") for n in tally.names(p)]
-        names += ["in doubt"]
+        names += ["in doubt", *tally.names("unsubscribed "), "recovered", "not recovered"]
         series = {name.removeprefix("fault "): self._counted(name) for name in names}
         return self._over_time("Faults, closes, refusals", "a second", series, steps=True)
 
@@ -175,6 +181,8 @@ class _Plots:
             "push": "push",
             "ws connect": "connect",
             "POST": "receipt of a push",
+            "delivery": "delivery",
+            "publish": "answer to a publication",
         }
         series = {}
         for name, label in names.items():

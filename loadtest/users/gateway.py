@@ -11,7 +11,7 @@ from locust import User, task
 from websocket import WebSocketBadStatusException
 
 from loadtest.backoff import full_jitter_s, may_come_back
-from loadtest.checker import Conversation, Heard, Line
+from loadtest.checker import Conversation, Heard, Left, Line
 from loadtest.generator import Generator, generator_of
 from loadtest.users.dialects import (
     TRACE,
@@ -35,7 +35,7 @@ class GatewayUser(User):
 
     abstract = True
     path = "/communicate"
-    subprotocols = (TRACE,)
+    subprotocols: tuple[str, ...] = (TRACE,)
     receive_bytes = 0
     close_name = "close"
     echo_name = "echo"
@@ -76,10 +76,14 @@ class GatewayUser(User):
         if self.leaving:
             return
         self.leaving = True
-        left = self.conversation.end() if in_time and self.connected else self.conversation.close()
+        left = self.account(standing=in_time and self.connected)
         self.generator.left(left.missing, left.in_doubt, f"{left.missing} lines of {self.name}")
         if self.socket is not None:
             self.socket.say_goodbye()
+
+    def account(self, *, standing: bool) -> Left:
+        """What is left of a connection that ended, or stands though all had its time."""
+        return self.conversation.end() if standing else self.conversation.close()
 
     # Sending
 
@@ -138,7 +142,7 @@ class GatewayUser(User):
                 failures += 1
             else:
                 since_s = time.monotonic()
-                closed = self._read(socket)
+                closed = self.read(socket)
                 self._lost(closed)
                 if not may_come_back(closed.code):
                     return
@@ -188,7 +192,7 @@ class GatewayUser(User):
 
     def _lost(self, closed: Closed) -> None:
         self.socket = None
-        left = self.conversation.close()
+        left = self.account(standing=False)
         self.generator.left(left.missing, left.in_doubt, f"{left.missing} lines of {self.name}")
         if self.leaving:
             return
@@ -202,7 +206,8 @@ class GatewayUser(User):
 
     # Reading
 
-    def _read(self, socket: ClientSocket) -> Closed:
+    def read(self, socket: ClientSocket) -> Closed:
+        """Read to the end of the connection."""
         hear = hear_trace if socket.subprotocol == TRACE else hear_plain
         while True:
             text = socket.receive()

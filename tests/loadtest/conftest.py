@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Final
 
 import pytest
 
+from tests.support.children import mortal
 from tests.support.loadtest import Outcome, run
-from tests.support.serve import Served
+from tests.support.serve import ROOT, Served
 
 AT_ONCE: Final = 6
 # A gateway whose patience is short, so that a short run sees it end.
@@ -26,6 +29,8 @@ SMALL: Final[Mapping[str, str]] = {
     "push": "--users 30 --rate 60 --seconds 5",
     "soak": "--users 60 --rate 60 --seconds 5 --processes 2",
     "steady": "--users 30 --rate 100 --seconds 5",
+    "fanout": "--users 30 --rate 60 --seconds 5",
+    "recovery": "--users 40 --rate 40 --seconds 12",
 }
 PLAIN: Final = {"soak": {"GATEWAY_TRACE": "off"}}
 BROKEN: Final = {  # applications of tests/loadtest/broken.py
@@ -33,6 +38,11 @@ BROKEN: Final = {  # applications of tests/loadtest/broken.py
     "misrouting": "steady --users 20 --rate 150 --seconds 5",
     "shutting": "connect_storm --users 20 --rate 40 --seconds 9",
 }
+FORGETFUL: Final = "recovery of a short history"
+CHANNELS: Final = "--users 20 --rate 80 --seconds 6 --history 300"
+BROKEN_CHANNELS: Final = (  # kinds of tests.support.broken_channels.py
+    "works", "loses", "doubles", "reorders", "misroutes", "keeps nothing", "forgets", "invents",
+)  # fmt: skip
 
 
 def _scenario(folder: Path, name: str) -> Outcome:
@@ -49,6 +59,23 @@ def _broken(folder: Path, application: str) -> Outcome:
     with served:
         scenario, *options = BROKEN[application].split()
         return run(folder, scenario, *options, "--host", served.url)
+
+
+def _forgetful(folder: Path, _name: str) -> Outcome:
+    """What is missed while a worker is dead is more than its channels keep."""
+    options = [*SMALL["recovery"].split(), "--rate", "160", "--history", "1"]
+    return run(folder, "recovery", *options, extra=IMPATIENT)
+
+
+def _broken_channels(folder: Path, kind: str) -> Outcome:
+    command = mortal([sys.executable, "-m", "tests.support.broken_channels", kind])
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            host = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            return run(folder, "fanout", *CHANNELS.split(), "--host", host)
+        finally:
+            server.kill()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,6 +100,8 @@ def outcome_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
     with ThreadPoolExecutor(AT_ONCE) as pool:
         running: dict[str, Future[Outcome]] = {
             **{name: pool.submit(_broken, folder / name, name) for name in BROKEN},
+            **{k: pool.submit(_broken_channels, folder / k, k) for k in BROKEN_CHANNELS},
+            FORGETFUL: pool.submit(_forgetful, folder / "forgetful", FORGETFUL),
             **{name: pool.submit(_scenario, folder / name, name) for name in SMALL},
         }
         yield lambda name: running[name].result()

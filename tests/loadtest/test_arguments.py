@@ -67,3 +67,17 @@ def test_as_many_users_as_fit_are_taken() -> None:
     asked = check({"rate": 1000, "users": 1000, "workers": 1})
 
     check_room(asked, files=1200, ports_per_source=28_000)
+
+
+def test_a_gateway_of_our_own_keeps_what_is_asked_for_and_another_is_not_known() -> None:
+    assert check({"scenario": "recovery"}).history == 300
+    assert check({"scenario": "recovery", "history": "1"}).history == 1
+    assert check({"scenario": "recovery", "host": "http://far.example"}).history == 0
+
+
+@pytest.mark.parametrize("lacking", [{"users": "3"}, {"channels": "0"}])
+def test_channels_need_somebody_to_publish_and_somebody_to_subscribe(
+    lacking: dict[str, str],
+) -> None:
+    with pytest.raises(Refused, match="fanout needs a channel, and 4 users"):
+        check({"scenario": "fanout", **lacking})

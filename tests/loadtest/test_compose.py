@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from loadtest.arguments import OPTIONS, environment_name, parse
+from gateway.settings import namespaces
+from loadtest.arguments import HISTORY, OPTIONS, environment_name, parse
+from loadtest.stand import NAMESPACE, channels_allowed
 from tests.support.serve import ROOT
 
 
@@ -38,3 +40,14 @@ def test_its_variables_are_ones_that_the_load_test_reads(services: dict[str, Any
     assert given.keys() <= known
     assert given == services["loadtest-worker"]["environment"]
     assert parse([], given).host == "http://nginx:8000"
+
+
+def test_its_channels_in_compose_are_those_of_a_gateway_that_it_starts() -> None:
+    text = (ROOT / "deploy" / "compose" / "loadtest-channels.yml").read_text()
+    folded = text.partition("GATEWAY_CHANNEL: >-\n")[2]
+    shipped = json.loads(" ".join(line.strip() for line in folded.splitlines()))
+    environment = channels_allowed(HISTORY)
+
+    assert shipped == json.loads(environment["GATEWAY_CHANNEL"])
+    assert 'GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN: "on"' in text
+    assert namespaces.parse("channel", environment["GATEWAY_CHANNEL"]).named[NAMESPACE].has_history

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from loadtest.arguments import SCENARIOS
-from tests.loadtest.conftest import SMALL
+from tests.loadtest.conftest import FORGETFUL, SMALL
 from tests.support.loadtest import ROOT, Outcome, environment, locust
 
 Outcomes = Callable[[str], Outcome]
@@ -22,6 +22,7 @@ USERS = {
     "steady": {"SteadyUser"},
     "slow_readers": {"HealthyUser", "SlowReader"},
     "push": {"Listener", "PushUser"},
+    "recovery": {"ChannelSubscriber", "ChannelPublisher"},
 }
 
 
@@ -66,6 +67,42 @@ def test_two_workers_are_killed(outcome_of: Outcomes) -> None:
     assert summary.count("worker killed") == 2
 
 
+def test_every_publication_reaches_every_subscriber_of_its_channel(outcome_of: Outcomes) -> None:
+    figures = outcome_of("fanout").facts["figures"]
+
+    books = figures["publications"] + " / " + figures["ledger"]
+    found = re.fullmatch(
+        r"(\d+) taken, .* 0 in doubt; (\d+) stored / "
+        r"(\d+) owed to subscribers = (\d+) delivered \+ 0 declared missing",
+        books,
+    )
+    assert found, books
+    taken, stored, owed, delivered = found.groups()
+    assert taken == stored
+    assert owed == delivered
+    assert int(owed) > 5 * int(stored)  # some seven subscribers a channel
+    assert "p95" in figures["latency of deliveries"]
+
+
+def test_who_was_cut_off_recovers(outcome_of: Outcomes) -> None:
+    outcome = outcome_of("recovery")
+    figures = outcome.facts["figures"]
+
+    assert re.search(r"[1-9]\d* recovered, 0 not recovered", figures["gaps"]), outcome.output
+    assert figures["ledger"].endswith(" 0 declared missing")
+    assert "live again" in figures
+    assert (outcome.folder / "summary.md").read_text().count("worker killed") == 2
+
+
+def test_what_is_no_longer_kept_is_declared(outcome_of: Outcomes) -> None:
+    outcome = outcome_of(FORGETFUL)
+    figures = outcome.facts["figures"]
+
+    assert [why for why in outcome.reasons if OVERLOADED not in why] == [], outcome.output
+    assert re.search(r"[1-9]\d* not recovered", figures["gaps"]), outcome.output
+    assert re.search(r" [1-9]\d* declared missing", figures["ledger"])
+
+
 def test_every_push_has_a_receipt(outcome_of: Outcomes) -> None:
     receipts = outcome_of("push").facts["figures"]["receipts"]
 
@@ -93,7 +130,7 @@ def test_users_of_several_processes_are_added_up(outcome_of: Outcomes) -> None:
     assert figures["handshakes"].endswith("(60)")
 
 
-@pytest.mark.parametrize("scenario", ["steady", "slow_readers", "push"])
+@pytest.mark.parametrize("scenario", USERS)
 def test_exactly_the_scenarios_users_are_exposed(scenario: str) -> None:
     listed = subprocess.run(
         [locust(), "-f", "loadtest/locustfile.py", "--scenario", scenario, "--list"],

@@ -12,6 +12,7 @@ from loadtest.verdict import Expected, headline, reasons, unanswered
 SENT = "gateway_messages_received_total"
 WRITTEN = "gateway_messages_sent_total"
 OPENED = "gateway_connections_opened_total"
+DELIVERED = "gateway_deliveries_total"
 
 
 def good(seconds: int = 10) -> Record:
@@ -77,6 +78,26 @@ def test_counters_that_contradict_are_told(counter: str, value: float, says: str
     record.after[counter] = value
 
     assert f"counters disagree: {says}" in headline(reasons(record, Expected()))
+
+
+def test_deliveries_that_the_server_knows_nothing_of_are_told() -> None:
+    record = good()
+    record.tally.count("pushed live", 1001.0, 20)
+    assert record.after is not None
+    record.after[DELIVERED] = 19.0
+
+    assert headline(reasons(record, Expected())) == (
+        "not clean: counters disagree: the server delivered 19 publications, and 20 arrived"
+    )
+
+
+def test_commands_are_messages_too() -> None:
+    record = good()
+    record.tally.count("commands", 1001.0, 7)
+    assert record.after is not None
+    record.after[SENT] += 7
+
+    assert reasons(record, Expected()) == []
 
 
 def test_a_killed_worker_may_take_its_latest_counts_along() -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,7 +24,7 @@ from gateway.broker.redis import RedisBroker
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.channel_broker.redis import RedisChannelBroker
-from gateway.channels.presence import ChannelPresence
+from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.edge.addresses import Forwarded
 from gateway.errors import NotRunning
@@ -37,6 +37,7 @@ from gateway.handlers.definitions import (
 from gateway.handlers.echo import echo
 from gateway.handlers.hook_requests import OnPublish, OnRpc, OnSubscribe, OnUnsubscribe
 from gateway.log import get_logger, show_errors
+from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.presence.base import PresenceStore
 from gateway.presence.memory import MemoryPresenceStore
@@ -62,6 +63,14 @@ running: list[Worker] = []
 """The workers of this process. Usually one; a server drains them before it closes sockets."""
 
 
+class ChannelStandIn(Protocol):
+    """What stands for a worker's channels in a test (``gateway.testing``)."""
+
+    publisher: Publisher
+    presence: PresenceQuestions
+    survey: ChannelSurvey
+
+
 class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
     """An application's handlers, and the gateway that runs them.
 
@@ -78,6 +87,7 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         self.settings = settings
         self._worker: Worker | None = None
         self._requests_to_users: RequestsToUsers | None = None  # the worker's, or that of a test
+        self._channel_stand_in: ChannelStandIn | None = None
         self._routes = Routes(lambda: self._worker, lambda: self.settings or current())
 
     @property
@@ -97,13 +107,19 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
             raise NotRunning
         return self._requests_to_users
 
-    @property
-    def _publisher(self) -> Publisher:
+    async def _publisher(self) -> Publisher:
+        if self._channel_stand_in:
+            return self._channel_stand_in.publisher
         return self.worker.parts.publisher
 
+    async def _presence(self) -> PresenceQuestions:
+        if self._channel_stand_in:
+            return self._channel_stand_in.presence
+        return self.worker.parts.presence_questions
+
     @property
-    def _presence(self) -> ChannelPresence:
-        return self.worker.parts.presence
+    def _survey(self) -> ChannelSurvey:
+        return self._channel_stand_in.survey if self._channel_stand_in else self.worker.parts.survey
 
     @overload
     def on_message(self, handler: OnMessage) -> OnMessage: ...

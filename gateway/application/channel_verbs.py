@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.channels.publisher import MAX_PAGE, Publisher
+from gateway.messaging.channel_survey import DEFAULT_LIMIT, ChannelSurvey, SurveyedChannels
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol import channel_names
 from gateway.protocol.channel_messages import PublicationBody, read_publication
@@ -80,10 +81,14 @@ class ChannelVerbs(ABC):
     def _requests(self) -> RequestsToUsers:
         """What reaches connections. Raises NotRunning where nothing does."""
 
+    @abstractmethod
+    async def _publisher(self) -> Publisher:
+        """What publishes. Raises NotRunning where nothing does."""
+
     @property
     @abstractmethod
-    def _publisher(self) -> Publisher:
-        """What publishes. Raises NotRunning where nothing does."""
+    def _survey(self) -> ChannelSurvey:
+        """What asks all workers. Raises NotRunning where nothing does."""
 
     async def publish(
         self,
@@ -112,14 +117,16 @@ class ChannelVerbs(ABC):
         Raises:
             BadChannel: No channel may be called that.
             UnknownChannel: Its namespace is not set up.
-            BrokerUnavailable: Nobody can know whether it was published.
+            BrokerUnavailable: Nobody can know whether it was published; or, of a client, no worker
+                has told which channels keep a history, and nothing was.
             PublicationTooLarge: Nothing was published.
             TypeError: JSON cannot say the data.
             ValueError: The key is too long, or the version is below 0 or without history.
             UnicodeEncodeError: A text has a lone surrogate.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
-        stored = await self._publisher.publish(
+        publisher = await self._publisher()
+        stored = await publisher.publish(
             channel,
             _encode(data),
             tags=tags,
@@ -189,8 +196,38 @@ class ChannelVerbs(ABC):
         """
         if not 0 <= limit <= MAX_PAGE:
             raise ValueError(f"limit={limit} is not 0 to {MAX_PAGE}")
-        page = await self._publisher.page(channel, limit=limit, since=since, reverse=reverse)
+        publisher = await self._publisher()
+        page = await publisher.page(channel, limit=limit, since=since, reverse=reverse)
         return History([_of(kept) for kept in page.publications], page.top.offset, page.top.epoch)
+
+    async def remove_history(self, channel: str) -> None:
+        """Forget what is kept of a channel; offsets go on in the same epoch.
+
+        Raises:
+            NotAvailable: The channel keeps no history.
+            BrokerUnavailable: Nobody can know whether it is gone.
+            BadChannel, UnknownChannel, NotRunning: As of ``publish``.
+        """
+        await (await self._publisher()).remove_history(channel)
+
+    async def channels(
+        self, pattern: str = "*", *, after: str = "", limit: int = DEFAULT_LIMIT
+    ) -> SurveyedChannels:
+        """List the channels that have subscribers, by name, with how many at all workers together.
+
+        Every worker is asked, for 2 s at most. Who comes or goes meanwhile may be counted or not.
+
+        Args:
+            pattern: As of a shell: ``room:*``. At most 255 characters.
+            after: The next page begins behind this name.
+            limit: 1 to 1000 channels.
+
+        Raises:
+            ValueError: The pattern is too long, or the limit out of bounds.
+            BrokerUnavailable: Nobody knows which workers there are.
+            NotRunning: Of a ``Gateway`` outside of its lifespan.
+        """
+        return await self._survey.page(pattern=pattern, after=after, limit=limit)
 
 
 def _of(kept: Kept) -> Publication:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.channels.presence import ChannelPresence
+from gateway.channels.presence_questions import PresenceQuestions
 from gateway.presence.base import PresenceStats
 from gateway.protocol.channel_messages import ClientInfo
 
@@ -34,9 +34,8 @@ class Member:
 class PresenceVerbs(ABC):
     """The verbs of presence."""
 
-    @property
     @abstractmethod
-    def _presence(self) -> ChannelPresence:
+    async def _presence(self) -> PresenceQuestions:
         """What knows. Raises NotRunning where nothing does."""
 
     async def presence(self, channel: str) -> Mapping[str, Member]:
@@ -52,9 +51,7 @@ class PresenceVerbs(ABC):
             UnknownChannel: Its namespace is not set up.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
-        presence = self._presence
-        presence.check_kept(channel)
-        members = await presence.members(channel)
+        members = await (await self._presence()).members(channel)
         return {client: _member(info) for client, info in members.items()}
 
     async def presence_stats(self, channel: str) -> PresenceStats:
@@ -66,9 +63,7 @@ class PresenceVerbs(ABC):
             NotAvailable, BrokerUnavailable, BadChannel, UnknownChannel, NotRunning: As of
                 ``presence``.
         """
-        presence = self._presence
-        presence.check_kept(channel)
-        return await presence.stats(channel)
+        return await (await self._presence()).stats(channel)
 
 
 def _member(info: ClientInfo) -> Member:

@@ -6,15 +6,21 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
+from gateway.application.channel_verbs import PAGE, History, Published
+from gateway.application.presence_verbs import Member
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.errors import Disconnected, NotRunning
 from gateway.handlers.definitions import Connection
+from gateway.messaging.channel_survey import DEFAULT_LIMIT, SurveyedChannels
+from gateway.presence.base import PresenceStats
+from gateway.protocol.channel_position import Position
 from gateway.protocol.receipt import Receipt, Sent
 
 ANSWER_S: Final = 10.0  # far more than it takes, or a bug
+CHANNELS_S: Final = 20.0  # the same, where a connection and the namespaces come first
 ANSWERS_S: Final = 60.0  # the same, of all connections of a user
 
 _T = TypeVar("_T")
@@ -73,6 +79,78 @@ class Client:
         return self._thread.call(
             lambda: self._asynchronous.connections(user=user), within_s=ANSWER_S
         )
+
+    # Channels
+
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        version: int = 0,
+        history: bool = True,
+    ) -> Published:
+        """As ``Gateway.publish``; blocks for 10 s at most.
+
+        Raises:
+            NotRunning: As of ``send``.
+            BrokerUnavailable: Also where no worker has told which channels keep a history.
+            ConfigError: The workers are of a newer release, with options that this has not.
+        """
+        return self._call(
+            lambda: self._asynchronous.publish(
+                channel,
+                data,
+                tags=tags,
+                idempotency_key=idempotency_key,
+                version=version,
+                history=history,
+            )
+        )
+
+    def subscribe(self, connection: str, channel: str) -> Receipt:
+        """As ``Gateway.subscribe``; blocks and raises as ``publish`` does."""
+        return self._call(lambda: self._asynchronous.subscribe(connection, channel))
+
+    def unsubscribe(self, connection: str, channel: str) -> Receipt:
+        """As ``Gateway.unsubscribe``; blocks and raises as ``publish`` does."""
+        return self._call(lambda: self._asynchronous.unsubscribe(connection, channel))
+
+    def history(
+        self,
+        channel: str,
+        *,
+        limit: int = PAGE,
+        since: Position | None = None,
+        reverse: bool = False,
+    ) -> History:
+        """As ``Gateway.history``; blocks and raises as ``publish`` does."""
+        return self._call(
+            lambda: self._asynchronous.history(channel, limit=limit, since=since, reverse=reverse)
+        )
+
+    def remove_history(self, channel: str) -> None:
+        """As ``Gateway.remove_history``; blocks and raises as ``publish`` does."""
+        self._call(lambda: self._asynchronous.remove_history(channel))
+
+    def presence(self, channel: str) -> Mapping[str, Member]:
+        """As ``Gateway.presence``; blocks and raises as ``publish`` does."""
+        return self._call(lambda: self._asynchronous.presence(channel))
+
+    def presence_stats(self, channel: str) -> PresenceStats:
+        """As ``Gateway.presence_stats``; blocks and raises as ``publish`` does."""
+        return self._call(lambda: self._asynchronous.presence_stats(channel))
+
+    def channels(
+        self, pattern: str = "*", *, after: str = "", limit: int = DEFAULT_LIMIT
+    ) -> SurveyedChannels:
+        """As ``Gateway.channels``; blocks for 8 s at most, and raises as ``send`` does."""
+        return self._call(lambda: self._asynchronous.channels(pattern, after=after, limit=limit))
+
+    def _call(self, ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        return self._thread.call(ask, within_s=CHANNELS_S)
 
 
 class LoopThread:

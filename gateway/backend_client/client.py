@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.backend_client.blocking import Client, LoopThread
+from gateway.backend_client.channels import ClientChannels
 from gateway.backend_client.receipt_inbox import ClientInbox
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable
+from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.process.run_file import the_running_gateway
@@ -36,12 +38,13 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
 
         with gateway.client("redis://…") as client:          # a view, a task, a script
             receipt = client.send(connection_id, "your order has shipped")
+            client.publish("orders", {"shipped": order_id})
 
         async with gateway.client("redis://…") as client:    # asyncio
             receipt = await client.send(connection_id, "…", key=order_id)
 
-    Make one for the life of the process: it holds three connections to Redis, and with ``with`` a
-    thread. After a fork make another one.
+    Make one for the life of the process: it holds three connections to Redis, with channels up to
+    five, and with ``with`` a thread. After a fork make another one.
 
     Args:
         redis_url: The broker of the workers: their ``GATEWAY_REDIS_URL``. Without it, what
@@ -116,6 +119,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         name = f"gateway.client.{me}"
         broker = RedisBroker(self._address, name=name)
         registry = RedisRegistry(self._address, prefix=self._prefix, name=name)
+        channels = ClientChannels(self._address, prefix=self._prefix, name=name)
         inbox = ClientInbox(me, broker, self._prefix)
         requests_to_owners = RequestsToOwners(
             inbox, registry.look, lease_s=self._lease_s, unlinked=True
@@ -133,12 +137,13 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             except TimeoutError:
                 message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
                 raise BrokerUnavailable(message) from None
-            yield AsyncClient(
-                requests_to_owners, RequestsToUsers(requests_to_owners, registry.of_user)
-            )
+            requests_to_users = RequestsToUsers(requests_to_owners, registry.of_user)
+            survey = ChannelSurvey(requests_to_owners, registry, requests_to_users)
+            yield AsyncClient(requests_to_owners, requests_to_users, survey, channels)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await requests_to_owners.aclose()
+            await channels.aclose()
             await registry.aclose()

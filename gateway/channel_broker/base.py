@@ -169,3 +169,22 @@ class ChannelBroker(Protocol):
     async def remove_history(self, channel: str) -> None:
         """Forget the publications; offsets go on in the same epoch."""
         ...
+
+    async def share_namespaces(self, said: str, *, starting: bool) -> None:
+        """Let processes that are no workers know the options of channels, for an hour.
+
+        What another worker has said stays, unless this one is ``starting``: the last to start
+        knows best.
+
+        Raises:
+            BrokerUnavailable: Nobody can know whether it is there.
+        """
+        ...
+
+    async def shared_namespaces(self) -> str | None:
+        """What was shared; None: nothing was, or it was forgotten.
+
+        Raises:
+            BrokerUnavailable: Nobody can know.
+        """
+        ...

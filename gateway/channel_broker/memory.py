@@ -30,6 +30,7 @@ class MemoryChannelBus:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self.streams = MemoryStreams(now, new_epoch)
         self.subscribers: dict[str, list[MemoryChannelBroker]] = defaultdict(list)
+        self.namespaces: str | None = None
 
     def publish(self, channel: str, payload: bytes) -> None:
         """To everybody who is subscribed, in a later turn of the loop."""
@@ -125,6 +126,13 @@ class MemoryChannelBroker:
     async def remove_history(self, channel: str) -> None:
         self._bus.streams.remove(channel)
         await asyncio.sleep(0)
+
+    async def share_namespaces(self, said: str, *, starting: bool) -> None:
+        if starting or self._bus.namespaces is None:
+            self._bus.namespaces = said
+
+    async def shared_namespaces(self) -> str | None:
+        return self._bus.namespaces
 
     def arrive(self, channel: str, payload: bytes) -> None:
         """From the bus: keep it for a later turn."""

@@ -13,12 +13,14 @@ from gateway.errors import BrokerRefused, BrokerUnavailable, UnrecoverablePositi
 from gateway.protocol.channel_position import Position
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.recovery import MAX_READ, History, Publication
+from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
 from gateway.redis_support.node import subject
 from gateway.redis_support.publishing import PublishingConnection
 from gateway.redis_support.subscriptions import Subscriptions
 
+NAMESPACES_S: Final = 3600
 MAX_READS: Final = 16  # at once: each may bring 20 MB
 _RUN_ID: Final = re.compile(rb"run_id:([0-9a-f]+)")
 
@@ -33,6 +35,7 @@ class RedisChannelBroker:
 
     def __init__(self, address: RedisAddress, *, prefix: str, name: str = "gateway") -> None:
         self._address = address
+        self._prefix = prefix
         self._scripts = ChannelScripts(prefix, address.node)
         self._publishing = PublishingConnection(
             address, name=f"{name}.channels.publish", prepare=self._prepare
@@ -108,6 +111,20 @@ class RedisChannelBroker:
 
     async def remove_history(self, channel: str) -> None:
         await self._ask(self._scripts.remove(channel))
+
+    async def share_namespaces(self, said: str, *, starting: bool) -> None:
+        key = keys.namespaces(self._prefix)
+        await self._ask(("SET", key, said, "EX", NAMESPACES_S, *(() if starting else ("NX",))))
+        if not starting:
+            await self._ask(("EXPIRE", key, NAMESPACES_S))
+
+    async def shared_namespaces(self) -> str | None:
+        said = await self._ask(("GET", keys.namespaces(self._prefix)))
+        return said.decode(errors="replace") if isinstance(said, bytes) else None
+
+    async def run_publishing(self) -> None:
+        """Keep up the connection that publishes and reads, and no other, until cancelled."""
+        await self._publishing.run()
 
     def _key(self, channel: str) -> bytes:
         return self._scripts.channel(channel).encode()

@@ -143,6 +143,10 @@ class Channels:
         local = self._channels.get(channel)
         return local is not None and local.is_live(connection)
 
+    def names(self) -> list[str]:
+        """The channels of this worker, with those that linger."""
+        return list(self._channels)
+
     def subscribers_of(self, channel: str) -> int:
         """How many connections of this worker have subscribed, or have asked to."""
         local = self._channels.get(channel)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 
@@ -96,6 +97,7 @@ class ClientInfo:
         waiting_bytes: int,
         sent: int,
         ping_unanswered_s: float | None = None,
+        channels: Collection[str] = (),
     ) -> Particulars:
         """What is told when somebody asks.
 
@@ -118,6 +120,7 @@ class ClientInfo:
             unanswered=len(conversation),
             handled_by=dispatch_state.introduced_to,
             ping_unanswered_ms=None if ping_unanswered_s is None else int(ping_unanswered_s * 1000),
+            channels=tuple(sorted(channels)),
         )
 
     def late_s(self) -> float:

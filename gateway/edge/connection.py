@@ -278,6 +278,7 @@ class ClientConnection:
             waiting_bytes=self._outbox.bytes_waiting + self._socket.buffered_bytes,
             sent=self._outbox.taken,
             ping_unanswered_s=self._socket.ping_unanswered_s,
+            channels=self._edge.channels.channels_of(self.id),
         )
 
     # Dispatchable

@@ -18,7 +18,7 @@ from gateway.messaging.hub import Hub
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
-    Question,
+    OwnerQuestion,
     Receipted,
     Send,
     SubscribeConnection,
@@ -60,7 +60,7 @@ class OwnerReceipts:
         self._overflowed = False
         self._under_way: dict[_Sent, list[Callable[[Receipt], None]]] = {}
 
-    def asked(self, requester: WorkerId, question: Question) -> None:
+    def asked(self, requester: WorkerId, question: OwnerQuestion) -> None:
         """Answer ``requester``, at once or when the socket has taken or refused what was sent."""
         if self._holding():
             return  # whoever asked has given us up, or will ask again
@@ -91,7 +91,7 @@ class OwnerReceipts:
             local.unsubscribe(question.channel, done)
 
     def _subscription_changed(
-        self, requester: WorkerId, question: Question, result: Receipt | GatewayError
+        self, requester: WorkerId, question: OwnerQuestion, result: Receipt | GatewayError
     ) -> None:
         receipt, error = Receipt.UNREACHABLE, None
         if isinstance(result, Receipt):
@@ -151,7 +151,7 @@ class OwnerReceipts:
         answer = Receipted(question.connection, question.number, receipt, particulars)
         self._answer(requester, answer, question.unlinked)
 
-    def _receipt(self, requester: WorkerId, question: Question, receipt: Receipt) -> None:
+    def _receipt(self, requester: WorkerId, question: OwnerQuestion, receipt: Receipt) -> None:
         answer = Receipted(question.connection, question.number, receipt)
         self._answer(requester, answer, question.unlinked)
 

@@ -24,6 +24,7 @@ from gateway.log import get_logger
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
+    ListChannels,
     Question,
     Receipted,
     Send,
@@ -171,6 +172,19 @@ class RequestsToOwners:
             connection, lambda name, number: Inquire(name, number, self._unlinked)
         )
 
+    async def channels_at(
+        self, worker: WorkerId, *, pattern: str, after: str, limit: int
+    ) -> Receipted:
+        """Which channels have subscribers at a worker: with channels if the receipt is WRITTEN.
+
+        Args:
+            pattern: As of a shell.
+            after: Only names behind this one.
+        """
+        number = next(self._numbers)
+        question = ListChannels(number, pattern, after, limit, self._unlinked)
+        return await self._asked(worker, ConnectionId(""), question)
+
     def answered(self, worker: WorkerId, receipted: Receipted) -> None:
         """An owner has answered. Late answers are dropped."""
         waiting = self._open.get(receipted.number)
@@ -211,14 +225,15 @@ class RequestsToOwners:
             return Receipted(name, 0, Receipt.GONE)
         if self._closed:
             return Receipted(name, 0, Receipt.UNREACHABLE)
-        number = next(self._numbers)
-        asked = question(name, number)
+        return await self._asked(owner, name, question(name, next(self._numbers)))
+
+    async def _asked(self, owner: WorkerId, name: ConnectionId, question: Question) -> Receipted:
         try:
             if not self._transport.knows(owner):
                 await self._check(owner)
-            return await self._wait(owner, asked)
+            return await self._wait(owner, question)
         except Unanswered as unanswered:
-            return Receipted(name, number, unanswered.receipt)
+            return Receipted(name, question.number, unanswered.receipt)
 
     async def _wait(self, owner: WorkerId, question: Question) -> Receipted:
         if self._closed or len(self._open) >= MAX_UNANSWERED:

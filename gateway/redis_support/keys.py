@@ -22,6 +22,7 @@
 | ``<p>:{hist:<channel>}:meta`` | hash: epoch, top, server, versions | the history's meta ttl |
 | ``<p>:{hist:<channel>}:answer:<hash>`` | string, what an idempotency key was answered | 300 s |
 | ``<p>:chan:<channel>`` | channel of a channel's messages | |
+| ``<p>:namespaces`` | string, the workers' options of channels | 1 h, renewed |
 """
 
 from __future__ import annotations
@@ -95,6 +96,10 @@ def inbox(prefix: str, worker: WorkerId) -> str:
 
 def everyone(prefix: str) -> str:
     return f"{prefix}:all"
+
+
+def namespaces(prefix: str) -> str:
+    return f"{prefix}:namespaces"
 
 
 def channel_messages(prefix: str, channel: str) -> str:

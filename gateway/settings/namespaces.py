@@ -147,8 +147,23 @@ class Namespaces:
                 if (found := getattr(options, spec.name)) != spec.default:
                     yield place, spec.name, found
 
+    def as_json(self) -> str:
+        """What is not as it is by default, as ``parse`` takes it."""
+        named = [{"name": name, **_chosen(options)} for name, options in self.named.items()]
+        return json.dumps({
+            "without_namespace": _chosen(self.without_namespace), "namespaces": named
+        })  # fmt: skip
+
     def __str__(self) -> str:
         return ",".join(self.named)
+
+
+def _chosen(options: ChannelOptions) -> dict[str, object]:
+    return {
+        spec.name: f"{chosen.total_seconds():.0f}s" if isinstance(chosen, timedelta) else chosen
+        for spec in fields(ChannelOptions)
+        if (chosen := getattr(options, spec.name)) != spec.default
+    }
 
 
 def parse(name: str, raw: object) -> Namespaces:

@@ -16,7 +16,9 @@ from gateway.broker.base import Broker
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channels.channels import Channels
 from gateway.channels.fan_out import FanOut
+from gateway.channels.lists import ChannelLists
 from gateway.channels.presence import ChannelPresence
+from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.cluster.composition import ClusterParts
 from gateway.cluster.presence_sweep import PresenceSweep
@@ -41,6 +43,7 @@ from gateway.handlers.runner import Runner
 from gateway.http_api.calls import Calls
 from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
+from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.hub import Hub
 from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.links import Links
@@ -147,6 +150,7 @@ class WorkerParts:
             count=self.counters.count_send,
         )
         self.requests_to_users = RequestsToUsers(self.requests_to_owners, self.registry.of_user)
+        self.survey = ChannelSurvey(self.requests_to_owners, self.registry, self.requests_to_users)
         self.owner_receipts = OwnerReceipts(
             self.hub,
             answer=self._transport.receipt,
@@ -175,6 +179,8 @@ class WorkerParts:
             tell=self.channel_broker.tell,
             may_write=lambda: self.cluster.lease_guard.may_write,
         )
+        self.presence_questions = PresenceQuestions(self.presence_store, options_of)
+        self._channel_lists = ChannelLists(self.channels, answer=self._transport.receipt)
         self._presence_sweep = PresenceSweep(
             self.presence_store, tell=self.channel_broker.tell, tells=self._tells
         )
@@ -243,7 +249,10 @@ class WorkerParts:
             self.inbox, runner=self.runner, hub=self.hub, dispatcher=self.dispatcher
         )
         envelope_receivers.register_owner_requests(
-            self.inbox, requests=self.requests_to_owners, responses=self.owner_receipts
+            self.inbox,
+            requests=self.requests_to_owners,
+            responses=self.owner_receipts,
+            channel_lists=self._channel_lists,
         )
         envelope_receivers.register_cluster(
             self.inbox,

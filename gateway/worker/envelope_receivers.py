@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.channels.lists import ChannelLists
 from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.membership import Membership
 from gateway.handlers.dispatcher import Dispatcher
@@ -28,6 +29,7 @@ from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
+    ListChannels,
     Receipted,
     Send,
     SubscribeConnection,
@@ -61,13 +63,18 @@ def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: 
 
 
 def register_owner_requests(
-    inbox: Inbox, *, requests: RequestsToOwners, responses: OwnerReceipts
+    inbox: Inbox,
+    *,
+    requests: RequestsToOwners,
+    responses: OwnerReceipts,
+    channel_lists: ChannelLists,
 ) -> None:
     inbox.register(Send, responses.asked)
     inbox.register(Disconnect, responses.asked)
     inbox.register(Inquire, responses.asked)
     inbox.register(SubscribeConnection, responses.asked)
     inbox.register(UnsubscribeConnection, responses.asked)
+    inbox.register(ListChannels, channel_lists.asked)
     inbox.register(Receipted, requests.answered)
 
 

@@ -14,6 +14,7 @@ from gateway import log as logs
 from gateway import metrics
 from gateway.broker.base import Broker
 from gateway.channel_broker.base import ChannelBroker
+from gateway.channels.shared_namespaces import keep_shared
 from gateway.errors import GatewayError
 from gateway.handlers.definitions import Handlers
 from gateway.log import get_logger
@@ -124,12 +125,13 @@ class Worker:
 
     async def _run(self) -> None:
         """Run until cancelled. If any part ends, for any reason, all stop and this raises."""
-        parts = self.parts
+        parts, settings = self.parts, self.parts.settings
         async with asyncio.TaskGroup() as tasks:
             for name, part in (
                 ("broker", parts.broker.run(parts.inbox)),
                 ("channels", parts.channels.run()),
                 ("presence", parts.presence.run()),
+                ("namespaces", keep_shared(parts.channel_broker, settings.channel)),
                 ("links", parts.links.run()),
                 ("registration", parts.cluster.registration.run()),
                 ("handlers", parts.runner.run()),

@@ -184,3 +184,18 @@ async def test_cancelling_an_answer_changes_nothing(channel_brokers: Running) ->
     await publish(broker, name, b"2")
 
     await eventually(lambda: listener.bodies(name) == [b"1", b"2"], "both messages")
+
+
+async def test_namespaces_that_are_shared_stay_until_a_worker_starts(
+    channel_brokers: Running,
+) -> None:
+    broker = await channel_brokers(Listener())
+
+    async def shared(said: str, *, starting: bool) -> str | None:
+        await broker.share_namespaces(said, starting=starting)
+        return await broker.shared_namespaces()
+
+    assert await broker.shared_namespaces() is None
+    assert await shared("first", starting=False) == "first"
+    assert await shared("again", starting=False) == "first"
+    assert await shared("anew ü", starting=True) == "anew ü"

@@ -69,6 +69,21 @@ class UnsubscribeConnection(Envelope, tag=20, frozen=True):
     unlinked: bool = False
 
 
+@register
+class ListChannels(Envelope, tag=21, frozen=True):
+    """To a worker that holds sockets: which channels have subscribers there, by name?
+
+    Answered by ``Receipted`` with at most ``limit`` of them. A worker of an older release does not
+    answer.
+    """
+
+    number: int
+    pattern: str
+    after: str
+    limit: int
+    unlinked: bool = False
+
+
 class Particulars(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What the owner of an open connection says of it. Times are of the owner's wall clock.
 
@@ -86,13 +101,15 @@ class Particulars(msgspec.Struct, array_like=True, frozen=True, gc=False):
     unanswered: int | None = None  # messages
     handled_by: WorkerId | None = None  # the worker that was given the last message
     ping_unanswered_ms: int | None = None  # so long has a ping waited; also None when none waits
+    channels: tuple[str, ...] | None = None  # that it is subscribed to, by name
 
 
 @register
 class Receipted(Envelope, tag=17, frozen=True):
     """The owner's answer: what became of it. ``receipt`` is one of gateway.protocol.receipt.
 
-    ``error`` is the code of one of gateway.errors: it was not done for that reason.
+    ``error`` is the code of one of gateway.errors: it was not done for that reason. ``channels``
+    answers ``ListChannels``: names, and how many subscribers each has there.
     """
 
     connection: ConnectionId
@@ -100,6 +117,8 @@ class Receipted(Envelope, tag=17, frozen=True):
     receipt: Receipt
     particulars: Particulars | None = None
     error: str | None = None
+    channels: tuple[tuple[str, int], ...] | None = None
 
 
-Question = Send | Disconnect | Inquire | SubscribeConnection | UnsubscribeConnection
+OwnerQuestion = Send | Disconnect | Inquire | SubscribeConnection | UnsubscribeConnection
+Question = OwnerQuestion | ListChannels

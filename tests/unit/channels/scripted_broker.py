@@ -116,6 +116,12 @@ class ScriptedBroker:
     async def remove_history(self, channel: str) -> None:
         self.streams[channel].kept = []
 
+    async def share_namespaces(self, said: str, *, starting: bool) -> None:
+        """Nobody asks."""
+
+    async def shared_namespaces(self) -> str | None:
+        return None
+
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         done: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
         self.published.append(publishing)

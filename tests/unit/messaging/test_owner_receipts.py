@@ -13,8 +13,8 @@ from gateway.protocol.envelopes.dispatching import Answer
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
+    OwnerQuestion,
     Particulars,
-    Question,
     Receipted,
     Send,
     SubscribeConnection,
@@ -91,7 +91,7 @@ class Bench:
         self.told.append((asker, receipted, unlinked))
         self.answers.append((receipted.number, receipted.receipt))
 
-    def ask(self, *questions: Question) -> None:
+    def ask(self, *questions: OwnerQuestion) -> None:
         for question in questions:
             self.owner_receipts.asked(ASKER, question)
 
@@ -116,7 +116,7 @@ def test_a_send_is_answered_when_the_socket_has_taken_or_refused_it(
     "question",
     [Send(ConnectionId("no"), 7, "t"), Disconnect(ConnectionId("no"), 7, 4000, "r")],
 )
-def test_an_unknown_connection_is_gone(bench: Bench, question: Question) -> None:
+def test_an_unknown_connection_is_gone(bench: Bench, question: OwnerQuestion) -> None:
     bench.ask(question)
 
     assert bench.answers == [(7, Receipt.GONE)]

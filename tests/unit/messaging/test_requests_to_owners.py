@@ -10,7 +10,7 @@ import pytest
 from gateway.errors import BrokerUnavailable
 from gateway.messaging import requests_to_owners as asking
 from gateway.messaging.requests_to_owners import RequestsToOwners
-from gateway.protocol.envelopes.requests_to_owners import Question, Receipted
+from gateway.protocol.envelopes.requests_to_owners import ListChannels, Question, Receipted
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt
@@ -62,6 +62,7 @@ class Bench:
 
     def answer(self, receipt: Receipt, worker: WorkerId = OWNER) -> None:
         question = self.asked[-1]
+        assert not isinstance(question, ListChannels)
         self.requests_to_owners.answered(
             worker, Receipted(question.connection, question.number, receipt)
         )

@@ -24,6 +24,7 @@ from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
+    ListChannels,
     Particulars,
     Receipted,
     Send,
@@ -71,8 +72,15 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Inquire: st.builds(Inquire, CONNECTION, COUNT, st.booleans()),
     Blocking: st.builds(Blocking, CONNECTION, COUNT, COUNT),
     Receipted: st.builds(
-        Receipted, CONNECTION, COUNT, RECEIPT, st.none() | PARTICULARS, st.none() | TEXT
+        Receipted,
+        CONNECTION,
+        COUNT,
+        RECEIPT,
+        st.none() | PARTICULARS,
+        st.none() | TEXT,
+        st.none() | st.lists(st.tuples(TEXT, COUNT), max_size=3).map(tuple),
     ),
+    ListChannels: st.builds(ListChannels, COUNT, TEXT, TEXT, COUNT, st.booleans()),
     SubscribeConnection: st.builds(SubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans()),
     UnsubscribeConnection: st.builds(UnsubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans()),
     DispatchHook: st.builds(

@@ -35,6 +35,7 @@ BUILT = {
     keys.history_meta("p", "c"),
     ANSWER,
     keys.channel_messages("p", "c"),
+    keys.namespaces("p"),
 }
 
 

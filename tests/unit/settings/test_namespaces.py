@@ -215,3 +215,19 @@ def test_what_was_chosen_is_shown_with_its_place() -> None:
         ("channel.namespaces room", "history_ttl", timedelta(seconds=60)),
     ]
     assert str(namespaces) == "room"
+
+
+def test_what_is_shared_with_other_processes_is_read_as_the_same() -> None:
+    namespaces = parse(
+        "channel",
+        {
+            "without_namespace": {"presence": True},
+            "namespaces": [
+                {"name": "room", "history_size": 5, "history_ttl": "1h30m"},
+                {"name": "quiet"},
+            ],
+        },
+    )
+
+    assert parse("channel", namespaces.as_json()) == namespaces
+    assert parse("channel", Namespaces().as_json()) == Namespaces()

@@ -34,6 +34,7 @@ TAGS = {
     18: "Blocking",
     19: "SubscribeConnection",
     20: "UnsubscribeConnection",
+    21: "ListChannels",
     30: "DispatchHook",
     31: "HookAnswered",
     32: "HookDenied",

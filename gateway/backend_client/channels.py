@@ -1,0 +1,73 @@
+"""Channels in a process that is no worker: it publishes and reads, and subscribes to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channels.presence_questions import PresenceQuestions
+from gateway.channels.publisher import Publisher
+from gateway.channels.shared_namespaces import SharedNamespaces
+from gateway.errors import BrokerUnavailable, NotRunning
+from gateway.metrics import Counters
+from gateway.presence.redis import RedisPresenceStore
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.redis_support.address import RedisAddress
+
+LOOK_S: Final = 0.01
+
+
+class ClientChannels:
+    """What publishes, and what knows who is there. Who uses neither opens no connection.
+
+    Make it inside the event loop.
+    """
+
+    def __init__(self, address: RedisAddress, *, prefix: str, name: str) -> None:
+        self._address = address
+        self._broker = RedisChannelBroker(address, prefix=prefix, name=name)
+        self._store = RedisPresenceStore(address, prefix=prefix, name=name)
+        self._namespaces = SharedNamespaces(self._broker)
+        options_of = self._namespaces.options_of
+        self._publisher = Publisher(self._broker, options_of, Counters())
+        self._presence = PresenceQuestions(self._store, options_of)
+        self._running: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def publisher(self) -> Publisher:
+        """What publishes as the workers do.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer, or no worker has told its namespaces.
+            ConfigError: The workers are of a newer release, with options that this has not.
+            NotRunning: After the end.
+        """
+        await self._ready()
+        return self._publisher
+
+    async def presence(self) -> PresenceQuestions:
+        """What is asked about members. Raises as ``publisher``."""
+        await self._ready()
+        return self._presence
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        await self._store.aclose()
+
+    async def _ready(self) -> None:
+        if self._closed:
+            raise NotRunning
+        if self._running is None:
+            running = self._broker.run_publishing()
+            self._running = asyncio.create_task(running, name="client channels")
+        try:
+            async with asyncio.timeout(REDIS_DEADLINE_S):
+                while not self._broker.connected:  # noqa: ASYNC110 (it tells nobody)
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise BrokerUnavailable(f"not connected to {self._address.display}") from None
+        await self._namespaces.refresh()

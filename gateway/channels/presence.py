@@ -105,6 +105,11 @@ class ChannelPresence:
         """Whether the store lacks anything."""
         return bool(self._changes) or self._losses != self._restored
 
+    @property
+    def failing(self) -> bool:
+        """Whether the store lacks something, and has not taken it."""
+        return self._failed and self.behind
+
     # What sessions call
 
     def enter(self, channel: str, info: ClientInfo) -> asyncio.Future[None]:

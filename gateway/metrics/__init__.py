@@ -11,6 +11,7 @@ from gateway.metrics.families import (
     CONNECTIONS,
     HANDLER_WORKERS,
     OUTBOX_BYTES,
+    PRESENCE_FAILING,
     PRESENCE_MEMBERS,
     PROBE_AGE,
     REFUSED,
@@ -18,6 +19,7 @@ from gateway.metrics.families import (
     WORKERS,
     begin,
     close_code_label,
+    count_key_set_fetch,
     count_redis_error,
 )
 
@@ -27,6 +29,7 @@ __all__ = [
     "CONTENT_TYPE",
     "HANDLER_WORKERS",
     "OUTBOX_BYTES",
+    "PRESENCE_FAILING",
     "PRESENCE_MEMBERS",
     "PROBE_AGE",
     "REFUSED",
@@ -36,6 +39,7 @@ __all__ = [
     "begin",
     "close_code_label",
     "connections_of_all_workers",
+    "count_key_set_fetch",
     "count_redis_error",
     "exposition",
 ]

@@ -30,6 +30,11 @@ PRESENCE_MEMBERS = Gauge(
     "Members of channels with presence, each once a channel.",
     multiprocess_mode="livesum",
 )
+PRESENCE_FAILING = Gauge(
+    "gateway_presence_failing",
+    "Workers whose members of channels Redis does not take.",
+    multiprocess_mode="livesum",
+)
 OUTBOX_BYTES = Gauge(
     "gateway_outbox_bytes", "Bytes that wait for slow sockets.", multiprocess_mode="livesum"
 )
@@ -103,6 +108,9 @@ RECOVERIES = Counter(
 CHANNEL_GAPS = Counter(
     "gateway_channel_gaps_total", "Times that a worker missed publications of a channel.", ["why"]
 )
+KEY_SET_FETCHES = Counter(
+    "gateway_key_set_fetches_total", "Times that a JWKS was fetched.", ["outcome"]
+)
 
 SECONDS_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
@@ -152,7 +160,8 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     (CLOSED, ((*map(str, sorted(OWN_CLOSE_CODES)), "3xxx", "4xxx"),)),
     (REFUSED, ((
         "address", "handler_failed", "handshake_rate", "host", "max_connections", "no_handler",
-        "not_ready", "open_files", "origin", "request", "role", "subprotocols",
+        "not_ready", "open_files", "origin", "protobuf", "request", "role", "subprotocols",
+        "token", "token_expired", "token_keys",
     ),)),
     (SENDS, (("written", "gone", "slow", "unreachable"),)),
     (API_REQUESTS, (
@@ -167,11 +176,16 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     (DISPATCH_WAITS, (("worker", "link"),)),
     (RECOVERIES, (("recovered", "not_recovered"),)),
     (CHANNEL_GAPS, (("gap", "other_epoch", "lost_tail", "unknown"),)),
+    (KEY_SET_FETCHES, (("fetched", "failed"),)),
 )  # fmt: skip
 
 
 def count_redis_error(kind: str) -> None:
     REDIS_ERRORS.labels(kind=kind).inc()
+
+
+def count_key_set_fetch(*, failed: bool) -> None:
+    KEY_SET_FETCHES.labels(outcome="failed" if failed else "fetched").inc()
 
 
 def begin(*, version: str, max_connections: int, max_handlers: int) -> None:

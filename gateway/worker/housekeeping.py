@@ -40,6 +40,7 @@ class Housekeeping:
         metrics.SUBSCRIPTIONS.set(parts.channels.subscriptions)
         metrics.CHANNELS.set(len(parts.channels))
         metrics.PRESENCE_MEMBERS.set(len(parts.presence))
+        metrics.PRESENCE_FAILING.set(parts.presence.failing)
         parts.counters.fold()
 
     def _check_connections(self) -> None:

@@ -78,10 +78,14 @@ GOOD: Series = {
     of_port("gateway_link_resends_total"): steady(3),
     of_port("gateway_resyncs_total"): steady(2),
     of_port("gateway_worker_deaths_total"): steady(3),
+    of_port("gateway_presence_failing"): steady(0),
     of_port("gateway_envelopes_unreadable_total"): steady(0),
     **labelled(),
     of_port("gateway_dispatches_total", path="local", outcome="answered"): rising(100),
     of_port("gateway_connections_closed_total", code="1001"): rising(10),
+    of_port("gateway_recoveries_total", outcome="recovered"): rising(10),
+    of_port("gateway_recoveries_total", outcome="not_recovered"): rising(0.5),
+    of_port("gateway_key_set_fetches_total", outcome="fetched"): rising(0.01),
     **histogram("gateway_handler_seconds", 0.01),
     **histogram("gateway_answer_seconds", 0.02),
     **histogram("gateway_broker_roundtrip_seconds", 0.001),
@@ -155,6 +159,29 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "nobody reads": ({of_port("gateway_outbox_bytes"): steady(10**9)}, {"GatewaySlowClients"}),
     "a port is full": ({of_port("gateway_connections"): steady(13_000)}, {"GatewayFull"}),
     "files run out": ({of_port("process_open_fds"): steady(14_000)}, {"GatewayOpenFiles"}),
+    "subscriptions lose": (
+        {of_port("gateway_channel_gaps_total", why="gap"): rising(0.1)}, {"GatewayChannelGaps"},
+    ),
+    "one break, in a thousand channels": (
+        {of_port("gateway_channel_gaps_total", why="unknown"): "0x30 1000x50"}, set(),
+    ),
+    "clients come back too late": (
+        {of_port("gateway_recoveries_total", outcome="not_recovered"): rising(2)},
+        {"GatewayRecoveriesFail"},
+    ),
+    "nobody can be written as there": (
+        {of_port("gateway_presence_failing"): steady(1)}, {"GatewayPresenceFails"},
+    ),
+    "no keys": (
+        {
+            of_port("gateway_key_set_fetches_total", outcome="fetched"): steady(3),
+            of_port("gateway_key_set_fetches_total", outcome="failed"): rising(0.01),
+        },
+        {"GatewayKeySetFails"},
+    ),
+    "a fetch of keys fails now and then": (
+        {of_port("gateway_key_set_fetches_total", outcome="failed"): rising(0.005)}, set(),
+    ),
     "links lose": ({of_port("gateway_link_resends_total"): rising(2)}, {"GatewayLinksRepeat"}),
     "redis breaks off": ({of_port("gateway_resyncs_total"): rising(0.1)}, {"GatewayResyncs"}),
     "versions differ": (

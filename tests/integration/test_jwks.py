@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import prometheus_client
 import pytest
 
 from gateway.errors import TokenInvalid, TokenKeysUnavailable
@@ -159,6 +160,23 @@ async def test_before_there_is_a_set_nobody_can_know(world: World) -> None:
     await world.server.start()
     world.now += 1
     assert await world.user(EC, "ES256", "ec") == "ann"
+
+
+async def test_fetches_are_counted_by_how_they_end(world: World) -> None:
+    before = fetches("fetched"), fetches("failed")
+    await world.user(EC, "ES256", "ec")
+    await world.server.stop()
+    world.now += UNKNOWN_EACH_S
+    await world.refused(LATER, "RS256", "later")
+
+    assert (fetches("fetched"), fetches("failed")) == (before[0] + 1, before[1] + 1)
+
+
+def fetches(outcome: str) -> float:
+    labels = {"outcome": outcome}
+    return (
+        prometheus_client.REGISTRY.get_sample_value("gateway_key_set_fetches_total", labels) or 0.0
+    )
 
 
 async def test_a_lying_server_takes_no_key_away(world: World) -> None:

@@ -140,6 +140,7 @@ async def test_an_outage_fails_who_waits_and_the_newest_state_is_written_afterwa
     bench.store.away = True
     with pytest.raises(BrokerUnavailable):
         await bench.presence.enter("room", ANN)
+    assert bench.presence.failing
     with pytest.raises(BrokerUnavailable):
         await bench.presence.leave("room", "b")
     later = ClientInfo("ann", "a", b'{"later":1}')
@@ -150,6 +151,7 @@ async def test_an_outage_fails_who_waits_and_the_newest_state_is_written_afterwa
     await bench.presence.settled()
 
     assert await bench.presence.members("room") == {"a": later}
+    assert not bench.presence.failing
 
 
 async def test_nothing_grows_by_those_who_come_and_go_in_an_outage(bench: Bench) -> None:

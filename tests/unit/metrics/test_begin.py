@@ -10,8 +10,9 @@ import sys
 import pytest
 from prometheus_client import Counter
 
-from gateway.edge import admission, hosts
+from gateway.edge import admission, hosts, token_guard
 from gateway.edge.refusal import Refusal
+from gateway.edge.sessions.centrifuge import negotiation
 from gateway.metrics import close_code_label, families
 from gateway.protocol.receipt import Receipt
 from gateway.redis_support import node
@@ -58,7 +59,8 @@ def test_the_labels_of_every_counter_are_known() -> None:
 
 def test_every_refusal_and_every_close_code_is_known() -> None:
     known = dict(families.KNOWN_LABELS)
-    told = [*vars(admission).values(), *vars(hosts).values()]
+    modules = (admission, hosts, negotiation, token_guard)
+    told = [value for module in modules for value in vars(module).values()]
     refusals = {refusal.reason for refusal in told if isinstance(refusal, Refusal)}
 
     assert set(known[families.REFUSED][0]) == refusals - {admission.NOT_RUNNING.reason}

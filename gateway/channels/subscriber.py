@@ -1,4 +1,4 @@
-"""A connection, as its channels see it."""
+"""A subscriber: a connection, as its channels see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client has missed: from the history that was read, and from what has arrived meanwhile.
+"""Recovery: what a client has missed, of the history and of what has arrived meanwhile.
 
 All of it, in order and once, or nothing: a client that is told that it has recovered has every
 publication. Pure: no I/O and no clock.

@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from gateway.channels import permissions
-from gateway.close_codes import INVALID_TOKEN, Close
+from gateway.close_codes import CHANNEL_LIMIT, INVALID_TOKEN, Close
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.grants import (
     NO_GRANT,
@@ -28,6 +28,7 @@ from gateway.edge.sessions.centrifuge.subscription import (
     Subscription,
 )
 from gateway.errors import (
+    ChannelLimit,
     GatewayError,
     TokenExpired,
     TokenForAnother,
@@ -38,6 +39,7 @@ from gateway.protocol import channel_names
 from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.codes import Error
 from gateway.protocol.centrifuge.commands import Connect, SubRefresh, Subscribe
+from gateway.protocol.centrifuge.refusals import LIMITS
 from gateway.protocol.centrifuge.replies import ConnectResult, SubRefreshResult, SubscribeResult
 from gateway.protocol.centrifuge.session import Answer
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest, HookResult
@@ -218,12 +220,18 @@ class Subscribing:
     ) -> None:
         """Subscribe a client whatever its namespace allows clients; perhaps it is already.
 
+        One channel too many closes it: the client is not to be without one that it counts on.
+
         Raises:
             BadChannel: Nothing may be called that.
             UnknownChannel: Its namespace is not set up.
         """
         channel = request.channel
         options = grant.options(self._parts.options_of(channel))
+        if channel not in session.subscriptions and len(session.subscriptions) >= LIMITS.channels:
+            connection.close(*CHANNEL_LIMIT)
+            done(ChannelLimit(f"a connection has {LIMITS.channels} channels at most"))
+            return
 
         def settled(outcome: Outcome) -> None:
             if isinstance(outcome, GatewayError):

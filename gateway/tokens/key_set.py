@@ -18,7 +18,6 @@ import msgspec
 
 from gateway.errors import TokenKeysUnavailable
 from gateway.log import get_logger
-from gateway.metrics import count_key_set_fetch
 from gateway.tokens.fetch import FetchFailed, fetch
 from gateway.tokens.public_keys import BadKey, from_jwk
 from gateway.tokens.signature import Header, Key
@@ -108,15 +107,22 @@ class KeySet:
         try:
             self._keys = _keys_of(await self._fetch(self._url))
             self._fetched_at = self._now()
-            count_key_set_fetch(failed=False)
+            _count(failed=False)
         except FetchFailed as error:
-            count_key_set_fetch(failed=True)
+            _count(failed=True)
             log.warning("key set not fetched", why=str(error), stale=self._keys is not None)
         except Exception:
-            count_key_set_fetch(failed=True)
+            _count(failed=True)
             log.exception("key set fetch failed")
         finally:
             self._fetching = None
+
+
+def _count(*, failed: bool) -> None:
+    # A supervisor checks its settings before there is a place for metrics (``process.run_folder``).
+    from gateway.metrics import count_key_set_fetch  # noqa: PLC0415
+
+    count_key_set_fetch(failed=failed)
 
 
 def _keys_of(body: bytes) -> dict[str | None, list[tuple[str | None, Key]]]:

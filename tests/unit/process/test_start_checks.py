@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,3 +61,14 @@ def test_the_default_application_needs_no_check(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delattr(os, "fork")
 
     check_loadable("")
+
+
+def test_settings_are_checked_before_metrics_are_imported() -> None:
+    """Where they go is known only afterwards (``gateway.process.run_folder``)."""
+    code = (
+        "import sys; from gateway.process.serve import check; from gateway.settings.config import "
+        "Settings; check(Settings()); print('prometheus_client' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout == "False\n"

@@ -92,11 +92,11 @@ def upgrade_required() -> Response:
 
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_NAMED: Final = re.compile(r"/@(?:users|connections)/")  # by any characters behind it
+_NAMED: Final = re.compile(r"/@(?:users|connections|channels)/")  # by any characters behind it
 
 
 class NoControls:
-    """ASGI middleware: no path has control characters, but for the names of users.
+    """ASGI middleware: no path has control characters, but for names of users and channels.
 
     Starlette's routes end before a last line break. ``/metrics%0a`` would be ``/metrics``, and to a
     proxy that guards that it is another path.

@@ -5,11 +5,11 @@ Errors carry ``x-amzn-ErrorType``, from which the AWS SDKs make their typed exce
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 from starlette.responses import Response
 
 from gateway.protocol.envelopes.requests_to_owners import Particulars
@@ -27,6 +27,7 @@ _KINDS: Final = {
     405: "MethodNotAllowedException",
     408: "RequestTimeoutException",
     404: "NotFoundException",
+    409: "ConflictException",
     410: "GoneException",
     413: "PayloadTooLargeException",
     429: "LimitExceededException",
@@ -71,8 +72,7 @@ class Problem(Exception):
 def answer(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     # What is said of a connection is true now, and for those who have a key.
     own = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Response(text, status, own, "application/json")
+    return Response(msgspec.json.encode(body), status, own, "application/json")
 
 
 def unavailable(message: str, *, more: Json | None = None) -> Problem:
@@ -102,6 +102,8 @@ def connection(told: Particulars) -> Json:
     }
     if told.ping_unanswered_ms is not None:
         body["unansweredPingSeconds"] = round(told.ping_unanswered_ms / 1000, 1)
+    if told.channels is not None:
+        body["channels"] = told.channels
     return body if told.user is None else {**body, "user": told.user}
 
 

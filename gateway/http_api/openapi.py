@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from gateway.close_codes import DISCONNECTED, NORMAL
-from gateway.http_api.calls import DEFAULT_PAGE, MAX_KEY_LENGTH, MAX_PAGE
+from gateway.http_api import openapi_channels
+from gateway.http_api.call import MAX_KEY_LENGTH
+from gateway.http_api.openapi_parts import (
+    CONNECTION,
+    COUNT,
+    LIMIT,
+    RESPONSES,
+    WORKER_ID,
+    Json,
+    ok,
+    operation,
+    parameter,
+    schema,
+)
 from gateway.protocol.receipt import Receipt
 
-_Json = dict[str, Any]
-
 _TIME: Final = {"type": "string", "format": "date-time"}
-_COUNT: Final = {"type": "integer", "minimum": 0}
-_WORKER_ID: Final = {"type": "string", "pattern": "^[a-z0-9]{16}$"}
-_RETRY_AFTER: Final = {
-    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
-}
 _IDENTITY: Final = {
     "type": "object",
     "required": ["sourceIp", "userAgent"],
@@ -23,7 +29,7 @@ _IDENTITY: Final = {
 }
 
 
-def document(server: str, version: str) -> _Json:
+def document(server: str, version: str) -> Json:
     """The document. ``server`` is where the paths begin, ``version`` that of the gateway."""
     return {
         "openapi": "3.1.0",
@@ -34,7 +40,7 @@ def document(server: str, version: str) -> _Json:
         },
         "servers": [{"url": server}],
         "security": [{"bearer": []}, {"key": []}, {"aws": []}],
-        "paths": _PATHS,
+        "paths": _PATHS | openapi_channels.PATHS,
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -45,74 +51,13 @@ def document(server: str, version: str) -> _Json:
                     "description": "As AWS SDKs sign, for the service execute-api.",
                 },
             },
-            "schemas": _SCHEMAS,
-            "responses": _RESPONSES,
+            "schemas": _SCHEMAS | openapi_channels.SCHEMAS,
+            "responses": RESPONSES,
         },
     }
 
 
-def _schema(name: str) -> _Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _ok(what: str, schema: str) -> _Json:
-    return {"description": what, "content": {"application/json": {"schema": _schema(schema)}}}
-
-
-def _error(what: str, *, headers: _Json | None = None, receipt: bool = False) -> _Json:
-    kind = {"description": "The name of the error for AWS SDKs.", "schema": {"type": "string"}}
-    return _ok(what, "Refusal" if receipt else "Problem") | {
-        "headers": {"x-amzn-ErrorType": kind, **(headers or {})}
-    }
-
-
-def _operation(name: str, summary: str, answers: _Json, *errors: str, **more: Any) -> _Json:
-    """An operation; every one may also be refused by what stands before it."""
-    refusals = ("BadRequest", "Unauthorized", "Forbidden", "TooSlow", "TooLarge", *errors)
-    if not {"TooManyOrSlow", "TooMany"} & set(errors):
-        refusals = (*refusals, "TooMany")
-    responses = {
-        _STATUS[refusal]: {"$ref": f"#/components/responses/{refusal}"} for refusal in refusals
-    }
-    return {"operationId": name, "summary": summary, "responses": answers | responses, **more}
-
-
-def _parameter(where: str, name: str, schema: _Json, what: str) -> _Json:
-    required = {"required": True} if where == "path" else {}
-    return {"in": where, "name": name, "description": what, "schema": schema, **required}
-
-
-_STATUS: Final = {
-    "BadRequest": "400",
-    "Unauthorized": "401",
-    "Forbidden": "403",
-    "TooSlow": "408",
-    "Gone": "410",
-    "TooLarge": "413",
-    "TooMany": "429",
-    "TooManyOrSlow": "429",
-    "Unavailable": "503",
-    "Unreachable": "503",
-}
-_RESPONSES: Final = {
-    "BadRequest": _error("A parameter, a header or the body is not what it must be."),
-    "Unauthorized": _error(
-        "No key, or a wrong one.", headers={"WWW-Authenticate": {"schema": {"type": "string"}}}
-    ),
-    "Forbidden": _error("The signature is not believed, or nobody may call this gateway."),
-    "TooSlow": _error("The body did not come in time."),
-    "Gone": _error("There is no such open connection, and never will be.", receipt=True),
-    "TooLarge": _error("The body is over GATEWAY_API_BODY_BYTES."),
-    "TooMany": _error("Over GATEWAY_API_REQUESTS_PER_SECOND.", headers=_RETRY_AFTER),
-    "TooManyOrSlow": _error(
-        "Over GATEWAY_API_REQUESTS_PER_SECOND (with Retry-After); or too much waits for this "
-        "connection, and nothing was queued (with a receipt).",
-        headers=_RETRY_AFTER,
-    ),
-    "Unavailable": _error("Redis does not answer. Nothing was done.", headers=_RETRY_AFTER),
-    "Unreachable": _error("It may have been done.", headers=_RETRY_AFTER),
-}
-_SCHEMAS: Final[_Json] = {
+_SCHEMAS: Final[Json] = {
     "Problem": {
         "type": "object",
         "required": ["message"],
@@ -134,7 +79,7 @@ _SCHEMAS: Final[_Json] = {
     "Counts": {
         "type": "object",
         "required": [receipt.value for receipt in Receipt],
-        "properties": {receipt.value: _COUNT for receipt in Receipt},
+        "properties": {receipt.value: COUNT for receipt in Receipt},
     },
     "Connection": {
         "type": "object",
@@ -145,6 +90,7 @@ _SCHEMAS: Final[_Json] = {
             "unansweredPingSeconds": {"type": "number", "minimum": 0},
             "identity": _IDENTITY,
             "user": {"type": "string"},
+            "channels": {"type": "array", "items": {"type": "string"}},
         },
     },
     "Listed": {
@@ -152,7 +98,7 @@ _SCHEMAS: Final[_Json] = {
         "required": ["id", "worker", "user", "protocol", "connectedAt", "identity"],
         "properties": {
             "id": {"type": "string"},
-            "worker": _WORKER_ID,
+            "worker": WORKER_ID,
             "user": {"type": ["string", "null"]},
             "protocol": {"type": "string"},
             "connectedAt": _TIME,
@@ -163,7 +109,7 @@ _SCHEMAS: Final[_Json] = {
         "type": "object",
         "required": ["connections"],
         "properties": {
-            "connections": {"type": "array", "items": _schema("Listed")},
+            "connections": {"type": "array", "items": schema("Listed")},
             "cursor": {"type": "string", "description": "Where the next page begins, if any."},
         },
     },
@@ -171,7 +117,7 @@ _SCHEMAS: Final[_Json] = {
         "type": "object",
         "required": ["id", "role", "state", "host", "pid", "leaseSeconds"],
         "properties": {
-            "id": _WORKER_ID,
+            "id": WORKER_ID,
             "role": {"enum": ["both", "edge", "handler"]},
             "state": {"enum": ["live", "leaving", "lapsed"]},
             "host": {"type": "string"},
@@ -182,7 +128,7 @@ _SCHEMAS: Final[_Json] = {
     "Workers": {
         "type": "object",
         "required": ["workers"],
-        "properties": {"workers": {"type": "array", "items": _schema("Worker")}},
+        "properties": {"workers": {"type": "array", "items": schema("Worker")}},
     },
 }
 _BODY: Final = {
@@ -190,21 +136,18 @@ _BODY: Final = {
     "required": True,
     "content": {"text/plain": {"schema": {"type": "string"}}},
 }
-_KEY: Final = _parameter(
+_KEY: Final = parameter(
     "header",
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
     "The same body with the same key is written once in a minute. Without it, "
     "amz-sdk-invocation-id counts.",
 )
-_CONNECTION: Final = _parameter(
-    "path", "connection", {"type": "string"}, "Whatever is no connection's id is gone."
-)
-_USER: Final = _parameter(
+_USER: Final = parameter(
     "path", "user", {"type": "string", "minLength": 1}, "As on_connect has named the user."
 )
 _CLOSING: Final = (
-    _parameter(
+    parameter(
         "query",
         "code",
         {
@@ -214,7 +157,7 @@ _CLOSING: Final = (
         },
         "The close code.",
     ),
-    _parameter(
+    parameter(
         "query",
         "reason",
         {"type": "string", "minLength": 1, "default": "disconnected"},
@@ -223,91 +166,81 @@ _CLOSING: Final = (
 )
 _PATHS: Final = {
     "/@connections": {
-        "get": _operation(
+        "get": operation(
             "listConnections",
             "List connections, a page at a time.",
-            {"200": _ok("A page of connections.", "Connections")},
+            {"200": ok("A page of connections.", "Connections")},
             "Unavailable",
             parameters=[
-                _parameter("query", "cursor", {"type": "string"}, "Of the page before."),
-                _parameter(
-                    "query",
-                    "limit",
-                    {
-                        "type": "integer",
-                        "minimum": 1,
-                        "maximum": MAX_PAGE,
-                        "default": DEFAULT_PAGE,
-                    },
-                    "How many are wanted; there may be a few more.",
-                ),
-                _parameter("query", "worker", _WORKER_ID, "Only those of this worker."),
-                _parameter(
+                parameter("query", "cursor", {"type": "string"}, "Of the page before."),
+                LIMIT,
+                parameter("query", "worker", WORKER_ID, "Only those of this worker."),
+                parameter(
                     "query", "user", {"type": "string", "minLength": 1}, "Only those of this user."
                 ),
             ],
         )
     },
     "/@connections/{connection}": {
-        "post": _operation(
+        "post": operation(
             "send",
             "Send a text to a connection.",
-            {"200": _ok("Its socket's buffer took the frame.", "Written")},
+            {"200": ok("Its socket's buffer took the frame.", "Written")},
             "Gone",
             "TooManyOrSlow",
             "Unreachable",
-            parameters=[_CONNECTION, _KEY],
+            parameters=[CONNECTION, _KEY],
             requestBody=_BODY,
         ),
-        "get": _operation(
+        "get": operation(
             "getConnection",
             "Ask the owner about a connection.",
-            {"200": _ok("It is open.", "Connection")},
+            {"200": ok("It is open.", "Connection")},
             "Gone",
             "Unreachable",
-            parameters=[_CONNECTION],
+            parameters=[CONNECTION],
         ),
-        "delete": _operation(
+        "delete": operation(
             "disconnect",
             "Close a connection.",
             {"204": {"description": "Its close frame is under way."}},
             "Gone",
             "Unreachable",
             parameters=[
-                _CONNECTION,
+                CONNECTION,
                 *_CLOSING,
             ],
         ),
     },
     "/@users/{user}": {
-        "post": _operation(
+        "post": operation(
             "sendToUser",
             "Send a text to every connection of a user.",
-            {"200": _ok("How many connections gave which receipt.", "Counts")},
+            {"200": ok("How many connections gave which receipt.", "Counts")},
             "Unavailable",
             parameters=[_USER, _KEY],
             requestBody=_BODY,
         ),
-        "get": _operation(
+        "get": operation(
             "listConnectionsOfUser",
             "List every connection of a user.",
-            {"200": _ok("All of them.", "Connections")},
+            {"200": ok("All of them.", "Connections")},
             "Unavailable",
             parameters=[_USER],
         ),
-        "delete": _operation(
+        "delete": operation(
             "disconnectUser",
             "Close every connection of a user.",
-            {"200": _ok("How many connections gave which receipt.", "Counts")},
+            {"200": ok("How many connections gave which receipt.", "Counts")},
             "Unavailable",
             parameters=[_USER, *_CLOSING],
         ),
     },
     "/@workers": {
-        "get": _operation(
+        "get": operation(
             "listWorkers",
             "List the workers that live.",
-            {"200": _ok("All of them.", "Workers")},
+            {"200": ok("All of them.", "Workers")},
             "Unavailable",
         )
     },

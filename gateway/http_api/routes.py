@@ -17,7 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import NotRunning
 from gateway.http_api.answers import RETRY_AFTER_S, Problem, answer, check, unavailable
-from gateway.http_api.calls import Call, Calls
+from gateway.http_api.call import Call
+from gateway.http_api.calls import Calls
+from gateway.http_api.channel_calls import ChannelCalls
 from gateway.http_api.credentials import Credentials, Verdict
 from gateway.http_api.openapi import document
 from gateway.http_api.raw import RawRequest
@@ -25,8 +27,9 @@ from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
 
 BODY_S: Final = 10.0
+METHODS: Final = frozenset(("GET", "POST", "PUT", "DELETE"))
 # The first that can be one: what comes behind it belongs to the name.
-_RAW_TARGET: Final = re.compile(rb"/(?:@|%40)(?:connections|users)/(.*)", re.DOTALL)
+_RAW_TARGET: Final = re.compile(rb"/(?:@|%40)(?:connections|users|channels)/(.*)", re.DOTALL)
 
 
 class _Rest(Convertor[str]):
@@ -43,7 +46,8 @@ class _Rest(Convertor[str]):
 
 register_url_convertor("gateway_rest", _Rest())
 
-Operation = Callable[[Calls, Call], Awaitable[Response]]
+Operation = Callable[["Api", Call], Awaitable[Response]]
+Operations = Mapping[str, tuple[Operation, tuple[str, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ class Api:
     """
 
     calls: Calls
+    channel_calls: ChannelCalls
     credentials: Credentials
     body_bytes: int
     rate: Rate | None
@@ -74,39 +79,105 @@ def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute
         # Below a prefix (an application mounts the gateway) the paths begin there.
         return answer(document(request.scope.get("root_path") or "/", version))
 
-    def path(template: str, **operations: tuple[Operation, tuple[str, ...]]) -> BaseRoute:
-        return Route(template, _Path(api, operations))
+    def path(template: str, operations: Operations, choose: Choose | None = None) -> BaseRoute:
+        return Route(template, _Path(api, operations, choose))
 
     return [
         Route("/@openapi.json", openapi, methods=["GET"]),
-        path("/@connections", GET=(Calls.connections, ("cursor", "limit", "worker", "user"))),
+        path("/@connections", _CONNECTIONS),
         # Whatever stands there is answered: what is no connection's id names none (410).
-        path(
-            "/@connections/{target:gateway_rest}",
-            POST=(Calls.send, ()),
-            GET=(Calls.inquire, ()),
-            DELETE=(Calls.disconnect, ("code", "reason")),
-        ),
-        path("/@workers", GET=(Calls.workers, ())),
-        path(
-            "/@users/{target:gateway_rest}",
-            POST=(Calls.send_to_user, ()),
-            GET=(Calls.connections_of_user, ()),
-            DELETE=(Calls.disconnect_user, ("code", "reason")),
-        ),
+        path("/@connections/{target:gateway_rest}", _CONNECTION, _of_connection),
+        path("/@workers", _WORKERS),
+        path("/@users/{target:gateway_rest}", _USER),
+        path("/@channels", _CHANNEL_LIST),
+        path("/@channels/{target:gateway_rest}", _CHANNEL, _of_channel),
     ]
 
 
+def _connections(call: Callable[[Calls, Call], Awaitable[Response]]) -> Operation:
+    return lambda api, asked: call(api.calls, asked)
+
+
+def _channels(call: Callable[[ChannelCalls, Call], Awaitable[Response]]) -> Operation:
+    return lambda api, asked: call(api.channel_calls, asked)
+
+
+_CONNECTIONS: Final[Operations] = {
+    "GET": (_connections(Calls.connections), ("cursor", "limit", "worker", "user")),
+}
+_CONNECTION: Final[Operations] = {
+    "POST": (_connections(Calls.send), ()),
+    "GET": (_connections(Calls.inquire), ()),
+    "DELETE": (_connections(Calls.disconnect), ("code", "reason")),
+}
+_SUBSCRIPTION: Final[Operations] = {
+    "PUT": (_connections(Calls.subscribe), ()),
+    "DELETE": (_connections(Calls.unsubscribe), ()),
+}
+_WORKERS: Final[Operations] = {"GET": (_connections(Calls.workers), ())}
+_USER: Final[Operations] = {
+    "POST": (_connections(Calls.send_to_user), ()),
+    "GET": (_connections(Calls.connections_of_user), ()),
+    "DELETE": (_connections(Calls.disconnect_user), ("code", "reason")),
+}
+_CHANNEL_LIST: Final[Operations] = {
+    "GET": (_channels(ChannelCalls.channels), ("cursor", "limit", "pattern")),
+}
+_CHANNEL: Final[Operations] = {
+    "POST": (_channels(ChannelCalls.publish), ("tags", "version", "history")),
+}
+_OF_CHANNEL: Final[Mapping[str, Operations]] = {
+    "history": {
+        "GET": (
+            _channels(ChannelCalls.history),
+            ("limit", "since_offset", "since_epoch", "reverse"),
+        ),
+        "DELETE": (_channels(ChannelCalls.remove_history), ()),
+    },
+    "presence": {"GET": (_channels(ChannelCalls.presence), ())},
+    "presence_stats": {"GET": (_channels(ChannelCalls.presence_stats), ())},
+}
+
+Chosen = tuple[Operations, str, str]  # what the path is for, as it came: target, channel
+Choose = Callable[[str], Chosen | None]
+
+
+def _of_connection(raw: str) -> Chosen | None:
+    """``<connection>/channels/<channel>``: a slash that belongs to a name is percent-encoded."""
+    match raw.split("/"):
+        case [connection, "channels", channel]:
+            return _SUBSCRIPTION, connection, channel
+    return None
+
+
+def _of_channel(raw: str) -> Chosen | None:
+    match raw.split("/"):
+        case [channel]:
+            return _CHANNEL, channel, ""
+        case [channel, what] if what in _OF_CHANNEL:
+            return _OF_CHANNEL[what], channel, ""
+    known = ", ".join(_OF_CHANNEL)
+    message = f"of a channel there is {known}; a slash in its name is written %2F"
+    raise Problem(404, message)
+
+
 class _Path:
-    """One path, an ASGI application: so that Starlette leaves every method to it."""
+    """One path, an ASGI application: so that Starlette leaves every method to it.
+
+    Args:
+        choose: Reads what follows, where that may name more than a target. By Starlette it cannot
+            be told apart: it matches what is decoded already.
+    """
 
     def __init__(
         self,
         api: Callable[[], Api | None],
-        operations: Mapping[str, tuple[Operation, tuple[str, ...]]],
+        operations: Operations,
+        choose: Choose | None,
     ) -> None:
         self._api = api
         self._operations = operations
+        self._choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -122,13 +193,13 @@ class _Path:
                 response = problem.response
                 status = response.status_code
             finally:
-                method = request.method if request.method in self._operations else "other"
+                method = request.method if request.method in METHODS else "other"
                 api.count(method, status)
         await response(scope, receive, send)
 
     async def _call(self, api: Api, request: Request) -> Response:
         head = _raw(request)
-        target = _target(request, head.raw_path)
+        operations, target, channel = self._named(request, head.raw_path)
         refused = api.credentials.refuses(head, now_unix_s=api.clock())
         if refused is not None:
             raise _turned_away(refused)  # without reading what comes from anybody
@@ -142,30 +213,40 @@ class _Path:
                 "too many requests for this worker, nothing was done: try again",
                 headers={"retry-after": str(RETRY_AFTER_S)},
             )
-        if request.method not in self._operations:
-            allowed = ", ".join(self._operations)
+        if request.method not in operations:
+            allowed = ", ".join(operations)
             raise Problem(405, f"here there is only {allowed}", headers={"allow": allowed})
-        operation, parameters = self._operations[request.method]
+        operation, parameters = operations[request.method]
         call = Call(
             target=target,
+            channel=channel,
             query=_query(request, parameters),
             headers=request.headers,
             body=body,
         )
-        return await operation(api.calls, call)
+        return await operation(api, call)
+
+    def _named(self, request: Request, raw_path: bytes) -> Chosen:
+        """What can be done there; the target and the channel, decoded, empty if there is none."""
+        decoded: str | None = request.path_params.get("target")
+        if decoded is None:
+            return self._operations, "", ""
+        raw = _raw_target(decoded, raw_path)
+        chosen = None if self._choose is None else self._choose(raw)
+        if chosen is None:
+            return self._operations, _decoded(raw, decoded), ""
+        operations, target, channel = chosen
+        return operations, _decoded(target, decoded), _decoded(channel, decoded)
 
 
-def _target(request: Request, raw_path: bytes) -> str:
-    """What the path names, read from what came on the wire; empty where it names nothing.
+def _raw_target(decoded: str, raw_path: bytes) -> str:
+    """What the path names, as it came on the wire.
 
     Dots or a last slash that belong to a name are percent-encoded: as they stand they are steps.
 
     Raises:
         Problem: There is nothing at this path.
     """
-    decoded: str | None = request.path_params.get("target")
-    if decoded is None:
-        return ""
     match = _RAW_TARGET.search(raw_path)
     raw = match[1].decode("latin-1") if match else quote(decoded, safe="/.")
     if not {".", ".."}.isdisjoint(raw.split("/")):
@@ -173,10 +254,14 @@ def _target(request: Request, raw_path: bytes) -> str:
         check(Receipt.GONE)
     if len(raw) > 1 and raw.endswith("/"):
         raise Problem(404, "there is nothing at this path: leave out the slash at its end")
+    return raw
+
+
+def _decoded(raw: str, whole: str) -> str:
     try:
         return unquote(raw, errors="strict")
     except UnicodeDecodeError:
-        return decoded  # no connection's id, and the name of no user
+        return whole  # no connection's id, and the name of no user and no channel
 
 
 def _raw(request: Request) -> RawRequest:

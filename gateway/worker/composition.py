@@ -41,6 +41,7 @@ from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.invocation import Invocation
 from gateway.handlers.runner import Runner
 from gateway.http_api.calls import Calls
+from gateway.http_api.channel_calls import ChannelCalls
 from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
 from gateway.messaging.channel_survey import ChannelSurvey
@@ -332,6 +333,7 @@ class WorkerParts:
         settings, per_second = self.settings, self.settings.api_requests_per_second
         return Api(
             calls=Calls(self.requests_to_owners, self.registry, self.requests_to_users),
+            channel_calls=ChannelCalls(self.publisher, self.presence_questions, self.survey),
             credentials=Credentials.of(
                 api_keys_text=settings.api_keys.reveal(),
                 api_keys_file=settings.api_keys_file,

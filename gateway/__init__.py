@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Refused,
         UnknownChannel,
         UnrecoverablePosition,
+        WorkerChannelLimit,
     )
     from gateway.handlers.definitions import Admit, Connection, Message
     from gateway.handlers.hook_requests import (
@@ -66,6 +67,7 @@ __all__ = [
     "UnknownChannel",
     "UnrecoverablePosition",
     "Unsubscription",
+    "WorkerChannelLimit",
     "client",
 ]
 
@@ -96,6 +98,7 @@ _HOMES = {
     "UnknownChannel": "gateway.errors",
     "UnrecoverablePosition": "gateway.errors",
     "Unsubscription": "gateway.handlers.hook_requests",
+    "WorkerChannelLimit": "gateway.errors",
     "client": "gateway.backend_client.client",
 }
 

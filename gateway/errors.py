@@ -8,7 +8,8 @@ GatewayError
 ├── EnvelopeTooLarge      refused where it was made
 ├── BadChannel            no channel may be called that
 ├── UnknownChannel        its namespace is not set up
-├── ChannelLimit          a connection or its worker has as many as it may
+├── ChannelLimit          a connection has as many as it may
+│   └── WorkerChannelLimit  its worker has
 ├── NotAvailable          its namespace does not have this
 ├── PublicationTooLarge   refused where it was made
 ├── UnrecoverablePosition what came after it is not known any more
@@ -131,11 +132,20 @@ class UnknownChannel(GatewayError):
 
 
 class ChannelLimit(GatewayError):
-    """The connection or its worker has as many channels as it may have."""
+    """The connection has as many channels as it may have, or it is a ``WorkerChannelLimit``."""
 
     code = "channel_limit"
     error_code = 106
     retryable = False
+
+
+class WorkerChannelLimit(ChannelLimit):
+    """The worker that holds the connection has as many channels as it may have. Another one may
+    have room, and so may this one in a while.
+    """
+
+    code = "worker_channel_limit"
+    retryable = True
 
 
 class NotAvailable(GatewayError):

@@ -148,14 +148,16 @@ class ChannelVerbs(ABC):
             connection: ``Connection.id``, of any worker.
 
         Returns:
-            WRITTEN: it is subscribed. GONE: there is no such connection. UNREACHABLE: no answer in
-            2 s, or the broker is away; it may still be subscribed. That is also the answer where
+            WRITTEN: it is subscribed, and others see it where the channel keeps presence. GONE:
+            there is no such connection. UNREACHABLE: no answer in 2 s, or the broker is away; it
+            may still be subscribed. Trying again in a second is safe. That is also the answer where
             its worker runs a release without channels.
 
         Raises:
             BadChannel: No channel may be called that.
             UnknownChannel: Its namespace is not set up, says its owner.
-            ChannelLimit: The connection has 128 channels, or its worker ``GATEWAY_MAX_CHANNELS``.
+            ChannelLimit: The connection has 128 channels.
+            WorkerChannelLimit: Its worker has ``GATEWAY_MAX_CHANNELS``; a ``ChannelLimit`` too.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
         channel_names.check(channel)

@@ -18,7 +18,7 @@ from gateway.channels.local_channel import LocalChannel
 from gateway.channels.publisher import history_options
 from gateway.channels.steps import Steps
 from gateway.channels.subscriber import Subscriber
-from gateway.errors import ChannelLimit
+from gateway.errors import ChannelLimit, WorkerChannelLimit
 from gateway.metrics import Counters
 from gateway.protocol import channel_messages
 from gateway.protocol.channel_messages import MessageKind
@@ -156,7 +156,7 @@ class Channels:
         if mine >= MAX_CHANNELS_PER_CONNECTION:
             return ChannelLimit(f"a connection has {MAX_CHANNELS_PER_CONNECTION} channels at most")
         if new and len(self._channels) >= self._max_channels:
-            return ChannelLimit(f"this worker has {self._max_channels} channels already")
+            return WorkerChannelLimit(f"this worker has {self._max_channels} channels already")
         return None
 
     def _forget(self, connection: ConnectionId, channel: str) -> bool:

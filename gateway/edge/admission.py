@@ -40,6 +40,12 @@ NOT_READY = Refusal(
 NO_HANDLER = Refusal(
     HTTPStatus.SERVICE_UNAVAILABLE, "no_handler", "nobody could decide on this connection", 5
 )
+NO_CHANNELS = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "channels",
+    "the channels of this connection are not there now, try again",
+    1,
+)
 HANDLER_FAILED = Refusal(
     HTTPStatus.INTERNAL_SERVER_ERROR, "handler_failed", "the application could not decide"
 )

@@ -6,7 +6,7 @@ What is said on it, and in which words, is its session's: ``gateway.edge.session
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from gateway.close_codes import DRAINED, EXPIRED, too_big
@@ -91,9 +91,10 @@ class ClientConnection:
     def facts(self) -> ConnectionFacts:
         return self._client.facts
 
-    def open(self) -> None:
-        """Begin to read. Nothing is handled before the registry has it, and it has its channels."""
-        channels = self._client.channels
+    def open(self, channels: Collection[str]) -> None:
+        """Begin to read. Nothing is handled before the registry has it, and it has these channels
+        too.
+        """
         opening = Opening(self, channels, self._opened)
         self._dispatch_state.conversation.held = True
         entry = self._client.entry(self._session.name)

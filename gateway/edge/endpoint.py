@@ -21,11 +21,10 @@ from gateway.edge.admission import (
     Admission,
 )
 from gateway.edge.client_info import ClientInfo
-from gateway.edge.connection import ClientConnection
 from gateway.edge.connection_context import ConnectionContext
 from gateway.edge.handshake import Handshake
 from gateway.edge.refusal import Refusal
-from gateway.edge.sessions.base import Negotiate
+from gateway.edge.sessions.base import Negotiate, Session
 from gateway.edge.sockets.asgi_socket import AsgiSocket
 from gateway.edge.sockets.socket import EXTENSION, Socket
 from gateway.edge.token_guard import TokenGuard
@@ -155,6 +154,8 @@ class SocketEndpoint:
         )
         try:
             decided = await self._ask_application(handshake)
+            if decided is None:
+                decided = await handshake.enter_channels(session)
             if self._leaving():  # another worker may keep it
                 decided = NOT_READY
             if isinstance(decided, Refusal):
@@ -168,18 +169,21 @@ class SocketEndpoint:
             raise
         socket: Socket | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         if socket is not None:
-            self._begin(handshake.accepted(session, socket), decided)
+            self._begin(handshake, session, socket, decided)
             return handshake.ended
         plain = AsgiSocket(websocket.receive, websocket.send, certain=_is_certain(websocket))
-        self._begin(handshake.accepted(session, plain), decided)
+        self._begin(handshake, session, plain, decided)
         await plain.run()
         return None
 
-    def _begin(self, connection: ClientConnection, rejected: Rejected | None) -> None:
+    def _begin(
+        self, handshake: Handshake, session: Session, socket: Socket, rejected: Rejected | None
+    ) -> None:
+        connection = handshake.accepted(session, socket)
         if rejected is not None:
             connection.reject(rejected)
         else:
-            connection.open()
+            handshake.open(session, connection)
         if self._leaving():  # since it was accepted
             connection.drain()
 

@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.close_codes import EXPIRED, LOST
+from gateway.edge.admission import NOT_READY
 from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection import ClientConnection
 from gateway.edge.connection_context import ConnectionContext
+from gateway.edge.early_channels import EarlyChannels
+from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
 from gateway.handlers.dispatcher import DispatchState
@@ -29,7 +32,9 @@ class Handshake:
         ended: Done when it came to nothing, or when the connection that came of it has ended.
     """
 
-    __slots__ = ("_client", "_decision", "_discarded", "_dispatch_state", "_edge", "ended", "id")
+    __slots__ = (
+        "_client", "_decision", "_discarded", "_dispatch_state", "_early", "_edge", "ended", "id",
+    )  # fmt: skip
 
     def __init__(
         self, edge: ConnectionContext, connection: ConnectionId, client_info: ClientInfo
@@ -40,6 +45,7 @@ class Handshake:
         self._client = client_info
         self._discarded = False
         self._decision: asyncio.Future[Answer | None] | None = None
+        self._early: EarlyChannels | None = None
         self._dispatch_state: DispatchState = edge.dispatcher.open(self)
         edge.hub.add(self)
 
@@ -61,6 +67,17 @@ class Handshake:
             return Rejected(self.id, answer.number, answer.attempt, *EXPIRED)
         return answer
 
+    async def enter_channels(self, session: Session) -> Refusal | None:
+        """Have it in the application's channels before it is accepted, where its client need not
+        say anything first. None: it is, or it comes into them later.
+        """
+        channels = self._client.channels
+        if not channels or session.early is None:
+            return None
+        held_bytes = self._edge.limits.outbox_bytes
+        self._early = EarlyChannels(self.id, self._client.user, held_bytes=held_bytes)
+        return await self._early.subscribe(session.early, channels)
+
     def accepted(self, session: Session, socket: Socket) -> ClientConnection:
         """The 101 has been sent: what comes of it, neither opened nor rejected yet."""
         return ClientConnection(
@@ -73,6 +90,14 @@ class Handshake:
             ended=self.ended,
         )
 
+    def open(self, session: Session, connection: ClientConnection) -> None:
+        """Open the connection that has come of it."""
+        if self._early is None or session.early is None:
+            connection.open(self._client.channels)
+            return
+        connection.open(())
+        self._early.hand_over(session.early, connection)
+
     def discard(self) -> None:
         """It came to nothing: this connection never was.
 
@@ -80,15 +105,18 @@ class Handshake:
         a list.
         """
         self._discarded = True
+        self._edge.channels.closed(self.id)
         if not self._dispatch_state.conversation.outstanding:
             self._let_out()
         if not self.ended.done():  # a drain may wait for it
             self.ended.set_result(None)
 
     def send_elsewhere(self) -> None:
-        """This worker leaves: the handshake waits for no decision any more."""
+        """This worker leaves: the handshake waits for nothing any more."""
         if not self._discarded:
             self._decide(None)
+            if self._early is not None:
+                self._early.end(NOT_READY)
 
     @property
     def discarded(self) -> bool:

@@ -19,6 +19,7 @@ from gateway.errors import (
     GatewayError,
     NotAvailable,
     UnknownChannel,
+    WorkerChannelLimit,
 )
 from gateway.log import get_logger
 from gateway.protocol.envelopes.requests_to_owners import (
@@ -40,7 +41,7 @@ log = get_logger(__name__)
 PATIENCE_S: Final = 2.0
 MAX_UNANSWERED: Final = 20_000
 
-_REFUSALS: Final = (BadChannel, ChannelLimit, NotAvailable, UnknownChannel)
+_REFUSALS: Final = (BadChannel, ChannelLimit, NotAvailable, UnknownChannel, WorkerChannelLimit)
 _ERRORS: Final = {kind.code: kind for kind in _REFUSALS}
 
 

@@ -159,9 +159,9 @@ PROCESS_MOST_FILES = Gauge(
 KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     (CLOSED, ((*map(str, sorted(OWN_CLOSE_CODES)), "3xxx", "4xxx"),)),
     (REFUSED, ((
-        "address", "handler_failed", "handshake_rate", "host", "max_connections", "no_handler",
-        "not_ready", "open_files", "origin", "protobuf", "request", "role", "subprotocols",
-        "token", "token_expired", "token_keys",
+        "address", "channels", "handler_failed", "handshake_rate", "host", "max_connections",
+        "no_handler", "not_ready", "open_files", "origin", "protobuf", "request", "role",
+        "subprotocols", "token", "token_expired", "token_keys",
     ),)),
     (SENDS, (("written", "gone", "slow", "unreachable"),)),
     (API_REQUESTS, (

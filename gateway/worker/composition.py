@@ -32,7 +32,7 @@ from gateway.edge.sessions.centrifuge.results import register_encoding
 from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
 from gateway.edge.sessions.centrifuge.subscription import ChannelParts
 from gateway.edge.sessions.text import text_sessions
-from gateway.edge.sessions.text_subscriptions import register_encodings
+from gateway.edge.sessions.text_subscriptions import TextChannels, register_encodings
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.edge.token_guard import TokenGuard
 from gateway.errors import BadChannel, UnknownChannel
@@ -302,7 +302,9 @@ class WorkerParts:
             refused=self.count_refusal,
         )
         self.endpoint = endpoint(
-            negotiate=text_sessions(self.channels, trace=settings.trace),
+            negotiate=text_sessions(
+                TextChannels(self.channels, self.presence), trace=settings.trace
+            ),
             guard=TokenGuard(self.token_verifier) if settings.communicate_token else None,
         )
         self.centrifuge_endpoint = endpoint(

@@ -28,6 +28,7 @@ class Asking:
     name = "asking"
     farewell = (1000, "asked enough")
     pings = True
+    early = None
     full = False
     idle = True
     received = None

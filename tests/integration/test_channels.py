@@ -11,13 +11,10 @@ from types import MappingProxyType
 import pytest
 
 from gateway import (
-    Admit,
     BadChannel,
     BrokerUnavailable,
     ChannelLimit,
-    Connection,
     Gateway,
-    Message,
     NotAvailable,
     NotRunning,
     Position,
@@ -146,46 +143,6 @@ async def test_nothing_is_left_of_a_connection_that_has_closed(settings: MakeSet
             assert served.worker.parts.channels.subscriptions == 1
         await eventually(lambda: not served.worker.parts.channels.subscriptions, "its leaving", 5)
         await eventually(lambda: not len(served.worker.parts.channels), "the release", 5)
-
-
-def admitting(*channels: str) -> Gateway:
-    gateway = Gateway()
-
-    @gateway.on_connect
-    async def admit(connection: Connection) -> Admit:
-        return Admit("ann", channels=channels)
-
-    @gateway.on_message
-    async def say(message: Message) -> str | None:
-        await gateway.publish("room:1", message.text)
-        return None
-
-    return gateway
-
-
-async def test_who_is_admitted_to_channels_is_in_them_before_its_first_message(
-    settings: MakeSettings,
-) -> None:
-    served_with = settings(channel=CHANNELS)
-    async with (
-        in_process(served_with, admitting("room:1", "room:2")) as served,
-        raw_websocket(served.port) as client,
-    ):
-        client.say("one", "two")
-
-        assert await client.texts(2) == ["one", "two"]
-
-
-async def test_who_is_admitted_to_a_channel_that_cannot_be_is_closed(
-    settings: MakeSettings,
-) -> None:
-    served_with = settings(channel=CHANNELS)
-    async with in_process(served_with, admitting("room:1", "unknown:1")) as served:
-        async with raw_websocket(served.port) as client:
-            [*_, last] = await client.rest()
-
-            assert last.closing == (1011, "handler failed")
-        await eventually(lambda: not served.worker.parts.channels.subscriptions, "its leaving", 5)
 
 
 # What applications publish

@@ -31,6 +31,7 @@ class Commands:
     name = "commands"
     farewell = FAREWELL
     pings = True
+    early = None
     full = False
     idle = True
     received = None

@@ -31,6 +31,7 @@ from gateway.errors import (
     TokenKeysUnavailable,
     UnknownChannel,
     UnrecoverablePosition,
+    WorkerChannelLimit,
 )
 
 
@@ -62,6 +63,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         (BadChannel, "bad_channel", 1011, False),
         (UnknownChannel, "unknown_channel", 1011, False),
         (ChannelLimit, "channel_limit", 1011, False),
+        (WorkerChannelLimit, "worker_channel_limit", 1011, True),
         (NotAvailable, "not_available", 1011, False),
         (PublicationTooLarge, "publication_too_large", 1011, False),
         (UnrecoverablePosition, "unrecoverable_position", 1011, False),

@@ -54,6 +54,30 @@ class Hooks(Protocol):
         ...
 
 
+class Recipient(Protocol):
+    """Whom a channel's publications are sent to: an open connection, or one that is to be."""
+
+    @property
+    def id(self) -> ConnectionId: ...
+
+    @property
+    def user(self) -> str | None: ...
+
+    def send(self, payload: bytes) -> None: ...
+
+
+class EarlySubscriptions(Protocol):
+    """Of a session: the application's channels before the handshake is answered."""
+
+    def subscribe(self, connection: Recipient, channel: str, done: Done) -> None:
+        """As ``Session.subscribe``."""
+        ...
+
+    def hand_over(self, connection: Recipient) -> None:
+        """The handshake was accepted: publications are sent to ``connection`` from now on."""
+        ...
+
+
 class OpenConnection(Protocol):
     """What a session may do with its connection. Nothing waits and nothing raises."""
 
@@ -140,6 +164,8 @@ class Session(Protocol):
         full: No message is read until ``OpenConnection.progressed`` finds this False.
         idle: All that was asked is answered, besides what was dispatched: it may be drained.
         received: How many messages of the client there were; None where each was dispatched.
+        early: What subscribes before the handshake is answered; None where the client has to say
+            something first, so that ``subscribe`` does it then.
     """
 
     @property
@@ -159,6 +185,9 @@ class Session(Protocol):
 
     @property
     def received(self) -> int | None: ...
+
+    @property
+    def early(self) -> EarlySubscriptions | None: ...
 
     # What the client does
 

@@ -12,11 +12,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.channels.channels import Channels
 from gateway.channels.subscriber import Encoding
 from gateway.close_codes import NORMAL
-from gateway.edge.sessions.base import Negotiate, OpenConnection, Session
-from gateway.edge.sessions.text_subscriptions import subscribe
+from gateway.edge.sessions.base import Negotiate, OpenConnection, Recipient, Session
+from gateway.edge.sessions.text_subscriptions import TextChannels
 from gateway.errors import BinaryMessage, HandlerFailed
 from gateway.messaging.hub import Done
 from gateway.protocol.ids import WorkerId, owner_of
@@ -35,7 +34,7 @@ class PlainText:
     received = None
     encoding = Encoding.TEXT
 
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: TextChannels) -> None:
         self._channels = channels
 
     def messages_in(self, text: str) -> int:  # noqa: ARG002 (a session's)
@@ -50,8 +49,15 @@ class PlainText:
     def on_close(self, code: int, reason: str) -> None:
         pass
 
-    def subscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
-        subscribe(self._channels, connection, self.encoding, channel, done)
+    @property
+    def early(self) -> PlainText:
+        return self
+
+    def subscribe(self, connection: Recipient, channel: str, done: Done) -> None:
+        self._channels.subscribe(connection, self.encoding, channel, done)
+
+    def hand_over(self, connection: Recipient) -> None:
+        self._channels.hand_over(connection)
 
     def unsubscribe(self, connection: OpenConnection, channel: str, done: Done) -> None:
         self._channels.unsubscribe(connection.id, channel)
@@ -110,7 +116,7 @@ def _json(message: dict[str, object]) -> bytes:
     return json.dumps(message).encode()
 
 
-def text_sessions(channels: Channels, *, trace: bool) -> Negotiate:
+def text_sessions(channels: TextChannels, *, trace: bool) -> Negotiate:
     """What is spoken on ``/communicate``. ``trace``: with whoever asks for it, the trace."""
     plain, traced = PlainText(channels), Trace(channels)
 

@@ -1,19 +1,27 @@
-"""Text sockets in channels: the application subscribes them, and publications leave as texts."""
+"""Text sockets in channels: the application subscribes them, and publications leave as texts.
+
+They are members like anybody. Who else joins and leaves they are not told: their clients could not
+tell it from a publication.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from gateway.channels.channels import Channels
 from gateway.channels.fan_out import FanOut
+from gateway.channels.presence import ChannelPresence
 from gateway.channels.subscriber import Encoding
-from gateway.edge.sessions.base import OpenConnection
-from gateway.errors import GatewayError
+from gateway.edge.sessions.base import Recipient
+from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.messaging.hub import Done
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, PublicationBody
 from gateway.protocol.channel_steps import Reply
+from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -52,53 +60,121 @@ def register_encodings(fan_out: FanOut) -> None:
 class TextSubscription:
     """One text socket in one channel: a ``Subscriber`` without a position.
 
-    Whatever arrives it is sent; what the worker has missed, it is not.
+    Whatever arrives it is sent; what the worker has missed, it is not. Whoever wants it is told
+    that it has subscribed once others see it among the members. However it ends, it leaves them.
     """
 
-    __slots__ = ("_waiting", "deliver", "encoding", "id", "live")
+    __slots__ = (
+        "_channels", "_ended", "_entered", "_live", "_presence", "_waiting", "deliver", "encoding",
+        "id",
+    )  # fmt: skip
 
-    def __init__(self, connection: OpenConnection, encoding: Encoding, done: Done) -> None:
-        self.id = connection.id
+    def __init__(
+        self,
+        channels: Channels,
+        presence: ChannelPresence,
+        recipient: Recipient,
+        encoding: Encoding,
+        done: Done,
+    ) -> None:
+        self.id = recipient.id
         self.encoding = encoding
-        self.deliver = connection.send
-        self.live = False
+        self.deliver = recipient.send
+        self._channels = channels
+        self._presence = presence
+        self._live = self._entered = self._ended = False
         self._waiting = [done]
 
-    def subscribed(self, channel: str, reply: Reply) -> None:  # noqa: ARG002 (a subscriber's)
-        self.live = True
-        self._settle(Receipt.WRITTEN)
+    def begin(self, channel: str, user: str) -> None:
+        """Subscribe, and enter at the same time.
 
-    def not_subscribed(self, channel: str, error: GatewayError) -> None:  # noqa: ARG002
-        self._settle(error)
-
-    def insufficient(self, channel: str) -> None:
-        """It has no position that could not hold."""
-
-    def left(self, channel: str) -> None:  # noqa: ARG002
-        self._settle(Receipt.GONE)
+        Raises:
+            BadChannel: Nothing may be called that.
+            UnknownChannel: Its namespace is not set up.
+        """
+        self._channels.subscribe(self, channel)
+        if self._ended:
+            return
+        entering = self._presence.enter(channel, ClientInfo(user, self.id))
+        if entering.done():
+            self._is_entered(channel, entering)
+        else:
+            entering.add_done_callback(partial(self._is_entered, channel))
 
     def wait(self, done: Done) -> None:
         """Tell ``done`` too: it wants what is under way, or done."""
-        if self.live:
+        if self._live and self._entered:
             done(Receipt.WRITTEN)
         else:
             self._waiting.append(done)
+
+    def _is_entered(self, channel: str, entering: asyncio.Future[None]) -> None:
+        if self._ended:
+            return
+        error = entering.exception()
+        if error is None:
+            self._entered = True
+            self._settle_if_there(channel)
+        else:
+            self._settle(BrokerUnavailable(str(error)))
+            self._channels.unsubscribe(self.id, channel)
+
+    def _settle_if_there(self, channel: str) -> None:
+        if self._live and self._entered:
+            self._settle(Receipt.WRITTEN)
+            self._presence.joined(channel, self.id)
+
+    def _end(self, channel: str, result: Receipt | GatewayError) -> None:
+        self._ended = True
+        self._settle(result)
+        self._presence.leave(channel, self.id)
 
     def _settle(self, result: Receipt | GatewayError) -> None:
         waiting, self._waiting = self._waiting, []
         for done in waiting:
             done(result)
 
+    # Subscriber
 
-def subscribe(
-    channels: Channels, connection: OpenConnection, encoding: Encoding, channel: str, done: Done
-) -> None:
-    """``Session.subscribe`` of a text session."""
-    subscription = channels.subscriber(connection.id, channel)
-    if isinstance(subscription, TextSubscription):
-        subscription.wait(done)
-        return
-    try:
-        channels.subscribe(TextSubscription(connection, encoding, done), channel)
-    except GatewayError as error:
-        done(error)
+    def subscribed(self, channel: str, reply: Reply) -> None:  # noqa: ARG002 (a subscriber's)
+        self._live = True
+        self._settle_if_there(channel)
+
+    def not_subscribed(self, channel: str, error: GatewayError) -> None:
+        self._end(channel, error)
+
+    def insufficient(self, channel: str) -> None:
+        """It has no position that could not hold."""
+
+    def left(self, channel: str) -> None:
+        self._end(channel, Receipt.GONE)
+
+
+class TextChannels:
+    """Text sockets' subscriptions. They are kept where those of all are, in ``Channels``."""
+
+    def __init__(self, channels: Channels, presence: ChannelPresence) -> None:
+        self._channels = channels
+        self._presence = presence
+
+    def subscribe(self, recipient: Recipient, encoding: Encoding, channel: str, done: Done) -> None:
+        """See ``Session.subscribe``."""
+        subscription = self._channels.subscriber(recipient.id, channel)
+        if isinstance(subscription, TextSubscription):
+            subscription.wait(done)
+            return
+        subscription = TextSubscription(self._channels, self._presence, recipient, encoding, done)
+        try:
+            subscription.begin(channel, recipient.user or "")
+        except GatewayError as error:
+            done(error)
+
+    def unsubscribe(self, connection: ConnectionId, channel: str) -> None:
+        self._channels.unsubscribe(connection, channel)
+
+    def hand_over(self, recipient: Recipient) -> None:
+        """What a connection has subscribed to, ``recipient`` is sent from now on."""
+        for channel in self._channels.channels_of(recipient.id):
+            subscription = self._channels.subscriber(recipient.id, channel)
+            if isinstance(subscription, TextSubscription):
+                subscription.deliver = recipient.send

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gateway.channels.subscriber import Encoding
-from gateway.errors import BadChannel, BrokerUnavailable, ChannelLimit, UnknownChannel
+from gateway.errors import (
+    BadChannel,
+    BrokerUnavailable,
+    ChannelLimit,
+    UnknownChannel,
+    WorkerChannelLimit,
+)
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, encode, message
 from gateway.protocol.channel_names import MAX_CHANNELS_PER_CONNECTION
 from gateway.protocol.channel_position import Position
@@ -162,7 +168,7 @@ async def test_a_worker_has_so_many_channels_and_no_more() -> None:
         s.channels.subscribe(ann, "a")
         s.channels.subscribe(ann, "b")
         s.channels.subscribe(bob, "c")
-        assert bob.told == [("not subscribed", "c", ChannelLimit)]
+        assert bob.told == [("not subscribed", "c", WorkerChannelLimit)]
 
         s.channels.subscribe(bob, "a")  # that is no other channel
         s.channels.unsubscribe(ann.id, "b")

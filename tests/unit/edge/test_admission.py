@@ -372,7 +372,7 @@ def test_a_refusal_that_may_end_says_when_to_try_again(refusal: Refusal) -> None
 def test_each_refusal_is_counted_under_a_name_of_its_own() -> None:
     reasons = [refusal.reason for refusal in refusals()]
 
-    assert len(reasons) == len(set(reasons)) == 13
+    assert len(reasons) == len(set(reasons)) == 14
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.errors import BrokerUnavailable, ChannelLimit, GatewayError
+from gateway.errors import BrokerUnavailable, ChannelLimit, GatewayError, WorkerChannelLimit
 from gateway.messaging.hub import Done, Hub
 from gateway.messaging.owner_receipts import REMEMBERED_S, OwnerReceipts
 from gateway.protocol.envelopes.dispatching import Answer
@@ -242,6 +242,7 @@ def test_who_subscribes_a_connection_is_answered_once_it_is_subscribed() -> None
     ("result", "receipt", "error"),
     [
         (ChannelLimit("128"), Receipt.UNREACHABLE, "channel_limit"),
+        (WorkerChannelLimit("9"), Receipt.UNREACHABLE, "worker_channel_limit"),
         (BrokerUnavailable("away"), Receipt.UNREACHABLE, None),
         (Receipt.GONE, Receipt.GONE, None),
     ],

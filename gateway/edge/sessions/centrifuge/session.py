@@ -127,6 +127,7 @@ class CentrifugeSession:
     name = "centrifuge"
     farewell = NORMAL
     pings = False
+    early = None  # a client is told of its channels with the reply to its connect
 
     def __init__(self, context: SessionContext) -> None:
         self.connection: OpenConnection | None = None

@@ -10,10 +10,13 @@ import pytest
 from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.channels.channels import Channels
 from gateway.channels.fan_out import FanOut
+from gateway.channels.presence import ChannelPresence
 from gateway.edge.sessions.base import Session
 from gateway.edge.sessions.text import PlainText, Trace
+from gateway.edge.sessions.text_subscriptions import TextChannels
 from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.metrics import Counters
+from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol.ids import WorkerId, connection_id
 from gateway.settings.namespaces import Namespaces
 from tests.unit.edge.sessions.hookless import Hookless
@@ -30,8 +33,15 @@ CHANNELS = Channels(
     max_channels=1,
     now=time.monotonic,
 )
-PLAIN_TEXT = PlainText(CHANNELS)
-TRACE = Trace(CHANNELS)
+NOBODY = ChannelPresence(
+    OWNER,
+    MemoryPresenceStore(),
+    options_of=Namespaces().options_of,
+    tell=lambda _channel, _message: None,
+    may_write=lambda: False,
+)
+PLAIN_TEXT = PlainText(TextChannels(CHANNELS, NOBODY))
+TRACE = Trace(TextChannels(CHANNELS, NOBODY))
 
 
 class Done(Hookless):

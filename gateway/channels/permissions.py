@@ -5,6 +5,8 @@ What an application or a token allows is looked at before: here is what holds wi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.protocol import channel_names
 from gateway.protocol.centrifuge.codes import NOT_AVAILABLE, PERMISSION_DENIED, Error
 from gateway.settings.namespaces import ChannelOptions
@@ -76,8 +78,19 @@ def may_see_members(options: ChannelOptions, *, user: str) -> bool:
     )
 
 
+def with_positions(options: ChannelOptions, *, user: str) -> ChannelOptions:
+    """The same, where a subscriber that may read the history may also be positioned and recover.
+
+    It could find out for itself what it has missed.
+    """
+    if may_ask_history(options, user=user, subscribed=True) is not None:
+        return options
+    return replace(options, allow_positioning=True, allow_recovery=True)
+
+
 def _may(client: bool, anonymous: bool, subscriber: bool, *, user: str, subscribed: bool) -> bool:
-    return (client and (user != "" or anonymous)) or (subscriber and subscribed)
+    """``anonymous`` opens to those without a user what is open to others, and nothing alone."""
+    return (client or (subscriber and subscribed)) and (user != "" or anonymous)
 
 
 def _unless(allowed: bool) -> Error | None:

@@ -59,19 +59,20 @@ class ChannelOptions:
     """The options of one namespace, checked.
 
     An *anonymous* client is one without a user. What is allowed for clients is so for all that have
-    a user, what is allowed for subscribers for those that have subscribed to the channel.
+    a user, what is allowed for subscribers for those of them that have subscribed to the channel.
+    What is allowed for anonymous ones is so where it is for others.
     """
 
     allow_subscribe_for_client: bool = _switch("Clients may subscribe.")
     allow_subscribe_for_anonymous: bool = _switch(
-        "Anonymous clients may subscribe where clients may."
+        "Anonymous clients may subscribe where others may."
     )
     allow_user_limited_channels: bool = _switch(
         "Who is named after the # of a channel may subscribe to it."
     )
     allow_publish_for_client: bool = _switch("Clients may publish.")
     allow_publish_for_subscriber: bool = _switch("Subscribers may publish.")
-    allow_publish_for_anonymous: bool = _switch("Anonymous clients may publish where clients may.")
+    allow_publish_for_anonymous: bool = _switch("Anonymous clients may publish where others may.")
     history_size: int = _option(
         0,
         value.number(int, 0, MAX_HISTORY_SIZE, f"0 to {MAX_HISTORY_SIZE} publications"),
@@ -93,7 +94,7 @@ class ChannelOptions:
     allow_history_for_client: bool = _switch("Clients may read the history.")
     allow_history_for_subscriber: bool = _switch("Subscribers may read the history.")
     allow_history_for_anonymous: bool = _switch(
-        "Anonymous clients may read the history where clients may."
+        "Anonymous clients may read the history where others may."
     )
     allow_positioning: bool = _switch("A subscriber that asks for it is told of every gap.")
     force_positioning: bool = _switch("Every subscriber is told of every gap.")
@@ -103,7 +104,7 @@ class ChannelOptions:
     allow_presence_for_client: bool = _switch("Clients may ask who has subscribed.")
     allow_presence_for_subscriber: bool = _switch("Subscribers may ask who has subscribed.")
     allow_presence_for_anonymous: bool = _switch(
-        "Anonymous clients may ask who has subscribed where clients may."
+        "Anonymous clients may ask who has subscribed where others may."
     )
     join_leave: bool = _switch("It is told when somebody subscribes or goes.")
     force_push_join_leave: bool = _switch("It is told to every subscriber, not only to who asks.")

@@ -16,9 +16,11 @@ ROOM = ChannelOptions(
     allow_subscribe_for_client=True,
     allow_subscribe_for_anonymous=True,
     allow_publish_for_subscriber=True,
+    allow_publish_for_anonymous=True,
     history_size=100,
     history_ttl=timedelta(minutes=5),
     allow_history_for_subscriber=True,
+    allow_history_for_anonymous=True,
     allow_positioning=True,
     allow_recovery=True,
 )

@@ -13,11 +13,12 @@ CHANNELS = """{
   "namespaces": [{
     "name": "room",
     "allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true,
-    "allow_publish_for_subscriber": true,
+    "allow_publish_for_subscriber": true, "allow_publish_for_anonymous": true,
     "history_size": 1000, "history_ttl": "300s",
-    "allow_history_for_subscriber": true,
+    "allow_history_for_subscriber": true, "allow_history_for_anonymous": true,
     "allow_positioning": true, "allow_recovery": true,
-    "presence": true, "join_leave": true, "allow_presence_for_subscriber": true
+    "presence": true, "join_leave": true, "allow_presence_for_subscriber": true,
+    "allow_presence_for_anonymous": true
   }]
 }"""
 

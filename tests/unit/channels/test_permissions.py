@@ -12,7 +12,9 @@ from gateway.channels.permissions import (
     may_ask_history,
     may_ask_presence,
     may_publish,
+    may_see_members,
     may_subscribe,
+    with_positions,
 )
 from gateway.settings.namespaces import ChannelOptions
 
@@ -61,8 +63,12 @@ ROWS: Final = [
     ("", False, ("client",), 103),
     ("", False, ("anonymous",), 103),
     ("", False, ("client", "anonymous"), None),
-    ("", True, ("subscriber",), None),
+    ("", True, ("subscriber",), 103),
+    ("", True, ("anonymous",), 103),
+    ("", True, ("subscriber", "anonymous"), None),
+    ("", False, ("subscriber", "anonymous"), 103),
     ("", True, ("client",), 103),
+    ("", True, ("client", "anonymous"), None),
 ]
 
 
@@ -76,6 +82,35 @@ def test_publishing_and_asking(
     error = rule(options, user=user, subscribed=subscribed)
 
     assert (error and error.code) == code
+
+
+@pytest.mark.parametrize(
+    ("user", "allowed", "positions"),
+    [
+        ("ann", (), False),
+        ("ann", ("client",), True),
+        ("ann", ("subscriber",), True),
+        ("", ("client",), False),
+        ("", ("subscriber",), False),
+        ("", ("subscriber", "anonymous"), True),
+    ],
+)
+def test_who_may_read_the_history_may_be_positioned_and_recover(
+    user: str, allowed: tuple[str, ...], positions: bool
+) -> None:
+    options = replace(KEPT, **{f"allow_history_for_{who}": True for who in allowed})  # type: ignore[arg-type]
+    found = with_positions(options, user=user)
+
+    assert (found.allow_positioning, found.allow_recovery) == (positions, positions)
+
+
+def test_who_joins_and_leaves_is_told_to_those_who_may_ask_who_is_there() -> None:
+    told = replace(KEPT, join_leave=True, allow_presence_for_subscriber=True)
+
+    assert may_see_members(told, user="ann")
+    assert not may_see_members(told, user="")
+    assert may_see_members(replace(told, allow_presence_for_anonymous=True), user="")
+    assert not may_see_members(replace(told, join_leave=False), user="ann")
 
 
 def test_what_a_namespace_does_not_have_is_not_available() -> None:

@@ -17,7 +17,8 @@ from gateway.channels.publisher import Publisher
 from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.edge.sessions.centrifuge.results import register_encoding
-from gateway.edge.sessions.centrifuge.session import CentrifugeSession, SessionContext
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.edge.sessions.centrifuge.session_context import SessionContext
 from gateway.edge.sessions.centrifuge.subscription import ChannelParts
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.errors import ConnectionEnding
@@ -36,12 +37,14 @@ OPEN: Final[dict[str, Any]] = {
     "allow_subscribe_for_client": True,
     "allow_subscribe_for_anonymous": True,
     "allow_publish_for_subscriber": True,
+    "allow_publish_for_anonymous": True,
 }
 KEPT: Final[dict[str, Any]] = {
     **OPEN,
     "history_size": 100,
     "history_ttl": timedelta(minutes=5),
     "allow_history_for_subscriber": True,
+    "allow_history_for_anonymous": True,
     "allow_positioning": True,
     "allow_recovery": True,
 }
@@ -50,6 +53,7 @@ SEEN: Final[dict[str, Any]] = {
     "presence": True,
     "join_leave": True,
     "allow_presence_for_subscriber": True,
+    "allow_presence_for_anonymous": True,
 }
 NAMESPACES: Final = Namespaces(
     without_namespace=ChannelOptions(**OPEN),

@@ -160,7 +160,7 @@ class PublicationTooLarge(GatewayError):
     """A publication is over what one may be. ``error_code`` is what a client is answered."""
 
     code = "publication_too_large"
-    error_code = 107
+    error_code = 106
     retryable = False
 
     def __init__(self, *, size_bytes: int, limit_bytes: int) -> None:

@@ -29,7 +29,7 @@ from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.negotiation import centrifuge_sessions
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.edge.sessions.centrifuge.results import register_encoding
-from gateway.edge.sessions.centrifuge.session import TICK_S, SessionContext
+from gateway.edge.sessions.centrifuge.session_context import TICK_S, SessionContext
 from gateway.edge.sessions.centrifuge.subscription import ChannelParts
 from gateway.edge.sessions.text import text_sessions
 from gateway.edge.sessions.text_subscriptions import TextChannels, register_encodings

@@ -36,6 +36,7 @@ class Limits(NamedTuple):
     channel_bytes: int = 255
     publication_bytes: int = 64 << 10
     history_publications: int = 300
+    presence_members: int = 1000
     in_flight: int = 256  # commands without a reply; from here on the socket is not read
     in_flight_bytes: int = 256 << 10
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.protocol.token_claims import ConnectionClaims, SubscriptionClaims
+from gateway.protocol.token_claims import SubscriptionClaims
 from gateway.settings.namespaces import ChannelOptions
 
 
@@ -42,9 +42,6 @@ def of_claims(claims: SubscriptionClaims) -> GrantedSubscription:
     return GrantedSubscription(claims.info, claims.data, claims.override, claims.ttl_s)
 
 
-def of_token(claims: ConnectionClaims | None) -> dict[str, GrantedSubscription]:
-    """Where a connection's token subscribes it; those never expire."""
-    if claims is None:
-        return {}
-    subs = {name: replace(of_claims(sub), ttl_s=0) for name, sub in claims.subs.items()}
-    return dict.fromkeys(claims.channels, NO_GRANT) | subs
+def by_server(claims: SubscriptionClaims) -> GrantedSubscription:
+    """What a connection's token says of a subscription, which never expires by itself."""
+    return replace(of_claims(claims), ttl_s=0)

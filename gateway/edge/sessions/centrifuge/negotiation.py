@@ -9,7 +9,8 @@ from urllib.parse import parse_qs
 
 from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Negotiate, Session
-from gateway.edge.sessions.centrifuge.session import CentrifugeSession, SessionContext
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.edge.sessions.centrifuge.session_context import SessionContext
 
 JSON_SUBPROTOCOL: Final = "centrifuge-json"
 NO_PROTOBUF: Final = Refusal(

@@ -6,21 +6,20 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from gateway.close_codes import INAPPROPRIATE_PROTOCOL, INSUFFICIENT_STATE, NORMAL, Close
 from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.session_context import SessionContext
 from gateway.edge.sessions.centrifuge.subscription import Done, Outcome, Subscription
-from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
+from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.errors import GatewayError, HandlerFailed
 from gateway.log import get_logger
 from gateway.protocol.centrifuge.codes import BY_SERVER
-from gateway.protocol.centrifuge.commands import Request
 from gateway.protocol.centrifuge.replies import (
     ConnectResult,
     NotJson,
@@ -41,7 +40,6 @@ from gateway.protocol.token_claims import ConnectionClaims
 
 log = get_logger(__name__)
 
-TICK_S: Final = 0.25  # of the timer that all sessions of a worker share
 MAX_HELD: Final = 256  # pushes that come while a connect is answered
 
 _MOVES_DEADLINE: Final = (ConnectResult, SubscribeResult, RefreshResult, SubRefreshResult)
@@ -68,46 +66,6 @@ def _end(
     subscription.end()
     if tells:
         connection.hooks.tell_unsubscribed(channel, code, reason)
-
-
-class Requests(Protocol):
-    """Does what clients ask for. Nothing here waits, and nothing raises."""
-
-    @property
-    def available(self) -> frozenset[type[Request]]:
-        """What is served beyond connect and unsubscribe."""
-        ...
-
-    def ask(self, session: CentrifugeSession, ask: Ask) -> None:
-        """Have it done; ``session.answer`` is called once with its ticket, perhaps at once."""
-        ...
-
-    def subscribe(
-        self, session: CentrifugeSession, connection: OpenConnection, channel: str, done: Done
-    ) -> None:
-        """Subscribe a connected client, as the server wants it.
-
-        Raises:
-            BadChannel: Nothing may be called that.
-            UnknownChannel: Its namespace is not set up.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionContext:
-    """What the sessions of one worker share.
-
-    Attributes:
-        version: Of the server, as clients are told.
-        timers: One timer for all of them.
-        now: Monotonic seconds.
-    """
-
-    version: str
-    requests: Requests
-    timers: TimerWheel
-    now: Callable[[], float]
 
 
 class CentrifugeSession:

@@ -6,18 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import msgspec
 
 from gateway.channels import permissions
-from gateway.close_codes import CHANNEL_LIMIT, INVALID_TOKEN, Close
+from gateway.close_codes import CHANNEL_LIMIT
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.grants import (
     NO_GRANT,
     GrantedSubscription,
     of_claims,
-    of_token,
 )
 from gateway.edge.sessions.centrifuge.results import as_error, as_raw
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession
@@ -27,37 +25,29 @@ from gateway.edge.sessions.centrifuge.subscription import (
     Outcome,
     Subscription,
 )
+from gateway.edge.sessions.centrifuge.subscription_tokens import SubscriptionTokens
 from gateway.errors import (
     ChannelLimit,
     GatewayError,
-    TokenExpired,
-    TokenForAnother,
-    TokenInvalid,
-    TokenKeysUnavailable,
 )
 from gateway.protocol import channel_names
 from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.codes import Error
-from gateway.protocol.centrifuge.commands import Connect, SubRefresh, Subscribe
+from gateway.protocol.centrifuge.commands import Subscribe
 from gateway.protocol.centrifuge.refusals import LIMITS
-from gateway.protocol.centrifuge.replies import ConnectResult, SubRefreshResult, SubscribeResult
+from gateway.protocol.centrifuge.replies import SubscribeResult
 from gateway.protocol.centrifuge.session import Answer
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest, HookResult
 from gateway.protocol.token_claims import SubscriptionClaims
 from gateway.settings.namespaces import ChannelOptions
-from gateway.tokens.verifier import TokenVerifier
-
-
-def _nobody(outcome: Outcome) -> None:
-    """Nobody waits for it but the connect."""
 
 
 class Subscribing:
     """Begins and ends subscriptions of the clients of one worker."""
 
-    def __init__(self, parts: ChannelParts, verifier: TokenVerifier) -> None:
+    def __init__(self, parts: ChannelParts, tokens: SubscriptionTokens) -> None:
         self._parts = parts
-        self._verifier = verifier
+        self._tokens = tokens
         self._verifying: set[asyncio.Task[None]] = set()
 
     # By a command
@@ -103,7 +93,7 @@ class Subscribing:
         answer: Callable[[Answer], None],
     ) -> None:
         """What a valid token allows, only a hook may still refuse."""
-        claims = await self._claims(connection, request.channel, request.token)
+        claims = await self._tokens.claims(connection, request.channel, request.token)
         if not isinstance(claims, SubscriptionClaims):
             answer(claims)
             return
@@ -117,29 +107,6 @@ class Subscribing:
             self._ask_hook(session, connection, request, grant, answer)
         else:
             self._let_in(session, connection, request, grant, answer)
-
-    async def refresh(self, connection: OpenConnection, request: SubRefresh) -> Answer:
-        """Let a subscription last that was made with a token, as long as a new one says."""
-        claims = await self._claims(connection, request.channel, request.token)
-        return (
-            SubRefreshResult(ttl=claims.ttl_s) if isinstance(claims, SubscriptionClaims) else claims
-        )
-
-    async def _claims(
-        self, connection: OpenConnection, channel: str, token: str
-    ) -> SubscriptionClaims | Error | Close:
-        try:
-            return await self._verifier.verify_subscription(
-                token, channel=channel, user=connection.user or "", client=connection.id
-            )
-        except TokenExpired:
-            return codes.TOKEN_EXPIRED
-        except TokenForAnother:
-            return INVALID_TOKEN
-        except TokenInvalid:
-            return codes.PERMISSION_DENIED
-        except TokenKeysUnavailable:
-            return codes.INTERNAL
 
     def _ask_hook(
         self,
@@ -177,6 +144,8 @@ class Subscribing:
     ) -> None:
         user = connection.user or ""
         options = grant.options(self._parts.options_of(request.channel))
+        if request.positioned or request.recoverable or request.recover:
+            options = permissions.with_positions(options, user=user)
         told = options.force_push_join_leave or (
             request.join_leave and permissions.may_see_members(options, user=user)
         )
@@ -241,50 +210,6 @@ class Subscribing:
         told = options.force_push_join_leave
         self._begin(session, connection, request, options, settled, join_leave=told, grant=grant)
 
-    def with_connect(
-        self,
-        session: CentrifugeSession,
-        connection: OpenConnection,
-        request: Connect,
-        result: ConnectResult,
-        answer: Callable[[Answer], None],
-    ) -> None:
-        """Answer a connect once its client is in the channels that the application and its token
-        name; from the positions on that it says.
-        """
-        grants = of_token(session.claims)
-        channels = dict.fromkeys(grants, _nobody) | session.take_wanted()
-        if not channels:
-            answer(result)
-            return
-        results: dict[str, SubscribeResult] = {}
-        waiting = set(channels)
-
-        def done(channel: str, outcome: Outcome) -> None:
-            if channel not in waiting:
-                return
-            waiting.discard(channel)
-            channels[channel](outcome)
-            if isinstance(outcome, SubscribeResult):
-                results[channel] = outcome
-            elif isinstance(outcome, GatewayError):
-                answer(as_error(outcome))
-                for each in channels:
-                    session.end(each)
-            if not waiting:  # of what the server has ended meanwhile, nothing is said
-                stays = {
-                    name: sub for name, sub in results.items() if name in session.subscriptions
-                }
-                answer(ConnectResult(subs=stays))
-
-        for channel in channels:
-            wanted = _from_position(channel, request.subs.get(channel))
-            try:
-                grant = grants.get(channel, NO_GRANT)
-                self.by_server(session, connection, wanted, partial(done, channel), grant)
-            except GatewayError as error:
-                done(channel, error)
-
     def _begin(
         self,
         session: CentrifugeSession,
@@ -313,17 +238,3 @@ class Subscribing:
             granted=grant.by_hook,
         )
         subscription.begin(join_leave=join_leave)
-
-
-def _from_position(channel: str, position: Subscribe | None) -> Subscribe:
-    """Only what a position consists of is a client's to say of what the server subscribes it to."""
-    if position is None:
-        return Subscribe(channel)
-    return Subscribe(
-        channel,
-        recover=position.recover,
-        offset=position.offset,
-        epoch=position.epoch,
-        positioned=position.positioned,
-        recoverable=position.recoverable,
-    )

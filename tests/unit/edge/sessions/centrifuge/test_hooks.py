@@ -93,6 +93,15 @@ async def test_a_hook_changes_what_is_published(stand: Stand) -> None:
     assert client.pushes("pub")[0]["data"] == "changed"
 
 
+async def test_what_a_hook_makes_too_large_is_over_the_limit_as_a_clients_is(stand: Stand) -> None:
+    client = await stand.client("ann")
+    too_large = b'"' + b"x" * (64 << 10) + b'"'
+    client.hooks.outcomes[HookKind.PUBLISH, "a"] = HookResult(too_large)
+    reply = await client.ask(publish={"channel": "a", "data": 1})
+
+    assert reply["error"] == {"code": 106, "message": "limit exceeded"}
+
+
 async def test_a_hook_lets_pass_what_is_published(stand: Stand) -> None:
     client = await stand.client("ann")
     client.hooks.outcomes[HookKind.SUBSCRIBE, "closed:a"] = HookResult()

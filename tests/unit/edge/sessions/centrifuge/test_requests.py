@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.edge.sessions.centrifuge import asking
 from gateway.errors import GatewayError
+from gateway.protocol.centrifuge.refusals import LIMITS
 from gateway.protocol.receipt import Receipt
 from tests.support.waiting import eventually
 from tests.unit.edge.sessions.centrifuge.stand import Stand, standing
@@ -345,3 +347,20 @@ async def test_an_unknown_namespace_refuses_a_connect_that_would_need_it(stand: 
     assert reply["error"]["code"] == 102
     assert len(told) == 2
     assert stand.parts.channels.subscriptions == 0
+
+
+async def test_so_many_members_are_told_and_no_more(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told of some of them as if these were all."""
+    monkeypatch.setattr(asking, "LIMITS", LIMITS._replace(presence_members=2))
+    ann, bob, eve = [await stand.client() for _ in range(3)]
+    for client in (ann, bob):
+        await client.ask(subscribe={"channel": "seen:a"})
+    told = (await ann.ask(presence={"channel": "seen:a"}))["presence"]["presence"]
+    await eve.ask(subscribe={"channel": "seen:a"})
+
+    assert told.keys() == {ann.id, bob.id}
+    assert (await ann.ask(presence={"channel": "seen:a"}))["error"]["code"] == 106
+    counted = (await ann.ask(presence_stats={"channel": "seen:a"}))["presence_stats"]
+    assert counted["num_clients"] == 3

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.edge.sessions.base import OpenConnection
-from gateway.edge.sessions.centrifuge.session import CentrifugeSession, SessionContext
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.edge.sessions.centrifuge.session_context import SessionContext
 from gateway.edge.sessions.centrifuge.subscription import Done
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.errors import ConnectionEnding

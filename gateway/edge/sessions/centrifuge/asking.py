@@ -1,0 +1,88 @@
+"""What clients ask about channels: their history, and who is there."""
+
+from __future__ import annotations
+
+from gateway.channels import permissions
+from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.results import as_info, history_result
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.edge.sessions.centrifuge.subscription import ChannelParts
+from gateway.protocol.centrifuge import codes
+from gateway.protocol.centrifuge.codes import Error
+from gateway.protocol.centrifuge.commands import History, Presence, PresenceStats
+from gateway.protocol.centrifuge.refusals import LIMITS
+from gateway.protocol.centrifuge.replies import PresenceResult, PresenceStatsResult
+from gateway.protocol.centrifuge.session import Answer
+from gateway.protocol.channel_position import Position
+
+Question = History | Presence | PresenceStats
+
+
+class Asking:
+    """Answers the questions of the clients of one worker."""
+
+    def __init__(self, parts: ChannelParts) -> None:
+        self._parts = parts
+
+    def refusal(
+        self, session: CentrifugeSession, connection: OpenConnection, question: Question
+    ) -> Error | None:
+        """Why this client may not ask that.
+
+        Raises:
+            UnknownChannel: Its namespace is not set up.
+        """
+        options = self._parts.options_of(question.channel)
+        subscription = session.subscriptions.get(question.channel)
+        may_ask = (
+            permissions.may_ask_history
+            if isinstance(question, History)
+            else permissions.may_ask_presence
+        )
+        return may_ask(
+            options,
+            user=connection.user or "",
+            subscribed=subscription is not None and subscription.live,
+        )
+
+    async def answer(self, question: Question) -> Answer:
+        """The answer.
+
+        Raises:
+            GatewayError: There is none.
+        """
+        match question:
+            case History():
+                return await self._page(question)
+            case Presence(channel=channel):
+                return await self._members(channel)
+            case PresenceStats(channel=channel):
+                return await self._stats(channel)
+
+    async def _page(self, request: History) -> Answer:
+        since = request.since
+        page = await self._parts.publisher.page(
+            request.channel,
+            limit=request.limit,
+            since=None if since is None else Position(since.epoch, since.offset),
+            reverse=request.reverse,
+        )
+        return history_result(page)
+
+    async def _members(self, channel: str) -> Answer:
+        if self._parts.presence is None:
+            return codes.NOT_AVAILABLE
+        # How many there are is kept, and asked first: nobody has a whole crowd read for a no.
+        count = (await self._parts.presence.stats(channel)).clients
+        if count > LIMITS.presence_members:
+            return codes.LIMIT_EXCEEDED
+        members = await self._parts.presence.members(channel)
+        if len(members) > LIMITS.presence_members:
+            return codes.LIMIT_EXCEEDED  # some have come meanwhile
+        return PresenceResult({client: as_info(info) for client, info in members.items()})
+
+    async def _stats(self, channel: str) -> Answer:
+        if self._parts.presence is None:
+            return codes.NOT_AVAILABLE
+        stats = await self._parts.presence.stats(channel)
+        return PresenceStatsResult(stats.clients, stats.users)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from gateway.cli import config, lists, sends, serve, token
+from gateway.cli import channels, config, lists, sends, serve, token
 from gateway.cli.printing import fail
 from gateway.errors import BrokerUnavailable, ConfigError
 
@@ -26,6 +26,15 @@ app.command()(lists.workers)
 app.command()(lists.connections)
 app.command()(sends.send)
 app.command()(sends.disconnect)
+for command in (
+    channels.publish,
+    channels.channels,
+    channels.history,
+    channels.presence,
+    channels.subscribe,
+    channels.unsubscribe,
+):
+    app.command()(command)
 app.command()(token.token)
 
 

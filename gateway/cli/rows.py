@@ -99,6 +99,7 @@ async def particulars(
         "ping_age_s": (
             None if known.ping_unanswered_ms is None else round(known.ping_unanswered_ms / 1000, 1)
         ),
+        "channels": known.channels,
     }
 
 

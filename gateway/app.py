@@ -37,7 +37,7 @@ from gateway.handlers.definitions import (
 from gateway.handlers.echo import echo
 from gateway.handlers.hook_requests import OnPublish, OnRpc, OnSubscribe, OnUnsubscribe
 from gateway.log import get_logger, show_errors
-from gateway.messaging.channel_survey import ChannelSurvey
+from gateway.messaging.channel_survey import Survey
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.presence.base import PresenceStore
 from gateway.presence.memory import MemoryPresenceStore
@@ -66,9 +66,12 @@ running: list[Worker] = []
 class ChannelStandIn(Protocol):
     """What stands for a worker's channels in a test (``gateway.testing``)."""
 
-    publisher: Publisher
-    presence: PresenceQuestions
-    survey: ChannelSurvey
+    @property
+    def publisher(self) -> Publisher: ...
+    @property
+    def presence(self) -> PresenceQuestions: ...
+    @property
+    def survey(self) -> Survey: ...
 
 
 class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
@@ -118,7 +121,7 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         return self.worker.parts.presence_questions
 
     @property
-    def _survey(self) -> ChannelSurvey:
+    def _survey(self) -> Survey:
         return self._channel_stand_in.survey if self._channel_stand_in else self.worker.parts.survey
 
     @overload

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.channels.publisher import MAX_PAGE, Publisher
-from gateway.messaging.channel_survey import DEFAULT_LIMIT, ChannelSurvey, SurveyedChannels
+from gateway.messaging.channel_survey import DEFAULT_LIMIT, Survey, SurveyedChannels
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol import channel_names
 from gateway.protocol.channel_messages import PublicationBody, read_publication
@@ -87,7 +87,7 @@ class ChannelVerbs(ABC):
 
     @property
     @abstractmethod
-    def _survey(self) -> ChannelSurvey:
+    def _survey(self) -> Survey:
         """What asks all workers. Raises NotRunning where nothing does."""
 
     async def publish(

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from gateway.errors import NotAvailable
-from gateway.presence.base import PresenceStats, PresenceStore
+from gateway.presence.base import PresenceStats
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.settings.namespaces import ChannelOptions
+
+
+class Presence(Protocol):
+    """What answers: a ``PresenceStore``, or what stands for one in a test."""
+
+    async def members(self, channel: str) -> Mapping[str, ClientInfo]: ...
+
+    async def stats(self, channel: str) -> PresenceStats: ...
 
 
 class PresenceQuestions:
@@ -20,7 +29,7 @@ class PresenceQuestions:
         options_of: The options of a channel; raises BadChannel and UnknownChannel.
     """
 
-    def __init__(self, store: PresenceStore, options_of: Callable[[str], ChannelOptions]) -> None:
+    def __init__(self, store: Presence, options_of: Callable[[str], ChannelOptions]) -> None:
         self._store = store
         self._options_of = options_of
 

@@ -36,6 +36,14 @@ class LeasesOf(Protocol):
     async def look(self) -> Leases: ...
 
 
+class Survey(Protocol):
+    """What lists channels."""
+
+    async def page(
+        self, *, pattern: str = "*", after: str = "", limit: int = DEFAULT_LIMIT
+    ) -> SurveyedChannels: ...
+
+
 class ChannelSurvey:
     """Asks all workers. One per process.
 

@@ -17,6 +17,9 @@ from gateway.protocol.hooks import HookKind, HookRequest, HookResult
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry
+from gateway.settings.namespaces import Namespaces
+from gateway.testing.channels import Published as Published
+from gateway.testing.channels import TestChannels
 
 _serial = itertools.count()
 
@@ -81,23 +84,27 @@ class Unsubscribed:
     channel: str
 
 
-Taken = Pushed | Disconnected | Subscribed | Unsubscribed
+Taken = Pushed | Disconnected | Subscribed | Unsubscribed | Published
 
 
 class Outbox:
     """Takes what an application sends and closes, and gives each the same receipt.
 
-    To a client of this test it is delivered: see ``Client.received`` and ``Client.closed``.
+    To a client of this test it is delivered: see ``Client.received`` and ``Client.closed``. So is
+    what is published, to those whom the application has subscribed.
 
     Attributes:
         receipt: The next receipts. Change it at any time.
-        taken: ``Pushed``, ``Disconnected``, ``Subscribed`` and ``Unsubscribed``, in the order in
-            which they came.
+        taken: ``Pushed``, ``Disconnected``, ``Subscribed``, ``Unsubscribed`` and ``Published``, in
+            the order in which they came.
     """
 
-    def __init__(self, receipt: Receipt = Receipt.WRITTEN) -> None:
+    def __init__(
+        self, receipt: Receipt = Receipt.WRITTEN, *, namespaces: Namespaces | None = None
+    ) -> None:
         self.receipt = receipt
         self.taken: list[Taken] = []
+        self._channels = TestChannels(namespaces, self.taken.append)
         self._clients: dict[str, Client] = {}
 
     async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:  # noqa: ARG002
@@ -119,10 +126,16 @@ class Outbox:
         return self.receipt
 
     async def subscribe(self, connection: str, channel: str) -> Receipt:
-        return self._taken(connection, Subscribed(connection, channel))
+        receipt = self._taken(connection, Subscribed(connection, channel))
+        if receipt is Receipt.WRITTEN:
+            self._channels.subscribe(connection, self._clients.get(connection), channel)
+        return receipt
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
-        return self._taken(connection, Unsubscribed(connection, channel))
+        receipt = self._taken(connection, Unsubscribed(connection, channel))
+        if receipt is Receipt.WRITTEN:
+            self._channels.unsubscribe(connection, channel)
+        return receipt
 
     def _taken(self, connection: str, taken: Taken) -> Receipt:
         self.taken.append(taken)
@@ -144,11 +157,17 @@ class Outbox:
 
 
 @contextmanager
-def outbox(gateway: Gateway, receipt: Receipt = Receipt.WRITTEN) -> Iterator[Outbox]:
-    """Let ``gateway.send`` and its like work without a worker, and look on.
+def outbox(
+    gateway: Gateway,
+    receipt: Receipt = Receipt.WRITTEN,
+    *,
+    namespaces: Namespaces | None = None,
+) -> Iterator[Outbox]:
+    """Let ``gateway.send``, ``gateway.publish`` and their like work without a worker, and look on.
 
     Clients that connect within the block are those who are there: they get what is sent to them and
-    to their users.
+    to their users, and, as text sockets do, what is published to channels to which the application
+    has subscribed them. Every channel has history and presence, unless ``namespaces`` says which.
 
     Example::
 
@@ -160,13 +179,14 @@ def outbox(gateway: Gateway, receipt: Receipt = Receipt.WRITTEN) -> Iterator[Out
         assert ben.received == ["hello"]
         assert sent.taken == [Pushed(ben.connection.id, "hello")]
     """
-    taking = Outbox(receipt)
-    before = gateway._requests_to_users  # noqa: SLF001
+    taking = Outbox(receipt, namespaces=namespaces)
+    before = gateway._requests_to_users, gateway._channel_stand_in  # noqa: SLF001
     gateway._requests_to_users = RequestsToUsers(taking, taking._of_user)  # noqa: SLF001
+    gateway._channel_stand_in = taking._channels  # noqa: SLF001
     try:
         yield taking
     finally:
-        gateway._requests_to_users = before  # noqa: SLF001
+        gateway._requests_to_users, gateway._channel_stand_in = before  # noqa: SLF001
 
 
 class Client:
@@ -228,6 +248,9 @@ class Client:
         until = admit.expires_unix_s
         self.connection = replace(self.connection, user=admit.user, expires_at=until)
         self._enter()
+        if (sent := self._outbox()) is not None:
+            for channel in admit.channels:
+                sent._channels.subscribe(self.connection.id, self, channel)  # noqa: SLF001
         return admit.user
 
     async def send(self, text: str, *, attempt: int = 1) -> str | None:
@@ -354,6 +377,10 @@ class Client:
 
     def _enter(self) -> None:
         self._connected = True
+        if (sent := self._outbox()) is not None:
+            sent._join(self)  # noqa: SLF001
+
+    def _outbox(self) -> Outbox | None:
         requests_to_users = self._gateway._requests_to_users  # noqa: SLF001
-        if requests_to_users is not None and isinstance(requests_to_users.sender, Outbox):
-            requests_to_users.sender._join(self)  # noqa: SLF001
+        sender = None if requests_to_users is None else requests_to_users.sender
+        return sender if isinstance(sender, Outbox) else None

@@ -193,22 +193,45 @@ class Channels:
 
     def on_messages(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """What one read of the broker's brought (``ChannelReceiver``)."""
-        now = self._now()
+        runs: dict[str, tuple[str, list[Publication]]] = {}  # with their epochs
         for name, payload in messages:
-            local = self._channels.get(name)
-            if local is None:
+            if name not in self._channels:
                 continue
             message = channel_messages.read(payload)
             if message is None:
                 self._counters.unreadable += 1
                 continue
             kind, epoch, offset, body = message
-            local.heard_at = now
-            if kind is MessageKind.PUBLICATION:
-                publication = Publication(offset, body)
-                self._steps.happen(local, partial(local.machine.arrived, epoch, publication))
-            elif local.told:
-                live = [told for who, told in local.told.items() if local.is_live(who)]
+            run = runs.get(name)
+            if kind is not MessageKind.PUBLICATION:
+                if run is not None:
+                    self._arrived(name, *runs.pop(name))
+                self._member(name, kind, body)
+            elif run is None:
+                runs[name] = (epoch, [Publication(offset, body)])
+            elif run[0] == epoch:
+                run[1].append(Publication(offset, body))
+            else:
+                self._arrived(name, *run)
+                runs[name] = (epoch, [Publication(offset, body)])
+        at_once = len(runs) == 1  # of several, a socket may get more than one
+        for name, (epoch, publications) in runs.items():
+            self._arrived(name, epoch, publications, at_once=at_once)
+
+    def _arrived(
+        self, name: str, epoch: str, publications: Sequence[Publication], *, at_once: bool = False
+    ) -> None:
+        local = self._channels.get(name)
+        if local is not None:
+            local.heard_at = self._now()
+            self._steps.arrived(local, epoch, publications, at_once=at_once)
+
+    def _member(self, name: str, kind: MessageKind, body: bytes) -> None:
+        local = self._channels.get(name)
+        if local is not None:
+            local.heard_at = self._now()
+            live = [told for who, told in local.told.items() if local.is_live(who)]
+            if live:
                 self._fan_out.member(name, kind, body, live)
 
     def on_resync(self, channels: Collection[str]) -> None:

@@ -1,11 +1,12 @@
-"""From a publication to the sockets: decoded once a worker, encoded once an encoding.
+"""From publications to the sockets: decoded once a worker, encoded and framed once an encoding.
 
-Nothing here waits, and there is neither a task nor a copy for a recipient.
+What one read of the broker's has brought for a channel is a *run*: whoever gets it shares its
+bytes. Nothing here waits, and there is neither a task nor a copy for a recipient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -14,11 +15,13 @@ from gateway.metrics import Counters
 from gateway.protocol.channel_messages import (
     ClientInfo,
     MessageKind,
+    PublicationBody,
     read_client_info,
     read_publication,
 )
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.recovery import Publication
+from gateway.protocol.run import Run
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
@@ -38,35 +41,50 @@ class FanOut:
         self._publication[encoding] = publication
         self._member[encoding] = member
 
-    def publication(
+    def publications(
         self,
         channel: str,
-        publication: Publication,
+        publications: Sequence[Publication],
         to: Iterable[Collection[ConnectionId]],
         subscribers: Mapping[ConnectionId, Subscriber],
+        *,
+        at_once: bool = False,
     ) -> None:
-        """Deliver a publication to everybody in ``to``. One that cannot be read is counted."""
+        """Deliver publications, in order, to everybody in ``to``.
+
+        One that cannot be read is counted.
+
+        Args:
+            at_once: See ``Run``.
+        """
         to = [some for some in to if some]
-        if not to:
+        bodies = self._read(publications) if to else ()
+        if not bodies:
             return
-        try:
-            body = read_publication(publication.payload)
-        except _UNREADABLE:
-            self._counters.unreadable += 1
-            return
-        encode, offset = self._publication, publication.offset
-        messages: dict[Encoding, bytes] = {}
+        encode, count = self._publication, len(bodies)
+        runs: dict[Encoding, Run] = {}
         for some in to:
-            self._counters.deliveries += len(some)
+            self._counters.deliveries += count * len(some)
             for name in some:
                 subscriber = subscribers.get(name)
                 if subscriber is None:  # has left while others were told
                     continue
                 encoding = subscriber.encoding
-                message = messages.get(encoding)
-                if message is None:
-                    message = messages[encoding] = encode[encoding](channel, offset, body)
-                subscriber.deliver(message)
+                run = runs.get(encoding)
+                if run is None:
+                    one = encode[encoding]
+                    messages = [one(channel, offset, body) for offset, body in bodies]
+                    run = runs[encoding] = Run(messages, at_once=at_once)
+                subscriber.deliver(run)
+
+    def _read(self, publications: Iterable[Publication]) -> list[tuple[int, PublicationBody]]:
+        bodies: list[tuple[int, PublicationBody]] = []
+        for offset, payload in publications:
+            try:
+                bodies.append((offset, read_publication(payload)))
+            except _UNREADABLE:
+                self._counters.unreadable += 1
+        return bodies
 
     def member(
         self, channel: str, kind: MessageKind, body: bytes, to: Iterable[Subscriber]
@@ -77,11 +95,12 @@ class FanOut:
         except _UNREADABLE:
             self._counters.unreadable += 1
             return
-        messages: dict[Encoding, bytes | None] = {}
+        runs: dict[Encoding, Run | None] = {}
         for subscriber in to:
             encoding = subscriber.encoding
-            if encoding not in messages:
-                messages[encoding] = self._member[encoding](channel, kind, info)
-            message = messages[encoding]
-            if message is not None:
-                subscriber.deliver(message)
+            if encoding not in runs:
+                message = self._member[encoding](channel, kind, info)
+                runs[encoding] = None if message is None else Run([message])
+            run = runs[encoding]
+            if run is not None:
+                subscriber.deliver(run)

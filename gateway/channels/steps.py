@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -29,7 +29,7 @@ from gateway.protocol.channel_steps import (
     Subscribe,
 )
 from gateway.protocol.ids import ConnectionId
-from gateway.protocol.recovery import History
+from gateway.protocol.recovery import History, Publication
 from gateway.protocol.worker_channel import LINGER_S, State
 
 log = get_logger(__name__)
@@ -113,6 +113,46 @@ class Steps:
             self._looks.forget(local)
             self._released(local)
 
+    def arrived(
+        self,
+        local: LocalChannel,
+        epoch: str,
+        publications: Sequence[Publication],
+        *,
+        at_once: bool = False,
+    ) -> None:
+        """Take in publications of one epoch, in the order in which they have come.
+
+        Args:
+            at_once: See ``Run``.
+        """
+        rest = publications
+        while rest:
+            count = 0 if local.busy else local.machine.arrived_for_everybody(epoch, rest)
+            if count:
+                self._deliver(local, rest[:count], at_once=at_once)
+            else:
+                count = 1
+                self.happen(local, partial(local.machine.arrived, epoch, rest[0]))
+            rest = rest[count:]
+
+    def _deliver(
+        self, local: LocalChannel, publications: Sequence[Publication], *, at_once: bool
+    ) -> None:
+        """To everybody, as one event."""
+        local.busy = True
+        try:
+            self._fan_out.publications(
+                local.name, publications, local.machine.everybody, local.subscribers,
+                at_once=at_once,
+            )  # fmt: skip
+        except Exception:
+            log.exception("step of a channel failed", step=Deliver.__name__)
+        finally:
+            local.busy = False
+        if local.events:
+            self.happen(local, local.events.popleft())
+
     def _take(self, local: LocalChannel, event: Event) -> None:
         for step in event():
             try:
@@ -123,7 +163,7 @@ class Steps:
     def _do(self, local: LocalChannel, step: Step) -> None:
         match step:
             case Deliver(publication, to):
-                self._fan_out.publication(local.name, publication, to, local.subscribers)
+                self._fan_out.publications(local.name, (publication,), to, local.subscribers)
             case Reply():
                 self._reply(local, step)
             case Refuse(connection):

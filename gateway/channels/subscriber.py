@@ -10,6 +10,7 @@ from gateway.errors import GatewayError
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, PublicationBody
 from gateway.protocol.channel_steps import Reply
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.run import Run
 
 
 class Encoding(Enum):
@@ -57,6 +58,6 @@ class Subscriber(Protocol):
         """It is no longer subscribed, nor about to be, as was asked. The last call for this one."""
         ...
 
-    def deliver(self, message: bytes) -> None:
-        """Send one message of its encoding. All of one turn of the loop leave in one write."""
+    def deliver(self, run: Run) -> None:
+        """Send messages of its encoding, behind whatever it was sent before."""
         ...

@@ -6,7 +6,7 @@ What is said on it, and in which words, is its session's: ``gateway.edge.session
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
 from gateway.close_codes import DRAINED, EXPIRED, too_big
@@ -14,14 +14,13 @@ from gateway.edge.client_info import ClientInfo
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
 from gateway.edge.hook_calls import HookCalls
 from gateway.edge.opening import Opening
-from gateway.edge.outbox import Outbox
+from gateway.edge.sending import SENDS, Sending
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
 from gateway.errors import (
     ConnectionEnding,
     HandlerFailed,
     RateExceeded,
-    SlowConsumer,
 )
 from gateway.handlers.dispatcher import DispatchState
 from gateway.log import get_logger
@@ -42,17 +41,16 @@ from gateway.protocol.receipt import Receipt
 log = get_logger(__name__)
 
 EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
-_SENDS: Final = (ConnectionState.OPEN, ConnectionState.DRAINING)
 
 
-class ClientConnection:
+class ClientConnection(Sending):
     """A ``LocalConnection``, a ``Dispatchable``, the ``Listener`` of its socket, and the
     ``OpenConnection`` of its session.
     """
 
     __slots__ = (
-        "_accepted", "_active_at", "_client", "_dispatch_state", "_edge", "_hooks", "_outbox",
-        "_parting", "_rate", "_reading", "_session", "_socket", "_state", "_unread", "ended", "id",
+        "_accepted", "_client", "_dispatch_state", "_hooks", "_parting", "_rate", "_reading",
+        "_unread", "ended",
     )  # fmt: skip
 
     def __init__(
@@ -66,19 +64,14 @@ class ClientConnection:
         dispatch_state: DispatchState,
         ended: asyncio.Future[None],
     ) -> None:
+        super().__init__(edge, session, socket)
         self.id = connection
         self.ended = ended
-        self._edge = edge
         self._client = client_info
-        self._session = session
-        self._socket = socket
-        self._state = ConnectionState.OPEN
         self._accepted = True  # the application knows it as open
         self._parting: tuple[int, str] = DRAINED
         self._reading = True
-        self._outbox = Outbox()
         self._hooks: HookCalls | None = None  # once one is asked
-        self._active_at = self._outbox.progress_at = edge.now()
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
         self._dispatch_state = dispatch_state
@@ -191,13 +184,9 @@ class ClientConnection:
             self._hooks = HookCalls(self, self._edge, self._dispatch_state)
         return self._hooks
 
-    def send(self, payload: bytes) -> None:
-        if self._state in _SENDS:
-            self._collect(payload)
-
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and begin the closing handshake. What is unanswered stays so."""
-        if self._state not in _SENDS:
+        if self._state not in SENDS:
             return
         goodbye = self._session.goodbye(code, reason)
         if goodbye is not None:
@@ -218,39 +207,6 @@ class ClientConnection:
 
     def settle(self, worker: WorkerId, answer: Answer) -> None:
         self._edge.dispatcher.settle(self._dispatch_state, worker, answer)
-
-    def flush(self) -> None:
-        """Write what has collected. A socket that has too much waiting already is dropped."""
-        socket, outbox, edge = self._socket, self._outbox, self._edge
-        if not outbox.payloads or not socket.takes_writes:
-            outbox.discard()
-            return
-        buffered = socket.buffered_bytes
-        if buffered and buffered + outbox.bytes_waiting > edge.limits.outbox_bytes:
-            self._drop_slow("outbox", buffered + outbox.bytes_waiting)
-            return
-        edge.counters.sent += outbox.write_to(socket)
-        self._active_at = edge.now()
-
-    @property
-    def taking(self) -> Receipt:
-        writable = self._state in _SENDS and self._socket.takes_writes
-        return Receipt.WRITTEN if writable else Receipt.GONE
-
-    def push(self, text: str, done: Callable[[Receipt], None]) -> None:
-        socket, taking = self._socket, self.taking
-        if taking is not Receipt.WRITTEN:
-            done(taking)
-            return
-        payload = self._session.push(text)
-        if payload is None:
-            done(Receipt.UNREACHABLE)
-            return
-        waiting = socket.buffered_bytes + self._outbox.bytes_waiting
-        if waiting and waiting + len(payload) > self._edge.limits.outbox_bytes:
-            done(Receipt.SLOW)
-            return
-        self._collect(payload, done)
 
     def disconnect(self, code: int, reason: str) -> Receipt:
         if (taking := self.taking) is not Receipt.WRITTEN:
@@ -287,7 +243,7 @@ class ClientConnection:
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
         if pending.event is Event.DISCONNECT:
             self._edge.forget(self.id, self._dispatch_state)
-        elif self._state in _SENDS:
+        elif self._state in SENDS:
             if pending.hook is not None:
                 self.hooks.answered(pending.number, answer)
             elif isinstance(answer, Reply):
@@ -305,7 +261,7 @@ class ClientConnection:
         if pending.event is Event.DISCONNECT:
             self._edge.given_up(self.id)
             self._edge.forget(self.id, self._dispatch_state)
-        elif self._state in _SENDS:
+        elif self._state in SENDS:
             if pending.hook is not None:
                 self.hooks.answered(pending.number, None)
             else:
@@ -349,12 +305,7 @@ class ClientConnection:
             return 0
         if self._client.expires_unix_s is not None:
             self._check_expiry()
-        buffered = self._socket.buffered_bytes
-        if self._outbox.stuck_s(self._socket.written_bytes, buffered, now) >= (
-            self._edge.limits.stall_s
-        ):
-            self._drop_slow("stalled", buffered)
-        return buffered
+        return self._check_taken(now)
 
     def _check_expiry(self) -> None:
         late_s = self._client.late_s()
@@ -362,11 +313,6 @@ class ClientConnection:
             self.close(*EXPIRED)
         elif late_s >= 0:
             self.drain(EXPIRED)
-
-    def _drop_slow(self, why: str, waiting_bytes: int) -> None:
-        log.warning("slow socket dropped", connection_id=self.id, why=why, bytes=waiting_bytes)
-        self.on_close(SlowConsumer.close_code, SlowConsumer.reason)
-        self._socket.abort()
 
     def _after_answer(self) -> None:
         if self._state is ConnectionState.DRAINING:
@@ -388,10 +334,6 @@ class ClientConnection:
     def _close_if_drained(self) -> None:
         if self._session.idle and not len(self._dispatch_state.conversation):
             self.close(*self._parting)
-
-    def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
-        if self._outbox.collect(payload, done):
-            self._edge.hub.flush_later(self)
 
     def _opened(self) -> None:
         self._dispatch_state.conversation.held = False

@@ -16,6 +16,7 @@ from gateway.errors import BrokerUnavailable, GatewayError, SlowConsumer, Worker
 from gateway.log import get_logger
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.run import Run
 
 log = get_logger(__name__)
 
@@ -35,7 +36,7 @@ class EarlyChannels:
         self.id = connection
         self.user = user
         self._held_bytes = held_bytes
-        self._held: list[bytes] = []
+        self._held: list[Run] = []
         self._bytes = 0
         self._missing = 0
         self._subscribed: asyncio.Future[Refusal | None] | None = None
@@ -73,17 +74,17 @@ class EarlyChannels:
             if not self._missing:
                 waiting.set_result(None)
 
-    def send(self, payload: bytes) -> None:
-        self._bytes += len(payload)
+    def send_run(self, run: Run) -> None:
+        self._bytes += run.size_bytes
         if self._bytes <= self._held_bytes:
-            self._held.append(payload)
+            self._held.append(run)
 
     def hand_over(self, subscriptions: EarlySubscriptions, connection: OpenConnection) -> None:
         """The connection is open: what was kept goes first."""
         if self._bytes > self._held_bytes:
             connection.end_with(SlowConsumer())
             return
-        for payload in self._held:
-            connection.send(payload)
+        for run in self._held:
+            connection.send_run(run)
         self._held.clear()
         subscriptions.hand_over(connection)

@@ -6,20 +6,27 @@ from collections.abc import Callable
 
 from gateway.edge.sockets.socket import Socket
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.run import Run
 
 
 class Outbox:
     """Frames that collect until they are flushed in one write, and who wants to know of it.
 
     Attributes:
+        empty: Nothing has collected.
         taken: How many frames have been written.
         progress_at: When the socket was last seen to take something.
     """
 
-    __slots__ = ("_done", "_socket_took", "bytes_waiting", "payloads", "progress_at", "taken")
+    __slots__ = (
+        "_done", "_payloads", "_runs", "_socket_took", "bytes_waiting", "empty", "progress_at",
+        "taken",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.payloads: list[bytes] = []
+        self.empty = True
+        self._runs: list[Run] = []  # that others are sent as well, and what was sent before those
+        self._payloads: list[bytes] = []  # what is sent after them
         self.bytes_waiting = 0
         self.taken = 0
         self.progress_at = 0.0
@@ -28,12 +35,27 @@ class Outbox:
 
     def collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> bool:
         """Take a frame; ``done`` is told what became of it. Returns whether it is the first."""
-        first = not self.payloads
-        self.payloads.append(payload)
+        first = self.empty
+        self.empty = False
+        self._payloads.append(payload)
         self.bytes_waiting += len(payload)
         if done is not None:
             self._done.append(done)
         return first
+
+    def collect_run(self, run: Run) -> bool:
+        """Take the frames of a run. Returns whether they are the first."""
+        first = self.empty
+        self.empty = False
+        self._close_run()
+        self._runs.append(run)
+        self.bytes_waiting += run.size_bytes
+        return first
+
+    def _close_run(self) -> None:
+        if self._payloads:
+            self._runs.append(Run(self._payloads))
+            self._payloads = []
 
     def write_to(self, socket: Socket) -> int:
         """Write everything that has collected, and say what became of it once that is known.
@@ -41,21 +63,31 @@ class Outbox:
         Returns:
             How many frames were written.
         """
-        payloads, self.payloads = self.payloads, []
+        if self._runs:
+            self._close_run()
+            runs, self._runs = self._runs, []
+            count = sum(run.count for run in runs)
+            known = socket.write_runs(runs)
+        else:
+            payloads, self._payloads = self._payloads, []
+            count = len(payloads)
+            known = socket.write(payloads)
+        self.empty = True
         self.bytes_waiting = 0
-        self.taken += len(payloads)
-        known = socket.write(payloads)
+        self.taken += count
         if self._done:
             if known is None:
                 self._settle(Receipt.WRITTEN)
             else:
                 done, self._done = self._done, []
                 known.add_done_callback(lambda receipt: [told(receipt.result()) for told in done])
-        return len(payloads)
+        return count
 
     def discard(self) -> None:
         """Nothing of what has collected will be written."""
-        self.payloads = []
+        self.empty = True
+        self._payloads = []
+        self._runs = []
         self.bytes_waiting = 0
         self._settle(Receipt.GONE)
 

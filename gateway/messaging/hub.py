@@ -20,7 +20,15 @@ from gateway.protocol.receipt import Receipt
 Done = Callable[[Receipt | GatewayError], None]
 
 
-class LocalConnection(Protocol):
+class Collects(Protocol):
+    """Whoever collects what is to be written."""
+
+    def flush(self) -> None:
+        """Write what was collected since ``Hub.flush_later``, in one go."""
+        ...
+
+
+class LocalConnection(Collects, Protocol):
     """One connection, as those who carry messages see it. Nothing here waits."""
 
     @property
@@ -28,10 +36,6 @@ class LocalConnection(Protocol):
 
     def settle(self, worker: WorkerId, answer: Answer) -> None:
         """An answer of ``worker`` has come, perhaps a stale one."""
-        ...
-
-    def flush(self) -> None:
-        """Write what was collected since ``Hub.flush_later``, in one go."""
         ...
 
     @property
@@ -65,7 +69,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._connections: dict[ConnectionId, LocalConnection] = {}
-        self._unflushed: list[LocalConnection] = []
+        self._unflushed: list[Collects] = []
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -83,7 +87,7 @@ class Hub:
     def get(self, connection: ConnectionId) -> LocalConnection | None:
         return self._connections.get(connection)
 
-    def flush_later(self, local: LocalConnection) -> None:
+    def flush_later(self, local: Collects) -> None:
         """``local`` has collected its first frame since it was flushed; flush it at the end.
 
         The end is that of the run of deliveries that is being worked off: all frames that it has

@@ -10,6 +10,7 @@ Pure: no I/O and no clock.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
@@ -82,6 +83,20 @@ class ChannelPosition:
             return Arrival.KNOWN
         self._doubt(at.offset, position.offset)
         return self._break(at, Break.LOST_TAIL)
+
+    def advance(self, epoch: str, offsets: Iterable[int]) -> int:
+        """Take in the first of these, as far as each is the next one. Returns how many."""
+        position = self.position
+        if position is None or position.epoch != epoch:
+            return 0
+        before = offset = position.offset
+        for arrived in offsets:
+            if arrived != offset + 1:
+                break
+            offset = arrived
+        if offset != before:
+            self.position, self._known_to = Position(epoch, offset), None
+        return offset - before
 
     def look(self) -> Look:
         """To be called before the top is asked for."""

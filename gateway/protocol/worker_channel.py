@@ -11,7 +11,7 @@ event: a subscriber is live from its reply on, and sent nothing before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -95,6 +95,7 @@ class WorkerChannel:
         positioned: Subscribers that are live, and told when publications are missing.
         others: Subscribers that are live, and sent whatever arrives.
         waiting: Who wants to subscribe, in order.
+        everybody: Those that are live.
         owes_look: The broker may have lost publications, and no read has told yet: call ``look``
             until it is False.
     """
@@ -105,8 +106,8 @@ class WorkerChannel:
         self.others: dict[ConnectionId, None] = {}
         self.waiting: dict[ConnectionId, Wish] = {}
         self.owes_look = False
-        self._ahead: dict[ConnectionId, int] = {}  # of those: at an offset that is still to arrive
-        self._everybody = (self.positioned, self.others)
+        self.everybody = (self.positioned, self.others)
+        self._ahead: dict[ConnectionId, int] = {}  # of those that wait: at an offset still to come
         self._only_others = (self.others,)
         self._position = ChannelPosition()
         self._reading: _Reading | None = None
@@ -177,18 +178,38 @@ class WorkerChannel:
         if self.state in (State.RELEASED, State.SUBSCRIBING):
             return []
         if not publication.offset:
-            return [Deliver(publication, self._everybody)]
+            return [Deliver(publication, self.everybody)]
         found = self._position.arrived(Position(epoch, publication.offset))
         if found is Arrival.NEXT:
             if self._reading is not None:
                 self._held.append(publication)
             if self._ahead:
                 return self._arrived_for_those_ahead(publication)
-            return [Deliver(publication, self._everybody)]
+            return [Deliver(publication, self.everybody)]
         delivered: list[Step] = [Deliver(publication, self._only_others)]
         if isinstance(found, Break):
             return delivered + self._broken(found)
         return delivered
+
+    def arrived_for_everybody(self, epoch: str, publications: Sequence[Publication]) -> int:
+        """Take in the first of these, delivered in this order, as far as each leads to nothing but
+        one ``Deliver`` to ``everybody``. To be delivered before the next event.
+
+        Returns:
+            How many. The next one of them is for ``arrived``.
+        """
+        if self.state in (State.RELEASED, State.SUBSCRIBING):
+            return 0
+        if not publications[0].offset:
+            kept = (number for number, one in enumerate(publications) if one.offset)
+            return next(kept, len(publications))
+        if self._ahead:
+            return 0
+        count = self._position.advance(epoch, (offset for offset, _ in publications))
+        if self._reading is not None:
+            for publication in publications[:count]:
+                self._held.append(publication)
+        return count
 
     def resync(self) -> list[Step]:
         """Publications may have been lost, and the subscription stands again."""
@@ -299,7 +320,7 @@ class WorkerChannel:
         """Deliver the next one; who has it already, and has waited for it, is live after it."""
         there = [who for who, offset in self._ahead.items() if offset == publication.offset]
         if not there:
-            return [Deliver(publication, self._everybody)]
+            return [Deliver(publication, self.everybody)]
         before = tuple(self.positioned), tuple(self.others)
         return [Deliver(publication, before), *self._answer(there)]
 

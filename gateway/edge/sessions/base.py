@@ -15,6 +15,7 @@ from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.messaging.hub import Done
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.run import Run
 
 
 class Hooks(Protocol):
@@ -63,7 +64,7 @@ class Recipient(Protocol):
     @property
     def user(self) -> str | None: ...
 
-    def send(self, payload: bytes) -> None: ...
+    def send_run(self, run: Run) -> None: ...
 
 
 class EarlySubscriptions(Protocol):
@@ -126,6 +127,10 @@ class OpenConnection(Protocol):
 
         Nothing once the connection closes.
         """
+        ...
+
+    def send_run(self, run: Run) -> None:
+        """Send the messages of a run, behind what was sent before; as ``send``."""
         ...
 
     def close(self, code: int, reason: str) -> None:

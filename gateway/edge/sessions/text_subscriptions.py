@@ -79,7 +79,7 @@ class TextSubscription:
     ) -> None:
         self.id = recipient.id
         self.encoding = encoding
-        self.deliver = recipient.send
+        self.deliver = recipient.send_run
         self._channels = channels
         self._presence = presence
         self._live = self._entered = self._ended = False
@@ -177,4 +177,4 @@ class TextChannels:
         for channel in self._channels.channels_of(recipient.id):
             subscription = self._channels.subscriber(recipient.id, channel)
             if isinstance(subscription, TextSubscription):
-                subscription.deliver = recipient.send
+                subscription.deliver = recipient.send_run

@@ -11,6 +11,7 @@ from typing import Any, Final
 from gateway.close_codes import LOST
 from gateway.edge.sockets.socket import Listener
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.run import Run
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -78,6 +79,12 @@ class AsgiSocket:
         self.written_bytes += size
         self._written.set()
         return known
+
+    def write_runs(self, runs: Sequence[Run]) -> asyncio.Future[Receipt]:
+        return self.write([message for run in runs for message in run.messages])
+
+    def write_at_once(self, run: Run) -> bool:  # noqa: ARG002 (its task does)
+        return False
 
     def pause_reading(self) -> None:
         self._readable.clear()

@@ -24,6 +24,7 @@ from gateway.edge.sockets.socket import EXTENSION, Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.edge.sockets.upgrade import Refused, read_request, response
 from gateway.protocol import frames
+from gateway.protocol.run import Run
 
 
 class GatewayWebSocket(Reading):
@@ -89,6 +90,21 @@ class GatewayWebSocket(Reading):
         else:
             for chunk in frames.text_chunks(payloads):
                 self._write(chunk)
+
+    def write_runs(self, runs: Sequence[Run]) -> None:
+        if self.takes_writes:
+            framed = [run.framed for run in runs]
+            self.written_bytes += sum(map(len, framed))
+            self._transport.writelines(framed)
+
+    def write_at_once(self, run: Run) -> bool:
+        transport = self._transport
+        if not self._flowing or transport.get_write_buffer_size() or transport.is_closing():
+            return False
+        framed = run.framed
+        self.written_bytes += len(framed)
+        transport.write(framed)
+        return True
 
     def pause_reading(self) -> None:
         if self._state is not SocketState.OPEN:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.run import Run
 
 EXTENSION: Final = "gateway.socket"
 
@@ -69,6 +70,18 @@ class Socket(Protocol):
 
         Returns:
             None: the server has taken them. Otherwise what becomes of them, which is always told.
+        """
+        ...
+
+    def write_runs(self, runs: Sequence[Run]) -> asyncio.Future[Receipt] | None:
+        """The same for the messages of these, whose bytes other sockets may share."""
+        ...
+
+    def write_at_once(self, run: Run) -> bool:
+        """Write a run if nothing waits for the kernel to take it, and the server tells nothing.
+
+        Returns:
+            False: nothing was written, and is to be by ``write_runs``, if it can.
         """
         ...
 

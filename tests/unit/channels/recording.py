@@ -18,6 +18,7 @@ from gateway.protocol.channel_messages import ClientInfo, MessageKind, Publicati
 from gateway.protocol.channel_position import Position
 from gateway.protocol.channel_steps import Reply, Wish
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.run import Run
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from tests.unit.channels.scripted_broker import ScriptedBroker, turn
 
@@ -49,8 +50,8 @@ class Recording:
     def left(self, channel: str) -> None:
         self.told.append(("left", channel))
 
-    def deliver(self, message: bytes) -> None:
-        self.delivered.append(message)
+    def deliver(self, run: Run) -> None:
+        self.delivered += run.messages
 
 
 def encode_publication(channel: str, offset: int, body: PublicationBody) -> bytes:

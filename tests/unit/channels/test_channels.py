@@ -17,6 +17,7 @@ from gateway.protocol.channel_names import MAX_CHANNELS_PER_CONNECTION
 from gateway.protocol.channel_position import Position
 from gateway.protocol.channel_steps import Reply, Wish
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.run import Run
 from gateway.protocol.worker_channel import LINGER_S
 from tests.unit.channels.recording import POSITIONED, live, stand
 from tests.unit.channels.scripted_broker import turn
@@ -277,7 +278,7 @@ async def test_who_leaves_while_another_is_given_a_publication_is_given_none() -
         cat = await live(s, "cat", "news")
         still_live: list[bool] = []
 
-        def deliver(message: bytes) -> None:
+        def deliver(run: Run) -> None:
             s.channels.closed(bob.id)
             still_live.append(s.channels.is_live(bob.id, "news"))
 
@@ -296,7 +297,7 @@ async def test_who_comes_while_another_is_given_a_publication_is_live_after_it()
     async with stand() as s:
         ann = await live(s, "ann", "news")
         bob, cat = s.recording("bob"), await live(s, "cat", "news")
-        ann.deliver = lambda message: s.channels.subscribe(bob, "news")  # type: ignore[method-assign]
+        ann.deliver = lambda run: s.channels.subscribe(bob, "news")  # type: ignore[method-assign]
         s.publisher.publish("news", b"1")
         s.publisher.publish("news", b"2")
         await s.broker.settle_down()

@@ -19,6 +19,7 @@ from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.protocol.channel_position import Position
 from gateway.protocol.channel_steps import Reply, Wish
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.run import Run
 from gateway.protocol.worker_channel import LINGER_S
 from tests.unit.channels.recording import Stand, stand
 from tests.unit.channels.scripted_broker import Stream, turn
@@ -75,13 +76,14 @@ class Client:
         assert self.asked or self.live
         self.asked = self.live = False
 
-    def deliver(self, message: bytes) -> None:
+    def deliver(self, run: Run) -> None:
         assert self.live, "sent to who is not subscribed"
-        offset = int(message.split()[1])
-        if self.at is not None:
-            assert offset == self.at.offset + 1, "not the next, and no gap was declared"
-            self.at = Position(self.at.epoch, offset)
-        self.got.append(offset)
+        for message in run.messages:
+            offset = int(message.split()[1])
+            if self.at is not None:
+                assert offset == self.at.offset + 1, "not the next, and no gap was declared"
+                self.at = Position(self.at.epoch, offset)
+            self.got.append(offset)
 
 
 class Scene:

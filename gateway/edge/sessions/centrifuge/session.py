@@ -36,6 +36,7 @@ from gateway.protocol.centrifuge.subscriptions import NEVER
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.run import Run
 from gateway.protocol.token_claims import ConnectionClaims
 
 log = get_logger(__name__)
@@ -200,16 +201,16 @@ class CentrifugeSession:
 
     # Channels
 
-    def deliver(self, push: bytes) -> None:
-        """Send a push of a channel, behind every reply that there is to send."""
+    def deliver(self, run: Run) -> None:
+        """Send pushes of a channel, behind every reply that there is to send."""
         if self.connection is None:
             return
         if self._steps:
-            self._steps.append(Write(push))
+            self._steps.extend(map(Write, run.messages))
         elif self._rules is not None and self._rules.state is State.CONNECTED:
-            self.connection.send(push)
-        elif len(self._held) < MAX_HELD:
-            self._held.append(push)
+            self.connection.send_run(run)
+        elif len(self._held) + len(run.messages) <= MAX_HELD:
+            self._held.extend(run.messages)
         else:
             self.connection.close(*INSUFFICIENT_STATE)
 

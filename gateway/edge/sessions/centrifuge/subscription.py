@@ -20,6 +20,7 @@ from gateway.protocol.centrifuge.replies import SubscribeResult
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.channel_steps import Reply
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.run import Run
 from gateway.settings.namespaces import ChannelOptions
 
 
@@ -49,7 +50,7 @@ class Subscription:
 
     Args:
         info: What others are shown of it.
-        deliver: Sends a push to the client, behind its reply.
+        deliver: Sends pushes to the client, behind its reply.
         done: Told once.
         lost: Publications are missing. It is to be ended.
         data: What the client is told with its result.
@@ -71,7 +72,7 @@ class Subscription:
         info: ClientInfo,
         *,
         client: ConnectionId,
-        deliver: Callable[[bytes], None],
+        deliver: Callable[[Run], None],
         done: Done,
         lost: Callable[[str], None],
         data: msgspec.Raw = NO_DATA,

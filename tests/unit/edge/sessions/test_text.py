@@ -18,6 +18,7 @@ from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.metrics import Counters
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol.ids import WorkerId, connection_id
+from gateway.protocol.run import Run
 from gateway.settings.namespaces import Namespaces
 from tests.unit.edge.sessions.hookless import Hookless
 
@@ -66,6 +67,10 @@ class Done(Hookless):
 
     def send(self, payload: bytes) -> None:
         raise AssertionError(payload)
+
+    def send_run(self, run: Run) -> None:
+        for message in run.messages:
+            self.send(message)
 
     def close(self, code: int, reason: str) -> None:
         self.closed.append((code, reason))

@@ -19,6 +19,7 @@ from gateway.protocol import channel_messages
 from gateway.protocol.channel_messages import MessageKind, PublicationBody
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.run import Run
 from gateway.settings.namespaces import ChannelOptions
 from tests.support.waiting import eventually
 from tests.unit.channels.recording import Stand, stand
@@ -42,6 +43,10 @@ class Socket(Hookless):
 
     def send(self, payload: bytes) -> None:
         self.sent.append(payload)
+
+    def send_run(self, run: Run) -> None:
+        for message in run.messages:
+            self.send(message)
 
     def progressed(self) -> None: ...
 

@@ -26,6 +26,7 @@ from gateway.metrics import Counters
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId, connection_id
+from gateway.protocol.run import Run
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.settings.tokens import TokenOptions
 from gateway.tokens.verifier import token_verifier
@@ -146,6 +147,10 @@ class Client:
     def send(self, payload: bytes) -> None:
         if self.closed is None:
             self.sent += [json.loads(line) for line in payload.split(b"\n")]
+
+    def send_run(self, run: Run) -> None:
+        for message in run.messages:
+            self.send(message)
 
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:

@@ -18,6 +18,7 @@ from gateway.protocol.centrifuge.commands import Connect, Publish, Request, Subs
 from gateway.protocol.centrifuge.replies import ConnectResult, Empty, SubscribeResult
 from gateway.protocol.centrifuge.steps import Ask
 from gateway.protocol.ids import WorkerId, connection_id
+from gateway.protocol.run import Run
 from tests.unit.edge.sessions.hookless import Hookless
 
 CONNECTION = connection_id(WorkerId("a" * 16), bytes(16))
@@ -80,6 +81,10 @@ class Connected(Hookless):
 
     def send(self, payload: bytes) -> None:
         self.sent += [json.loads(line) for line in payload.split(b"\n")]
+
+    def send_run(self, run: Run) -> None:
+        for message in run.messages:
+            self.send(message)
 
     def close(self, code: int, reason: str) -> None:
         self.closed = (code, reason)

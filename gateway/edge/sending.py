@@ -1,0 +1,111 @@
+"""What leaves one connection, at once or collected for one write; and who takes none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.edge.connection_context import ConnectionContext, ConnectionState
+from gateway.edge.outbox import Outbox
+from gateway.edge.sessions.base import Session
+from gateway.edge.sockets.socket import Socket
+from gateway.errors import SlowConsumer
+from gateway.log import get_logger
+from gateway.protocol.ids import ConnectionId
+from gateway.protocol.receipt import Receipt
+from gateway.protocol.run import Run
+
+log = get_logger(__name__)
+
+SENDS: Final = (ConnectionState.OPEN, ConnectionState.DRAINING)
+
+
+class Sending:
+    """The part of ``ClientConnection`` that sends, in the order of the calls."""
+
+    __slots__ = ("_active_at", "_edge", "_outbox", "_session", "_socket", "_state", "id")
+
+    id: ConnectionId
+
+    def __init__(self, edge: ConnectionContext, session: Session, socket: Socket) -> None:
+        self._edge = edge
+        self._session = session
+        self._socket = socket
+        self._state = ConnectionState.OPEN
+        self._outbox = Outbox()
+        self._active_at = self._outbox.progress_at = edge.now()
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The end of the connection."""
+        raise NotImplementedError
+
+    @property
+    def taking(self) -> Receipt:
+        writable = self._state in SENDS and self._socket.takes_writes
+        return Receipt.WRITTEN if writable else Receipt.GONE
+
+    def send(self, payload: bytes) -> None:
+        if self._state in SENDS:
+            self._collect(payload)
+
+    def send_run(self, run: Run) -> None:
+        """Within the call if nothing waits: for one of a thousand, nothing is put off."""
+        if self._state not in SENDS:
+            return
+        outbox, edge = self._outbox, self._edge
+        if run.at_once and outbox.empty and self._socket.write_at_once(run):
+            count = run.count
+            outbox.taken += count
+            edge.counters.sent += count
+            self._active_at = edge.now()
+        elif outbox.collect_run(run):
+            edge.hub.flush_later(self)
+
+    def push(self, text: str, done: Callable[[Receipt], None]) -> None:
+        socket, taking = self._socket, self.taking
+        if taking is not Receipt.WRITTEN:
+            done(taking)
+            return
+        payload = self._session.push(text)
+        if payload is None:
+            done(Receipt.UNREACHABLE)
+            return
+        waiting = socket.buffered_bytes + self._outbox.bytes_waiting
+        if waiting and waiting + len(payload) > self._edge.limits.outbox_bytes:
+            done(Receipt.SLOW)
+            return
+        self._collect(payload, done)
+
+    def flush(self) -> None:
+        """Write what has collected. A socket that has too much waiting already is dropped."""
+        socket, outbox, edge = self._socket, self._outbox, self._edge
+        if outbox.empty or not socket.takes_writes:
+            outbox.discard()
+            return
+        buffered = socket.buffered_bytes
+        if buffered and buffered + outbox.bytes_waiting > edge.limits.outbox_bytes:
+            self._drop_slow("outbox", buffered + outbox.bytes_waiting)
+            return
+        edge.counters.sent += outbox.write_to(socket)
+        self._active_at = edge.now()
+
+    def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
+        if self._outbox.collect(payload, done):
+            self._edge.hub.flush_later(self)
+
+    def _check_taken(self, now: float) -> int:
+        """Drop the socket if nothing of what waits has left it for too long.
+
+        Returns:
+            How many bytes wait.
+        """
+        buffered = self._socket.buffered_bytes
+        stuck_s = self._outbox.stuck_s(self._socket.written_bytes, buffered, now)
+        if stuck_s >= self._edge.limits.stall_s:
+            self._drop_slow("stalled", buffered)
+        return buffered
+
+    def _drop_slow(self, why: str, waiting_bytes: int) -> None:
+        log.warning("slow socket dropped", connection_id=self.id, why=why, bytes=waiting_bytes)
+        self.on_close(SlowConsumer.close_code, SlowConsumer.reason)
+        self._socket.abort()

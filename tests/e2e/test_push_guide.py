@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from websockets.sync.client import connect
 from tests.support.pages import DOCS, ROOT, blocks
 from tests.support.serve import Served
 
-PAGES = [ROOT / "README.md", DOCS / "guides" / "push-from-a-backend.md"]
+GUIDE = DOCS / "guides" / "push-from-a-backend.md"
+PAGES = [ROOT / "README.md", GUIDE]
+CHANNELS = {"without_namespace": {"presence": True, "history_size": 100, "history_ttl": "10m"}}
 KEY = "the-key"
 
 
@@ -29,7 +32,8 @@ def curl_lines(page: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("curl")
-    with Served(folder, environment={"GATEWAY_API_KEYS": KEY}) as served:
+    environment = {"GATEWAY_API_KEYS": KEY, "GATEWAY_CHANNEL": json.dumps(CHANNELS)}
+    with Served(folder, environment=environment) as served:
         yield served
 
 
@@ -60,10 +64,17 @@ def test_the_pages_have_a_line_for_every_call() -> None:
         *("GET /@connections", "POST /@users/ali", "GET /@users/ali"),
         *("DELETE /@users/ali", "GET /@workers"),
     ]
+    orders = "/@channels/orders"
+    of_channels = [
+        *("PUT /@connections/$ID/channels/orders", "DELETE /@connections/$ID/channels/orders"),
+        *(f"POST {orders}", f"GET {orders}/history", f"DELETE {orders}/history"),
+        *(f"GET {orders}/presence", f"GET {orders}/presence_stats", "GET /@channels"),
+    ]
     for page in PAGES:
         shown = set()
         for line in curl_lines(page):
             method = line.split("-X ")[1].split()[0] if "-X " in line else "GET"
             shown.add(f"{method} {line.split('$GATEWAY')[1].split(chr(34))[0].split('?')[0]}")
 
-        assert shown == set(calls), page.name
+        expected = {*calls, *of_channels} if page == GUIDE else set(calls)
+        assert shown == expected, page.name

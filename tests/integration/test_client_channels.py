@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import MappingProxyType
 
+import httpx
 import pytest
 
 import gateway
@@ -26,8 +27,11 @@ from gateway.presence.base import PresenceStats
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.settings.config import Settings
 from gateway.settings.namespaces import ChannelOptions, Namespaces
+from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_channels import CHANNELS, ROOM, last_connection
+from tests.integration.test_http_api import KEY, SHOWN
+from tests.support.centrifuge_client import centrifuge_client
 from tests.support.ids import new_connection_id
 from tests.support.inprocess import InProcess, cluster, in_process
 from tests.support.rawclient import raw_websocket
@@ -67,6 +71,56 @@ async def test_what_a_client_publishes_reaches_sockets_of_all_workers_and_is_kep
         assert (await client.history("room:1", since=place, reverse=True)).offset == 2
         await client.remove_history("room:1")
         assert (await client.history("room:1")).publications == []
+
+
+@pytest.mark.parametrize("door", ["client", "http"])
+async def test_publications_and_subscriptions_reach_live_sockets_of_both_kinds_elsewhere(
+    settings: MakeSettings, door: str
+) -> None:
+    """A client of the Centrifuge protocol at one worker, a text socket at the other."""
+    open_to_all = replace(
+        ROOM, allow_subscribe_for_client=True, allow_subscribe_for_anonymous=True, presence=True
+    )
+    own = settings(
+        channel=Namespaces(named=MappingProxyType({"room": open_to_all})),
+        allow_anonymous_connect_without_token=True,
+        api_keys=Secret(KEY),
+    )
+    async with (
+        cluster(own, 2) as workers,
+        centrifuge_client(workers[1].port) as ann,
+        raw_websocket(workers[0].port) as bob,
+        client_of(own) as client,
+        httpx.AsyncClient(base_url=workers[0].url, headers=SHOWN) as http,
+    ):
+        await ann.subscribe("room:1")
+
+        async def publish(channel: str, data: object) -> None:
+            if door == "client":
+                await client.publish(channel, data)
+            else:
+                await http.post(f"/@channels/{channel}", json=data)
+
+        await client.subscribe(last_connection(workers[0]), "room:1")
+        await publish("room:1", {"n": 1})
+        assert (await ann.publication())["data"] == {"n": 1}
+        assert await bob.texts(1) == ['{"n":1}']
+        assert (await client.channels()).channels == {"room:1": 2}
+        assert ann.id in await client.presence("room:1")
+        assert (await client.presence_stats("room:1")).clients == 2
+
+        if door == "client":
+            receipt: object = await client.subscribe(ann.id, "room:2")
+            assert receipt is Receipt.WRITTEN
+        else:
+            answer = await http.put(f"/@connections/{ann.id}/channels/room:2")
+            assert answer.status_code == 200
+        pushed = await ann.push("subscribe")
+        assert pushed["channel"] == "room:2"
+        await publish("room:2", 2)
+        assert (await ann.publication())["data"] == 2
+        await client.unsubscribe(ann.id, "room:1")
+        assert (await ann.push("unsubscribe"))["channel"] == "room:1"
 
 
 async def test_presence_is_that_of_the_workers(settings: MakeSettings) -> None:

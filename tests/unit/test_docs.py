@@ -18,7 +18,10 @@ from gateway.edge.sockets.socket import EXTENSION
 from gateway.protocol.text_endpoint import TRACE_SUBPROTOCOL
 from tests.support.pages import DOCS, EVERY_PAGE, PAGES, ROOT, anchors, blocks, links, name_of
 
-GUIDE = DOCS / "guides" / "writing-an-application.md"
+GUIDES = {  # and how many tests each has
+    DOCS / "guides" / "writing-an-application.md": 5,
+    DOCS / "guides" / "channels.md": 1,
+}
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
@@ -113,9 +116,10 @@ def test_every_python_example_runs(page: Path) -> None:
             exec(code, {"__name__": "example"})
 
 
-def test_the_tests_of_the_application_guide_pass(tmp_path: Path) -> None:
+@pytest.mark.parametrize("guide", GUIDES, ids=name_of)
+def test_the_tests_of_the_guides_pass(guide: Path, tmp_path: Path) -> None:
     """With pytest, as a reader would."""
-    for name, text in modules(GUIDE).items():
+    for name, text in modules(guide).items():
         (tmp_path / f"{name}.py").write_text(text)
     only_asyncio = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}  # starts faster
     run = subprocess.run(
@@ -125,7 +129,7 @@ def test_the_tests_of_the_application_guide_pass(tmp_path: Path) -> None:
     )  # fmt: skip
 
     assert run.returncode == 0, run.stdout
-    assert "5 passed" in run.stdout
+    assert f"{GUIDES[guide]} passed" in run.stdout
 
 
 @pytest.mark.parametrize("page", [*EVERY_PAGE, ROOT / "CHANGELOG.md"], ids=name_of)

@@ -11,11 +11,11 @@ event: a subscriber is live from its reply on, and sent nothing before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Final
 
+from gateway.protocol.channel_joining import Joining, Reading, oldest_to_read
 from gateway.protocol.channel_position import Arrival, Break, ChannelPosition, Look, Position
 from gateway.protocol.channel_steps import (
     Deliver,
@@ -24,21 +24,13 @@ from gateway.protocol.channel_steps import (
     Read,
     Refuse,
     Release,
-    Reply,
     Settle,
     Step,
     Subscribe,
     Wish,
 )
-from gateway.protocol.held_publications import HeldPublications
 from gateway.protocol.ids import ConnectionId
-from gateway.protocol.recovery import (
-    History,
-    Publication,
-    beyond_recovery,
-    in_epoch,
-    recover,
-)
+from gateway.protocol.recovery import History, Publication
 
 LINGER_S: Final = 1.0  # who comes back at once finds the subscription as it was
 LOOK_S: Final = 40.0  # between two looks at the top of a silent channel
@@ -74,20 +66,6 @@ TRANSITIONS: Final = {
 }
 
 
-@dataclass(slots=True)
-class _Reading:
-    """A read under way, and who may be answered from it."""
-
-    number: int
-    after: int | None
-    look: Look
-
-    def covers(self, wish: Wish) -> bool:
-        if wish.since is None:
-            return True
-        return self.after is not None and self.after <= wish.since.offset
-
-
 class WorkerChannel:
     """The subscribers of one channel at one worker, and the worker's position in it.
 
@@ -104,15 +82,15 @@ class WorkerChannel:
         self.state = State.RELEASED
         self.positioned: dict[ConnectionId, None] = {}  # a set that keeps its order
         self.others: dict[ConnectionId, None] = {}
-        self.waiting: dict[ConnectionId, Wish] = {}
+        self._joining = Joining()
+        self.waiting = self._joining.wishes
+        self._held = self._joining.held
         self.owes_look = False
         self.everybody = (self.positioned, self.others)
-        self._ahead: dict[ConnectionId, int] = {}  # of those that wait: at an offset still to come
         self._only_others = (self.others,)
         self._position = ChannelPosition()
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
         self._settling: tuple[int, Look, Position] | None = None
-        self._held = HeldPublications()
         self._number = 0  # of the last step that has one: an answer to an older one is stale
         self._asked = 0  # the number of the SUBSCRIBE, and of the last linger
 
@@ -139,8 +117,7 @@ class WorkerChannel:
     def leave(self, subscriber: ConnectionId) -> list[Step]:
         """It unsubscribes, or its connection has closed. Nothing if it is not here."""
         if subscriber in self.waiting:
-            del self.waiting[subscriber]
-            self._ahead.pop(subscriber, None)
+            self._joining.take(subscriber)
         elif subscriber in self.positioned:
             del self.positioned[subscriber]
         elif subscriber in self.others:
@@ -171,7 +148,7 @@ class WorkerChannel:
         if self.state is not State.SUBSCRIBING or number != self._asked:
             return []
         self._move(Event.FAILED)
-        return self._refuse(list(self.waiting))
+        return self._refuse()
 
     def arrived(self, epoch: str, publication: Publication) -> list[Step]:
         """A publication was delivered."""
@@ -183,7 +160,7 @@ class WorkerChannel:
         if found is Arrival.NEXT:
             if self._reading is not None:
                 self._held.append(publication)
-            if self._ahead:
+            if self._joining.ahead:
                 return self._arrived_for_those_ahead(publication)
             return [Deliver(publication, self.everybody)]
         delivered: list[Step] = [Deliver(publication, self._only_others)]
@@ -203,7 +180,7 @@ class WorkerChannel:
         if not publications[0].offset:
             kept = (number for number, one in enumerate(publications) if one.offset)
             return next(kept, len(publications))
-        if self._ahead:
+        if self._joining.ahead:
             return 0
         count = self._position.advance(epoch, (offset for offset, _ in publications))
         if self._reading is not None:
@@ -240,9 +217,8 @@ class WorkerChannel:
         broken = self._position.read(reading.look, history.top)
         if broken is not None:
             steps.append(self._break(broken))
-        covered = [who for who, wish in self.waiting.items() if reading.covers(wish)]
-        steps += self._answer(covered, history)
-        others = [who for who in self.waiting if who not in self._ahead]
+        steps += self._answer(self._joining.covered_by(reading), history)
+        others = self._joining.not_ahead()
         if others and self._reading is None:
             steps += self._answer(others)
         if self._reading is None:
@@ -258,7 +234,7 @@ class WorkerChannel:
             return []
         self._reading = None
         self._held.clear()
-        return self._refuse(list(self.waiting)) + self._linger_if_empty()
+        return self._refuse() + self._linger_if_empty()
 
     def settled(self, number: int) -> list[Step]:
         """What was published before ``Settle`` has arrived, or never will."""
@@ -277,48 +253,22 @@ class WorkerChannel:
         """Reply to those that can be answered, and read for those that cannot."""
         steps: list[Step] = []
         for subscriber in joining:
-            reply = self._reply(subscriber, self.waiting[subscriber], history)
+            reply = self._joining.reply(subscriber, self._position, history)
             if reply is not None:
                 self._go_live(subscriber)
                 steps.append(reply)
-        unread = [wish for who, wish in self.waiting.items() if who not in self._ahead]
+        unread = [self.waiting[who] for who in self._joining.not_ahead()]
         if unread and self._reading is None and history is None:
             steps += self._read(unread)
         return steps
 
-    def _reply(self, subscriber: ConnectionId, wish: Wish, history: History | None) -> Reply | None:
-        """None: not before the next read, or not before the worker has caught up with it."""
-        position, since = self._position.position, wish.since
-        if not wish.positioned:
-            return Reply(subscriber)
-        if position is None:
-            return None
-        if since is None:
-            return Reply(subscriber, position)
-        return self._recovery(subscriber, since, position, history)
-
-    def _recovery(
-        self, subscriber: ConnectionId, since: Position, position: Position, history: History | None
-    ) -> Reply | None:
-        if not self._position.doubtful(since):
-            missed = recover(since, position, history=history, held=self._held)
-            if missed is not None:
-                return Reply(subscriber, position, recovered=True, publications=missed)
-            if history is None and not beyond_recovery(since, position):
-                return None
-            if history is not None and _is_ahead(since, position, history.top):
-                self._ahead[subscriber] = since.offset
-                return None
-        return Reply(subscriber, position, recovered=False)
-
     def _go_live(self, subscriber: ConnectionId) -> None:
-        wish = self.waiting.pop(subscriber)
-        self._ahead.pop(subscriber, None)
+        wish = self._joining.take(subscriber)
         (self.positioned if wish.positioned else self.others)[subscriber] = None
 
     def _arrived_for_those_ahead(self, publication: Publication) -> list[Step]:
         """Deliver the next one; who has it already, and has waited for it, is live after it."""
-        there = [who for who, offset in self._ahead.items() if offset == publication.offset]
+        there = self._joining.there_at(publication.offset)
         if not there:
             return [Deliver(publication, self.everybody)]
         before = tuple(self.positioned), tuple(self.others)
@@ -332,33 +282,19 @@ class WorkerChannel:
         return steps + self._linger_if_empty()
 
     def _break(self, why: Break) -> Step:
-        """What is held, and who is ahead, are so of a position that no longer holds."""
-        self._held.clear()
-        self._ahead.clear()
+        self._joining.position_broken()
         told = tuple(self.positioned)
         self.positioned.clear()
         return Insufficient(told, why)
 
-    def _refuse(self, joining: Collection[ConnectionId]) -> list[Step]:
-        self.waiting.clear()
-        self._ahead.clear()
-        return [Refuse(subscriber) for subscriber in joining]
+    def _refuse(self) -> list[Step]:
+        return [Refuse(subscriber) for subscriber in self._joining.take_all()]
 
     def _read(self, wishes: Iterable[Wish]) -> list[Step]:
         """Begin a read that covers these wishes, but for those that no read would help."""
-        offsets = [
-            wish.since.offset
-            for wish in wishes
-            if wish.since is not None and not self._hopeless(wish.since)
-        ]
-        self._reading = _Reading(
-            self._next_number(), min(offsets, default=None), self._position.look()
-        )
-        return [Read(self._reading.number, self._reading.after)]
-
-    def _hopeless(self, since: Position) -> bool:
-        position = self._position.position
-        return position is not None and beyond_recovery(since, position)
+        after = oldest_to_read(wishes, self._position.position)
+        self._reading = Reading(self._next_number(), after, self._position.look())
+        return [Read(self._reading.number, after)]
 
     def _linger_if_empty(self) -> list[Step]:
         if self.state is not State.SUBSCRIBED or not self.empty:
@@ -380,12 +316,3 @@ class WorkerChannel:
 
     def _move(self, event: Event) -> None:
         self.state = TRANSITIONS.get((self.state, event), self.state)
-
-
-def _is_ahead(since: Position, position: Position, top: Position) -> bool:
-    """Whether a client has rightly come further than this worker, which will catch up."""
-    return (
-        in_epoch(since, position.epoch)
-        and top.epoch == position.epoch
-        and position.offset < since.offset <= top.offset
-    )

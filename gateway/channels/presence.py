@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from gateway.channels.presence_waits import PresenceWaits, nothing_to_wait_for, resolve
 from gateway.errors import BrokerUnavailable, NotAvailable
 from gateway.log import get_logger
 from gateway.presence.base import PresenceChange, PresenceStats, PresenceStore
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, encode, message
-from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId
 from gateway.settings.namespaces import ChannelOptions
 
@@ -84,8 +83,7 @@ class ChannelPresence:
         self._channels: dict[str, dict[str, _Member]] = {}
         self._changes: dict[_Key, _Member] = {}
         self._members = 0
-        self._deadlines: deque[tuple[float, asyncio.Future[None]]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._waits = PresenceWaits()
         self._work = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -123,7 +121,7 @@ class ChannelPresence:
         member = self._find(channel, info.client)
         if member is None:
             if not options.presence and not options.join_leave:
-                return _done()
+                return nothing_to_wait_for()
             member = _Member(info, kept=options.presence)
             self._channels.setdefault(channel, {})[info.client] = member
             self._members += member.kept
@@ -150,7 +148,7 @@ class ChannelPresence:
         """
         member = self._find(channel, client)
         if member is None or not member.here:
-            return _done()
+            return nothing_to_wait_for()
         member.here = False
         self._members -= member.kept
         left = self._change((channel, client), member)
@@ -250,33 +248,13 @@ class ChannelPresence:
                 self._forget(key)
             _resolve(member)
             self._note_settled()
-            return _done()
+            return nothing_to_wait_for()
         self._changes[key] = member
         self._settled.clear()
         self._work.set()
-        done = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_seen)
+        done = self._waits.begin()
         member.waiting.append(done)
-        self._deadlines.append((asyncio.get_running_loop().time() + REDIS_DEADLINE_S, done))
-        if self._timer is None:
-            self._set_timer()
         return done
-
-    def _set_timer(self) -> None:
-        self._timer = None
-        while self._deadlines and self._deadlines[0][1].done():
-            self._deadlines.popleft()
-        if self._deadlines:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._deadlines[0][0], self._look_at_deadlines)
-
-    def _look_at_deadlines(self) -> None:
-        now = asyncio.get_running_loop().time()
-        while self._deadlines and (self._deadlines[0][1].done() or self._deadlines[0][0] <= now):
-            _, waiting = self._deadlines.popleft()
-            if not waiting.done():
-                waiting.set_exception(BrokerUnavailable("presence is not written yet"))
-        self._set_timer()
 
     # Writing
 
@@ -366,20 +344,6 @@ class ChannelPresence:
                         log.debug("presence not extended", error=str(error))
 
 
-def _done() -> asyncio.Future[None]:
-    done = asyncio.get_running_loop().create_future()
-    done.set_result(None)
-    return done
-
-
 def _resolve(member: _Member) -> None:
     waiting, member.waiting = member.waiting, []
-    for one in waiting:
-        if not one.done():
-            one.set_result(None)
-
-
-def _seen(done: asyncio.Future[None]) -> None:
-    """Nobody need look at how it ended."""
-    if not done.cancelled():
-        done.exception()
+    resolve(waiting)

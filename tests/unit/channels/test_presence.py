@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.channels import presence
+from gateway.channels import presence, presence_waits
 from gateway.channels.presence import ChannelPresence
 from gateway.errors import BrokerUnavailable
 from gateway.presence.base import PresenceChange, PresenceStats
@@ -135,7 +135,7 @@ async def test_who_leaves_while_it_is_written_is_taken_away_after_it(bench: Benc
 async def test_an_outage_fails_who_waits_and_the_newest_state_is_written_afterwards(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "REDIS_DEADLINE_S", 0.05)
+    monkeypatch.setattr(presence_waits, "REDIS_DEADLINE_S", 0.05)
     await bench.presence.enter("room", BOB)
     bench.store.away = True
     with pytest.raises(BrokerUnavailable):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from gateway.channels import presence
+from gateway.channels import presence_waits
 from gateway.channels.presence import ChannelPresence
 from gateway.edge.sessions.text import PlainText
 from gateway.edge.sessions.text_subscriptions import TextChannels, as_text, as_trace
@@ -256,7 +256,7 @@ async def test_who_cannot_be_subscribed_is_no_member(room: Room) -> None:
 async def test_who_cannot_be_a_member_is_not_subscribed(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "REDIS_DEADLINE_S", 0.01)
+    monkeypatch.setattr(presence_waits, "REDIS_DEADLINE_S", 0.01)
     room.store.broken = True
     told = room.subscribe(Socket("ann"), SEEN)
     await room.settle()
@@ -272,9 +272,9 @@ async def test_who_has_come_back_is_not_ended_by_what_failed_before(
 ) -> None:
     room.store.open.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(presence, "REDIS_DEADLINE_S", 0.01)
+        patched.setattr(presence_waits, "REDIS_DEADLINE_S", 0.01)
         room.subscribe(Socket("ann"), SEEN)
-    failed = next(iter(room.presence._deadlines))[1]
+    failed = next(iter(room.presence._waits._deadlines))[1]
     for _ in range(5):  # its write is under way
         await turn()
     room.channels.unsubscribe(ANN, SEEN)

@@ -23,6 +23,7 @@ from gateway import (
     Receipt,
     UnknownChannel,
     UnrecoverablePosition,
+    WorkerChannelLimit,
 )
 from gateway.channel_broker.base import HistoryOptions
 from gateway.channels.subscriber import Encoding
@@ -134,6 +135,34 @@ async def test_a_connection_has_128_channels_and_no_more(settings: MakeSettings)
 
         with pytest.raises(ChannelLimit, match="its owner says channel_limit"):
             await app.subscribe(name, "room:128")
+
+
+async def test_an_owner_says_that_it_is_the_worker_that_has_no_room(
+    settings: MakeSettings,
+) -> None:
+    served_with = settings(channel=CHANNELS, max_channels=1)
+    async with cluster(served_with, 2) as workers, raw_websocket(workers[0].port):
+        name, app = last_connection(workers[0]), workers[1].gateway
+        assert await app.subscribe(name, "room:1") is Receipt.WRITTEN
+
+        with pytest.raises(WorkerChannelLimit, match="its owner says worker_channel_limit"):
+            await app.subscribe(name, "room:2")
+
+
+async def test_without_redis_a_receipt_says_that_it_may_be_tried_again(
+    settings: MakeSettings, redis_server: RedisServer
+) -> None:
+    async with Proxy(redis_server.port) as proxy:
+        through = settings(channel=CHANNELS, redis_url=Secret(proxy.url))
+        async with in_process(through) as served, raw_websocket(served.port) as client:
+            name = last_connection(served)
+            proxy.freeze()
+            assert await served.gateway.subscribe(name, "room:1") is Receipt.UNREACHABLE
+            proxy.thaw()
+            assert await served.gateway.subscribe(name, "room:1") is Receipt.WRITTEN
+            await publish(served, "hello")
+
+            assert await client.texts(1) == ["hello"]
 
 
 async def test_nothing_is_left_of_a_connection_that_has_closed(settings: MakeSettings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from typing import Any, Final
 
 from gateway.channel_broker.base import ChannelReceiver, HistoryOptions, Page, Publishing, Stored
@@ -21,7 +22,10 @@ from gateway.redis_support.publishing import PublishingConnection
 from gateway.redis_support.subscriptions import Subscriptions
 
 NAMESPACES_S: Final = 3600
-MAX_READS: Final = 16  # at once: each may bring 20 MB
+# At once. Redis does those of a worker in a row, and answers nobody meanwhile, the leases neither:
+# one that brings 20 MB takes 30 ms, or several times that while memory is short.
+MAX_READS: Final = 2
+MAX_TOPS: Final = 16  # that bring no publications
 _RUN_ID: Final = re.compile(rb"run_id:([0-9a-f]+)")
 
 
@@ -43,6 +47,8 @@ class RedisChannelBroker:
         self._subscriptions = Subscriptions(address, name=f"{name}.channels.subscribe")
         self._publications = Publications(address, self._scripts, self._connection)
         self._reads = asyncio.Semaphore(MAX_READS)
+        self._tops = asyncio.Semaphore(MAX_TOPS)
+        self._reading: set[asyncio.Task[Any]] = set()
 
     async def run(self, receiver: ChannelReceiver) -> None:
         def on_resync(channels: list[str], _: float) -> None:
@@ -152,18 +158,32 @@ class RedisChannelBroker:
         self._scripts.server = told[1].decode()
 
     async def _read(
-        self, channel: str, history: HistoryOptions, **bounds: Any
+        self, channel: str, history: HistoryOptions, *, limit: int, **bounds: Any
     ) -> tuple[Position, list[Publication]]:
+        """A read counts until it is answered, whether anybody still waits for that or not."""
+        room = self._reads if limit else self._tops
         try:
-            async with asyncio.timeout(REDIS_DEADLINE_S), self._reads:
-                reply = await self._ask(self._scripts.read(channel, history, **bounds))
+            async with asyncio.timeout(REDIS_DEADLINE_S):
+                await room.acquire()
         except TimeoutError:
-            raise BrokerUnavailable(f"{MAX_READS} reads are under way already") from None
+            most = MAX_READS if limit else MAX_TOPS
+            raise BrokerUnavailable(f"{most} reads are under way already") from None
+        command = self._scripts.read(channel, history, limit=limit, **bounds)
+        asked = asyncio.create_task(self._ask(command), name="channel read")
+        self._reading.add(asked)
+        asked.add_done_callback(partial(self._was_read, room))
+        reply = await asyncio.shield(asked)
         try:
             return self._scripts.found(reply, channel)
         except ValueError as error:
             self._address.node.garbage(str(error), "EVALSHA")
             raise BrokerUnavailable(f"{self._address.display}: {error}") from error
+
+    def _was_read(self, room: asyncio.Semaphore, asked: asyncio.Task[Any]) -> None:
+        self._reading.discard(asked)
+        room.release()
+        if not asked.cancelled():
+            asked.exception()  # nobody need look at it
 
     async def _ask(self, command: Command) -> Any:
         """One command, that may be repeated. Its reply."""

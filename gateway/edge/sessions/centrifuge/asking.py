@@ -45,12 +45,19 @@ class Asking:
             subscribed=subscription is not None and subscription.live,
         )
 
-    async def answer(self, question: Question) -> Answer:
-        """The answer.
+    async def answer(self, session: CentrifugeSession, question: Question) -> Answer:
+        """The answer. One question of a client at a time: a few bytes may ask for 20 MB, and others
+        ask as well.
 
         Raises:
             GatewayError: There is none.
         """
+        async with session.turn:
+            if session.connection is None:
+                return codes.INTERNAL  # nobody hears it
+            return await self._look_up(question)
+
+    async def _look_up(self, question: Question) -> Answer:
         match question:
             case History():
                 return await self._page(question)

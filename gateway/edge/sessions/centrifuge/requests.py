@@ -116,7 +116,8 @@ class ClientRequests:
                 if refused is not None:
                     answer(refused)
                 else:
-                    self._later(_answering(self._asking.answer(question), answer), answer)
+                    coming = self._asking.answer(session, question)
+                    self._later(_answering(coming, answer), answer)
             case Rpc() as request:
                 _call(connection, request, answer)
             case _:

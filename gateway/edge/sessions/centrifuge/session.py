@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import deque
@@ -79,8 +80,8 @@ class CentrifugeSession:
     """
 
     __slots__ = (
-        "_context", "_doing", "_due_at", "_held", "_rules", "_slot", "_steps", "_unanswered",
-        "_wanted", "claims", "connection", "received", "subscriptions",
+        "_context", "_doing", "_due_at", "_held", "_rules", "_slot", "_steps", "_turn",
+        "_unanswered", "_wanted", "claims", "connection", "received", "subscriptions",
     )  # fmt: skip
 
     name = "centrifuge"
@@ -100,6 +101,7 @@ class CentrifugeSession:
         self._wanted: dict[str, list[Told]] = {}  # by the server, before the client has connected
         self._doing = False
         self._unanswered: set[int] = set()
+        self._turn: asyncio.Lock | None = None  # once something is asked
         self._slot = NOWHERE
         self._due_at = NEVER  # of the deadline in that slot
 
@@ -110,6 +112,13 @@ class CentrifugeSession:
     @property
     def idle(self) -> bool:
         return not self._unanswered
+
+    @property
+    def turn(self) -> asyncio.Lock:
+        """Held while one of its questions is looked up."""
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        return self._turn
 
     # What the client does
 

@@ -221,6 +221,9 @@ class Subscribing:
         join_leave: bool,
         grant: GrantedSubscription,
     ) -> None:
+        if session.connection is None:  # it has ended meanwhile, and nobody would end this
+            done(None)
+            return
         present = session.subscriptions.get(request.channel)
         if present is not None:  # by a command and by the server at once
             present.wait(done)

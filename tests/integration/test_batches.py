@@ -16,11 +16,11 @@ import pytest
 import redis.asyncio
 
 import gateway
-from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.protocol.envelopes.dispatching import Dispatch, Reply
 from gateway.protocol.envelopes.wire import read
 from gateway.redis_support import keys
 from tests.integration.conftest import MakeSettings
+from tests.support.counted_sockets import counted_protocol
 from tests.support.inprocess import InProcess, in_process
 from tests.support.rawclient import raw_websocket
 from tests.support.redis_server import RedisServer
@@ -32,32 +32,6 @@ CLIENTS: Final = 100
 ROUNDS: Final = 10
 CALLS_PER_MESSAGE: Final = 62  # 60 are made; 84 were while each message asked for room
 PACKAGE: Final = str(Path(gateway.__file__).parent) + os.sep
-
-
-class CountedTransport:
-    """A transport that counts how often it is written to."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self.writes = 0
-
-    def write(self, written: bytes) -> None:
-        self.writes += 1
-        self._transport.write(written)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
-class CountedWebSocket(GatewayWebSocket):
-    """Our protocol on such transports."""
-
-    made: list[CountedTransport]
-
-    def connection_made(self, transport: Any) -> None:
-        counted = CountedTransport(transport)
-        self.made.append(counted)
-        super().connection_made(counted)  # type: ignore[arg-type]  # it is one but for its type
 
 
 @asynccontextmanager
@@ -74,8 +48,7 @@ async def two_roles(
 
 
 async def test_answers_of_one_inbox_batch_leave_in_one_write(settings: MakeSettings) -> None:
-    class Protocol(CountedWebSocket):
-        made: list[CountedTransport] = []  # noqa: RUF012 (one list a test)
+    Protocol = counted_protocol()  # noqa: N806 (a class)
 
     async with (
         two_roles(settings, ws=Protocol) as (edge, _),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from typing import Final
+from typing import Final, Self
 
 import uvloop
 
@@ -41,7 +41,7 @@ class Crowd:
             self._loop.add_reader(client, self._read, number)
 
     @classmethod
-    async def connect(cls, port: int, count: int) -> Crowd:
+    async def connect(cls, port: int, count: int) -> Self:
         loop = asyncio.get_running_loop()
         sockets = []
         for _ in range(count):

@@ -1,0 +1,135 @@
+"""What a publication costs a subscriber, in things that do not depend on the machine."""
+
+from __future__ import annotations
+
+import cProfile
+import os
+import pstats
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import pytest
+import redis
+
+import gateway
+from gateway.settings.config import Settings
+from gateway.settings.namespaces import ChannelOptions, Namespaces
+from gateway.settings.values import Secret
+from tests.integration.conftest import MakeSettings
+from tests.support.counted_sockets import CountedTransport, counted_protocol
+from tests.support.fan_out_rounds import Audience, texts_of
+from tests.support.inprocess import InProcess, in_process
+from tests.support.redis_server import RedisServer
+from tests.support.waiting import eventually
+
+SUBSCRIBERS: Final = 50
+ROUNDS: Final = 10
+BURST: Final = 200
+KEPT: Final = ChannelOptions(history_size=10, history_ttl=timedelta(minutes=1))
+CHANNELS: Final = Namespaces(
+    without_namespace=ChannelOptions(), named=MappingProxyType({"kept": KEPT})
+)
+PACKAGE: Final = str(Path(gateway.__file__).parent) + os.sep
+
+
+@asynccontextmanager
+async def audience(
+    settings: MakeSettings, count: int = SUBSCRIBERS, *, channels: tuple[str, ...] = ("news",)
+) -> AsyncIterator[tuple[Audience, InProcess, list[CountedTransport]]]:
+    """Text sockets at one worker, another worker to publish at, and the sockets' transports."""
+    protocol = counted_protocol()
+    async with (
+        in_process(settings(channel=CHANNELS)) as publisher,
+        in_process(settings(channel=CHANNELS), ws=protocol) as served,
+    ):
+        await eventually(lambda: len(publisher.worker.parts.members.known) == 2, "acquaintance")
+        crowd = await Audience.enter(served, count, channels[0])
+        for channel in channels[1:]:
+            for local in served.worker.parts.hub:
+                await served.gateway.subscribe(local.id, channel)
+        try:
+            yield crowd, publisher, protocol.made
+        finally:
+            crowd.close()
+
+
+@pytest.mark.parametrize("channel", ["news", "kept:news"])
+async def test_a_burst_leaves_in_few_writes(settings: MakeSettings, channel: str) -> None:
+    """One for each read of the subscription's connection, which many publications come with."""
+    async with audience(settings, channels=(channel,)) as (crowd, publisher, transports):
+        await crowd.hear(publisher, texts_of(0, 1), channel)
+        before = sum(each.writes for each in transports)
+        for number in range(1, 1 + ROUNDS):
+            await crowd.hear(publisher, texts_of(number, BURST), channel)
+        writes = sum(each.writes for each in transports) - before
+
+    assert writes / (SUBSCRIBERS * ROUNDS) < BURST / 20
+
+
+async def test_one_publication_is_one_write_a_socket(settings: MakeSettings) -> None:
+    async with audience(settings) as (crowd, publisher, transports):
+        await crowd.hear(publisher, texts_of(0, 1))
+        before = [each.writes for each in transports]
+        await crowd.hear(publisher, texts_of(1, 1))
+
+        assert [each.writes - was for each, was in zip(transports, before, strict=True)] == [
+            1
+        ] * SUBSCRIBERS
+
+
+@pytest.mark.parametrize(
+    ("at_once", "most"),
+    [
+        (1, 3.5),  # 3.1 are made; 11 were while each publication was collected and flushed
+        (BURST, 0.65),  # 0.58 are made; 3.7 were
+    ],
+)
+async def test_a_delivery_takes_no_more_calls_than_it_did(
+    settings: MakeSettings, at_once: int, most: float
+) -> None:
+    """Of functions of the package, by both workers."""
+    async with audience(settings) as (crowd, publisher, _):
+        await crowd.hear(publisher, texts_of(0, 1))
+        calls = []
+        for rounds in (1, 1 + ROUNDS):  # what is done now and then falls out
+            profile = cProfile.Profile()
+            with profile:
+                for number in range(rounds):
+                    await crowd.hear(publisher, texts_of(number, at_once))
+            calls.append(own_calls(profile))
+    delivered = ROUNDS * at_once * SUBSCRIBERS
+    grown = {name: (count - calls[0].get(name, 0)) / delivered for name, count in calls[1].items()}
+
+    assert 0 < sum(grown.values()) <= most, sorted(grown.items(), key=lambda one: -one[1])[:30]
+
+
+@pytest.mark.parametrize(("channel", "command"), [("news", "publish"), ("kept:news", "evalsha")])
+async def test_a_publication_is_one_command(
+    settings: MakeSettings, own_redis: RedisServer, channel: str, command: str
+) -> None:
+    """Red when a publication is also asked about, or sent twice."""
+
+    def here(**changes: Any) -> Settings:
+        return settings(redis_url=Secret(own_redis.url), **changes)
+
+    async with audience(here, channels=(channel,)) as (crowd, publisher, _):
+        await crowd.hear(publisher, texts_of(0, 1), channel)
+        with redis.Redis.from_url(own_redis.url) as server:
+            server.config_resetstat()
+            await crowd.hear(publisher, texts_of(1, BURST), channel)
+            calls = server.info("commandstats")[f"cmdstat_{command}"]["calls"]
+
+    # What workers tell each other meanwhile is PUBLISH as well, and so is each of a script.
+    assert BURST <= calls <= BURST * 1.1
+
+
+def own_calls(profile: cProfile.Profile) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (file, _, name), (_, count, *_) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        if PACKAGE in file:
+            found[f"{file.removeprefix(PACKAGE)}:{name}"] = count
+    return found

@@ -1,0 +1,43 @@
+"""Sockets of a served gateway that count how often they are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.edge.sockets.picows_websocket import GatewayWebSocket
+
+
+class CountedTransport:
+    """A transport that counts how often it is written to."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.writes = 0
+
+    def write(self, written: bytes) -> None:
+        self.writes += 1
+        self._transport.write(written)
+
+    def writelines(self, written: Iterable[bytes]) -> None:
+        self.writes += 1
+        self._transport.writelines(written)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class CountedWebSocket(GatewayWebSocket):
+    """Our protocol on such transports."""
+
+    made: list[CountedTransport]
+
+    def connection_made(self, transport: Any) -> None:
+        counted = CountedTransport(transport)
+        self.made.append(counted)
+        super().connection_made(counted)  # type: ignore[arg-type]  # it is one but for its type
+
+
+def counted_protocol() -> type[CountedWebSocket]:
+    """Such a class, with a list of its own."""
+    return type("Protocol", (CountedWebSocket,), {"made": []})

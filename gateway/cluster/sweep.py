@@ -74,9 +74,6 @@ class OrphanedConnection:
     def settle(self, worker: WorkerId, answer: Answer) -> None:
         self._dispatcher.settle(self._dispatch_state, worker, answer)
 
-    def flush(self) -> None:
-        """It has no socket, and nothing to write."""
-
     @property
     def taking(self) -> Receipt:
         return Receipt.GONE

@@ -159,9 +159,6 @@ class Handshake:
     def settle(self, worker: WorkerId, answer: Answer) -> None:
         self._edge.dispatcher.settle(self._dispatch_state, worker, answer)
 
-    def flush(self) -> None:
-        """It has no socket, and nothing to write."""
-
     @property
     def taking(self) -> Receipt:
         return Receipt.GONE if self._discarded else Receipt.UNREACHABLE

@@ -76,18 +76,22 @@ class Sending:
             return
         self._collect(payload, done)
 
-    def flush(self) -> None:
+    def flush(self, *, at_once: bool = False) -> bool:
         """Write what has collected. A socket that has too much waiting already is dropped."""
         socket, outbox, edge = self._socket, self._outbox, self._edge
         if outbox.empty or not socket.takes_writes:
             outbox.discard()
-            return
+            return True
         buffered = socket.buffered_bytes
-        if buffered and buffered + outbox.bytes_waiting > edge.limits.outbox_bytes:
-            self._drop_slow("outbox", buffered + outbox.bytes_waiting)
-            return
+        if buffered:
+            if at_once:
+                return False
+            if buffered + outbox.bytes_waiting > edge.limits.outbox_bytes:
+                self._drop_slow("outbox", buffered + outbox.bytes_waiting)
+                return True
         edge.counters.sent += outbox.write_to(socket)
         self._active_at = edge.now()
+        return True
 
     def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
         if self._outbox.collect(payload, done):

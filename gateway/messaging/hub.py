@@ -23,12 +23,20 @@ Done = Callable[[Receipt | GatewayError], None]
 class Collects(Protocol):
     """Whoever collects what is to be written."""
 
-    def flush(self) -> None:
-        """Write what was collected since ``Hub.flush_later``, in one go."""
+    def flush(self, *, at_once: bool = False) -> bool:
+        """Write what was collected since ``Hub.flush_later``, in one go.
+
+        Args:
+            at_once: Only if nothing waits that was written before: in one turn of the loop, that
+                may be what the kernel was not asked yet to take.
+
+        Returns:
+            False: nothing was done, and it is to be called again in another turn.
+        """
         ...
 
 
-class LocalConnection(Collects, Protocol):
+class LocalConnection(Protocol):
     """One connection, as those who carry messages see it. Nothing here waits."""
 
     @property
@@ -70,6 +78,8 @@ class Hub:
     def __init__(self) -> None:
         self._connections: dict[ConnectionId, LocalConnection] = {}
         self._unflushed: list[Collects] = []
+        self._gathering = False
+        self._flushing = False  # was asked of the loop
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -90,14 +100,33 @@ class Hub:
     def flush_later(self, local: Collects) -> None:
         """``local`` has collected its first frame since it was flushed; flush it at the end.
 
-        The end is that of the run of deliveries that is being worked off: all frames that it has
-        for one connection leave in one write.
+        The end is that of the deliveries that are gathered, or of this turn of the loop: all frames
+        that there are for one connection leave in one write.
         """
-        if not self._unflushed:
-            asyncio.get_running_loop().call_soon(self._flush)
         self._unflushed.append(local)
+        if not (self._gathering or self._flushing):
+            self._flush_soon()
+
+    def gather(self) -> None:
+        """Until ``flush_gathered``, which follows within this turn, do not ask the loop."""
+        self._gathering = True
+
+    def flush_gathered(self) -> None:
+        """Flush what can be at once: a turn of the loop later is later."""
+        self._gathering = False
+        if self._unflushed:
+            unflushed, self._unflushed = self._unflushed, []
+            later = [local for local in unflushed if not local.flush(at_once=True)]
+            self._unflushed += later
+            if self._unflushed and not self._flushing:
+                self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        self._flushing = True
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
+        self._flushing = False
         unflushed, self._unflushed = self._unflushed, []
         for local in unflushed:
             local.flush()

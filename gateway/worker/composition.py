@@ -244,7 +244,11 @@ class WorkerParts:
             now=self.now,
         )
         self.inbox = Inbox(
-            links=self.links, runner=self.runner, counters=self.counters, heard=self._heard
+            links=self.links,
+            hub=self.hub,
+            runner=self.runner,
+            counters=self.counters,
+            heard=self._heard,
         )
         envelope_receivers.register_dispatching(
             self.inbox, runner=self.runner, hub=self.hub, dispatcher=self.dispatcher

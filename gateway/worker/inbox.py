@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from gateway.broker.base import Resync
 from gateway.handlers.runner import Runner
 from gateway.log import get_logger
+from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.kinds import Envelope
@@ -26,9 +27,16 @@ class Inbox:
     """
 
     def __init__(
-        self, *, links: Links, runner: Runner, counters: Counters, heard: Callable[[], None]
+        self,
+        *,
+        links: Links,
+        hub: Hub,
+        runner: Runner,
+        counters: Counters,
+        heard: Callable[[], None],
     ) -> None:
         self._links = links
+        self._hub = hub
         self._runner = runner
         self._counters = counters
         self._heard = heard
@@ -48,8 +56,12 @@ class Inbox:
 
     def on_deliveries(self, deliveries: Sequence[tuple[str, bytes]]) -> None:
         self._heard()
-        for _, payload in deliveries:
-            self._links.receive(payload)
+        self._hub.gather()
+        try:
+            for _, payload in deliveries:
+                self._links.receive(payload)
+        finally:
+            self._hub.flush_gathered()
         if self._runner.waking:
             self._links.publish_soon()  # right after them, and with their answers
 

@@ -98,6 +98,21 @@ class Stand:
         )
         self.senders = [Sender(self.edge, number) for number in range(count)]
 
+    @property
+    def asked(self) -> int:
+        """How many calls the loop was asked for."""
+        return len(self._soon)
+
+    def loop(self, what: str) -> None:
+        """What those do that deliver, and the loop: nothing is gathered beyond a turn."""
+        hub = self.edge.hub
+        if what == "gather":
+            hub.gather()
+            return
+        hub.flush_gathered()
+        if what == "turn":
+            self.turn()
+
     def turn(self) -> None:
         while self._soon:
             self._soon.popleft()()
@@ -111,6 +126,8 @@ DEEDS = st.one_of(
     st.tuples(st.just("push"), WHICH, st.text("ab", max_size=9).map(str.encode)),
     st.tuples(st.just("run"), st.sets(WHICH), RUNS, st.booleans()),
     st.tuples(st.just("turn")),
+    st.tuples(st.just("gather")),
+    st.tuples(st.just("flush gathered")),
     st.tuples(st.just("take"), WHICH),
 )
 
@@ -139,9 +156,9 @@ def test_each_socket_gets_what_it_was_given_in_order(deeds: list[tuple[Any, ...]
                         stand.senders[who].given += texts
                 case ("take", int() as who):
                     stand.senders[who].wire.buffered_bytes = 0
-                case _:
-                    stand.turn()
-        stand.turn()
+                case (str() as what,):
+                    stand.loop(what)
+        stand.loop("turn")
 
         for sender in stand.senders:
             texts = sender.wire.texts
@@ -196,3 +213,32 @@ def test_one_that_takes_nothing_is_dropped_and_the_others_go_on(stand: Stand) ->
     assert slow.closed[0] == 3008
     assert slow.wire.written_bytes <= OUTBOX_BYTES + 60
     assert all(len(sender.wire.texts) == 10 for sender in others)
+
+
+def test_what_is_gathered_leaves_without_another_turn(stand: Stand) -> None:
+    [sender, *_] = stand.senders
+
+    stand.edge.hub.gather()
+    sender.send(b"1")
+    sender.send(b"2")
+    assert not sender.wire.texts
+    stand.edge.hub.flush_gathered()
+
+    assert sender.wire.texts == [b"1", b"2"]
+    assert sender.wire.writes == 1
+    assert not stand.asked
+
+
+def test_nobody_is_dropped_for_what_was_written_in_the_same_turn(stand: Stand) -> None:
+    """The transport may not have tried yet to write it."""
+    [sender, *_] = stand.senders
+
+    for number in range(5):
+        stand.edge.hub.gather()
+        sender.send(b"%d" % number * 60)
+        stand.edge.hub.flush_gathered()
+    sender.wire.buffered_bytes = 0  # now it has
+    stand.turn()
+
+    assert sender.closed is None
+    assert len(sender.wire.texts) == 5

@@ -43,8 +43,6 @@ class LocalConnection:
 
     def settle(self, worker: WorkerId, answer: Answer) -> None: ...
 
-    def flush(self) -> None: ...
-
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:
         self.pushed.append((text, done))
 

@@ -9,6 +9,7 @@ import pytest
 from gateway.broker.memory import MemoryBroker
 from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.handlers.definitions import Handlers
+from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol.envelopes.dispatching import Forget
@@ -31,7 +32,9 @@ class Stand:
     def __init__(self) -> None:
         self.counters = Counters()
         self.taken: Taken = []
-        self.inbox = Inbox(links=Mock(), runner=Mock(), counters=self.counters, heard=lambda: None)
+        self.inbox = Inbox(
+            links=Mock(), hub=Hub(), runner=Mock(), counters=self.counters, heard=lambda: None
+        )
 
     def take(self, peer: WorkerId, envelope: Envelope) -> None:
         self.taken.append((peer, envelope))

@@ -37,17 +37,19 @@ class _Member:
         info: As it was last; kept when it has gone, for its leave.
         here: False: it has gone, and the store may not know.
         kept: Its namespace has presence: the store is to know of it.
+        told: Others are to be told of its join and its leave.
         tried: The store may know of it.
         joined: Its join was told, and its leave is to be.
         waiting: Who waits for its state to be written.
     """
 
-    __slots__ = ("here", "info", "joined", "kept", "tried", "waiting")
+    __slots__ = ("here", "info", "joined", "kept", "told", "tried", "waiting")
 
-    def __init__(self, info: ClientInfo, *, kept: bool) -> None:
+    def __init__(self, info: ClientInfo, *, kept: bool, told: bool) -> None:
         self.info = info
         self.here = True
         self.kept = kept
+        self.told = told
         self.tried = False
         self.joined = False
         self.waiting: list[asyncio.Future[None]] = []
@@ -110,19 +112,24 @@ class ChannelPresence:
 
     # What sessions call
 
-    def enter(self, channel: str, info: ClientInfo) -> asyncio.Future[None]:
+    def enter(
+        self, channel: str, info: ClientInfo, options: ChannelOptions | None = None
+    ) -> asyncio.Future[None]:
         """A client is about to be subscribed, or has another info. Done once all others may see it.
 
-        At once where the namespace keeps no presence. Fails with BrokerUnavailable if it is not
+        Args:
+            options: For this client, where they are not those of the namespace.
+
+        At once where presence is not kept. Fails with BrokerUnavailable if it is not
         written within ``REDIS_DEADLINE_S``; it will be later, unless it leaves. Cancelling changes
         nothing.
         """
-        options = self._options_of(channel)
         member = self._find(channel, info.client)
         if member is None:
+            options = options or self._options_of(channel)
             if not options.presence and not options.join_leave:
                 return nothing_to_wait_for()
-            member = _Member(info, kept=options.presence)
+            member = _Member(info, kept=options.presence, told=options.join_leave)
             self._channels.setdefault(channel, {})[info.client] = member
             self._members += member.kept
         elif not member.here:
@@ -136,7 +143,7 @@ class ChannelPresence:
         member = self._find(channel, client)
         if member is None or not member.here or member.joined:
             return
-        if self._options_of(channel).join_leave:
+        if member.told:
             member.joined = True
             self._tell(channel, message(MessageKind.JOIN, encode(member.info)))
 
@@ -314,7 +321,7 @@ class ChannelPresence:
         async for page in self._store.pages_of(self._me):
             for channel, info in page.members:
                 if self._find(channel, info.client) is None:
-                    gone = _Member(info, kept=True)
+                    gone = _Member(info, kept=True, told=False)
                     gone.here, gone.tried = False, True
                     self._channels.setdefault(channel, {})[info.client] = gone
                     self._changes[channel, info.client] = gone

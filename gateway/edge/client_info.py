@@ -14,13 +14,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection
+from typing import Final
 
 from starlette.datastructures import Headers
 
 from gateway.handlers.dispatcher import DispatchState
-from gateway.protocol.envelopes.dispatching import Admitted, ConnectionFacts
+from gateway.protocol.envelopes.dispatching import Admitted, ConnectionFacts, Presented
 from gateway.protocol.envelopes.requests_to_owners import Particulars
+from gateway.protocol.token_claims import ConnectionClaims
 from gateway.registry.base import Entry
+
+NOTHING: Final = Presented()
 
 
 class ClientInfo:
@@ -36,7 +40,7 @@ class ClientInfo:
 
     __slots__ = (
         "_address", "_headers", "_query", "_since_unix_ms", "_subprotocols", "admitted",
-        "channels", "expires_unix_s", "user",
+        "channels", "expires_unix_s", "presented", "user",
     )  # fmt: skip
 
     def __init__(
@@ -50,12 +54,18 @@ class ClientInfo:
         self.admitted = False
         self.user: str | None = None
         self.expires_unix_s: float | None = None
+        self.presented = NOTHING
         self.channels: tuple[str, ...] = ()
 
-    def identify(self, user: str | None, expires_unix_s: float | None) -> None:
+    def identify(self, claims: ConnectionClaims) -> None:
         """What a token says, before the application is asked."""
+        self.become(claims.user or None, Presented(claims.info, claims.meta))
+        self.expires_unix_s = claims.expires_at
+
+    def become(self, user: str | None, presented: Presented) -> None:
+        """It is this user, and shows that."""
         self.user = user
-        self.expires_unix_s = expires_unix_s
+        self.presented = presented
 
     def admit(self, admitted: Admitted) -> None:
         self.admitted = True
@@ -70,7 +80,7 @@ class ClientInfo:
     @property
     def size_bytes(self) -> int:
         """About what its facts take wherever they are told."""
-        return len(self._headers) + len(self._query)
+        return len(self._headers) + len(self._query) + sum(map(len, self.presented))
 
     @property
     def facts(self) -> ConnectionFacts:
@@ -81,6 +91,7 @@ class ClientInfo:
             unpacked(self._headers),
             self._subprotocols,
             self.expires_unix_s,
+            self.presented,
         )
 
     def entry(self, protocol: str) -> Entry:

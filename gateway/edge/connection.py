@@ -30,6 +30,7 @@ from gateway.protocol.envelopes.dispatching import (
     Answer,
     ConnectionFacts,
     Failed,
+    Presented,
     Rejected,
     Reply,
 )
@@ -49,8 +50,8 @@ class ClientConnection(Sending):
     """
 
     __slots__ = (
-        "_accepted", "_client", "_dispatch_state", "_hooks", "_parting", "_rate", "_reading",
-        "_unread", "ended",
+        "_accepted", "_client", "_dispatch_state", "_hooks", "_parting", "_rate", "_unread",
+        "ended", "reading",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +71,7 @@ class ClientConnection(Sending):
         self._client = client_info
         self._accepted = True  # the application knows it as open
         self._parting: tuple[int, str] = DRAINED
-        self._reading = True
+        self.reading = True
         self._hooks: HookCalls | None = None  # once one is asked
         per_second = edge.limits.messages_per_second
         self._rate = Rate(per_second, now=edge.now()) if per_second else None
@@ -148,8 +149,8 @@ class ClientConnection(Sending):
 
     # OpenConnection
 
-    def identify(self, user: str) -> None:
-        self._client.user = user
+    def identify(self, user: str | None, presented: Presented) -> None:
+        self._client.become(user, presented)
         entry = self._client.entry(self._session.name)
         self._edge.changed(self.id, entry, self._dispatch_state)
 
@@ -254,7 +255,7 @@ class ClientConnection(Sending):
                     self._collect(payload)
             elif isinstance(answer, Failed):
                 self._failed()
-            if self._state is ConnectionState.DRAINING or not self._reading:
+            if self._state is ConnectionState.DRAINING or not self.reading:
                 self._after_answer()
 
     def unhandled(self, pending: Pending) -> None:
@@ -284,7 +285,7 @@ class ClientConnection(Sending):
             return
         self._state = ConnectionState.DRAINING
         self._parting = parting
-        self._socket.pause_reading()
+        self._stop_reading()
         self._close_if_drained()
 
     def close_drained(self) -> None:
@@ -321,14 +322,14 @@ class ClientConnection(Sending):
             self._read_on()
 
     def _stop_reading(self) -> None:
-        if self._reading:
-            self._reading = False
+        if self.reading:
+            self.reading = False
             self._socket.pause_reading()
 
     def _read_on(self) -> None:
-        if self._reading or self._dispatch_state.conversation.full or self._session.full:
+        if self.reading or self._dispatch_state.conversation.full or self._session.full:
             return
-        self._reading = True
+        self.reading = True
         self._socket.resume_reading()
 
     def _close_if_drained(self) -> None:

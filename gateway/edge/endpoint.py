@@ -146,7 +146,7 @@ class SocketEndpoint:
             if isinstance(shown, Refusal):
                 await self._deny(websocket, shown)
                 return None
-            client.identify(shown.user or None, shown.expires_at)
+            client.identify(shown)
         handshake = Handshake(
             self._edge,
             connection_id(self._me, os.urandom(RANDOM_BYTES_PER_CONNECTION_ID)),

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from gateway.errors import ChannelLimit
 from gateway.handlers.checks import WrongAnswer, check_handler, described
 from gateway.handlers.expiry import unix_s
+from gateway.handlers.hook_requests import Json, UnreadableJson, read
 from gateway.handlers.hooks import Hooks
 from gateway.protocol import channel_names
 from gateway.protocol.envelopes.dispatching import ConnectionFacts
@@ -38,6 +39,11 @@ class Connection:
         subprotocols: What the client offered, in its order.
         expires_at: When it is closed with 3005, in Unix seconds: as ``on_connect`` said in its
             ``Admit``. None is never.
+        info: What its token says that other clients are shown, as Python values; None if nothing.
+            This and what follows is known once the client has connected: in ``on_connect`` of
+            ``/communicate`` with a token; of a Centrifuge client in whatever comes after it.
+        meta: What its token says for the application alone; None if nothing.
+        data: What a Centrifuge client gave with its ``connect``; None if nothing.
     """
 
     id: str
@@ -47,6 +53,9 @@ class Connection:
     address: str = ""
     subprotocols: tuple[str, ...] = ()
     expires_at: float | None = None
+    info: Json = field(default=None, repr=False)
+    meta: Mapping[str, Json] | None = field(default=None, repr=False)
+    data: Json = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,18 @@ def of_facts(name: ConnectionId, facts: ConnectionFacts) -> Connection:
         address=facts.address,
         subprotocols=facts.subprotocols,
         expires_at=facts.expires_unix_s,
+        info=_shown(facts.presented.info),
+        meta=_shown(facts.presented.meta),
+        data=_shown(facts.presented.data),
     )
+
+
+def _shown(json: bytes) -> Json:
+    """What cannot be read is as if it had not been shown: the connection is there already."""
+    try:
+        return read(json)
+    except UnreadableJson:
+        return None
 
 
 def of_entries(found: Iterable[tuple[ConnectionId, Entry]]) -> list[Connection]:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import msgspec
@@ -81,6 +81,7 @@ class SubscriptionClaims:
         override: Options of its channel that are otherwise here, by name.
         expires_at: Until when it lasts, by our clock; None is for ever.
         ttl_s: The same in whole seconds from now, at least 1; 0 is for ever.
+        payload: Of a token of its own, all that it says: a JSON object, or empty.
     """
 
     info: bytes = b""
@@ -88,6 +89,7 @@ class SubscriptionClaims:
     override: Mapping[str, bool] = field(default_factory=dict)
     expires_at: float | None = None
     ttl_s: int = 0
+    payload: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +213,7 @@ def subscription_claims(
         raise TokenForAnother("for another user")
     if claims.client and claims.client != client:
         raise TokenForAnother("for another client")
-    return subscription
+    return replace(subscription, payload=payload)
 
 
 def _decoded(payload: bytes, kind: type[_Kind]) -> _Kind:

@@ -20,6 +20,7 @@ PREFIX: Final = "GATEWAY_"
 
 # Those that are in tables of the TOML file, where Centrifugo has them.
 _TABLES: Final = {
+    "subscribe_to_user_personal_channel_": "client.subscribe_to_user_personal_channel.",
     "subscription_token_": "client.subscription_token.",
     "token_": "client.token.",
 }
@@ -169,6 +170,15 @@ class Settings:
         "on, off",
         "Let in clients of the Centrifuge protocol that show no token, without a user.",
     )
+    subscribe_to_user_personal_channel_enabled: bool = _setting(
+        False,
+        value.switch,
+        "on, off",
+        "Subscribe each client of the Centrifuge protocol that has a user to the channel `#USER`.",
+    )
+    subscribe_to_user_personal_channel_personal_channel_namespace: str = _setting(
+        "", value.text, "a namespace", "Where that channel is: `NAMESPACE:#USER`. Empty: in none."
+    )
     token_hmac_secret_key: Secret = _hmac_key(
         "The secret that tokens are signed with: HS256, HS384, HS512."
     )
@@ -270,6 +280,13 @@ class Settings:
         "ID:SECRET",
         "Access keys of backends that call the connection API with an AWS SDK.",
     )
+
+    @property
+    def personal_namespace(self) -> str | None:
+        """Where each user has a channel of its own; empty is in none, and None is nowhere."""
+        if not self.subscribe_to_user_personal_channel_enabled:
+            return None
+        return self.subscribe_to_user_personal_channel_personal_channel_namespace
 
     def token_options(self) -> TokenOptions:
         """What connection tokens have to be."""

@@ -71,7 +71,17 @@ def load(
         password = credential_lists.password_of_file(name, password_file)
         url = values.get("redis_url", Secret("")).reveal()
         values["redis_url"] = Secret(credential_lists.with_password(name, url, password))
-    return Loaded(Settings(**values), sources)
+    settings = Settings(**values)
+    _check_together(settings)
+    return Loaded(settings, sources)
+
+
+def _check_together(settings: Settings) -> None:
+    """What one setting needs of another."""
+    namespace = settings.personal_namespace
+    if namespace and namespace not in settings.channel.named:
+        name = "subscribe_to_user_personal_channel_personal_channel_namespace"
+        raise ConfigError(f"{toml_key(name)}={namespace}: there is no such namespace in channel")
 
 
 def _refuse_misspelt(environment: Mapping[str, str]) -> None:

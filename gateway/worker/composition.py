@@ -330,6 +330,7 @@ class WorkerParts:
                     allow_anonymous=self.settings.allow_anonymous_connect_without_token,
                 ),
                 self.token_verifier,
+                personal_namespace=self.settings.personal_namespace,
             ),
             timers=TimerWheel(TICK_S),
             now=self.now,

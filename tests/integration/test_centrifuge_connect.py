@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
-from gateway import Admit, Connection, Gateway, Refused
+from gateway import Admit, Call, Connection, Gateway, Refused
 from gateway.edge.sessions.centrifuge import session as edge_session
 from gateway.protocol.centrifuge.session import Session, Timing
 from gateway.settings.version import __version__
@@ -299,4 +300,31 @@ async def test_a_drain_closes_with_3001(settings: MakeSettings) -> None:
     async with open_to_all(settings) as served, centrifuge_client(served.port) as client:
         served.should_exit = True
 
+        assert await client.closed() == (3001, "drain")
+
+
+async def test_a_drain_that_takes_its_time_misses_no_pong(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read any more, pongs neither."""
+    with_timing(monkeypatch, Timing(ping_s=1, pong_s=0.2))
+    gateway, go_on = Gateway(), asyncio.Event()
+
+    @gateway.on_rpc("slow")
+    async def slow(call: Call) -> str:
+        await go_on.wait()
+        return "done"
+
+    async with (
+        in_process(settings(**ANONYMOUS, drain_seconds=20), gateway) as served,
+        centrifuge_client(served.port) as client,
+    ):
+        client.say(command := client.command(rpc={"method": "slow"}))
+        served.should_exit = True
+        for _ in range(3):
+            await client.ping()
+            client.say({})
+        go_on.set()
+
+        assert (await client.reply_to(command))["rpc"] == {"data": "done"}
         assert await client.closed() == (3001, "drain")

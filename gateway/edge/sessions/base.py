@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from gateway.edge.refusal import Refusal
 from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.messaging.hub import Done
+from gateway.protocol.envelopes.dispatching import Presented
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.run import Run
@@ -90,8 +91,13 @@ class OpenConnection(Protocol):
         """Who it is, if the application or a token has said so."""
         ...
 
-    def identify(self, user: str) -> None:
-        """It is this user, from now on and for everybody who asks."""
+    def identify(self, user: str | None, presented: Presented) -> None:
+        """It is this user, for everybody who asks from now on; handlers see what it presents."""
+        ...
+
+    @property
+    def reading(self) -> bool:
+        """Its messages are read. Otherwise a pong may wait in the socket."""
         ...
 
     @property

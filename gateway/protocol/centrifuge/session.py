@@ -265,17 +265,17 @@ class Session:
 
     # What time does
 
-    def tick(self, now: float) -> list[Step]:
-        """``due_at`` has come. Nothing before."""
+    def tick(self, now: float, *, reading: bool = True) -> list[Step]:
+        """``due_at`` has come. Nothing before. ``reading``: the socket is, as far as others say."""
         if self.state is not State.CLOSED:
             if self._heartbeat is None:
                 if now >= self._stale_at:
                     self._end(close_codes.STALE, f"not authenticated in time: {self.state.value}")
             else:
-                self._tick(self._heartbeat, now)
+                self._tick(self._heartbeat, now, reading=reading and not self.full)
         return self._exchange.steps.take()
 
-    def _tick(self, heartbeat: Heartbeat, now: float) -> None:
+    def _tick(self, heartbeat: Heartbeat, now: float, *, reading: bool) -> None:
         if now >= self._expires_at:
             self._end(close_codes.EXPIRED, "not refreshed in time")
             return
@@ -283,7 +283,7 @@ class Session:
         if expired is not None:
             self._end(expired, "a subscription by the server")
             return
-        beat = heartbeat.beat(now, reading=not self.full)
+        beat = heartbeat.beat(now, reading=reading)
         if beat is Beat.NO_PONG:
             self._end(close_codes.NO_PONG, "no pong in time")
         elif beat is Beat.PING:

@@ -37,18 +37,27 @@ class _Channel:
     Attributes:
         by_server: The server has subscribed the client, which cannot subscribe again by itself.
         expires_at: With the time for a refresh.
+        ends_at: When it ends however it is refreshed.
         ended: The server has ended it while it was SUBSCRIBING.
         waiting: Commands until the state changes.
     """
 
-    __slots__ = ("by_server", "ended", "expires_at", "state", "waiting")
+    __slots__ = ("by_server", "ended", "ends_at", "expires_at", "state", "waiting")
 
     def __init__(self, state: ChannelState, *, by_server: bool) -> None:
         self.state = state
         self.by_server = by_server
-        self.expires_at = NEVER
+        self.expires_at = self.ends_at = NEVER
         self.ended: Unsubscribed | None = None
         self.waiting: list[tuple[Command, OnChannel]] = []
+
+    @property
+    def due_at(self) -> float:
+        return min(self.expires_at, self.ends_at)
+
+    def unsubscribing(self) -> None:
+        self.state = ChannelState.UNSUBSCRIBING
+        self.expires_at = self.ends_at = NEVER
 
 
 class Subscriptions:
@@ -81,8 +90,7 @@ class Subscriptions:
             channel.waiting.append((command, request))
         else:
             if isinstance(request, Unsubscribe):
-                channel.state = ChannelState.UNSUBSCRIBING
-                channel.expires_at = NEVER
+                channel.unsubscribing()
             self._exchange.ask(command)
 
     def _on_absent(self, command: Command, request: OnChannel) -> None:
@@ -121,7 +129,7 @@ class Subscriptions:
     def ends_at(self, name: str, at: float) -> None:
         channel = self._channels.get(name)
         if channel is not None and channel.state is ChannelState.SUBSCRIBED:
-            channel.expires_at = at
+            channel.ends_at = at
 
     def _wake(self, channel: _Channel) -> None:
         waiting, channel.waiting = channel.waiting, []
@@ -173,8 +181,7 @@ class Subscriptions:
 
     def _leave(self, name: str, channel: _Channel, ended: Unsubscribed) -> None:
         command = Command(0, Unsubscribe(name))
-        channel.state = ChannelState.UNSUBSCRIBING
-        channel.expires_at = NEVER
+        channel.unsubscribing()
         self._exchange.begin(command)
         self._exchange.steps.message(unsubscribe_push(name, ended))
         self._exchange.ask(command, ended)
@@ -183,12 +190,12 @@ class Subscriptions:
 
     @property
     def due_at(self) -> float:
-        return min((channel.expires_at for channel in self._channels.values()), default=NEVER)
+        return min((channel.due_at for channel in self._channels.values()), default=NEVER)
 
     def expire(self, now: float) -> Close | None:
         """End what was not refreshed in time."""
         for name, channel in self._channels.items():
-            if now >= channel.expires_at:
+            if now >= channel.due_at:
                 if channel.by_server:
                     return CONNECTION_EXPIRED
                 self._leave(name, channel, SUBSCRIPTION_EXPIRED)

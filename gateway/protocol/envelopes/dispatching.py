@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from gateway.protocol.envelopes.hooks import HookAnswered, HookDenied
@@ -9,8 +11,22 @@ from gateway.protocol.envelopes.kinds import Envelope, register
 from gateway.protocol.ids import ConnectionId
 
 
+class Presented(NamedTuple):
+    """What a client shows as it connects, for handlers; each is JSON, or empty.
+
+    Attributes:
+        info: Of its token: what other clients are shown.
+        meta: Of its token: an object for the application alone.
+        data: Of its ``connect``.
+    """
+
+    info: bytes = b""
+    meta: bytes = b""
+    data: bytes = b""
+
+
 class ConnectionFacts(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is known of a connection since its handshake."""
+    """What is known of a connection since its handshake, or its ``connect``."""
 
     user: str | None
     address: str
@@ -18,6 +34,7 @@ class ConnectionFacts(msgspec.Struct, array_like=True, frozen=True, gc=False):
     headers: tuple[tuple[str, str], ...]
     subprotocols: tuple[str, ...]
     expires_unix_s: float | None = None
+    presented: Presented = Presented()
 
 
 @register

@@ -30,6 +30,8 @@ DEFAULTS: dict[str, object] = {
     "log_level": "info",
     "log_errors": "auto",
     "allow_anonymous_connect_without_token": False,
+    "subscribe_to_user_personal_channel_enabled": False,
+    "subscribe_to_user_personal_channel_personal_channel_namespace": "",
     "channel": Namespaces(),
     "trace": False,
     "page": True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from gateway.close_codes import BAD_REQUEST, EXPIRED, INSUFFICIENT_STATE, INVALID_TOKEN, Close
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession
@@ -13,6 +15,7 @@ from gateway.protocol.centrifuge.commands import Connect, Refresh
 from gateway.protocol.centrifuge.refusals import connect_refusal
 from gateway.protocol.centrifuge.replies import ConnectResult, RefreshResult
 from gateway.protocol.centrifuge.session import Answer
+from gateway.protocol.envelopes.dispatching import Presented
 from gateway.protocol.token_claims import ConnectionClaims
 from gateway.tokens.verifier import TokenVerifier
 
@@ -35,21 +38,21 @@ class Authentication:
         self, session: CentrifugeSession, connection: OpenConnection, request: Connect
     ) -> Answer:
         """Let a client in, or not. A token may not contradict what ``on_connect`` has said."""
+        data = bytes(request.data)
         refused = connect_refusal(request)
-        if refused is not None:
-            return refused
+        if refused is not None or not _readable(data):
+            return refused or codes.BAD_REQUEST
         if not request.token:
-            admitted = connection.admitted or self._allow_anonymous
-            return ConnectResult() if admitted else BAD_REQUEST
+            if not (connection.admitted or self._allow_anonymous):
+                return BAD_REQUEST
+            return _let_in(session, connection, ConnectionClaims(user=connection.user or ""), data)
         claims = await self._claims(connection, request.token, expired=codes.TOKEN_EXPIRED)
         if not isinstance(claims, ConnectionClaims):
             return claims
         if connection.user not in (None, claims.user):
             return _invalid(connection, "of another user than on_connect has said")
         session.claims = claims
-        if claims.user and session.connection is connection:  # it may have ended meanwhile
-            connection.identify(claims.user)
-        return ConnectResult(ttl=claims.ttl_s)
+        return _let_in(session, connection, claims, data)
 
     async def refresh(
         self, session: CentrifugeSession, connection: OpenConnection, request: Refresh
@@ -79,6 +82,27 @@ class Authentication:
             return _invalid(connection, error)
         except TokenKeysUnavailable:
             return codes.INTERNAL  # temporary: the client tries again
+
+
+def _let_in(
+    session: CentrifugeSession, connection: OpenConnection, claims: ConnectionClaims, data: bytes
+) -> ConnectResult:
+    """Handlers are told who it is and what it shows."""
+    presented = Presented(claims.info, claims.meta, data)
+    new = claims.user != (connection.user or "") or any(presented)
+    if new and session.connection is connection:  # it may have ended meanwhile
+        connection.identify(claims.user or None, presented)
+    return ConnectResult(ttl=claims.ttl_s)
+
+
+def _readable(json: bytes) -> bool:
+    """Whether handlers can be given its value. It may be nested too deeply, for instance."""
+    try:
+        if json:
+            msgspec.json.decode(json)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _channels(claims: ConnectionClaims) -> frozenset[str]:

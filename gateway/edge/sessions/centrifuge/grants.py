@@ -21,6 +21,7 @@ class GrantedSubscription:
         ttl_s: For how long, if the client is to refresh it; 0 is for ever.
         expires_unix_s: When it ends, if it cannot.
         by_hook: A hook has let it in.
+        claims: All that its token says, for hooks: a JSON object, or empty.
     """
 
     info: bytes = b""
@@ -29,6 +30,7 @@ class GrantedSubscription:
     ttl_s: int = 0
     expires_unix_s: float | None = None
     by_hook: bool = False
+    claims: bytes = b""
 
     def options(self, options: ChannelOptions) -> ChannelOptions:
         overridden: dict[str, Any] = dict(self.override)
@@ -39,7 +41,9 @@ NO_GRANT: Final = GrantedSubscription()
 
 
 def of_claims(claims: SubscriptionClaims) -> GrantedSubscription:
-    return GrantedSubscription(claims.info, claims.data, claims.override, claims.ttl_s)
+    return GrantedSubscription(
+        claims.info, claims.data, claims.override, claims.ttl_s, claims=claims.payload
+    )
 
 
 def by_server(claims: SubscriptionClaims) -> GrantedSubscription:

@@ -292,7 +292,7 @@ class CentrifugeSession:
         if slot != self._slot or self._rules is None or self.connection is None:
             return
         self._slot, self._due_at = NOWHERE, NEVER
-        self._do(self._rules.tick(self._context.now()))
+        self._do(self._rules.tick(self._context.now(), reading=self.connection.reading))
         self._put_deadline()
 
     def _put_deadline(self) -> None:

@@ -131,7 +131,8 @@ class Subscribing:
                 )
                 self._let_in(session, connection, request, granted, answer)
 
-        asked = HookRequest(HookKind.SUBSCRIBE, request.channel, bytes(request.data))
+        data = bytes(request.data)
+        asked = HookRequest(HookKind.SUBSCRIBE, request.channel, data, claims=grant.claims)
         connection.hooks.ask(asked, decided)
 
     def _let_in(

@@ -101,7 +101,7 @@ class Subscription:
         if self._parts.presence is None:
             self._subscribe(join_leave=join_leave)
             return
-        entering = self._parts.presence.enter(self._request.channel, self.info)
+        entering = self._parts.presence.enter(self._request.channel, self.info, self.options)
         if entering.done():
             self._entered(entering, join_leave=join_leave)
         else:

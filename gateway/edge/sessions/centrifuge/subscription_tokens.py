@@ -23,9 +23,10 @@ class SubscriptionTokens:
     async def refresh(self, connection: OpenConnection, request: SubRefresh) -> Answer:
         """Let a subscription last that was made with a token, as long as a new one says."""
         claims = await self.claims(connection, request.channel, request.token)
-        return (
-            SubRefreshResult(ttl=claims.ttl_s) if isinstance(claims, SubscriptionClaims) else claims
-        )
+        if isinstance(claims, SubscriptionClaims):
+            return SubRefreshResult(ttl=claims.ttl_s)
+        # Who was let in by a token and shows a bad one is no client that only may not do this.
+        return INVALID_TOKEN if claims is codes.PERMISSION_DENIED else claims
 
     async def claims(
         self, connection: OpenConnection, channel: str, token: str

@@ -17,6 +17,7 @@ from gateway.edge.sessions.text_subscriptions import TextChannels
 from gateway.errors import ConnectionEnding, HandlerFailed
 from gateway.metrics import Counters
 from gateway.presence.memory import MemoryPresenceStore
+from gateway.protocol.envelopes.dispatching import Presented
 from gateway.protocol.ids import WorkerId, connection_id
 from gateway.protocol.run import Run
 from gateway.settings.namespaces import Namespaces
@@ -52,7 +53,9 @@ class Done(Hookless):
     user = None
     admitted = False
 
-    def identify(self, user: str) -> None:
+    reading = True
+
+    def identify(self, user: str | None, presented: Presented) -> None:
         """No text session does that."""
 
     def __init__(self) -> None:

@@ -17,6 +17,7 @@ from gateway.presence.base import PresenceChange
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol import channel_messages
 from gateway.protocol.channel_messages import MessageKind, PublicationBody
+from gateway.protocol.envelopes.dispatching import Presented
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.run import Run
@@ -50,7 +51,9 @@ class Socket(Hookless):
 
     def progressed(self) -> None: ...
 
-    def identify(self, user: str) -> None: ...
+    reading = True
+
+    def identify(self, user: str | None, presented: Presented) -> None: ...
 
     def dispatch(self, text: str, size_bytes: int) -> None: ...
 

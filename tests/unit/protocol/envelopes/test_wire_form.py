@@ -59,7 +59,11 @@ from tests.unit.protocol.envelopes.test_wire import (
         (Gone(A), [13, A]),
         (
             introduce(("via", "x")),
-            [1, CONNECTION, ["ada", "192.0.2.1", "a=1", [["via", "x"]], ["one", "two"], None]],
+            [
+                1,
+                CONNECTION,
+                ["ada", "192.0.2.1", "a=1", [["via", "x"]], ["one", "two"], None, [b"", b"", b""]],
+            ],
         ),
         (Send(CONNECTION, 1, "t", "k"), [14, CONNECTION, 1, "t", "k", False]),
         (Disconnect(CONNECTION, 1, 4000, "r"), [15, CONNECTION, 1, 4000, "r", False]),

@@ -24,6 +24,7 @@ from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.errors import ConnectionEnding
 from gateway.metrics import Counters
 from gateway.presence.memory import MemoryPresenceStore
+from gateway.protocol.envelopes.dispatching import Presented
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId, connection_id
 from gateway.protocol.run import Run
@@ -136,7 +137,9 @@ class Client:
 
     # OpenConnection
 
-    def identify(self, user: str) -> None:
+    reading = True
+
+    def identify(self, user: str | None, presented: Presented) -> None:
         self.user = user
 
     def progressed(self) -> None: ...

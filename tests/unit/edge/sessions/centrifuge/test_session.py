@@ -17,6 +17,7 @@ from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.commands import Connect, Publish, Request, Subscribe
 from gateway.protocol.centrifuge.replies import ConnectResult, Empty, SubscribeResult
 from gateway.protocol.centrifuge.steps import Ask
+from gateway.protocol.envelopes.dispatching import Presented
 from gateway.protocol.ids import WorkerId, connection_id
 from gateway.protocol.run import Run
 from tests.unit.edge.sessions.hookless import Hookless
@@ -66,7 +67,9 @@ class Connected(Hookless):
         assert self.session.greeting(self) is None
         self.say({"id": 1, "connect": {}})
 
-    def identify(self, user: str) -> None:
+    reading = True
+
+    def identify(self, user: str | None, presented: Presented) -> None:
         """Requests do that."""
 
     def say(self, *commands: dict[str, Any]) -> None:

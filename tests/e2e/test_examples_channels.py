@@ -104,7 +104,7 @@ async def as_sdk(served: BelowChat, user: str) -> AsyncIterator[Client]:
 
 
 async def test_text_clients_and_an_sdk_talk_in_one_room(chat: BelowChat) -> None:
-    async with as_text(chat, "ann", "tea") as ann, as_sdk(chat, "ben") as ben:
+    async with as_text(chat, "ann", "tea") as ann, as_sdk(chat, "ben") as ben, asyncio.timeout(30):
         heard = Heard()
         room = ben.new_subscription("room:tea", events=heard)
         await room.subscribe()
@@ -144,7 +144,7 @@ async def test_hooks_say_who_may_enter_and_what_may_be_said(chat: BelowChat) -> 
 
 async def test_a_text_client_is_refused_where_a_hook_would_refuse_it(chat: BelowChat) -> None:
     for room in ("board", "attic"):
-        async with as_text(chat, "eve", room) as eve:
+        async with as_text(chat, "eve", room) as eve, asyncio.timeout(10):
             with pytest.raises(ConnectionClosed):
                 await eve.recv()
         assert (eve.close_code, eve.close_reason) == (4503, "this room is not for you")
@@ -279,7 +279,7 @@ async def test_a_page_that_comes_late_has_every_goal(live: BelowLive) -> None:
 
 
 async def test_a_match_that_cannot_be_is_refused(live: BelowLive) -> None:
-    async with connected(f"{live.ws_url}?match=%C3%A9") as text:
+    async with connected(f"{live.ws_url}?match=%C3%A9") as text, asyncio.timeout(10):
         with pytest.raises(ConnectionClosed):
             await text.recv()
 

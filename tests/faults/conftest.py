@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from tests.support.crowd import Ledger
 from tests.support.redis_server import RedisServer
 from tests.support.stand import Stand, a_stand
 
 PUSHES = 200  # a second, asked of any worker while messages are sent
 _tables: list[str] = []
+
+
+class Ledger(Protocol):
+    """What a test has counted."""
+
+    def table(self, title: str) -> str:
+        """One line of figures for people."""
+        ...
+
 
 Report = Callable[[Ledger], None]
 

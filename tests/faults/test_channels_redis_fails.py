@@ -1,0 +1,236 @@
+"""Redis dies, freezes and is cut off below channels: every gap is declared, and no socket closes.
+
+Half of the subscribers are in channels whose history outlasts the fault, half in channels that keep
+one publication. Positioned subscribers are told within 2 s of the return (close code 2500 of their
+subscription), subscribe again and recover, or are told that they cannot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from tests.faults.channel_stand import LONG, SHORT, SUBSCRIBERS, serve
+from tests.faults.conftest import Report
+from tests.faults.test_redis_fails import flood
+from tests.support.channel_crowd import ChannelCrowd, Subscriber
+from tests.support.channel_ledger import ChannelLedger
+from tests.support.channel_publisher import ChannelPublisher
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
+from tests.support.stand import Stand
+from tests.support.waiting import eventually
+
+DECLARED_S = 2.0
+INSUFFICIENT = 2500
+
+
+@dataclass
+class Scene:
+    """Subscribers of two workers, and a backend that publishes past them."""
+
+    crowd: ChannelCrowd
+    publisher: ChannelPublisher
+    ledger: ChannelLedger
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self.crowd.loop.time()
+
+    async def declared_to(
+        self, clients: Sequence[Subscriber], returned_at: float, since: float
+    ) -> None:
+        """Wait until all these were told of a gap; the last of them soon after the return."""
+        told = partial(all_told, clients, since)
+        await eventually(told, f"{len(clients)} declared gaps", 15)
+        took_s = max(client.insufficient_at for client in clients) - returned_at
+        print(f"the last of {len(clients)} was told after {took_s:.2f} s")
+        assert took_s <= DECLARED_S
+
+    async def end(self) -> ChannelLedger:
+        """Stop publishing; what there is must come to everybody."""
+        await self.publisher.stop()
+        await self.crowd.caught_up()
+        return self.ledger
+
+
+@asynccontextmanager
+async def a_scene(stand: Stand) -> AsyncIterator[Scene]:
+    long, short = list(LONG), list(SHORT)
+
+    def channels_of(number: int) -> list[str]:
+        return [(long if number // 2 % 2 else short)[number // 4 % 10]]  # each at each worker
+
+    ports = [served.port for served in stand.served]
+    async with (
+        ChannelCrowd(ports, SUBSCRIBERS, channels_of, recoverable=True) as crowd,
+        ChannelPublisher(stand.redis.url, LONG | SHORT, crowd.ledger, per_second=20) as publisher,
+    ):
+        publisher.start()
+        await asyncio.sleep(1)
+        yield Scene(crowd, publisher, crowd.ledger)
+
+
+def all_told(clients: Sequence[Subscriber], since: float) -> bool:
+    return all(client.insufficient_at > since for client in clients)
+
+
+def assert_kept(ledger: ChannelLedger, errors: Collection[int] = ()) -> None:
+    """Every promise was kept, and every socket."""
+    assert not ledger.broken
+    assert not ledger.closes
+    assert ledger.errors.keys() <= set(errors)
+    assert ledger.ends.keys() <= {INSUFFICIENT}
+
+
+async def test_channels_lose_redis_which_comes_back_empty(stand: Stand, report: Report) -> None:
+    """All are told, and begin with the new epoch.
+
+    Red when ``Channels.on_resync`` asks for no look: with nothing published nobody is told.
+    """
+    for _ in range(2):
+        await serve(stand)
+    async with a_scene(stand) as scene:
+        await scene.publisher.stop()
+        since = scene.now
+        await asyncio.to_thread(stand.redis.kill)
+        await asyncio.sleep(2)
+        await asyncio.to_thread(stand.redis.start)
+        returned_at = scene.now
+        await scene.declared_to(scene.crowd.clients, returned_at, since)
+        await scene.crowd.everybody()
+        scene.publisher.start()
+        await asyncio.sleep(1)
+        ledger = await scene.end()
+
+        report(ledger)
+        assert_kept(ledger, errors={100})
+        assert ledger.not_recovered == SUBSCRIBERS
+        assert not ledger.recovered
+
+
+async def test_channels_have_a_frozen_redis_for_8_s(stand: Stand, report: Report) -> None:
+    """What it executes when it wakes, before anybody has subscribed again, is a gap.
+
+    Red when ``Subscriptions`` tells of no resync.
+    """
+    for _ in range(2):
+        await serve(stand)
+    async with a_scene(stand) as scene:
+        stand.redis.freeze()
+        await asyncio.sleep(8)
+        stand.redis.thaw()
+        returned_at = scene.now
+        await asyncio.sleep(DECLARED_S + 1)
+        ledger = await scene.end()
+
+        report(ledger)
+        assert_kept(ledger, errors={100})
+        assert all(at - returned_at <= DECLARED_S for at in ledger.ended_at)
+
+
+async def test_the_links_of_channels_are_cut_for_12_s(stand: Stand, report: Report) -> None:
+    """What a backend publishes meanwhile is missing at both workers.
+
+    Red when ``Subscriptions`` tells of no resync: the next publication tells those who wait.
+    """
+    async with AsyncExitStack() as stack:
+        links = [await stack.enter_async_context(Proxy(stand.redis.port)) for _ in range(2)]
+        for link in links:
+            await serve(stand, redis_url=link.url)
+        async with a_scene(stand) as scene:
+            since = scene.now
+            for link in links:
+                link.cut()
+            await asyncio.sleep(12)
+            await scene.publisher.stop()  # no publication will tell them of the gap
+            for link in links:
+                link.mend()
+            returned_at = scene.now
+            await scene.declared_to(scene.crowd.clients, returned_at, since)
+            scene.publisher.start()
+            await asyncio.sleep(1)
+            ledger = await scene.end()
+
+            report(ledger)
+            assert_kept(ledger, errors={100})
+            assert ledger.recovered == ledger.not_recovered == SUBSCRIBERS / 2
+
+
+async def test_the_subscription_of_channels_is_killed_again_and_again(
+    stand: Stand, report: Report
+) -> None:
+    """Red when ``ChannelPosition.arrived`` takes any later offset for the next one."""
+    for _ in range(2):
+        await serve(stand)
+    async with a_scene(stand) as scene:
+        killed = 0
+        for _ in range(10):
+            killed += kill_subscriptions(stand.redis)
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(DECLARED_S)
+        ledger = await scene.end()
+
+        report(ledger)
+        assert killed >= 16
+        assert_kept(ledger, errors={100})
+        assert ledger.ends[INSUFFICIENT] > 0
+
+
+async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, report: Report) -> None:
+    """A worker that is asleep for a while gets more than Redis wants to keep for it.
+
+    Red when ``ChannelPosition.arrived`` takes any later offset for the next one.
+    """
+    served = [await serve(stand) for _ in range(2)]
+    with stand.redis.client() as admin:
+        admin.config_set("client-output-buffer-limit", "pubsub 65536 65536 1")
+    async with a_scene(stand) as scene:
+        asleep = stand.worker_of(served[0])
+        theirs = scene.crowd.at(served[0].port)
+        [worker] = [event["worker_id"] for event in served[0].events("worker starts")]
+        before = subscriptions(stand.redis, worker)
+        since = scene.now
+        asleep.suspend()
+        try:
+            await asyncio.to_thread(flood, stand.redis, channel_key(stand.redis, "short:0"))
+            await eventually(lambda: subscriptions(stand.redis, worker) != before, "the cut", 5)
+            await asyncio.sleep(0.5)
+        finally:
+            asleep.resume()
+        returned_at = scene.now
+        await scene.declared_to(theirs, returned_at, since)
+        await asyncio.sleep(1)
+        ledger = await scene.end()
+
+        report(ledger)
+        assert_kept(ledger, errors={100})
+
+
+def subscriptions(redis: RedisServer, worker: str = "*") -> set[str]:
+    """The numbers of the connections on which workers hear of channels; of one, or all."""
+    with redis.client() as admin:
+        clients = admin.client_list(_type="pubsub")
+    names = fnmatch.filter([c["name"] for c in clients], f"gateway.{worker}.channels.subscribe")
+    return {str(c["id"]) for c in clients if c["name"] in names}
+
+
+def kill_subscriptions(redis: RedisServer) -> int:
+    """Those of channels, of all workers; how many there were."""
+    victims = subscriptions(redis)
+    with redis.client() as admin:
+        for victim in victims:
+            admin.client_kill_filter(_id=victim)
+    return len(victims)
+
+
+def channel_key(redis: RedisServer, channel: str) -> str:
+    """What a channel is called in Redis."""
+    with redis.client() as admin:
+        [key] = [name for name in admin.pubsub_channels() if name.endswith(channel.encode())]
+    return str(key.decode())

@@ -11,9 +11,10 @@ import pytest
 
 from tests.support.compose import ComposeStack, build, docker, missing_engine, new_name
 from tests.support.pusher import API_KEY
+from tests.support.tokens import SECRET
 
 APPLICATION = """
-from gateway import Gateway, Message
+from gateway import Call, Denied, Gateway, Message, Publishing, Subscription
 
 gateway = Gateway()
 
@@ -21,6 +22,27 @@ gateway = Gateway()
 @gateway.on_message
 async def answer(message: Message) -> str:
     return f"Second:{message.text}"
+
+
+@gateway.on_subscribe("room:members")
+async def members_only(subscription: Subscription) -> None:
+    if not subscription.connection.user:
+        raise Denied(401, "log in first")
+
+
+@gateway.on_publish("room:members")
+async def signed(publishing: Publishing) -> str:
+    return f"{publishing.connection.user} says {publishing.data}"
+
+
+@gateway.on_rpc("whoami")
+async def whoami(call: Call) -> str | None:
+    return call.connection.user
+
+
+@gateway.on_rpc("announce")
+async def announce(call: Call) -> int:
+    return (await gateway.publish("room:members", call.data)).offset
 """
 # As the Dockerfile says that an application's image is made.
 APPLICATION_IMAGE = """
@@ -66,7 +88,7 @@ def next_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def application_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An image with an application that answers ``Second:…``."""
+    """An image with an application that answers ``Second:…``, and has a say in room:members."""
     folder = tmp_path_factory.mktemp("application")
     (folder / "chat.py").write_text(APPLICATION)
     (folder / "Dockerfile").write_text(APPLICATION_IMAGE.format(image=image))
@@ -85,7 +107,7 @@ def stack(image: str) -> Iterator[ComposeStack]:
 @pytest.fixture(scope="module")
 def split(image: str) -> Iterator[ComposeStack]:
     """What the profile ``split`` starts."""
-    with ComposeStack(image, profile="split") as made:
+    with ComposeStack(image, profile="split", TOKEN_HMAC_SECRET_KEY=SECRET) as made:
         made.up()
         yield made
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 from pathlib import Path
 
+from websockets.asyncio.client import connect
+from websockets.typing import Origin
+
+from tests.support.centrifuge_client import PATH
 from tests.support.compose import ComposeStack
 from tests.support.nginx import self_signed
 from tests.support.ports import free_port
@@ -28,6 +33,10 @@ async def test_sockets_work_through_tls(image: str, tmp_path: Path) -> None:
         socket_url = url.replace("https", "wss") + "/communicate"
         async with trace_client(socket_url, ssl=trust, origin=url) as client:
             assert (await client.ask("hello")).text == "Received:hello"
+        room_url = url.replace("https", "wss") + PATH
+        async with connect(room_url, ssl=trust, origin=Origin(url), proxy=None) as socket:
+            await socket.send('{"id": 1, "connect": {}}')
+            assert json.loads(await socket.recv())["connect"]["client"]
         assert redirected(plain) == f"https://127.0.0.1:{port}/a?b=c"
 
 

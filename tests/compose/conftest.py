@@ -96,7 +96,7 @@ def application_image(image: str, tmp_path_factory: pytest.TempPathFactory) -> I
         yield tag
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack(image: str) -> Iterator[ComposeStack]:
     """What plain ``docker compose up`` starts. Who changes it puts it back by ``stack.up()``."""
     with ComposeStack(image, API_KEYS=API_KEY) as made:

@@ -7,6 +7,8 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from websockets.asyncio.client import connect
@@ -37,12 +39,6 @@ def get(stack: ComposeStack, path: str) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
-
-
-async def hosts(stack: ComposeStack) -> dict[str, str]:
-    """Each living worker, and the container it runs in."""
-    rows = await asyncio.to_thread(stack.ask, "gateway", "workers")
-    return {row["worker"]: row["host"] for row in rows if row["state"] == "live"}
 
 
 def test_the_page_is_served(stack: ComposeStack) -> None:
@@ -123,10 +119,10 @@ async def test_the_gateway_sees_the_address_of_the_client(stack: ComposeStack) -
 
 async def test_new_workers_are_noticed_without_a_restart(stack: ComposeStack) -> None:
     nginx, redis = stack.started_at("nginx"), stack.started_at("redis")
-    old = set(await hosts(stack))
+    old = set(await asyncio.to_thread(stack.hosts))
     try:
         await asyncio.to_thread(stack.up, "--scale", "gateway=4")
-        new = set(await hosts(stack)) - old
+        new = set(await asyncio.to_thread(stack.hosts)) - old
         assert len(new) == 2
 
         async def held_by_new_ones() -> bool:
@@ -140,7 +136,7 @@ async def test_new_workers_are_noticed_without_a_restart(stack: ComposeStack) ->
 
 
 async def test_a_killed_worker_takes_only_its_own_sockets_with_it(stack: ComposeStack) -> None:
-    doomed, host = next(iter((await hosts(stack)).items()))
+    doomed, host = next(iter((await asyncio.to_thread(stack.hosts)).items()))
     try:
         async with Crowd([stack.ws_url], 40, per_second=5) as crowd:
             crowd.start_sending()
@@ -211,31 +207,52 @@ def images(stack: ComposeStack) -> set[str]:
     return {docker("inspect", "--format", form, c).strip() for c in stack.containers("gateway")}
 
 
+@asynccontextmanager
+async def knocking(url: str) -> AsyncIterator[Counter[str]]:
+    """Handshakes all the time, ten at once: what became of each."""
+    answers: Counter[str] = Counter()
+    over = asyncio.Event()
+
+    async def knock() -> None:
+        while not over.is_set():
+            try:
+                async with asyncio.timeout(NOTICED_S), connect(url, proxy=None):
+                    answers["open"] += 1
+            except (OSError, TimeoutError, InvalidHandshake) as error:
+                answers[str(error)] += 1
+            await asyncio.sleep(0.02)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(10):
+            tasks.create_task(knock())
+        yield answers
+        over.set()
+
+
 async def test_scaling_down_refuses_nobody_while_a_worker_stands_by(image: str) -> None:
     """nginx gives up requests that wait for a dead worker while its list changes: 10 of 1,834."""
     with ComposeStack(image) as stack:
         await asyncio.to_thread(stack.up, "--scale", "gateway=6")
-        answers: Counter[str] = Counter()
-        over = asyncio.Event()
-
-        async def knock() -> None:
-            while not over.is_set():
-                try:
-                    async with asyncio.timeout(NOTICED_S), connect(stack.ws_url, proxy=None):
-                        answers["open"] += 1
-                except (OSError, TimeoutError, InvalidHandshake) as error:
-                    answers[str(error)] += 1
-                await asyncio.sleep(0.02)
-
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(10):
-                tasks.create_task(knock())
+        async with knocking(stack.ws_url) as answers:
             await asyncio.to_thread(stack.up, "--scale", "gateway=2")
             await asyncio.sleep(FORGOTTEN_S)
-            over.set()
 
         assert answers.keys() == {"open"}
         assert answers["open"] > 100
+
+
+async def test_the_death_of_one_of_two_workers_refuses_nobody(stack: ComposeStack) -> None:
+    """nginx gives up requests that wait for the dead one while its list becomes a list of one."""
+    doomed = stack.containers("gateway")[0]
+    try:
+        async with knocking(stack.ws_url) as answers:
+            await asyncio.to_thread(docker, "kill", doomed)
+            await asyncio.sleep(FORGOTTEN_S)
+
+        assert answers.keys() == {"open"}
+        assert answers["open"] > 100
+    finally:
+        await asyncio.to_thread(stack.up)
 
 
 async def test_down_drains_and_leaves_nothing(image: str) -> None:

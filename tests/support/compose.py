@@ -108,6 +108,11 @@ class ComposeStack:
         out = self.compose("exec", "-T", service, "gateway", *arguments, "--json")
         return [json.loads(line) for line in out.splitlines()]
 
+    def hosts(self, service: str = "gateway") -> dict[str, str]:
+        """Each living worker, and the container it runs in."""
+        rows = self.ask(service, "workers")
+        return {row["worker"]: row["host"] for row in rows if row["state"] == "live"}
+
     def leftovers(self) -> str:
         """Everything of this project that the engine still has."""
         label = self._labels()

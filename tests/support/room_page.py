@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from playwright.async_api import Browser, Locator, expect
 
 from tests.support.browser import WITHIN_MS, Visit, window
+
+# The page keeps the newest rows only.
+_RECORD_LINES = """() => {
+  window.heard = [];
+  const record = (row) => {
+    if (!row.classList.contains("said")) return;
+    const who = row.querySelector(".who").textContent;
+    const text = row.querySelector(".text").textContent.slice(who.length + 1);
+    window.heard.push([who, text, row.querySelector(".meta .recovered") !== null]);
+  };
+  new MutationObserver((changes) => changes.forEach((c) => c.addedNodes.forEach(record)))
+    .observe(document.querySelector("#said ol"), { childList: true });
+}"""
+
+
+class HeardLine(NamedTuple):
+    """A line as a window showed it."""
+
+    who: str
+    text: str
+    recovered: bool
 
 
 class RoomPage(Visit):
@@ -50,6 +71,10 @@ class RoomPage(Visit):
         """Who has said what, oldest first."""
         return await self.said.locator(".text").all_inner_texts()
 
+    async def heard(self) -> list[HeardLine]:
+        """Every line since the page was opened, in the order in which they were shown."""
+        return [HeardLine(*line) for line in await self.page.evaluate("window.heard")]
+
     async def told(self, text: str) -> None:
         """Wait for a notice that has this text in it."""
         notice = self.page.locator("#said .notice").filter(has_text=text).first
@@ -75,4 +100,5 @@ async def room_page(
     async with window(browser, **context) as page:
         opened = RoomPage(page)
         await page.goto(f"{url}{fragment}")
+        await page.evaluate(_RECORD_LINES)
         yield opened

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from gateway import ChannelLimit
+from gateway.edge.connection import ClientConnection
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
@@ -199,19 +200,24 @@ class Held:
     """Reads of the history that wait until they are let go, one by one."""
 
     def __init__(self, served: InProcess) -> None:
-        self.begun = 0
         self._read = served.worker.parts.publisher.page
         self._let_go = asyncio.Semaphore(0)
         served.worker.parts.publisher.page = self._page  # type: ignore[method-assign]
 
     async def _page(self, *args: Any, **named: Any) -> Any:
-        self.begun += 1
         await self._let_go.acquire()
         return await self._read(*args, **named)
 
     def let_go(self, count: int) -> None:
         for _ in range(count):
             self._let_go.release()
+
+
+def reads(served: InProcess) -> bool:
+    """Whether the one client's socket is read."""
+    [local] = served.worker.parts.hub
+    assert isinstance(local, ClientConnection)
+    return local.reading
 
 
 HISTORY: Final = {"history": {"channel": "room:1", "limit": 1}}
@@ -221,12 +227,12 @@ async def test_commands_without_a_reply(settings: MakeSettings) -> None:
     """At 256 the socket is not read; once one is answered, it is again."""
     async with in_process(settings(**ANYBODY)) as served, centrifuge_client(served.port) as ann:
         held = Held(served)
-        # No two alike: those are answered by one read.
-        asked = [ann.command(history={"channel": room(place), "limit": 1}) for place in range(256)]
+        asked = [ann.command(**HISTORY) for _ in range(256)]
         ann.say(*asked[:255])
         assert "unsubscribe" in await ann.ask(unsubscribe={"channel": "room:1"})
+        assert reads(served)
         ann.say(asked[255])
-        await eventually(lambda: held.begun == 256, "all of them")
+        await eventually(lambda: not reads(served), "the bound")
         ann.say(late := ann.command(unsubscribe={"channel": "room:1"}))
         reply = asyncio.ensure_future(ann.reply_to(late))
         await asyncio.wait([reply], timeout=0.3)
@@ -248,7 +254,7 @@ async def test_bytes_of_commands_without_a_reply(settings: MakeSettings) -> None
             ann.say(ann.command(**question))
         assert "unsubscribe" in await ann.ask(unsubscribe={"channel": "room:1"})
         ann.say(ann.command(**big[4]))  # now over 256 KiB
-        await eventually(lambda: held.begun == 5, "all of them")
+        await eventually(lambda: not reads(served), "the bound")
         ann.say(late := ann.command(unsubscribe={"channel": "room:1"}))
         reply = asyncio.ensure_future(ann.reply_to(late))
         await asyncio.wait([reply], timeout=0.3)

@@ -64,10 +64,14 @@ class Publications:
         self._pipeline: list[_Item] = []  # under way
         self._sending = False  # the turn of ``_send`` was asked for
         self._load = False  # the script, before anything else
+        self._loop: asyncio.AbstractEventLoop | None = None  # to ask which runs asks the kernel
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         """See ``ChannelBroker.publish``."""
-        answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Stored] = loop.create_future()
         self._add(_Item(publishing, publishing_size(publishing), answer))
         return answer
 

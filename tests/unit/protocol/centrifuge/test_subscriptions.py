@@ -275,3 +275,23 @@ def test_a_refresh_may_come_too_late(answered: bool) -> None:
         {"id": 3, "sub_refresh": {"expires": True, "ttl": 1}}
     ]
     assert session.due_at == 125.0  # the ping
+
+
+@pytest.mark.parametrize("ttl", [0, 60])
+def test_what_an_application_lets_end_no_token_makes_last(ttl: int) -> None:
+    session = subscribed()
+    session.ends_at("a", 110.0)
+    session.receive(SUB_REFRESH)
+    session.answer(3, SubRefreshResult(ttl=ttl), 100.0)
+
+    assert session.due_at <= 110.0
+    assert push(2501, "subscription expired") in said(session.tick(110.0))
+
+
+def test_what_a_token_lets_end_no_application_makes_last() -> None:
+    session = connected()
+    session.receive(SUBSCRIBE)
+    session.answer(2, SubscribeResult(ttl=5), 100.0)
+    session.ends_at("a", 1000.0)
+
+    assert push(2501, "subscription expired") in said(session.tick(100.0 + 5 + 25))

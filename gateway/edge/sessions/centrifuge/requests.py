@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.asking import Asking
+from gateway.edge.sessions.centrifuge.attempts import Attempts
 from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.connecting import Connecting
 from gateway.edge.sessions.centrifuge.publishing import Publishing
@@ -18,7 +18,6 @@ from gateway.edge.sessions.centrifuge.subscribing import Subscribing
 from gateway.edge.sessions.centrifuge.subscription import ChannelParts, Done
 from gateway.edge.sessions.centrifuge.subscription_tokens import SubscriptionTokens
 from gateway.errors import GatewayError
-from gateway.log import get_logger
 from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.codes import Unsubscribed
 from gateway.protocol.centrifuge.commands import (
@@ -44,8 +43,6 @@ from gateway.protocol.centrifuge.steps import Ask
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest, HookResult
 from gateway.tokens.verifier import TokenVerifier
 
-log = get_logger(__name__)
-
 BY_CLIENT: Final = Unsubscribed(0, "")
 
 SERVED: Final[frozenset[type[Request]]] = frozenset(
@@ -70,13 +67,13 @@ class ClientRequests:
         *,
         personal_namespace: str | None = None,
     ) -> None:
+        self._attempts = Attempts()
         self._asking = Asking(parts)
         self._publishing = Publishing(parts)
         self._authentication = authentication
         self._tokens = SubscriptionTokens(verifier)
-        self._subscribing = Subscribing(parts, self._tokens)
+        self._subscribing = Subscribing(parts, self._tokens, self._attempts)
         self._connecting = Connecting(self._subscribing, personal_namespace=personal_namespace)
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, session: CentrifugeSession, ask: Ask) -> None:
         connection = session.connection
@@ -97,13 +94,13 @@ class ClientRequests:
     ) -> None:
         match ask.request:
             case Connect() as request:
-                self._later(self._connect(session, connection, request, answer), answer)
+                self._attempts.begin(self._connect(session, connection, request, answer), answer)
             case Refresh() as refresh:
                 coming = self._authentication.refresh(session, connection, refresh)
-                self._later(_answering(coming, answer), answer)
+                self._attempts.begin(_answering(coming, answer), answer)
             case SubRefresh() as sub_refresh:
                 coming = self._tokens.refresh(connection, sub_refresh)
-                self._later(_answering(coming, answer), answer)
+                self._attempts.begin(_answering(coming, answer), answer)
             case Subscribe() as request:
                 self._subscribing.by_client(session, connection, request, answer)
             case Unsubscribe(channel=channel):
@@ -117,7 +114,7 @@ class ClientRequests:
                     answer(refused)
                 else:
                     coming = self._asking.answer(session, question)
-                    self._later(_answering(coming, answer), answer)
+                    self._attempts.begin(_answering(coming, answer), answer)
             case Rpc() as request:
                 _call(connection, request, answer)
             case _:
@@ -142,13 +139,6 @@ class ClientRequests:
         else:
             answer(result)
 
-    # Waiting
-
-    def _later(self, coming: Coroutine[Any, Any, None], answer: Callable[[Answer], None]) -> None:
-        task = asyncio.create_task(_attempt(coming, answer), name="client request")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
 
 def _call(connection: OpenConnection, request: Rpc, answer: Callable[[Answer], None]) -> None:
     """Have a method of the application's called."""
@@ -171,17 +161,3 @@ def _called(outcome: HookOutcome) -> Answer:
 
 async def _answering(asked: Coroutine[Any, Any, Answer], answer: Callable[[Answer], None]) -> None:
     answer(await asked)
-
-
-async def _attempt(coming: Coroutine[Any, Any, None], answer: Callable[[Answer], None]) -> None:
-    """Who is not answered because it fails is answered that it shall try again."""
-    try:
-        await coming
-    except GatewayError as error:
-        answer(as_error(error))
-    except asyncio.CancelledError:
-        answer(codes.INTERNAL)
-        raise
-    except Exception:
-        log.exception("request failed")
-        answer(codes.INTERNAL)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ import msgspec
 from gateway.channels import permissions
 from gateway.close_codes import CHANNEL_LIMIT
 from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.attempts import Attempts
 from gateway.edge.sessions.centrifuge.grants import (
     NO_GRANT,
     GrantedSubscription,
@@ -45,10 +45,10 @@ from gateway.settings.namespaces import ChannelOptions
 class Subscribing:
     """Begins and ends subscriptions of the clients of one worker."""
 
-    def __init__(self, parts: ChannelParts, tokens: SubscriptionTokens) -> None:
+    def __init__(self, parts: ChannelParts, tokens: SubscriptionTokens, attempts: Attempts) -> None:
         self._parts = parts
         self._tokens = tokens
-        self._verifying: set[asyncio.Task[None]] = set()
+        self._attempts = attempts
 
     # By a command
 
@@ -67,11 +67,8 @@ class Subscribing:
         channel, user = request.channel, connection.user or ""
         options = self._parts.options_of(channel)
         if request.token:
-            task = asyncio.create_task(
-                self._with_token(session, connection, request, answer), name="subscription token"
-            )
-            self._verifying.add(task)
-            task.add_done_callback(self._verifying.discard)
+            coming = self._with_token(session, connection, request, answer)
+            self._attempts.begin(coming, answer)
             return
         has_hook = connection.hooks.there(HookKind.SUBSCRIBE, channel)
         if has_hook is None:
@@ -94,6 +91,8 @@ class Subscribing:
     ) -> None:
         """What a valid token allows, only a hook may still refuse."""
         claims = await self._tokens.claims(connection, request.channel, request.token)
+        if session.connection is None:
+            return
         if not isinstance(claims, SubscriptionClaims):
             answer(claims)
             return
@@ -101,8 +100,6 @@ class Subscribing:
         has_hook = connection.hooks.there(HookKind.SUBSCRIBE, request.channel)
         if has_hook is None:
             answer(codes.INTERNAL)
-        elif session.connection is None:
-            return
         elif has_hook:
             self._ask_hook(session, connection, request, grant, answer)
         else:

@@ -181,7 +181,7 @@ class Channels:
         subscriber = local.remove(connection)  # told nothing more, whatever the steps say
         if subscriber is not None:
             subscriber.left(local.name)
-        self._steps.happen(local, partial(local.machine.leave, connection))
+        self._steps.happen(local, partial(_left, local, connection))
 
     # The broker
 
@@ -261,3 +261,8 @@ class Channels:
     def _released(self, local: LocalChannel) -> None:
         if self._channels.get(local.name) is local:
             del self._channels[local.name]
+
+
+def _left(local: LocalChannel, connection: ConnectionId) -> list[Step]:
+    local.remove(connection)  # its wish may have been taken in since
+    return local.machine.leave(connection)

@@ -19,7 +19,7 @@ from gateway.protocol.channel_steps import Reply, Wish
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.run import Run
 from gateway.protocol.worker_channel import LINGER_S
-from tests.unit.channels.recording import POSITIONED, live, stand
+from tests.unit.channels.recording import POSITIONED, Recording, live, stand
 from tests.unit.channels.scripted_broker import turn
 
 
@@ -139,6 +139,26 @@ async def test_nothing_is_left_of_thousands_that_have_closed() -> None:
         assert not s.channels._of_connection
         assert not s.channels._steps._lingering
         assert not s.channels._steps._looks._planned
+
+
+async def test_who_asks_to_leave_before_its_wish_is_taken_in_leaves_nothing_behind() -> None:
+    async with stand() as s:
+        bob = s.recording("bob")
+
+        class Restless(Recording):
+            """Brings somebody who thinks better of it at once."""
+
+            def subscribed(self, channel: str, reply: Reply) -> None:
+                s.channels.subscribe(bob, channel)
+                s.channels.unsubscribe(bob.id, channel)
+
+        s.channels.subscribe(Restless(ConnectionId("ann")), "news")
+        await s.broker.settle_down()
+        s.channels.closed(ConnectionId("ann"))
+        s.later(LINGER_S)
+
+        assert s.channels.subscriber(bob.id, "news") is None
+        assert not len(s.channels)
 
 
 async def test_names_are_checked() -> None:

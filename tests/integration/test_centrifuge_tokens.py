@@ -70,6 +70,14 @@ async def test_a_client_is_told_for_how_long_its_token_lasts(settings: MakeSetti
         assert 98 <= result["ttl"] <= 100
 
 
+async def test_a_token_that_names_channels_lasts_no_longer(settings: MakeSettings) -> None:
+    async with serving(settings) as served, centrifuge_socket(served.port) as client:
+        result = await client.connect(token=ann(exp=time.time() + 100, channels=["news"]))
+
+        assert list(result["subs"]) == ["news"]
+        assert 98 <= result["ttl"] <= 100
+
+
 async def test_an_expired_token_is_told_apart(settings: MakeSettings) -> None:
     async with serving(settings) as served, centrifuge_socket(served.port) as client:
         reply = await client.ask(connect={"token": ann(exp=time.time() - 61)})

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import msgspec
+
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.grants import NO_GRANT, GrantedSubscription, by_server
 from gateway.edge.sessions.centrifuge.results import as_error
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession
 from gateway.edge.sessions.centrifuge.subscribing import Subscribing
-from gateway.edge.sessions.centrifuge.subscription import Outcome
+from gateway.edge.sessions.centrifuge.subscription import Done, Outcome
 from gateway.errors import GatewayError
 from gateway.protocol.centrifuge.commands import Connect, Subscribe
 from gateway.protocol.centrifuge.replies import ConnectResult, SubscribeResult
@@ -60,21 +62,31 @@ class Connecting:
                 answer(as_error(outcome))
                 for each in channels:
                     session.end(each)
+                    done(each, None)  # also of those that were not begun
             if not waiting:  # of what the server has ended meanwhile, nothing is said
                 stays = {
                     name: sub for name, sub in results.items() if name in session.subscriptions
                 }
-                answer(ConnectResult(subs=stays))
+                answer(msgspec.structs.replace(result, subs=stays))
 
         for channel in channels:
-            wanted = _from_position(channel, request.subs.get(channel))
-            try:
+            if channel in waiting:  # otherwise it is refused already
+                wanted = _from_position(channel, request.subs.get(channel))
                 grant = grants.get(channel, NO_GRANT)
-                self._subscribing.by_server(
-                    session, connection, wanted, partial(done, channel), grant
-                )
-            except GatewayError as error:
-                done(channel, error)
+                self._begin(session, connection, wanted, partial(done, channel), grant)
+
+    def _begin(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        wanted: Subscribe,
+        done: Done,
+        grant: GrantedSubscription,
+    ) -> None:
+        try:
+            self._subscribing.by_server(session, connection, wanted, done, grant)
+        except GatewayError as error:
+            done(error)
 
     def _grants(
         self, session: CentrifugeSession, connection: OpenConnection

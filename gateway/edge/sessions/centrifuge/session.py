@@ -205,6 +205,8 @@ class CentrifugeSession:
         if self._held and self._rules.state is State.CONNECTED:
             held, self._held = self._held, []
             self._do([Write(push) for push in held])
+        if self._wanted and self._rules.state is State.CONNECTED:
+            self._subscribe_wanted()
         if isinstance(answer, _MOVES_DEADLINE):
             self._put_deadline()
 
@@ -271,6 +273,16 @@ class CentrifugeSession:
             self._context.requests.subscribe(self, connection, channel, settled)
         except GatewayError as error:
             done(error)
+
+    def _subscribe_wanted(self) -> None:
+        """What the server has wanted since the channels of this connect were taken."""
+        wanted, self._wanted = self._wanted, {}
+        for channel, told in wanted.items():
+            for done in told:
+                if self.connection is None:
+                    done(Receipt.GONE)
+                else:
+                    self.subscribe(self.connection, channel, done)
 
     def unsubscribe(self, connection: OpenConnection, channel: str, done: Told) -> None:  # noqa: ARG002
         for told in self._wanted.pop(channel, ()):

@@ -62,9 +62,12 @@ async def test_handlers_are_told_who_it_has_become(settings: MakeSettings) -> No
     assert users == [None, "ann"]
 
 
-async def test_a_client_is_told_for_how_long_its_token_lasts(settings: MakeSettings) -> None:
+@pytest.mark.parametrize("claims", [{}, {"channels": ["news"]}])
+async def test_a_client_is_told_for_how_long_its_token_lasts(
+    settings: MakeSettings, claims: dict[str, Any]
+) -> None:
     async with serving(settings) as served, centrifuge_socket(served.port) as client:
-        result = await client.connect(token=ann(exp=time.time() + 100))
+        result = await client.connect(token=ann(exp=time.time() + 100, **claims))
 
         assert result["expires"] is True
         assert 98 <= result["ttl"] <= 100

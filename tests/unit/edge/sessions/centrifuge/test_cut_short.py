@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.protocol.receipt import Receipt
 from gateway.protocol.token_claims import ConnectionClaims
 from tests.support.waiting import eventually
 from tests.unit.edge.sessions.centrifuge.stand import Stand, standing
@@ -31,6 +32,19 @@ async def test_a_client_that_closes_while_it_connects_leaves_nothing_behind(stan
     await eventually(lambda: "client request" not in _tasks(), "the end of its connect")
     await stand.presence.settled()
 
+    assert stand.parts.channels.subscriptions == 0
+    assert await stand.presence.members("seen:a") == {}
+
+
+async def test_a_client_that_is_refused_is_in_no_channel(stand: Stand) -> None:
+    client, told = stand.socket("ann"), list[object]()
+    client.session.claims = ConnectionClaims(user="ann", channels=("nobody:a", "seen:a"))
+    client.session.subscribe(client, "b", told.append)
+    reply = await client.ask(connect={})
+    await stand.presence.settled()
+
+    assert reply["error"]["code"] == 102
+    assert told == [Receipt.GONE]
     assert stand.parts.channels.subscriptions == 0
     assert await stand.presence.members("seen:a") == {}
 

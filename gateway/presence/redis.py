@@ -26,6 +26,7 @@ from gateway.redis_support.calls import Calls, to_its_end
 from gateway.redis_support.client import script
 
 PER_CALL: Final = 250  # members, of one script
+MAX_DIGITS: Final = 20
 CHANNELS: Final = 50  # that are read together
 # A write of which nobody knows whether it was done comes no later than this, and finds a later one.
 LATE_S: Final = 60
@@ -157,7 +158,7 @@ class RedisPresenceStore(Calls):
         found, _ = await self._execute([("HGET", key, ""), ("EXPIRE", key, int(PRESENCE_S))])
         if found is None:
             return None
-        return int(found) if found.isdigit() and len(found) <= 20 else -1
+        return int(found) if found.isdigit() and len(found) <= MAX_DIGITS else -1
 
     @to_its_end
     async def extend(self, worker: WorkerId, channels: Sequence[str]) -> None:
@@ -187,10 +188,14 @@ class RedisPresenceStore(Calls):
 
     async def _counts(self, channel: str) -> dict[WorkerId, int]:
         (found,) = await self._execute([("HGETALL", keys.presence_workers(self._prefix, channel))])
-        return {
-            WorkerId(worker.decode(errors="replace")): int(said.partition(b" ")[0])
-            for worker, said in found.items()
-        }
+        counts = {}
+        for worker, said in found.items():
+            count = said.partition(b" ")[0]
+            if count.isdigit() and len(count) <= MAX_DIGITS:
+                counts[WorkerId(worker.decode(errors="replace"))] = int(count)
+            else:
+                self.address.node.garbage("unreadable", "presence")
+        return counts
 
     # What a sweep does
 

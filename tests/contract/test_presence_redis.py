@@ -182,8 +182,10 @@ async def test_garbage_in_a_value_is_passed_over(
     for client, value in {"a": b"\xff", "b": b"99:x", "c": b"x" * 9000, "d": b"3:bob\xc1"}.items():
         admin.hset(keys.presence(P, "room", me), client, value)
     admin.hset(keys.presence_users(P, "room"), "ann", "many")
+    admin.hset(keys.presence_workers(P, "room"), "somebody", "many")
 
     assert set(await store.members("room")) == {"a", "b", "c", "d"}
+    assert (await store.stats("room")).clients == 2
     assert await store.write(me, 2, [ANN, gone(BOB)], upon=None)
 
 

@@ -13,7 +13,8 @@ log = get_logger(__name__)
 
 
 class Opening:
-    """The registry has it, and it is in the channels that ``on_connect`` has named.
+    """The registry has it, and it is in the channels that ``on_connect`` has named, or the
+    application has unsubscribed it there.
 
     Args:
         ready: Called once, when both are so. Never if it ends before.
@@ -38,7 +39,7 @@ class Opening:
     def _subscribed(self, result: Receipt | GatewayError) -> None:
         """It cannot stay without a channel that its application takes for granted."""
         connection = self._connection
-        if result is Receipt.WRITTEN:
+        if isinstance(result, Receipt):  # GONE: its application has taken it back
             self._one_less()
         elif isinstance(result, BrokerUnavailable):
             connection.end_with(BrokerAway())

@@ -68,9 +68,12 @@ class ClientInfo:
         self.presented = presented
 
     def admit(self, admitted: Admitted) -> None:
+        """What the application says; where it says nothing, what a token has said stays."""
         self.admitted = True
-        self.user = admitted.user
-        self.expires_unix_s = admitted.expires_unix_s
+        if admitted.user is not None:
+            self.user = admitted.user
+        if admitted.expires_unix_s is not None:
+            self.expires_unix_s = admitted.expires_unix_s
         self.channels = tuple(dict.fromkeys(admitted.channels))  # each once
 
     @property

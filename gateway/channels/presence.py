@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gateway.channels.presence_waits import PresenceWaits, nothing_to_wait_for, resolve
-from gateway.errors import BrokerUnavailable, NotAvailable
+from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.presence.base import PresenceChange, PresenceStats, PresenceStore
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, encode, message
@@ -167,11 +167,6 @@ class ChannelPresence:
             else:
                 left.add_done_callback(lambda _: self._tell(channel, leave))
         return left
-
-    def check_kept(self, channel: str) -> None:
-        """Raise NotAvailable where a channel keeps no presence; BadChannel, UnknownChannel."""
-        if not self._options_of(channel).presence:
-            raise NotAvailable(f"channel {channel} keeps no presence")
 
     async def members(self, channel: str) -> Mapping[str, ClientInfo]:
         """Everybody in a channel, of every worker, by client.

@@ -15,13 +15,18 @@ from gateway.channel_broker.base import (
 )
 from gateway.errors import NotAvailable, PublicationTooLarge
 from gateway.metrics import Counters
-from gateway.protocol.channel_messages import ClientInfo, PublicationBody, encode
+from gateway.protocol.channel_messages import (
+    MAX_PUBLICATION_BYTES,
+    ClientInfo,
+    PublicationBody,
+    encode,
+)
 from gateway.protocol.channel_position import Position
+from gateway.protocol.recovery import MAX_READ
 from gateway.settings.namespaces import ChannelOptions
 
-MAX_PUBLICATION_BYTES: Final = 64 << 10  # of its data and its tags
 MAX_KEY_BYTES: Final = 255
-MAX_PAGE: Final = 300
+MAX_PAGE: Final = MAX_READ
 MAX_VERSION: Final = (1 << 53) - 1  # what a script of Redis can compare
 
 

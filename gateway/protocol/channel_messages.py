@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+MAX_PUBLICATION_BYTES: Final = 64 << 10  # of its data and its tags
+
 
 class MessageKind(Enum):
     """The first byte of a message."""

@@ -24,6 +24,9 @@ from gateway.protocol.centrifuge.commands import (
     Unknown,
     Unsubscribe,
 )
+from gateway.protocol.channel_messages import MAX_PUBLICATION_BYTES
+from gateway.protocol.channel_names import MAX_CHANNEL_BYTES, MAX_CHANNELS_PER_CONNECTION
+from gateway.protocol.recovery import MAX_READ
 
 _printable: Final = re.compile(r"[ -~]*").fullmatch
 _NULL: Final = msgspec.Raw(b"null")
@@ -32,10 +35,10 @@ _NULL: Final = msgspec.Raw(b"null")
 class Limits(NamedTuple):
     """Bounds of one connection; at each it still works."""
 
-    channels: int = 128
-    channel_bytes: int = 255
-    publication_bytes: int = 64 << 10
-    history_publications: int = 300
+    channels: int = MAX_CHANNELS_PER_CONNECTION
+    channel_bytes: int = MAX_CHANNEL_BYTES
+    publication_bytes: int = MAX_PUBLICATION_BYTES
+    history_publications: int = MAX_READ
     presence_members: int = 1000
     in_flight: int = 256  # commands without a reply; from here on the socket is not read
     in_flight_bytes: int = 256 << 10

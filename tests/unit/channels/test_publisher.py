@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.channels.publisher import MAX_KEY_BYTES, MAX_PUBLICATION_BYTES
+from gateway.channels.publisher import MAX_KEY_BYTES
 from gateway.errors import BadChannel, NotAvailable, PublicationTooLarge, UnknownChannel
-from gateway.protocol.channel_messages import ClientInfo, PublicationBody, read_publication
+from gateway.protocol.channel_messages import (
+    MAX_PUBLICATION_BYTES,
+    ClientInfo,
+    PublicationBody,
+    read_publication,
+)
 from tests.unit.channels.recording import stand
 
 LARGEST = b'"%b"' % (b"x" * (MAX_PUBLICATION_BYTES - 2))

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.hooks import Patterns, check_pattern
+from gateway.protocol.envelopes.hooks import DispatchHook, asking
+from gateway.protocol.hooks import HookKind, HookRequest, Patterns, check_pattern
+from gateway.protocol.ids import ConnectionId
 
 LETTERS = st.text("ab:", max_size=4)
 PATTERN = st.builds(lambda name, star: name + star, LETTERS, st.sampled_from(["", "*"]))
@@ -71,3 +73,23 @@ def test_what_is_no_pattern_is_refused(pattern: str, why: str) -> None:
 def test_a_pattern_is_a_text() -> None:
     with pytest.raises(TypeError, match="give a name"):
         check_pattern(7)
+
+
+# Requests
+
+
+REQUEST = HookRequest(HookKind.PUBLISH, "room:1", b"1", b"{}", b"[2]", 2000, "server unsubscribe")
+CLIENT = ConnectionId("c1")
+
+
+def test_a_request_comes_out_of_its_envelope_as_it_went_in() -> None:
+    assert asking(CLIENT, 4, 2, REQUEST).request == REQUEST
+
+
+def test_a_request_of_another_release_cannot_be_told() -> None:
+    with pytest.raises(ValueError, match="dance"):
+        _ = DispatchHook(CLIENT, 4, 2, "dance", "room:1").request
+
+
+def test_a_request_takes_what_its_parts_take() -> None:
+    assert REQUEST.size_bytes == len("room:1") + 1 + 2 + 3

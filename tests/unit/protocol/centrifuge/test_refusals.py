@@ -12,6 +12,7 @@ from gateway.close_codes import NOT_AVAILABLE as NOBODY_LISTENS
 from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.codes import Error
 from gateway.protocol.centrifuge.commands import (
+    Connect,
     History,
     OnChannel,
     Presence,
@@ -27,7 +28,7 @@ from gateway.protocol.centrifuge.commands import (
     Unknown,
     Unsubscribe,
 )
-from gateway.protocol.centrifuge.refusals import Limits, refusal
+from gateway.protocol.centrifuge.refusals import Limits, connect_refusal, refusal
 
 EVERYTHING: frozenset[type[Request]] = frozenset(get_args(Request))
 NOTHING: frozenset[type[Request]] = frozenset()
@@ -117,3 +118,17 @@ def test_a_publication_has_64_kib() -> None:
 )
 def test_what_cannot_be_meant(request_: Request, answer: Close | Error | None) -> None:
     assert refused(request_) == answer
+
+
+@pytest.mark.parametrize(
+    ("connect", "answer"),
+    [
+        (Connect(name="n" * 16, version="v" * 64), None),
+        (Connect(name="n" * 17), codes.BAD_REQUEST),
+        (Connect(version="v" * 65), codes.BAD_REQUEST),
+    ],
+)
+def test_a_client_calls_itself_by_16_and_64_characters(
+    connect: Connect, answer: Error | None
+) -> None:
+    assert connect_refusal(connect) == answer

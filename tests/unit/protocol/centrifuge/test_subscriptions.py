@@ -295,3 +295,27 @@ def test_what_a_token_lets_end_no_application_makes_last() -> None:
     session.ends_at("a", 1000.0)
 
     assert push(2501, "subscription expired") in said(session.tick(100.0 + 5 + 25))
+
+
+# An end of which the client is not told before
+
+
+def test_a_subscription_ends_when_it_was_let_in_until() -> None:
+    session = subscribed()
+    session.ends_at("a", 107.0)
+
+    assert session.due_at == 107.0
+    assert said(session.tick(106.9)) == []
+    assert said(session.tick(107.0)) == [push(2501, "subscription expired")]
+    assert session.channels == {"a": ChannelState.UNSUBSCRIBING}
+
+
+def test_only_what_is_subscribed_can_end_by_itself() -> None:
+    session = connected()
+    session.receive(SUBSCRIBE)
+    before = session.due_at
+
+    session.ends_at("a", 101.0)
+    session.ends_at("nowhere", 101.0)
+
+    assert session.due_at == before

@@ -10,6 +10,7 @@ export class Room {
   #left = false;
   #attempts = 0;
   #id = 10; // of the last command
+  #unanswered = new Map(); // id -> what we said
   #position = { offset: 0, epoch: "" }; // how far we have come; at first nothing
   #members = new Map(); // client -> user
   #gone = new Set(); // who left while we asked who is here
@@ -21,7 +22,9 @@ export class Room {
   }
 
   say(text) {
-    this.#send({ id: ++this.#id, publish: { channel: this.#channel, data: text } });
+    const id = ++this.#id;
+    this.#unanswered.set(id, text);
+    this.#send({ id, publish: { channel: this.#channel, data: text } });
   }
 
   leave() {
@@ -47,6 +50,10 @@ export class Room {
     };
     socket.onclose = ({ code, reason }) => {
       if (this.#left) return;
+      for (const text of this.#unanswered.values()) {
+        this.#on.refused(`No answer: \u201c${text}\u201d may have been said or not.`);
+      }
+      this.#unanswered.clear();
       if ((code >= 3500 && code < 4000) || code >= 4500) this.#on.state(`${code} ${reason}`); // to stay away
       else this.#later();
     };
@@ -69,6 +76,7 @@ export class Room {
 
   #heard(message) {
     const push = message.push ?? {};
+    this.#unanswered.delete(message.id);
     if (Object.keys(message).length === 0) this.#send({}); // a ping
     else if (message.error) this.#refused(message);
     else if (message.subscribe) this.#subscribed(message.subscribe);

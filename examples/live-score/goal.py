@@ -19,5 +19,8 @@ def publish(match: str, number: int, minute: int, scorer: str, score: str) -> st
 
 
 if __name__ == "__main__":
-    match, number, minute, scorer, score = sys.argv[1:]
+    try:
+        match, number, minute, scorer, score = sys.argv[1:]
+    except ValueError:
+        sys.exit("usage: goal.py MATCH NUMBER MINUTE SCORER SCORE")
     print(publish(match, int(number), int(minute), scorer, score))

@@ -189,6 +189,34 @@ async def test_two_browsers_in_a_room_see_each_other_and_recover(chat: BelowChat
         await expect(bob.get_by_label("Who is here")).to_have_text("ann, bob", timeout=RETURN_MS)
 
 
+async def test_a_browser_is_told_that_a_line_may_not_have_been_said(chat: BelowChat) -> None:
+    async with chromium() as browser:
+        page = await browser.new_page()
+        await enter(page, chat, "ann", "tea")
+        await expect(page.get_by_role("status")).to_have_text("live", timeout=WITHIN_MS)
+        workers = chat.worker_pids()
+        for worker in workers:  # both: whoever holds it
+            os.kill(worker, signal.SIGSTOP)
+        try:
+            await page.get_by_label("Say").fill("lost?")
+            await page.get_by_role("button", name="Say").click()
+        finally:
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+
+        told = page.get_by_role("log").get_by_text("\u201clost?\u201d may have been said or not.")
+        await expect(told).to_be_visible(timeout=RETURN_MS)
+
+
+def test_goal_with_too_few_arguments_says_its_usage() -> None:
+    run = subprocess.run(
+        [sys.executable, "goal.py", "final"], cwd=LIVE,
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stderr) == (1, "usage: goal.py MATCH NUMBER MINUTE SCORER SCORE\n")
+
+
 async def test_a_browser_is_told_that_a_room_is_not_for_it(chat: BelowChat) -> None:
     async with chromium() as browser:
         page = await browser.new_page()

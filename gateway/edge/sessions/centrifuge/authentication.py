@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from gateway.close_codes import BAD_REQUEST, EXPIRED, INSUFFICIENT_STATE, INVALID_TOKEN, Close
@@ -20,6 +22,10 @@ from gateway.protocol.token_claims import ConnectionClaims
 from gateway.tokens.verifier import TokenVerifier
 
 log = get_logger(__name__)
+
+_NOT_LET_IN: Final = (
+    "no token, and anonymous clients are not let in (GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN)"
+)
 
 
 class Authentication:
@@ -44,6 +50,7 @@ class Authentication:
             return refused or codes.BAD_REQUEST
         if not request.token:
             if not (connection.admitted or self._allow_anonymous):
+                log.debug("client refused", connection_id=connection.id, why=_NOT_LET_IN)
                 return BAD_REQUEST
             return _let_in(session, connection, ConnectionClaims(user=connection.user or ""), data)
         claims = await self._claims(connection, request.token, expired=codes.TOKEN_EXPIRED)

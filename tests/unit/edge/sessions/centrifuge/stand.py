@@ -187,7 +187,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def standing(*, max_channels: int = 1000) -> AsyncIterator[Stand]:
+async def standing(
+    *, max_channels: int = 1000, allow_anonymous: bool = True
+) -> AsyncIterator[Stand]:
     loop = asyncio.get_running_loop()
     counters = Counters()
     broker = MemoryChannelBroker(MemoryChannelBus())
@@ -213,7 +215,9 @@ async def standing(*, max_channels: int = 1000) -> AsyncIterator[Stand]:
     verifier = token_verifier(TOKENS, TOKENS)
     context = SessionContext(
         version="1",
-        requests=ClientRequests(parts, Authentication(verifier, allow_anonymous=True), verifier),
+        requests=ClientRequests(
+            parts, Authentication(verifier, allow_anonymous=allow_anonymous), verifier
+        ),
         timers=TimerWheel(0.25),
         now=loop.time,
     )

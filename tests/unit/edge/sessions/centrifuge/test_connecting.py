@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import GatewayError, UnknownChannel
 from gateway.protocol.receipt import Receipt
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.edge.sessions.centrifuge.stand import Stand, standing
 
@@ -54,3 +55,16 @@ async def test_a_refused_connect_leaves_its_client_in_no_channel(stand: Stand) -
     assert told["seen:a"] == [Receipt.GONE]
     assert not client.session.subscriptions
     assert not stand.parts.channels.subscriptions
+
+
+async def test_the_log_says_why_a_client_without_a_token_is_not_let_in() -> None:
+    async with standing(allow_anonymous=False) as stand:
+        client = stand.socket()
+        client.admitted = False
+        with capture_logs() as logs:
+            client.say({"connect": {}})
+            await eventually(lambda: client.closed is not None, "it is closed")
+
+    assert client.closed == (3501, "bad request")
+    [refused] = [each for each in logs if each["event"] == "client refused"]
+    assert "GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN" in refused["why"]

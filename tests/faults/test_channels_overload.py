@@ -35,10 +35,7 @@ async def p99_ms(ledger: ChannelLedger) -> float:
 
 
 async def test_one_of_a_thousand_does_not_read_a_flood(stand: Stand, report: Report) -> None:
-    """It is dropped with 3008; the others get everything and wait no longer than before it came.
-
-    Red without ``ClientConnection._drop_slow``: it stays, with its memory.
-    """
+    """It is dropped with 3008; the others get everything and wait no longer than before it came."""
     served = await serve(stand)
     flooded = {"long:flood": LONG["long:0"]}
     names = list(LONG)
@@ -80,10 +77,7 @@ async def test_one_of_a_thousand_does_not_read_a_flood(stand: Stand, report: Rep
 
 
 async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> None:
-    """Its subscribers get all of it, and those of quiet channels wait for no backlog.
-
-    Red when a delivery awaits its socket (``FanOut.publication``).
-    """
+    """Its subscribers get all of it, and those of quiet channels wait for no backlog."""
     served = [await serve(stand) for _ in range(2)]
     hot = {"long:0": LONG["long:0"]}
     quiet = {name: history for name, history in LONG.items() if name not in hot}

@@ -29,7 +29,7 @@ async def count(client: CentrifugeClient) -> int:
 async def test_a_thousand_members_die_with_their_host(stand: Stand, report: Report) -> None:
     """Supervisor and all: only the end of the lease tells. Nobody else is touched.
 
-    Red without the sweep of a dead worker's members (``PresenceStore.remove_worker``).
+    Red without the sweep of a dead worker's members (``PresenceSweep.run``).
     """
     served = [await serve(stand) for _ in range(3)]
     dies, stays, asked = (s.port for s in served)

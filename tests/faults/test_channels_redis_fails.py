@@ -115,10 +115,7 @@ async def test_channels_lose_redis_which_comes_back_empty(stand: Stand, report: 
 
 
 async def test_channels_have_a_frozen_redis_for_8_s(stand: Stand, report: Report) -> None:
-    """What it executes when it wakes, before anybody has subscribed again, is a gap.
-
-    Red when ``Subscriptions`` tells of no resync.
-    """
+    """What it executes when it wakes, before anybody has subscribed again, is a gap."""
     for _ in range(2):
         await serve(stand)
     async with a_scene(stand) as scene:
@@ -135,9 +132,8 @@ async def test_channels_have_a_frozen_redis_for_8_s(stand: Stand, report: Report
 
 
 async def test_the_links_of_channels_are_cut_for_12_s(stand: Stand, report: Report) -> None:
-    """What a backend publishes meanwhile is missing at both workers.
-
-    Red when ``Subscriptions`` tells of no resync: the next publication tells those who wait.
+    """What a backend publishes meanwhile is missing at both workers, and nothing tells of it but
+    what they look up themselves once they are back.
     """
     async with AsyncExitStack() as stack:
         links = [await stack.enter_async_context(Proxy(stand.redis.port)) for _ in range(2)]
@@ -169,24 +165,20 @@ async def test_the_subscription_of_channels_is_killed_again_and_again(
     for _ in range(2):
         await serve(stand)
     async with a_scene(stand) as scene:
-        killed = 0
-        for _ in range(10):
-            killed += kill_subscriptions(stand.redis)
+        rounds = 0
+        while rounds < 10 or not scene.ledger.ends:  # a quick one may come back without a gap
+            assert rounds < 40
+            rounds += kill_subscriptions(stand.redis) == 2
             await asyncio.sleep(0.5)
         await asyncio.sleep(DECLARED_S)
         ledger = await scene.end()
 
         report(ledger)
-        assert killed >= 16
         assert_kept(ledger, errors={100})
-        assert ledger.ends[INSUFFICIENT] > 0
 
 
 async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, report: Report) -> None:
-    """A worker that is asleep for a while gets more than Redis wants to keep for it.
-
-    Red when ``ChannelPosition.arrived`` takes any later offset for the next one.
-    """
+    """A worker that is asleep for a while gets more than Redis wants to keep for it."""
     served = [await serve(stand) for _ in range(2)]
     with stand.redis.client() as admin:
         admin.config_set("client-output-buffer-limit", "pubsub 65536 65536 1")

@@ -17,10 +17,7 @@ DRAIN_S = 8
 
 
 async def test_a_rolling_restart_loses_no_publication(stand: Stand, report: Report) -> None:
-    """Everybody is told 3001 once and recovers; the window is used, so nobody is stampeded.
-
-    Red without the drain in ``GatewayServer.shutdown``: all are closed at once.
-    """
+    """Everybody is told 3001 once and recovers; the window is used, so nobody is stampeded."""
     served = await serve(stand, "--workers", "2", GATEWAY_DRAIN_SECONDS=str(DRAIN_S))
     channels = list(LONG)
     async with (

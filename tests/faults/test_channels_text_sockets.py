@@ -23,7 +23,7 @@ async def test_text_sockets_lose_their_worker(stand: Stand, report: Report) -> N
     """The gap of a worker is counted. What ``on_connect`` subscribes is there again after a
     reconnect; what a handler had subscribed is not, until it does so again.
 
-    Red when ``Channels.closed`` forgets nobody, and when ``on_connect`` names no channels.
+    Red when ``Channels.closed`` forgets nobody.
     """
     served = [await serve(stand, APP) for _ in range(2)]
     ledger = ChannelLedger()

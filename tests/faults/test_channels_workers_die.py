@@ -20,8 +20,7 @@ async def test_a_worker_is_killed_with_a_thousand_subscribers(stand: Stand, repo
     """All are back through the other worker with ``recovered: true``, and nothing is lost. Those
     whose channel keeps one publication are told ``recovered: false``, every one of them.
 
-    Red when ``recovery.recover`` says that all was recovered, whatever is missing; and when it
-    gives nothing of what was missed.
+    Red when the reply says that it has recovered and gives nothing of what was missed.
     """
     served = [await serve(stand) for _ in range(2)]
     first, second = (s.port for s in served)

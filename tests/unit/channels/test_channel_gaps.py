@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.channel_position import Position
-from gateway.protocol.channel_steps import Wish
+from gateway.protocol.channel_steps import Step, Wish
 from gateway.protocol.worker_channel import LOOK_S
 from tests.unit.channels.recording import POSITIONED, live, stand
 from tests.unit.channels.scripted_broker import turn
@@ -128,3 +130,21 @@ async def test_only_so_many_reads_are_under_way_and_those_first_for_which_somebo
         assert s.broker.reads[-1].channel == "kept:new"
         await s.broker.settle_down()
         assert not s.channels._steps._reads._tasks
+
+
+async def test_a_channel_that_fails_at_a_resync_keeps_no_other_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stand() as s:
+        for channel in ("kept:a", "kept:b"):
+            await live(s, "ann", channel)
+
+        def fails() -> list[Step]:
+            raise RuntimeError
+
+        monkeypatch.setattr(s.channels._channels["kept:a"].machine, "resync", fails)
+        with pytest.raises(RuntimeError):
+            s.channels.on_resync(["kept:a", "kept:b"])
+        await turn()
+
+        assert [asked.channel for asked in s.broker.reads] == ["kept:b"]

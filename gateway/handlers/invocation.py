@@ -65,7 +65,7 @@ class Invocation:
                 log.exception("handler failed", connection_id=connection)
         except WrongAnswer as wrong:
             log.error("handler failed", connection_id=connection, why=str(wrong))
-        except (Exception, SystemExit):
+        except BaseException:  # the message would end one worker after the other
             log.exception("handler failed", connection_id=connection)
         if not queue.cancels:
             return answer

@@ -114,7 +114,16 @@ async def test_what_cannot_be_sent_fails_its_message_only(
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("x"), SystemExit(3), Refused(4000, "only in on_connect"), TimeoutError()]
+    "error",
+    [
+        RuntimeError("x"),
+        SystemExit(3),
+        Refused(4000, "only in on_connect"),
+        TimeoutError(),
+        GeneratorExit(),
+        BaseException("x"),
+    ],
+    ids=repr,
 )
 async def test_a_handler_that_raises_fails_its_message_only(
     settings: MakeSettings, error: BaseException

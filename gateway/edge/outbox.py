@@ -14,13 +14,14 @@ class Outbox:
 
     Attributes:
         empty: Nothing has collected.
+        large_until: Where the last large write ends, of the bytes that the socket was given.
         taken: How many frames have been written.
         progress_at: When the socket was last seen to take something.
     """
 
     __slots__ = (
-        "_done", "_payloads", "_runs", "_socket_took", "bytes_waiting", "empty", "progress_at",
-        "taken",
+        "_done", "_payloads", "_runs", "_socket_took", "bytes_waiting", "empty", "large_until",
+        "progress_at", "taken",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class Outbox:
         self._runs: list[Run] = []  # that others are sent as well, and what was sent before those
         self._payloads: list[bytes] = []  # what is sent after them
         self.bytes_waiting = 0
+        self.large_until = 0
         self.taken = 0
         self.progress_at = 0.0
         self._socket_took = 0  # bytes, when last looked

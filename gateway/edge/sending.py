@@ -86,12 +86,23 @@ class Sending:
         if buffered:
             if at_once:
                 return False
-            if buffered + outbox.bytes_waiting > edge.limits.outbox_bytes:
-                self._drop_slow("outbox", buffered + outbox.bytes_waiting)
+            waiting = buffered + outbox.bytes_waiting
+            if waiting > edge.limits.outbox_bytes and waiting > self._allowed(buffered):
+                self._drop_slow("outbox", waiting)
                 return True
+        elif outbox.bytes_waiting > edge.limits.outbox_bytes:
+            outbox.large_until = socket.written_bytes + outbox.bytes_waiting
         edge.counters.sent += outbox.write_to(socket)
         self._active_at = edge.now()
         return True
+
+    def _allowed(self, buffered: int) -> int:
+        """So many bytes may wait. More than usual while something large is on its way that was
+        written when nothing was: a history of 300 publications is 20 MB, and whoever is dropped
+        for what comes behind it would only ask for it again.
+        """
+        taken = self._socket.written_bytes - buffered
+        return self._edge.limits.outbox_bytes + max(0, self._outbox.large_until - taken)
 
     def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
         if self._outbox.collect(payload, done):

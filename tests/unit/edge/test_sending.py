@@ -242,3 +242,39 @@ def test_nobody_is_dropped_for_what_was_written_in_the_same_turn(stand: Stand) -
 
     assert sender.closed is None
     assert len(sender.wire.texts) == 5
+
+
+def test_who_still_reads_something_large_is_not_dropped_for_what_comes_behind_it(
+    stand: Stand,
+) -> None:
+    """It would ask for it again. Red where what is large counts as what has collected."""
+    [sender, *_] = stand.senders
+    sender.send(b"h" * 10 * OUTBOX_BYTES)
+    stand.turn()
+
+    for _ in range(3):  # slowly, but it does
+        sender.wire.buffered_bytes -= 2 * OUTBOX_BYTES
+        sender.send(b"p" * 60)
+        stand.turn()
+
+    assert sender.closed is None
+    for _ in range(3):
+        sender.send(b"p" * 60)
+        stand.turn()
+    assert sender.closed is not None
+    assert sender.closed[0] == 3008
+
+
+def test_something_large_is_allowed_for_as_long_as_it_waits(stand: Stand) -> None:
+    [sender, *_] = stand.senders
+    sender.send(b"h" * 10 * OUTBOX_BYTES)
+    stand.turn()
+    sender.wire.buffered_bytes = 0
+
+    sender.send(b"p" * 60)
+    stand.turn()
+    for _ in range(3):
+        sender.send(b"p" * 60)
+        stand.turn()
+
+    assert sender.closed is not None

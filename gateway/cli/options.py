@@ -54,7 +54,8 @@ def registry_of(redis_url: str | None, file: Path | None, port: int | None) -> t
 def broker_of(redis_url: str | None, file: Path | None, port: int | None) -> tuple[str, str, float]:
     """Address, prefix and lease.
 
-    Those of the gateway on this port; else of the settings' Redis, else of the one that runs.
+    Those of the gateway on this port; else of the settings' Redis, else of the one that runs,
+    of several the one that was started in the current folder.
     """
     from gateway.process.run_file import the_running_gateway  # noqa: PLC0415
 
@@ -64,5 +65,7 @@ def broker_of(redis_url: str | None, file: Path | None, port: int | None) -> tup
             return settings.redis_url.reveal(), settings.redis_prefix, settings.lease_seconds
     elif redis_url is not None:
         fail("--port and --redis-url name two gateways: give one", 2)
-    run = the_running_gateway(port=port, otherwise="set GATEWAY_REDIS_URL, or give --port")
+    run = the_running_gateway(
+        port=port, rather_in=Path.cwd(), otherwise="set GATEWAY_REDIS_URL, or give --port"
+    )
     return run.redis_url, run.redis_prefix, run.lease_seconds

@@ -22,6 +22,7 @@ from gateway.errors import (
     WorkerChannelLimit,
 )
 from gateway.log import get_logger
+from gateway.protocol.channel_names import namespace_of
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
@@ -151,12 +152,13 @@ class RequestsToOwners:
         Raises:
             BadChannel, UnknownChannel, ChannelLimit: As its owner says.
         """
-        return _receipt_of(
-            await self._ask(
-                connection,
-                lambda name, number: SubscribeConnection(name, number, channel, self._unlinked),
-            )
+        receipted = await self._ask(
+            connection,
+            lambda name, number: SubscribeConnection(name, number, channel, self._unlinked),
         )
+        if receipted.error == UnknownChannel.code:
+            raise UnknownChannel(f"there is no namespace {namespace_of(channel)!r}")
+        return _receipt_of(receipted)
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
         """Unsubscribe a connection. WRITTEN: it is not subscribed."""

@@ -71,13 +71,18 @@ def running_gateways() -> Iterator[RunFile]:
 
 
 def the_running_gateway(
-    *, port: int | None = None, folder: Path | None = None, otherwise: str
+    *,
+    port: int | None = None,
+    folder: Path | None = None,
+    rather_in: Path | None = None,
+    otherwise: str,
 ) -> RunFile:
     """The one that is meant, never a guess.
 
     Args:
         port: It listens there.
         folder: It was started there.
+        rather_in: Of several, it is one that was started there, if any was.
         otherwise: What else to do, for the error.
 
     Raises:
@@ -93,6 +98,7 @@ def the_running_gateway(
         where = f" on port {port}" if port else f" in {folder}" if folder else " here"
         others = f" (others: {_ports(running)})" if running else ""
         raise ConfigError(f"no gateway of this user runs{where}{others}: {otherwise}")
+    found = [run for run in found if run.folder == str(rather_in)] or found
     if len({(run.redis_url, run.redis_prefix) for run in found}) > 1:
         raise ConfigError(f"several gateways run here ({_ports(found)}): {otherwise}")
     return found[0]

@@ -7,14 +7,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.errors import BrokerUnavailable
+from gateway.errors import BrokerUnavailable, UnknownChannel
 from gateway.messaging import requests_to_owners as asking
 from gateway.messaging.requests_to_owners import RequestsToOwners
-from gateway.protocol.envelopes.requests_to_owners import ListChannels, Question, Receipted
+from gateway.protocol.envelopes.requests_to_owners import (
+    ListChannels,
+    Question,
+    Receipted,
+    SubscribeConnection,
+)
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt
 from tests.support.ids import new_connection_id, new_worker_id
+from tests.support.waiting import eventually
 
 OWNER = WorkerId("o" * 16)
 THERE = new_connection_id(OWNER)
@@ -88,6 +94,20 @@ async def test_what_the_owner_says_is_the_receipt(bench: Bench, receipt: Receipt
 
     assert await sent is receipt
     assert not bench.looks
+
+
+async def test_a_namespace_that_the_owner_does_not_know_is_named(bench: Bench) -> None:
+    subscribed = asyncio.create_task(bench.requests_to_owners.subscribe(THERE, "attic:1"))
+    await eventually(lambda: bool(bench.asked), "the question")
+    question = bench.asked[-1]
+    assert isinstance(question, SubscribeConnection)
+    bench.requests_to_owners.answered(
+        OWNER,
+        Receipted(question.connection, question.number, Receipt.GONE, error=UnknownChannel.code),
+    )
+
+    with pytest.raises(UnknownChannel, match="there is no namespace 'attic'"):
+        await subscribed
 
 
 @pytest.mark.usefixtures("impatient")

@@ -133,6 +133,19 @@ def test_a_gateway_is_found_by_its_port_or_by_its_folder(tmp_path: Path) -> None
     assert the_running_gateway(folder=tmp_path, otherwise="x") == ours
 
 
+def test_of_several_it_is_rather_the_one_of_a_folder(tmp_path: Path) -> None:
+    ours = replace(OURS, folder=str(tmp_path))
+    other = replace(OURS, pid=os.getppid(), port=8001, redis_url="unix:///other.sock", folder="/o")
+    for run in (ours, other):
+        write_run_file(run)
+
+    assert the_running_gateway(rather_in=tmp_path, otherwise="x") == ours
+    assert the_running_gateway(rather_in=Path("/o"), otherwise="x") == other
+    assert the_running_gateway(port=8001, rather_in=tmp_path, otherwise="x") == other
+    with pytest.raises(ConfigError, match="several gateways run here"):
+        the_running_gateway(rather_in=Path("/no"), otherwise="x")
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [

@@ -91,20 +91,23 @@ async def test_one_publication_is_one_write_a_socket(settings: MakeSettings) -> 
 async def test_a_delivery_takes_no_more_calls_than_it_did(
     settings: MakeSettings, at_once: int, most: float
 ) -> None:
-    """Of functions of the package, by both workers."""
+    """Of functions of the package, by both workers. Each as seldom as in any of three windows:
+    what a worker does twice a second is part of one or the other.
+    """
     async with audience(settings) as (crowd, publisher, _):
         await crowd.hear(publisher, texts_of(0, 1))
-        calls = []
-        for rounds in (1, 1 + ROUNDS):  # what is done now and then falls out
+        windows = []
+        for _again in range(3):
             profile = cProfile.Profile()
             with profile:
-                for number in range(rounds):
+                for number in range(ROUNDS):
                     await crowd.hear(publisher, texts_of(number, at_once))
-            calls.append(own_calls(profile))
+            windows.append(own_calls(profile))
     delivered = ROUNDS * at_once * SUBSCRIBERS
-    grown = {name: (count - calls[0].get(name, 0)) / delivered for name, count in calls[1].items()}
+    each = {name: min(calls.get(name, 0) for calls in windows) for name in windows[0]}
+    cost = {name: count / delivered for name, count in each.items() if count}
 
-    assert 0 < sum(grown.values()) <= most, sorted(grown.items(), key=lambda one: -one[1])[:30]
+    assert 0 < sum(cost.values()) <= most, sorted(cost.items(), key=lambda one: -one[1])[:30]
 
 
 @pytest.mark.parametrize(("channel", "command"), [("news", "publish"), ("kept:news", "evalsha")])

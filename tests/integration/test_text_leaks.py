@@ -53,6 +53,7 @@ def admitting(*channels: str) -> Gateway:
 
 
 def subscriptions_alive() -> int:
+    """In the whole process: other tests may have left some, of workers that were cut short."""
     return sum(type(it) is TextSubscription for it in gc.get_objects())
 
 
@@ -100,16 +101,20 @@ async def test_thousands_that_subscribe_and_close_leave_nothing(
     settings: MakeSettings, redis_server: RedisServer
 ) -> None:
     own = settings(channel=CHANNELS)
+    gc.collect()
+    before = subscriptions_alive()
     async with cluster(own, 2) as (one, two):
         for _ in range(2):
             await crowd(one, two)
             await eventually(
                 lambda: not channels_at(redis_server, own.redis_prefix), "UNSUBSCRIBE", 5
             )
-        assert not subscriptions_alive()
+        assert subscriptions_alive() <= before
 
 
 async def test_sockets_that_are_cut_off_leave_nothing(settings: MakeSettings) -> None:
+    gc.collect()
+    before = subscriptions_alive()
     async with in_process(settings(channel=CHANNELS), admitting("room:1", "room:2")) as served:
         async with AsyncExitStack() as stack:
             clients = [
@@ -120,7 +125,7 @@ async def test_sockets_that_are_cut_off_leave_nothing(settings: MakeSettings) ->
                 client.abort()
             await eventually(partial(nothing, served), "the end of everything", 15)
         del clients, client
-        assert not subscriptions_alive()
+        assert subscriptions_alive() <= before
 
 
 async def test_a_drained_worker_leaves_no_member_and_no_subscription(

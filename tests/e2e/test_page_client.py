@@ -265,10 +265,10 @@ async def test_waits_grow_with_attempts_that_come_to_nothing(
     page: Page, rooms: ScriptedRooms
 ) -> None:
     await page.evaluate("Math.random = () => 0.999")
-    for _ in range(4):
+    for attempt in range(1, 5):
         client = await rooms.client()
         await client.close(3001, "drain")
-        told = await hears(page, "waiting", 1 + len(await heard(page, "waiting")))
+        told = await hears(page, "waiting", attempt)
         await page.clock.run_for(told["delayMs"] + 1)
 
     waits = [round(told["delayMs"] / 999) for told in await heard(page, "waiting")]

@@ -37,10 +37,10 @@ async def test_text_sockets_lose_their_worker(stand: Stand, report: Report) -> N
         await eventually(lambda: all(s.got[BY_HANDLER] > 20 for s in sockets), "publications")
         assert not any(socket.missed for socket in sockets)
 
-        kill_subscriptions(stand.redis)
-        await eventually(
-            lambda: served[0].metric("gateway_channel_gaps_total") >= 1, "a gap that is counted", 5
-        )
+        async with asyncio.timeout(20):
+            while not served[0].metric("gateway_channel_gaps_total"):
+                kill_subscriptions(stand.redis)
+                await asyncio.sleep(0.5)  # a quick one may come back without a gap
         assert all(socket.transport for socket in sockets)
 
         stand.worker_of(served[0]).kill()

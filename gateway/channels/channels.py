@@ -245,16 +245,14 @@ class Channels:
 
     def _resync_some(self) -> None:
         """Not all in one turn of the loop: a worker may have a hundred thousand."""
-        try:
-            for _ in range(min(RESYNCS_AT_ONCE, len(self._resyncing))):
-                local = self._resyncing.popleft()
-                if local.history is not None:
-                    self._steps.happen(local, local.machine.resync)
-                elif local.subscribers:
-                    self._counters.channel_gaps["unknown"] += 1
-        finally:  # one that fails is no reason to look at no other, now or ever again
-            if self._resyncing:
-                asyncio.get_running_loop().call_soon(self._resync_some)
+        for _ in range(min(RESYNCS_AT_ONCE, len(self._resyncing))):
+            local = self._resyncing.popleft()
+            if local.history is not None:
+                self._steps.happen(local, local.machine.resync)
+            elif local.subscribers:
+                self._counters.channel_gaps["unknown"] += 1
+        if self._resyncing:
+            asyncio.get_running_loop().call_soon(self._resync_some)
 
     def tick(self) -> None:
         """Do what is due by the clock, as ``run`` does several times a second."""

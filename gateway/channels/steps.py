@@ -154,7 +154,12 @@ class Steps:
             self.happen(local, local.events.popleft())
 
     def _take(self, local: LocalChannel, event: Event) -> None:
-        for step in event():
+        try:
+            steps = event()
+        except Exception:  # the next events are of others
+            log.exception("step of a channel failed", step="event")
+            return
+        for step in steps:
             try:
                 self._do(local, step)
             except Exception:

@@ -143,8 +143,32 @@ async def test_a_channel_that_fails_at_a_resync_keeps_no_other_from_it(
             raise RuntimeError
 
         monkeypatch.setattr(s.channels._channels["kept:a"].machine, "resync", fails)
-        with pytest.raises(RuntimeError):
-            s.channels.on_resync(["kept:a", "kept:b"])
+        s.channels.on_resync(["kept:a", "kept:b"])
         await turn()
 
         assert [asked.channel for asked in s.broker.reads] == ["kept:b"]
+
+
+async def test_an_event_that_fails_keeps_no_other_back() -> None:
+    """Red where what it raises goes up: what had queued behind it waited for the next event."""
+    async with stand() as s:
+        await live(s, "ann", "kept:a")
+        local, steps = s.channels._channels["kept:a"], s.channels._steps
+        taken = []
+
+        def broken() -> list[Step]:
+            raise RuntimeError("a rule is wrong")
+
+        def following() -> list[Step]:
+            taken.append("following")
+            return []
+
+        def first() -> list[Step]:
+            steps.happen(local, broken)
+            steps.happen(local, following)
+            return []
+
+        steps.happen(local, first)
+
+        assert taken == ["following"]
+        assert not local.busy

@@ -184,14 +184,14 @@ class Session:
             if isinstance(answer, Close):
                 self._end(answer, name_of(command.request))
             elif isinstance(answer, Error):
-                self._failed(command, answer)
+                self._failed(command, answer, now)
             else:
                 self._done(command, answer, now)
         if was_full and not self.full and self._heartbeat is not None:
             self._heartbeat.reads_again(now)
         return self._exchange.steps.take()
 
-    def _failed(self, command: Command, error: Error) -> None:
+    def _failed(self, command: Command, error: Error, now: float) -> None:
         self._exchange.refuse(command, error)
         match command.request:
             case Connect():
@@ -201,7 +201,9 @@ class Session:
                 waiting, self._waiting = self._waiting, []
                 for other in waiting:
                     self._exchange.refuse(other, error)
-            case Subscribe(channel=name) | Unsubscribe(channel=name):
+            case Subscribe(channel=name):
+                self._subscriptions.refused(name, now)
+            case Unsubscribe(channel=name):
                 self._subscriptions.gone(name)
 
     def _done(self, command: Command, result: Result, now: float) -> None:
@@ -292,7 +294,10 @@ class Session:
     # What the server does. Before the client is connected, and after the end: nothing.
 
     def subscribe(self, channel: str, result: SubscribeResult, now: float) -> list[Step]:
-        """The server has subscribed the client. Nothing if it is already, or is about to be."""
+        """The server has subscribed the client. Nothing if it is already.
+
+        A client that is about to be by its own wish is told of it once that is refused.
+        """
         if self.state is State.CONNECTED:
             self._end_if(self._subscriptions.add(channel, result, now), channel)
         return self._exchange.steps.take()

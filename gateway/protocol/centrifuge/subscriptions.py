@@ -39,16 +39,18 @@ class _Channel:
         expires_at: With the time for a refresh.
         ends_at: When it ends however it is refreshed.
         ended: The server has ended it while it was SUBSCRIBING.
+        offered: The server has subscribed the client while it was SUBSCRIBING.
         waiting: Commands until the state changes.
     """
 
-    __slots__ = ("by_server", "ended", "ends_at", "expires_at", "state", "waiting")
+    __slots__ = ("by_server", "ended", "ends_at", "expires_at", "offered", "state", "waiting")
 
     def __init__(self, state: ChannelState, *, by_server: bool) -> None:
         self.state = state
         self.by_server = by_server
         self.expires_at = self.ends_at = NEVER
         self.ended: Unsubscribed | None = None
+        self.offered: SubscribeResult | None = None
         self.waiting: list[tuple[Command, OnChannel]] = []
 
     @property
@@ -107,6 +109,7 @@ class Subscriptions:
         """Reply first: nothing of the channel may be sent before."""
         channel = self._channels[name]
         channel.state = ChannelState.SUBSCRIBED
+        channel.offered = None
         ttl = min(result.ttl, MAX_TTL_S)
         channel.expires_at = self._end_of(ttl, now)
         self._exchange.reply(command, msgspec.structs.replace(result, expires=ttl > 0, ttl=ttl))
@@ -116,8 +119,16 @@ class Subscriptions:
             self._leave(name, channel, channel.ended)
 
     def gone(self, name: str) -> None:
-        """It is unsubscribed, or was refused, and that is said."""
+        """It is unsubscribed, and that is said."""
         self._wake(self._channels.pop(name))
+
+    def refused(self, name: str, now: float) -> None:
+        """Its subscribe was, and that is said. It is told now if the server has subscribed it."""
+        channel = self._channels.pop(name)
+        if channel.offered is not None:
+            self._add(name, channel.offered, now)
+            self._exchange.steps.message(subscribe_push(name, channel.offered))
+        self._wake(channel)
 
     def refreshed(self, command: Command, name: str, result: SubRefreshResult, now: float) -> None:
         channel = self._channels.get(name)
@@ -147,8 +158,15 @@ class Subscriptions:
         return None
 
     def add(self, name: str, result: SubscribeResult, now: float) -> Close | None:
-        """The server subscribes the client; nothing if it is, or is about to be or to go."""
-        if name in self._channels:
+        """The server subscribes the client; nothing if it is, or is about to go.
+
+        Who is about to be by itself is told only if that is refused.
+        """
+        channel = self._channels.get(name)
+        if channel is not None:
+            if channel.state is ChannelState.SUBSCRIBING:
+                channel.offered = result
+                channel.ended = None
             return None
         if len(self._channels) >= self._max_channels:
             return CHANNEL_LIMIT
@@ -168,13 +186,14 @@ class Subscriptions:
             return
         if channel.state is ChannelState.SUBSCRIBING:
             channel.ended = ended
+            channel.offered = None
         elif channel.state is ChannelState.SUBSCRIBED:
             self._leave(name, channel, ended)
 
     def insufficient(self, name: str) -> Close | None:
         """Something was missed. The client recovers: by a new subscription, or connection."""
         channel = self._channels.get(name)
-        if channel is not None and channel.by_server:
+        if channel is not None and (channel.by_server or channel.offered is not None):
             return CONNECTION_INSUFFICIENT
         self.end(name, INSUFFICIENT_STATE)
         return None

@@ -289,7 +289,10 @@ class CentrifugeSession:
             told(Receipt.GONE)
         if self._rules is not None:
             self._do(self._rules.unsubscribe(channel, BY_SERVER))
-            if channel not in self._rules.channels:
+            subscription = self.subscriptions.get(channel)
+            if subscription is not None and (
+                channel not in self._rules.channels or not subscription.by_client
+            ):
                 self.end(channel, *BY_SERVER)  # the client has not been told of it yet
         done(Receipt.WRITTEN)
 

@@ -147,33 +147,23 @@ class Subscribing:
         told = options.force_push_join_leave or (
             request.join_leave and permissions.may_see_members(options, user=user)
         )
+        own = request.channel not in session.subscriptions
 
         def done(outcome: Outcome) -> None:
-            self._answer(session, request, grant, outcome, answer)
+            result = _result(request, grant, outcome)
+            if isinstance(result, Error):
+                if own:  # it leaves nothing behind; what the server has begun stays
+                    session.end(request.channel)
+                answer(result)
+                return
+            answer(result)
             if grant.expires_unix_s is not None:
                 session.ends_at(request.channel, grant.expires_unix_s)
 
         self._begin(session, connection, request, options, done, join_leave=told, grant=grant)
-
-    def _answer(
-        self,
-        session: CentrifugeSession,
-        request: Subscribe,
-        grant: GrantedSubscription,
-        outcome: Outcome,
-        answer: Callable[[Answer], None],
-    ) -> None:
-        """Who cannot be subscribed, or not as it wants, leaves nothing behind."""
-        result: Answer
-        if isinstance(outcome, SubscribeResult):
-            refuses = request.recover and request.rejects_unrecovered and not outcome.recovered
-            timed = msgspec.structs.replace(outcome, ttl=grant.ttl_s)
-            result = codes.UNRECOVERABLE_POSITION if refuses else timed
-        else:
-            result = codes.INTERNAL if outcome is None else as_error(outcome)
-        if isinstance(result, Error):
-            session.end(request.channel)
-        answer(result)
+        begun = session.subscriptions.get(request.channel)
+        if begun is not None:
+            begun.by_client = True
 
     # By the server
 
@@ -203,6 +193,10 @@ class Subscribing:
         def settled(outcome: Outcome) -> None:
             if isinstance(outcome, GatewayError):
                 session.end(channel)
+            elif outcome is not None and channel not in session.subscriptions:
+                # It was the client's own, which wanted it otherwise and has ended it.
+                self.by_server(session, connection, request, done, grant)
+                return
             done(outcome)
 
         told = options.force_push_join_leave
@@ -239,3 +233,14 @@ class Subscribing:
             granted=grant.by_hook,
         )
         subscription.begin(join_leave=join_leave)
+
+
+def _result(
+    request: Subscribe, grant: GrantedSubscription, outcome: Outcome
+) -> SubscribeResult | Error:
+    """What a client is answered that has asked to be subscribed."""
+    if not isinstance(outcome, SubscribeResult):
+        return codes.INTERNAL if outcome is None else as_error(outcome)
+    if request.recover and request.rejects_unrecovered and not outcome.recovered:
+        return codes.UNRECOVERABLE_POSITION
+    return msgspec.structs.replace(outcome, ttl=grant.ttl_s)

@@ -55,11 +55,14 @@ class Subscription:
         lost: Publications are missing. It is to be ended.
         data: What the client is told with its result.
         granted: A hook of the application has let it in, and is to hear of its end.
+
+    Attributes:
+        by_client: A command of the client has begun it, or waits for it.
     """
 
     __slots__ = (
-        "_data", "_ended", "_lost", "_parts", "_request", "_result", "_waiting", "deliver",
-        "granted", "id", "info", "options",
+        "_data", "_ended", "_lost", "_parts", "_request", "_result", "_waiting", "by_client",
+        "deliver", "granted", "id", "info", "options",
     )  # fmt: skip
 
     encoding: Final = Encoding.CENTRIFUGE_JSON
@@ -79,6 +82,7 @@ class Subscription:
         granted: bool = False,
     ) -> None:
         self.granted = granted
+        self.by_client = False
         self._data = data
         self.id = client
         self.info = info

@@ -196,6 +196,51 @@ def test_the_server_subscribes_once() -> None:
     assert session.subscribe("a", SubscribeResult(), 100.0) == []
 
 
+def subscribed_meanwhile() -> Session:
+    """By the server, while the client's own wish is not answered."""
+    session = connected()
+    session.receive(SUBSCRIBE)
+    assert session.subscribe("a", SubscribeResult(epoch="e"), 100.0) == []
+    return session
+
+
+def test_who_is_refused_is_told_that_the_server_has_subscribed_it() -> None:
+    session = subscribed_meanwhile()
+
+    assert said(session.answer(2, codes.PERMISSION_DENIED, 100.0)) == [
+        {"id": 2, "error": {"code": 103, "message": "permission denied"}},
+        {"push": {"channel": "a", "subscribe": {"epoch": "e"}}},
+    ]
+    assert asked(session.receive(UNSUBSCRIBE)) == [Unsubscribe("a")]
+
+
+def test_who_is_subscribed_by_itself_and_by_the_server_is_told_once() -> None:
+    session = subscribed_meanwhile()
+
+    assert said(session.answer(2, SubscribeResult(), 100.0)) == [{"id": 2, "subscribe": {}}]
+    assert said(session.insufficient("a")) == [push(2500, "insufficient state")]
+
+
+def test_of_what_the_server_has_begun_and_ended_meanwhile_nothing_is_said() -> None:
+    session = subscribed_meanwhile()
+    assert session.unsubscribe("a", codes.BY_SERVER) == []
+
+    assert said(session.answer(2, codes.INTERNAL, 100.0))[1:] == []
+    assert session.channels == {}
+
+
+def test_what_the_server_has_ended_and_begun_again_meanwhile_stays() -> None:
+    session = subscribed_meanwhile()
+    session.unsubscribe("a", codes.BY_SERVER)
+    session.subscribe("a", SubscribeResult(), 100.0)
+
+    assert said(session.answer(2, SubscribeResult(), 100.0)) == [{"id": 2, "subscribe": {}}]
+
+
+def test_a_gap_in_what_the_server_has_begun_meanwhile_needs_a_new_connection() -> None:
+    assert ended(subscribed_meanwhile().insufficient("a")) == 3010
+
+
 def test_a_client_recovers_what_the_server_subscribed_by_a_new_connection() -> None:
     assert ended(by_server().insufficient("a")) == 3010
 

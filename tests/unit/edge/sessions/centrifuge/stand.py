@@ -73,10 +73,12 @@ class Decided:
 
     Attributes:
         handlers: None while nobody knows of any.
+        undecided: Once it is a list: what is to be told of those that are asked from then on.
     """
 
     def __init__(self) -> None:
         self.handlers: bool | None = True
+        self.undecided: list[Callable[[HookOutcome], None]] | None = None
         self.outcomes: dict[tuple[HookKind, str], HookOutcome] = {}
         self.asked: list[HookRequest] = []
         self.unsubscribed: list[tuple[str, int, str]] = []
@@ -87,6 +89,9 @@ class Decided:
 
     def ask(self, request: HookRequest, done: Callable[[HookOutcome], None]) -> None:
         self.asked.append(request)
+        if self.undecided is not None:
+            self.undecided.append(done)
+            return
         done(self.outcomes[request.kind, request.name])
 
     def tell_unsubscribed(self, channel: str, code: int, reason: str) -> None:

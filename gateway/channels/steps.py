@@ -158,12 +158,19 @@ class Steps:
             steps = event()
         except Exception:  # the next events are of others
             log.exception("step of a channel failed", step="event")
+            self._look_soon(local)
             return
         for step in steps:
             try:
                 self._do(local, step)
             except Exception:
                 log.exception("step of a channel failed", step=type(step).__name__)
+                self._look_soon(local)
+
+    def _look_soon(self, local: LocalChannel) -> None:
+        """Somebody may wait for what has failed."""
+        if local.history is not None and local.machine.state is not State.RELEASED:
+            self._looks.retry(local, self._now())
 
     def _do(self, local: LocalChannel, step: Step) -> None:
         match step:

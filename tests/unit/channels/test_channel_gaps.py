@@ -7,6 +7,7 @@ import pytest
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.channel_position import Position
 from gateway.protocol.channel_steps import Step, Wish
+from gateway.protocol.recovery import History
 from gateway.protocol.worker_channel import LOOK_S
 from tests.unit.channels.recording import POSITIONED, live, stand
 from tests.unit.channels.scripted_broker import turn
@@ -172,3 +173,28 @@ async def test_an_event_that_fails_keeps_no_other_back() -> None:
 
         assert taken == ["following"]
         assert not local.busy
+
+
+async def test_who_waits_for_a_read_that_fails_by_a_fault_waits_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stand() as s:
+        await live(s, "ann", "kept:a")
+        s.broker.put("kept:a")
+        await s.broker.settle_down()
+        machine = s.channels._channels["kept:a"].machine
+
+        def fails(number: int, history: History) -> list[Step]:
+            monkeypatch.undo()
+            raise RuntimeError("a rule is wrong")
+
+        monkeypatch.setattr(machine, "read", fails)
+        bob = s.recording("bob")
+        missed = Wish(positioned=True, since=Position("epoch1", 0))
+        s.channels.subscribe(bob, "kept:a", missed, join_leave=False)
+        await s.broker.settle_down()
+        assert not bob.told
+        s.later(1.0)
+        await s.broker.settle_down()
+
+        assert [kind for kind, *_ in bob.told] == ["subscribed"]

@@ -61,6 +61,10 @@ class PresenceSweep:
                 members += len(page.members)
             if not found:
                 break
+        else:
+            # The dead are fenced and write no more. Who is still there goes with the keys, and
+            # the rest of the sweep is not to wait for that.
+            log.error("presence sweep given up", dead_worker=worker, members=members)
         await self._store.finish(worker)
         if members:
             log.info("presence swept", dead_worker=worker, members=members)

@@ -76,7 +76,7 @@ async def test_who_is_written_while_the_sweep_is_at_it_is_swept_too() -> None:
 
     class Store(MemoryPresenceStore):
         async def remove(self, worker: WorkerId, page: Page) -> None:
-            if late is not None and page.channels == ["room6"]:
+            if page.channels == ["room6"]:
                 await self.write(worker, 2, [late._replace(channel="new")], upon=None)
             await super().remove(worker, page)
 
@@ -87,6 +87,24 @@ async def test_who_is_written_while_the_sweep_is_at_it_is_swept_too() -> None:
 
     assert told.leaves["new", "late"] == 1
     assert await store.members("new") == {}
+
+
+async def test_a_worker_that_is_written_for_without_end_is_given_up_and_that_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Store(MemoryPresenceStore):
+        async def remove(self, worker: WorkerId, page: Page) -> None:
+            [channel] = page.channels
+            late = PresenceChange(f"{channel}x", "late", ClientInfo("ann", "late"))
+            await self.write(worker, 2, [late], upon=None)
+            await super().remove(worker, page)
+
+    store = Store()
+    await store.write(DEAD, 1, [PresenceChange("a", "c", ClientInfo("ann", "c"))], upon=None)
+
+    await PresenceSweep(store, tell=Told(), tells=lambda _: True).run(DEAD)
+
+    assert "presence sweep given up" in caplog.text
 
 
 async def test_the_loop_turns_while_many_are_swept() -> None:

@@ -11,6 +11,7 @@ GatewayError
 ├── ChannelLimit          a connection has as many as it may
 │   └── WorkerChannelLimit  its worker has
 ├── NotAvailable          its namespace does not have this
+├── PresenceLimit         more are there than are told at once
 ├── PublicationTooLarge   refused where it was made
 ├── UnrecoverablePosition what came after it is not known any more
 ├── TokenInvalid          nobody who is believed has said that
@@ -154,6 +155,22 @@ class NotAvailable(GatewayError):
     code = "not_available"
     error_code = 108
     retryable = False
+
+
+class PresenceLimit(GatewayError):
+    """More clients are in the channel than are told at once; their number is known all the same.
+    ``error_code`` is what a client is answered.
+    """
+
+    code = "presence_limit"
+    error_code = 106
+    retryable = False
+
+    def __init__(self, channel: str, *, limit: int) -> None:
+        super().__init__(
+            f"more than {limit} clients are in channel {channel}, and no more are told at once: "
+            f"ask for presence_stats, which counts them"
+        )
 
 
 class PublicationTooLarge(GatewayError):

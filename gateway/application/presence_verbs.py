@@ -45,6 +45,7 @@ class PresenceVerbs(ABC):
         killed are among them until it is swept, at most 15 s.
 
         Raises:
+            PresenceLimit: More than 10,000 are in it; ``presence_stats`` counts them.
             NotAvailable: The channel keeps no presence.
             BrokerUnavailable: Nobody can know now.
             BadChannel: No channel may be called that.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from gateway.channels.presence_waits import PresenceWaits, nothing_to_wait_for, resolve
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
-from gateway.presence.base import PresenceChange, PresenceStats, PresenceStore
+from gateway.presence.base import PresenceChange, PresenceStore
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, encode, message
 from gateway.protocol.ids import WorkerId
 from gateway.settings.namespaces import ChannelOptions
@@ -56,7 +56,7 @@ class _Member:
 
 
 class ChannelPresence:
-    """Who is in channels at this worker, and questions about everybody.
+    """Who is in channels at this worker.
 
     For one client in one channel the calls come in this order: ``enter``, once that is done and the
     subscribe reply given ``joined``, and in the end ``leave``, also where ``enter`` has failed.
@@ -167,22 +167,6 @@ class ChannelPresence:
             else:
                 left.add_done_callback(lambda _: self._tell(channel, leave))
         return left
-
-    async def members(self, channel: str) -> Mapping[str, ClientInfo]:
-        """Everybody in a channel, of every worker, by client.
-
-        Raises:
-            BrokerUnavailable: Nobody can know now.
-        """
-        return await self._store.members(channel)
-
-    async def stats(self, channel: str) -> PresenceStats:
-        """How many clients and users are in a channel.
-
-        Raises:
-            BrokerUnavailable: Nobody can know now.
-        """
-        return await self._store.stats(channel)
 
     # What the worker calls
 

@@ -17,9 +17,11 @@ from gateway.errors import (
     BadChannel,
     ChannelLimit,
     NotAvailable,
+    PresenceLimit,
     PublicationTooLarge,
     UnknownChannel,
 )
+from gateway.protocol.recovery import MAX_READ
 
 if TYPE_CHECKING:
     from gateway.backend_client.blocking import Client
@@ -88,7 +90,7 @@ def channels(
 
 def history(
     channel: Channel,
-    limit: Annotated[int, typer.Option(help="At most so many.", min=0, max=300)] = 50,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=0, max=MAX_READ)] = 50,
     reverse: Annotated[bool, typer.Option("--reverse", help="The newest first.")] = False,
     as_json: AsJson = False,
     port: Port = None,
@@ -128,7 +130,10 @@ def presence(
             counted = client.presence_stats(channel)
             print_facts(counted._asdict(), as_json=as_json)
             return
-        members = client.presence(channel)
+        try:
+            members = client.presence(channel)
+        except PresenceLimit as error:
+            fail(f"{error}; give --stats", 2)
     print_rows(
         [
             {

@@ -10,7 +10,12 @@ from starlette.responses import Response
 
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import MAX_PAGE, MAX_VERSION, Publisher
-from gateway.errors import BrokerUnavailable, PublicationTooLarge, UnrecoverablePosition
+from gateway.errors import (
+    BrokerUnavailable,
+    PresenceLimit,
+    PublicationTooLarge,
+    UnrecoverablePosition,
+)
 from gateway.http_api import answers
 from gateway.http_api.answers import Json, Problem, answer
 from gateway.http_api.call import (
@@ -91,8 +96,11 @@ class ChannelCalls:
         return Response(status_code=204)
 
     async def presence(self, call: Call) -> Response:
-        with checking(), naming_channel():
-            members = await self._presence.members(call.target)
+        try:
+            with checking(), naming_channel():
+                members = await self._presence.members(call.target)
+        except PresenceLimit as error:
+            raise Problem(409, str(error)) from None
         return answer({"members": [_member(info) for _, info in sorted(members.items())]})
 
     async def presence_stats(self, call: Call) -> Response:

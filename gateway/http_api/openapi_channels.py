@@ -227,6 +227,7 @@ PATHS: Final = {
             "List who is in a channel.",
             {"200": ok("Everybody.", "Presence")},
             "NoSuchChannel",
+            "TooManyMembers",
             "Unavailable",
             parameters=[_CHANNEL],
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gateway.channels.presence_questions import MAX_MEMBERS
 from gateway.http_api.call import DEFAULT_PAGE, MAX_PAGE
 
 Json = dict[str, Any]
@@ -53,6 +54,7 @@ STATUS: Final = {
     "TooSlow": "408",
     "NoSuchChannel": "404",
     "OtherEpoch": "409",
+    "TooManyMembers": "409",
     "Gone": "410",
     "TooLarge": "413",
     "TooMany": "429",
@@ -79,6 +81,9 @@ RESPONSES: Final = {
     "Unavailable": error("Redis does not answer. Nothing was done.", headers=RETRY_AFTER),
     "NoSuchChannel": error("Its namespace is not set up, or has not what is asked for."),
     "OtherEpoch": error("The epoch is over: what came after this place is not known any more."),
+    "TooManyMembers": error(
+        f"More than {MAX_MEMBERS} are there, and no more are told: ask for presence_stats."
+    ),
     "Unknown": error("Redis does not answer. It may have been done.", headers=RETRY_AFTER),
     "Unreachable": error("It may have been done.", headers=RETRY_AFTER),
 }

@@ -323,6 +323,7 @@ class WorkerParts:
                     channels=self.channels,
                     publisher=self.publisher,
                     presence=self.presence,
+                    presence_questions=self.presence_questions,
                     options_of=self.settings.channel.options_of,
                 ),
                 Authentication(

@@ -10,6 +10,9 @@ from types import MappingProxyType
 import pytest
 from typer.testing import Result
 
+from gateway.channels.presence_questions import MAX_MEMBERS
+from gateway.presence.base import PresenceStats
+from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.settings.config import Settings
 from gateway.settings.namespaces import ChannelOptions, Namespaces
@@ -103,6 +106,22 @@ async def test_who_is_there_and_how_many(gateway: Stand) -> None:
     }
     stats = await gateway("presence", "hall", "--stats")
     assert stats.stdout.split() == ["clients", "1", "users", "1"]
+
+
+async def test_a_crowd_is_counted_and_not_listed(
+    gateway: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stats(store: RedisPresenceStore, channel: str) -> PresenceStats:
+        return PresenceStats(MAX_MEMBERS + 1, 2)
+
+    monkeypatch.setattr(RedisPresenceStore, "stats", stats)
+    done = await gateway("presence", "hall")
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        "gateway: more than 10000 clients are in channel hall, and no more are told at once: "
+        "ask for presence_stats, which counts them; give --stats\n"
+    )
 
 
 async def test_more_channels_than_wanted_are_said(gateway: Stand) -> None:

@@ -9,7 +9,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from gateway.channels.presence_questions import MAX_MEMBERS
 from gateway.http_api.channel_calls import DEFAULT_HISTORY
+from gateway.presence.base import PresenceStats
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.settings.config import Settings
 from gateway.settings.namespaces import ChannelOptions, Namespaces
@@ -265,6 +267,21 @@ async def test_presence_and_its_numbers(served: InProcess, http: httpx.AsyncClie
         {"client": f"{served.worker.me}.b"},
     ]
     assert (await http.get("/@channels/hall/presence_stats")).json() == {"clients": 2, "users": 2}
+
+
+async def test_a_crowd_is_counted_and_not_listed(
+    served: InProcess, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stats(channel: str) -> PresenceStats:
+        return PresenceStats(MAX_MEMBERS + 1, 2)
+
+    monkeypatch.setattr(served.worker.parts.presence_store, "stats", stats)
+    answer = await http.get("/@channels/hall/presence")
+
+    assert answer.status_code == 409
+    assert answer.headers["x-amzn-ErrorType"] == "ConflictException"
+    assert "more than 10000 clients are in channel hall" in answer.json()["message"]
+    assert (await http.get("/@channels/hall/presence_stats")).json()["clients"] == MAX_MEMBERS + 1
 
 
 async def test_the_list_has_pages_and_a_pattern(served: InProcess, http: httpx.AsyncClient) -> None:

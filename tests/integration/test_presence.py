@@ -96,7 +96,7 @@ async def enter(server: InProcess, channel: str, user: str) -> str:
 
 async def is_empty(server: InProcess, channel: str, *, but: int = 0) -> None:
     async def empty() -> bool:
-        return (await server.worker.parts.presence.stats(channel)).clients == but
+        return (await server.worker.parts.presence_store.stats(channel)).clients == but
 
     await eventually_async(empty, f"the end of the members of {channel}", 15)
 
@@ -111,8 +111,8 @@ async def test_the_members_of_a_dead_worker_leave_and_no_others(
         dead = await die(own, channels, 1000)
         for channel in channels:
             await is_empty(workers[0], channel, but=2 if channel == "room0" else 0)
-        assert set(await workers[1].worker.parts.presence.members("room0")) == set(stays)
-        assert await workers[1].worker.parts.presence.stats("room0") == PresenceStats(2, 1)
+        assert set(await workers[1].worker.parts.presence_store.members("room0")) == set(stays)
+        assert await workers[1].worker.parts.presence_store.stats("room0") == PresenceStats(2, 1)
         await eventually(lambda: len(told) == 1000 + len(stays), "a leave of each")
         await eventually(
             lambda: not [key for key in all_keys(redis_server, own) if dead in key], "the sweep"
@@ -127,9 +127,9 @@ async def test_join_and_leave_are_told_in_order(settings: MakeSettings) -> None:
     own = settings(channel=MEMBERS)
     async with cluster(own, 2) as (one, other), listening(own, "room") as told:
         client = await enter(one, "room", "ann")
-        assert set(await other.worker.parts.presence.members("room")) == {client}
+        assert set(await other.worker.parts.presence_store.members("room")) == {client}
         await one.worker.parts.presence.leave("room", client)
-        assert await other.worker.parts.presence.members("room") == {}
+        assert await other.worker.parts.presence_store.members("room") == {}
         await eventually(lambda: len(told) == 2, "join and leave")
 
     kinds = [kind for _, kind, _ in told]
@@ -156,8 +156,8 @@ async def test_a_worker_that_others_have_swept_brings_no_member_back(
             with pytest.raises(BrokerUnavailable):
                 await one.worker.parts.presence.enter(channel, late)
 
-        assert set(await other.worker.parts.presence.members("room")) == {stays}
-        assert await other.worker.parts.presence.members("hall") == {}
+        assert set(await other.worker.parts.presence_store.members("room")) == {stays}
+        assert await other.worker.parts.presence_store.members("hall") == {}
         with closing(redis.Redis.from_url(redis_server.url)) as admin:
             assert not admin.exists(keys.subscribed(own.redis_prefix, me))
 
@@ -173,8 +173,8 @@ async def test_what_redis_has_forgotten_is_written_anew(
                 admin.delete(key)
 
         await is_empty(one, "room", but=3)
-        assert set(await other.worker.parts.presence.members("room")) == clients
-        assert await other.worker.parts.presence.stats("room") == PresenceStats(3, 1)
+        assert set(await other.worker.parts.presence_store.members("room")) == clients
+        assert await other.worker.parts.presence_store.stats("room") == PresenceStats(3, 1)
 
 
 async def test_a_worker_that_leaves_on_purpose_takes_its_members_along(
@@ -189,7 +189,7 @@ async def test_a_worker_that_leaves_on_purpose_takes_its_members_along(
         await one.worker.drain()
 
         assert not [key for key in all_keys(redis_server, own) if me in key]
-        assert set(await other.worker.parts.presence.members("room")) == {stays}
+        assert set(await other.worker.parts.presence_store.members("room")) == {stays}
 
 
 async def test_members_that_a_drain_leaves_behind_are_swept(settings: MakeSettings) -> None:

@@ -90,8 +90,8 @@ async def bench(
 async def test_who_enters_is_seen_once_it_is_done(bench: Bench) -> None:
     await bench.presence.enter("room", ANN)
 
-    assert await bench.presence.members("room") == {"a": ANN}
-    assert await bench.presence.stats("room") == PresenceStats(1, 1)
+    assert await bench.store.members("room") == {"a": ANN}
+    assert await bench.store.stats("room") == PresenceStats(1, 1)
     assert len(bench.presence) == 1
 
 
@@ -129,7 +129,7 @@ async def test_who_leaves_while_it_is_written_is_taken_away_after_it(bench: Benc
     bench.store.open.set()
     await asyncio.gather(entered, left)
 
-    assert await bench.presence.members("room") == {}
+    assert await bench.store.members("room") == {}
 
 
 async def test_an_outage_fails_who_waits_and_the_newest_state_is_written_afterwards(
@@ -150,7 +150,7 @@ async def test_an_outage_fails_who_waits_and_the_newest_state_is_written_afterwa
     bench.store.away = False
     await bench.presence.settled()
 
-    assert await bench.presence.members("room") == {"a": later}
+    assert await bench.store.members("room") == {"a": later}
     assert not bench.presence.failing
 
 
@@ -224,8 +224,8 @@ async def test_what_the_store_has_forgotten_is_written_anew(bench: Bench) -> Non
     await bench.presence.check()
     await bench.presence.settled()
 
-    assert len(await bench.presence.members("room")) == len(members)
-    assert await bench.presence.stats("room") == PresenceStats(len(members), 1)
+    assert len(await bench.store.members("room")) == len(members)
+    assert await bench.store.stats("room") == PresenceStats(len(members), 1)
 
 
 async def test_a_write_finds_out_that_one_before_it_was_lost(bench: Bench) -> None:
@@ -235,7 +235,7 @@ async def test_a_write_finds_out_that_one_before_it_was_lost(bench: Bench) -> No
     await bench.presence.enter("room", BOB)
     await bench.presence.settled()
 
-    assert set(await bench.presence.members("room")) == {"a", "b"}
+    assert set(await bench.store.members("room")) == {"a", "b"}
 
 
 async def test_who_has_left_and_is_there_again_after_a_loss_is_taken_away(bench: Bench) -> None:
@@ -250,7 +250,7 @@ async def test_who_has_left_and_is_there_again_after_a_loss_is_taken_away(bench:
     await bench.presence.check()
     await bench.presence.settled()
 
-    assert set(await bench.presence.members("room")) == {"b"}
+    assert set(await bench.store.members("room")) == {"b"}
 
 
 async def test_nothing_is_written_once_others_have_taken_over(bench: Bench) -> None:

@@ -77,19 +77,10 @@ class Asking:
         return history_result(page)
 
     async def _members(self, channel: str) -> Answer:
-        if self._parts.presence is None:
-            return codes.NOT_AVAILABLE
-        # How many there are is kept, and asked first: nobody has a whole crowd read for a no.
-        count = (await self._parts.presence.stats(channel)).clients
-        if count > LIMITS.presence_members:
-            return codes.LIMIT_EXCEEDED
-        members = await self._parts.presence.members(channel)
-        if len(members) > LIMITS.presence_members:
-            return codes.LIMIT_EXCEEDED  # some have come meanwhile
+        most = LIMITS.presence_members
+        members = await self._parts.presence_questions.members(channel, most=most)
         return PresenceResult({client: as_info(info) for client, info in members.items()})
 
     async def _stats(self, channel: str) -> Answer:
-        if self._parts.presence is None:
-            return codes.NOT_AVAILABLE
-        stats = await self._parts.presence.stats(channel)
+        stats = await self._parts.presence_questions.stats(channel)
         return PresenceStatsResult(stats.clients, stats.users)

@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.channels.channels import Channels
 from gateway.channels.presence import ChannelPresence
+from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.channels.subscriber import Encoding
 from gateway.edge.sessions.centrifuge.results import subscribe_result, wish_of
@@ -34,7 +35,8 @@ class ChannelParts:
 
     channels: Channels
     publisher: Publisher
-    presence: ChannelPresence | None  # None: nobody is kept, nor told of
+    presence: ChannelPresence
+    presence_questions: PresenceQuestions
     options_of: Callable[[str], ChannelOptions]
 
 
@@ -102,9 +104,6 @@ class Subscription:
 
     def begin(self, *, join_leave: bool) -> None:
         """Subscribe. ``join_leave``: tell it who joins and leaves."""
-        if self._parts.presence is None:
-            self._subscribe(join_leave=join_leave)
-            return
         entering = self._parts.presence.enter(self._request.channel, self.info, self.options)
         if entering.done():
             self._entered(entering, join_leave=join_leave)
@@ -151,7 +150,7 @@ class Subscription:
             self._settle(BrokerUnavailable("what was missed cannot be read"))
             return
         self._settle(result)
-        if self.live and self._parts.presence is not None:
+        if self.live:
             self._parts.presence.joined(channel, self.id)
 
     def not_subscribed(self, channel: str, error: GatewayError) -> None:  # noqa: ARG002
@@ -174,5 +173,4 @@ class Subscription:
         self._ended = True
         self._parts.channels.unsubscribe(self.id, channel)
         self._settle(None)
-        if self._parts.presence is not None:
-            self._parts.presence.leave(channel, self.id)
+        self._parts.presence.leave(channel, self.id)

@@ -137,7 +137,7 @@ class Room:
         return told
 
     async def members(self) -> dict[str, str]:
-        return {client: info.user for client, info in (await self.presence.members(SEEN)).items()}
+        return {client: info.user for client, info in (await self.store.members(SEEN)).items()}
 
     async def settle(self) -> None:
         await self.broker.settle_down()

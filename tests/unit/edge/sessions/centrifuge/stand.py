@@ -13,6 +13,7 @@ from gateway.channel_broker.memory import MemoryChannelBroker, MemoryChannelBus
 from gateway.channels.channels import Channels
 from gateway.channels.fan_out import FanOut
 from gateway.channels.presence import ChannelPresence
+from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
@@ -171,7 +172,6 @@ class Client:
 
 class Stand:
     def __init__(self, parts: ChannelParts, context: SessionContext) -> None:
-        assert parts.presence is not None
         self.parts = parts
         self.presence = parts.presence
         self._context = context
@@ -204,9 +204,10 @@ async def standing(
     channels = Channels(
         broker, options_of, fan_out, counters, max_channels=max_channels, now=loop.time
     )
+    store = MemoryPresenceStore()
     presence = ChannelPresence(
         ME,
-        MemoryPresenceStore(),
+        store,
         options_of=options_of,
         tell=broker.tell,
         may_write=lambda: True,
@@ -215,6 +216,7 @@ async def standing(
         channels=channels,
         publisher=Publisher(broker, options_of, counters),
         presence=presence,
+        presence_questions=PresenceQuestions(store, options_of),
         options_of=options_of,
     )
     verifier = token_verifier(TOKENS, TOKENS)

@@ -33,7 +33,7 @@ async def test_a_client_that_closes_while_it_connects_leaves_nothing_behind(stan
     await stand.presence.settled()
 
     assert stand.parts.channels.subscriptions == 0
-    assert await stand.presence.members("seen:a") == {}
+    assert await stand.parts.presence_questions.members("seen:a") == {}
 
 
 async def test_a_client_that_is_refused_is_in_no_channel(stand: Stand) -> None:
@@ -46,7 +46,7 @@ async def test_a_client_that_is_refused_is_in_no_channel(stand: Stand) -> None:
     assert reply["error"]["code"] == 102
     assert told == [Receipt.GONE]
     assert stand.parts.channels.subscriptions == 0
-    assert await stand.presence.members("seen:a") == {}
+    assert await stand.parts.presence_questions.members("seen:a") == {}
 
 
 async def test_one_question_of_a_client_is_looked_up_at_a_time(

@@ -168,7 +168,7 @@ async def test_a_client_that_closes_leaves_nothing_behind(stand: Stand) -> None:
     await stand.presence.settled()
 
     assert stand.parts.channels.subscriptions == 0
-    assert await stand.presence.members("seen:a") == {}
+    assert await stand.parts.presence_questions.members("seen:a") == {}
 
 
 async def test_a_client_that_closes_while_it_subscribes_leaves_nothing_behind(
@@ -180,7 +180,7 @@ async def test_a_client_that_closes_while_it_subscribes_leaves_nothing_behind(
     await stand.presence.settled()
 
     assert stand.parts.channels.subscriptions == 0
-    assert await stand.presence.members("seen:a") == {}
+    assert await stand.parts.presence_questions.members("seen:a") == {}
 
 
 # Publishing and asking

@@ -295,7 +295,8 @@ def channel_broker(settings: Settings, *, name: str) -> ChannelBroker:
         return MemoryChannelBroker()
     address = parse(settings.redis_url.reveal())
     address.node.count = metrics.count_redis_error
-    return RedisChannelBroker(address, prefix=settings.redis_prefix, name=name)
+    failed = metrics.count_publication_failed
+    return RedisChannelBroker(address, prefix=settings.redis_prefix, name=name, failed=failed)
 
 
 def presence_store(settings: Settings, *, name: str) -> PresenceStore:

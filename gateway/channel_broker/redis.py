@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -35,9 +36,19 @@ class RedisChannelBroker:
     Its publishing connection asks its server for the run id before it is used. A channel that was
     last written or read at a server with another one begins another epoch at the first publication
     or read: a replica may lack the newest offsets that were given out by its predecessor.
+
+    Args:
+        failed: See ``Publications``.
     """
 
-    def __init__(self, address: RedisAddress, *, prefix: str, name: str = "gateway") -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        prefix: str,
+        name: str = "gateway",
+        failed: Callable[[str], object] = lambda _why: None,
+    ) -> None:
         self._address = address
         self._prefix = prefix
         self._scripts = ChannelScripts(prefix, address.node)
@@ -45,7 +56,7 @@ class RedisChannelBroker:
             address, name=f"{name}.channels.publish", prepare=self._prepare
         )
         self._subscriptions = Subscriptions(address, name=f"{name}.channels.subscribe")
-        self._publications = Publications(address, self._scripts, self._connection)
+        self._publications = Publications(address, self._scripts, self._connection, failed=failed)
         self._reads = asyncio.Semaphore(MAX_READS)
         self._tops = asyncio.Semaphore(MAX_TOPS)
         self._reading: set[asyncio.Task[Any]] = set()

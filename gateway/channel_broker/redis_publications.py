@@ -48,6 +48,7 @@ class Publications:
 
     Args:
         connection: The one to use now.
+        failed: Told of every one that fails, why (``gateway.metrics.families``).
     """
 
     def __init__(
@@ -55,10 +56,13 @@ class Publications:
         address: RedisAddress,
         scripts: ChannelScripts,
         connection: Callable[[], RedisConnection | None],
+        *,
+        failed: Callable[[str], object],
     ) -> None:
         self._address = address
         self._scripts = scripts
         self._connection = connection
+        self._failed = failed
         self._waiting: deque[_Item] = deque()
         self._waiting_bytes = 0
         self._pipeline: list[_Item] = []  # under way
@@ -84,16 +88,19 @@ class Publications:
 
     def _add(self, item: _Item) -> None:
         if self._connection() is None:
-            item.fail(BrokerUnavailable(f"not connected to {self._address.display}"))
+            error = BrokerUnavailable(f"not connected to {self._address.display}")
+            self._fail(item, "not_connected", error)
             return
         full = len(self._waiting) >= MAX_WAITING
         if full or self._waiting_bytes + item.size > MAX_WAITING_BYTES:
-            item.fail(
+            self._fail(
+                item,
+                "full",
                 BrokerUnavailable(
                     f"{self._address.display} is slow: {len(self._waiting)} publications of "
                     f"{self._waiting_bytes} B wait for it (at most {MAX_WAITING}, and "
                     f"{MAX_WAITING_BYTES} B)"
-                )
+                ),
             )
             return
         self._waiting.append(item)
@@ -136,7 +143,8 @@ class Publications:
         error = answered.exception()
         if error is not None:
             for item in pipeline:
-                item.fail(BrokerUnavailable(f"nobody knows whether it was published: {error}"))
+                doubt = BrokerUnavailable(f"nobody knows whether it was published: {error}")
+                self._fail(item, "unknown", doubt)
             self._fail_all(str(error))
             return
         replies = answered.result()
@@ -165,7 +173,8 @@ class Publications:
                         item.repeated = True
                         unknown.append(item)
                         continue
-                    item.fail(BrokerUnavailable("not published: the server has lost its scripts"))
+                    error = BrokerUnavailable("not published: the server has lost its scripts")
+                    self._fail(item, "refused", error)
                     continue
                 self._refused(item, reply)
                 continue
@@ -185,19 +194,25 @@ class Publications:
             stored = self._scripts.stored(reply, item.what.channel)
         except ValueError as error:
             self._address.node.garbage(str(error), "EVALSHA")
-            item.fail(BrokerUnavailable(f"nobody knows whether it was published: {error}"))
+            doubt = BrokerUnavailable(f"nobody knows whether it was published: {error}")
+            self._fail(item, "unknown", doubt)
         else:
             item.answer.set_result(stored)
 
     def _refused(self, item: _Item, reply: ReplyError) -> None:
         self._address.node.refused(str(reply), subject(self._command(item.what)))
-        item.fail(BrokerRefused(f"{self._address.display} refuses to publish: {reply}"))
+        error = BrokerRefused(f"{self._address.display} refuses to publish: {reply}")
+        self._fail(item, "refused", error)
+
+    def _fail(self, item: _Item, why: str, error: BrokerUnavailable) -> None:
+        self._failed(why)
+        item.fail(error)
 
     def _fail_all(self, why: str) -> None:
         waiting, self._waiting = self._waiting, deque()
         self._waiting_bytes = 0
         for item in waiting:
-            item.fail(BrokerUnavailable(f"not published: {why}"))
+            self._fail(item, "not_connected", BrokerUnavailable(f"not published: {why}"))
 
 
 def _seen(answer: asyncio.Future[Stored]) -> None:

@@ -19,6 +19,8 @@ from gateway.channels.publisher import history_options
 from gateway.channels.steps import Steps
 from gateway.channels.subscriber import Subscriber
 from gateway.errors import ChannelLimit, WorkerChannelLimit
+from gateway.log import get_logger
+from gateway.log.seldom import Seldom
 from gateway.metrics import Counters
 from gateway.protocol import channel_messages
 from gateway.protocol.channel_messages import MessageKind
@@ -28,6 +30,9 @@ from gateway.protocol.ids import ConnectionId
 from gateway.protocol.recovery import Publication
 from gateway.settings.namespaces import ChannelOptions
 
+log = get_logger(__name__)
+
+TELL_EACH_S: Final = 60.0
 RESYNCS_AT_ONCE: Final = 200  # channels, before the loop goes on with something else
 
 PLAIN: Final = Wish()
@@ -73,6 +78,7 @@ class Channels:
             now=now,
             jitter=jitter,
         )
+        self._full = Seldom(TELL_EACH_S, now)
         self._resyncing: deque[LocalChannel] = deque()
         self.subscriptions = 0
 
@@ -103,7 +109,7 @@ class Channels:
         mine = self._of_connection.get(subscriber.id, ())
         if channel in mine:
             return
-        refusal = self._limit(len(mine), new=local is None)
+        refusal = self._limit(channel, len(mine), new=local is None)
         if refusal is not None:
             subscriber.not_subscribed(channel, refusal)
             return
@@ -152,10 +158,18 @@ class Channels:
         local = self._channels.get(channel)
         return 0 if local is None else len(local.subscribers)
 
-    def _limit(self, mine: int, *, new: bool) -> ChannelLimit | None:
+    def _limit(self, channel: str, mine: int, *, new: bool) -> ChannelLimit | None:
         if mine >= MAX_CHANNELS_PER_CONNECTION:
             return ChannelLimit(f"a connection has {MAX_CHANNELS_PER_CONNECTION} channels at most")
         if new and len(self._channels) >= self._max_channels:
+            self._counters.channels_refused += 1
+            if refused := self._full.again():
+                log.error(
+                    "worker has too many channels",
+                    channel=channel,
+                    max_channels=self._max_channels,
+                    refused=refused,
+                )
             return WorkerChannelLimit(f"this worker has {self._max_channels} channels already")
         return None
 
@@ -199,7 +213,7 @@ class Channels:
                 continue
             message = channel_messages.read(payload)
             if message is None:
-                self._counters.unreadable += 1
+                self._fan_out.unreadable(name)
                 continue
             kind, epoch, offset, body = message
             run = runs.get(name)
@@ -236,6 +250,7 @@ class Channels:
 
     def on_resync(self, channels: Collection[str]) -> None:
         """Messages may have been lost, and the subscriptions stand again (``ChannelReceiver``)."""
+        self._counters.channel_resyncs += 1
         begin = not self._resyncing
         self._resyncing.extend(
             local for name in channels if (local := self._channels.get(name)) is not None

@@ -6,11 +6,15 @@ bytes. Nothing here waits, and there is neither a task nor a copy for a recipien
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from gateway.channels.subscriber import EncodeMember, EncodePublication, Encoding, Subscriber
+from gateway.log import get_logger
+from gateway.log.seldom import Seldom
 from gateway.metrics import Counters
 from gateway.protocol.channel_messages import (
     ClientInfo,
@@ -23,14 +27,18 @@ from gateway.protocol.ids import ConnectionId
 from gateway.protocol.recovery import Publication
 from gateway.protocol.run import Run
 
+log = get_logger(__name__)
+
+TELL_EACH_S: Final = 10.0
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 class FanOut:
     """Gives subscribers what is told to a channel, each in its encoding."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, *, now: Callable[[], float] = time.monotonic) -> None:
         self._counters = counters
+        self._unreadable = Seldom(TELL_EACH_S, now)
         self._publication: dict[Encoding, EncodePublication] = {}
         self._member: dict[Encoding, EncodeMember] = {}
 
@@ -52,13 +60,13 @@ class FanOut:
     ) -> None:
         """Deliver publications, in order, to everybody in ``to``.
 
-        One that cannot be read is counted.
+        One that cannot be read is left out (``unreadable``).
 
         Args:
             at_once: See ``Run``.
         """
         to = [some for some in to if some]
-        bodies = self._read(publications) if to else ()
+        bodies = self._read(channel, publications) if to else ()
         if not bodies:
             return
         encode, count = self._publication, len(bodies)
@@ -77,13 +85,24 @@ class FanOut:
                     run = runs[encoding] = Run(messages, at_once=at_once)
                 subscriber.deliver(run)
 
-    def _read(self, publications: Iterable[Publication]) -> list[tuple[int, PublicationBody]]:
+    def unreadable(self, channel: str) -> None:
+        """Count a message of a channel that cannot be read, and name the channel now and then.
+
+        Whoever may publish in our channels may do so without end.
+        """
+        self._counters.unreadable += 1
+        if messages := self._unreadable.again():
+            log.warning("channel message unreadable", channel=channel, messages=messages)
+
+    def _read(
+        self, channel: str, publications: Iterable[Publication]
+    ) -> list[tuple[int, PublicationBody]]:
         bodies: list[tuple[int, PublicationBody]] = []
         for offset, payload in publications:
             try:
                 bodies.append((offset, read_publication(payload)))
             except _UNREADABLE:
-                self._counters.unreadable += 1
+                self.unreadable(channel)
         return bodies
 
     def member(
@@ -93,7 +112,7 @@ class FanOut:
         try:
             info: ClientInfo = read_client_info(body)
         except _UNREADABLE:
-            self._counters.unreadable += 1
+            self.unreadable(channel)
             return
         runs: dict[Encoding, Run | None] = {}
         for subscriber in to:

@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.broker.base import Broker
 from gateway.log import get_logger
+from gateway.log.seldom import Seldom
 from gateway.messaging.batch_clock import BatchClock
 from gateway.messaging.peer_queue import Fill, PeerQueue
 from gateway.metrics import Counters
@@ -69,8 +70,7 @@ class Links:
         self._local: list[Envelope] = []
         self._owners: list[PeerQueue | None] = []  # of what is under way
         self._held = False
-        self._told_at: float | None = None  # of what is unreadable
-        self._untold = 0
+        self._unreadable = Seldom(TELL_EACH_S, now)
         self._clock = BatchClock(broker, self)
         self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: (
             None
@@ -161,11 +161,8 @@ class Links:
 
     def _tell_of_unreadable(self, size_bytes: int) -> None:
         """Whoever may publish in our channels may do so without end."""
-        self._untold += 1
-        now = self._now()
-        if self._told_at is None or now - self._told_at >= TELL_EACH_S:
-            log.warning("batch unreadable", bytes=size_bytes, batches=self._untold)
-            self._told_at, self._untold = now, 0
+        if batches := self._unreadable.again():
+            log.warning("batch unreadable", bytes=size_bytes, batches=batches)
 
     def _take(self, batch: Batch, payload: bytes) -> None:
         header = batch.header

@@ -20,6 +20,7 @@ from gateway.metrics.families import (
     begin,
     close_code_label,
     count_key_set_fetch,
+    count_publication_failed,
     count_redis_error,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "close_code_label",
     "connections_of_all_workers",
     "count_key_set_fetch",
+    "count_publication_failed",
     "count_redis_error",
     "exposition",
 ]

@@ -72,6 +72,8 @@ class Counters:
         "answer_seconds",
         "api_requests",
         "channel_gaps",
+        "channel_resyncs",
+        "channels_refused",
         "closed",
         "deliveries",
         "dispatch_waits",
@@ -114,6 +116,8 @@ class Counters:
         self.worker_deaths = 0
         self.publications = 0
         self.deliveries = 0
+        self.channel_resyncs = 0
+        self.channels_refused = 0
         self.recoveries: Tally[str] = Tally()
         self.channel_gaps: Tally[str] = Tally()
         self.closed: Tally[int] = Tally()
@@ -174,6 +178,8 @@ _PLAIN: Final = (
     (families.WORKER_DEATHS, "worker_deaths"),
     (families.PUBLICATIONS, "publications"),
     (families.DELIVERIES, "deliveries"),
+    (families.CHANNEL_RESYNCS, "channel_resyncs"),
+    (families.CHANNELS_REFUSED, "channels_refused"),
 )
 
 _LABELLED: Final = (

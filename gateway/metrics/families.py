@@ -53,6 +53,11 @@ MAX_HANDLERS = Gauge(
     "Handlers that the workers of this port run at once.",
     multiprocess_mode="livesum",
 )
+MAX_CHANNELS = Gauge(
+    "gateway_max_channels",
+    "Channels that the workers of this port take.",
+    multiprocess_mode="livesum",
+)
 BUILD_INFO = Gauge(
     "gateway_build_info",
     "Always 1: which version of the gateway runs, and on which Python.",
@@ -101,6 +106,11 @@ CHANNELS = Gauge(
     "gateway_channels", "Channels that the workers have subscribed.", multiprocess_mode="livesum"
 )
 PUBLICATIONS = Counter("gateway_publications_total", "Publications asked of this port.")
+PUBLICATIONS_FAILED = Counter(
+    "gateway_publications_failed_total",
+    "Publications, joins and leaves that were not sent, or of which nobody knows.",
+    ["why"],
+)
 DELIVERIES = Counter("gateway_deliveries_total", "Publications given to connections.")
 RECOVERIES = Counter(
     "gateway_recoveries_total", "Subscriptions that wanted what they had missed.", ["outcome"]
@@ -108,8 +118,12 @@ RECOVERIES = Counter(
 CHANNEL_GAPS = Counter(
     "gateway_channel_gaps_total", "Times that a worker missed publications of a channel.", ["why"]
 )
+CHANNEL_RESYNCS = Counter("gateway_channel_resyncs_total", "Gaps in the subscriptions to channels.")
+CHANNELS_REFUSED = Counter(
+    "gateway_channels_refused_total", "Subscriptions refused: their worker is full of channels."
+)
 KEY_SET_FETCHES = Counter(
-    "gateway_key_set_fetches_total", "Times that a JWKS was fetched.", ["outcome"]
+    "gateway_key_set_fetches_total", "Times that a JWKS was fetched.", ["key_set", "outcome"]
 )
 
 SECONDS_BUCKETS: Final = (
@@ -154,6 +168,8 @@ PROCESS_MOST_FILES = Gauge(
     multiprocess_mode="livesum", registry=None,
 )  # fmt: skip
 
+PUBLICATION_FAILURES: Final = ("not_connected", "full", "refused", "unknown")
+
 # Every value of a label that is known in advance. A counter that appears with its first count has
 # no rate yet: an alert would miss it, and on a good day every failure is the first.
 KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
@@ -176,7 +192,8 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     (DISPATCH_WAITS, (("worker", "link"),)),
     (RECOVERIES, (("recovered", "not_recovered"),)),
     (CHANNEL_GAPS, (("gap", "other_epoch", "lost_tail", "unknown"),)),
-    (KEY_SET_FETCHES, (("fetched", "failed"),)),
+    (PUBLICATIONS_FAILED, (PUBLICATION_FAILURES,)),
+    (KEY_SET_FETCHES, (("client.token", "client.subscription_token"), ("fetched", "failed"))),
 )  # fmt: skip
 
 
@@ -184,11 +201,15 @@ def count_redis_error(kind: str) -> None:
     REDIS_ERRORS.labels(kind=kind).inc()
 
 
-def count_key_set_fetch(*, failed: bool) -> None:
-    KEY_SET_FETCHES.labels(outcome="failed" if failed else "fetched").inc()
+def count_publication_failed(why: str) -> None:
+    PUBLICATIONS_FAILED.labels(why=why).inc()
 
 
-def begin(*, version: str, max_connections: int, max_handlers: int) -> None:
+def count_key_set_fetch(key_set: str, *, failed: bool) -> None:
+    KEY_SET_FETCHES.labels(key_set=key_set, outcome="failed" if failed else "fetched").inc()
+
+
+def begin(*, version: str, max_connections: int, max_handlers: int, max_channels: int) -> None:
     """What is there from a worker's start on: its limits, its version, and counters at 0."""
     for counter, values in KNOWN_LABELS:
         for labels in product(*values):
@@ -196,6 +217,7 @@ def begin(*, version: str, max_connections: int, max_handlers: int) -> None:
     BUILD_INFO.labels(version=version, python=python_version()).set(1)
     MAX_CONNECTIONS.set(max_connections)
     MAX_HANDLERS.set(max_handlers)
+    MAX_CHANNELS.set(max_channels)
 
 
 def close_code_label(code: int) -> str:

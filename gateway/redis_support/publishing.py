@@ -60,7 +60,7 @@ class PublishingConnection:
                 connection = await self._connect()
             except BrokerUnavailable as error:
                 attempt += 1
-                log_attempt("publisher not connected", attempt, error)
+                log_attempt("publisher not connected", self._name, attempt, error)
                 await asyncio.sleep(reconnect_delay_s(attempt))
                 continue
             attempt = 0

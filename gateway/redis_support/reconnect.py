@@ -19,7 +19,7 @@ def reconnect_delay_s(attempt: int) -> float:
     return random.uniform(0.0, min(LONGEST_RECONNECT_DELAY_S, 0.05 * 2.0 ** min(attempt, 10)))  # noqa: S311
 
 
-def log_attempt(event: str, attempt: int, error: Exception) -> None:
+def log_attempt(event: str, connection: str, attempt: int, error: Exception) -> None:
     """Say that a connection could not be made."""
     level = "warning" if attempt == 1 else "debug"  # once an outage, not once an attempt
-    getattr(log, level)(event, attempt=attempt, error=str(error))
+    getattr(log, level)(event, connection=connection, attempt=attempt, error=str(error))

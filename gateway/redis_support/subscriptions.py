@@ -121,7 +121,7 @@ class Subscriptions:
                 connection = await self._subscribe_anew()
             except BrokerUnavailable as error:
                 attempt += 1
-                log_attempt("subscriber not connected", attempt, error)
+                log_attempt("subscriber not connected", self._name, attempt, error)
                 await asyncio.sleep(reconnect_delay_s(attempt))
                 continue
             attempt = 0
@@ -167,7 +167,11 @@ class Subscriptions:
             if self._heard_at < asked_at and not connection.lost.done():
                 await asyncio.wait({connection.lost}, timeout=REDIS_DEADLINE_S - PING_INTERVAL_S)
                 if self._heard_at < asked_at:
-                    log.warning("subscriber hears nothing", deadline_s=REDIS_DEADLINE_S)
+                    log.warning(
+                        "subscriber hears nothing",
+                        connection=self._name,
+                        deadline_s=REDIS_DEADLINE_S,
+                    )
                     return
 
     # What is said
@@ -285,7 +289,12 @@ class Subscriptions:
         names = [self._wanted[channel] for channel in self._deaf if channel in self._wanted]
         self._deaf_since = None
         self._deaf.clear()
-        log.warning("subscriptions resynced", gap_s=round(gap_s, 3), channels=len(names))
+        log.warning(
+            "subscriptions resynced",
+            connection=self._name,
+            gap_s=round(gap_s, 3),
+            channels=len(names),
+        )
         if self._on_resync is None:
             return
         try:

@@ -47,6 +47,7 @@ class KeySet:
     """The keys at one address. Make it anywhere; it is used in one event loop.
 
     Args:
+        place: Where its address is set (``client.token``): so the log and the metrics name it.
         now: Monotonic seconds.
     """
 
@@ -54,10 +55,12 @@ class KeySet:
         self,
         url: str,
         *,
+        place: str,
         now: Callable[[], float],
         fetch: Callable[[str], Awaitable[bytes]] = fetch,
     ) -> None:
         self._url = url
+        self._place = place
         self._now = now
         self._fetch = fetch
         self._keys: dict[str | None, list[tuple[str | None, Key]]] | None = None
@@ -107,22 +110,27 @@ class KeySet:
         try:
             self._keys = _keys_of(await self._fetch(self._url))
             self._fetched_at = self._now()
-            _count(failed=False)
+            _count(self._place, failed=False)
         except FetchFailed as error:
-            _count(failed=True)
-            log.warning("key set not fetched", why=str(error), stale=self._keys is not None)
+            _count(self._place, failed=True)
+            log.warning(
+                "key set not fetched",
+                key_set=self._place,
+                why=str(error),
+                stale=self._keys is not None,
+            )
         except Exception:
-            _count(failed=True)
-            log.exception("key set fetch failed")
+            _count(self._place, failed=True)
+            log.exception("key set fetch failed", key_set=self._place)
         finally:
             self._fetching = None
 
 
-def _count(*, failed: bool) -> None:
+def _count(place: str, *, failed: bool) -> None:
     # A supervisor checks its settings before there is a place for metrics (``process.run_folder``).
     from gateway.metrics import count_key_set_fetch  # noqa: PLC0415
 
-    count_key_set_fetch(failed=failed)
+    count_key_set_fetch(place, failed=failed)
 
 
 def _keys_of(body: bytes) -> dict[str | None, list[tuple[str | None, Key]]]:

@@ -55,7 +55,7 @@ def operators_keys(options: TokenOptions) -> OperatorsKeys:
         ConfigError: One is none.
     """
     url = options.jwks_public_endpoint
-    key_set = KeySet(url, now=time.monotonic) if url else None
+    key_set = KeySet(url, place=options.place, now=time.monotonic) if url else None
     if url:
         public_keys.check_available(f"{options.place}.jwks_public_endpoint")
     return OperatorsKeys(list(_standing(options)), key_set)

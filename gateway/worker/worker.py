@@ -96,6 +96,7 @@ class Worker:
             version=__version__,
             max_connections=parts.admission.max_connections,
             max_handlers=settings.handler_concurrency if parts.info().handler else 0,
+            max_channels=settings.max_channels,
         )
         task = asyncio.create_task(self._run(), name="worker")
         task.add_done_callback(self._stopped)

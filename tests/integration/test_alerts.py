@@ -20,6 +20,7 @@ RULES = PROMETHEUS / "alerts.yml"
 Series = dict[str, str | None]  # what is told of each; None is nothing
 
 INTERVAL_S = 30
+GAPS = " ".join(f"{gaps}x14" for gaps in range(1, 6))  # one every 7 minutes
 DEATHS = " ".join(f"{deaths}x15" for deaths in range(5))  # one every 8 minutes
 
 
@@ -50,6 +51,10 @@ def of_port(name: str, **labels: str) -> str:
     return name + "{" + ",".join(f'{key}="{value}"' for key, value in told.items()) + "}"
 
 
+def fetches(key_set: str, outcome: str) -> str:
+    return of_port("gateway_key_set_fetches_total", key_set=key_set, outcome=outcome)
+
+
 def labelled() -> Series:
     """Every counter with labels, at nothing."""
     found: Series = {}
@@ -62,6 +67,8 @@ def labelled() -> Series:
         found |= {of_port(name, **chosen): steady(0) for chosen in combined}
     return found
 
+
+KEY_SETS = ("client.token", "client.subscription_token")
 
 GOOD: Series = {
     of_port("up"): steady(1),
@@ -77,6 +84,12 @@ GOOD: Series = {
     of_port("gateway_messages_received_total"): rising(100),
     of_port("gateway_link_resends_total"): steady(3),
     of_port("gateway_resyncs_total"): steady(2),
+    of_port("gateway_channel_resyncs_total"): steady(2),
+    of_port("gateway_channels"): steady(50_000),
+    of_port("gateway_max_channels"): steady(100_000),
+    of_port("gateway_channels_refused_total"): steady(0),
+    of_port("gateway_publications_total"): rising(10),
+    of_port("gateway_publications_failed_total", why="unknown"): rising(0.05),
     of_port("gateway_worker_deaths_total"): steady(3),
     of_port("gateway_presence_failing"): steady(0),
     of_port("gateway_envelopes_unreadable_total"): steady(0),
@@ -85,7 +98,7 @@ GOOD: Series = {
     of_port("gateway_connections_closed_total", code="1001"): rising(10),
     of_port("gateway_recoveries_total", outcome="recovered"): rising(10),
     of_port("gateway_recoveries_total", outcome="not_recovered"): rising(0.5),
-    of_port("gateway_key_set_fetches_total", outcome="fetched"): rising(0.01),
+    **{fetches(key_set, "fetched"): rising(0.01) for key_set in KEY_SETS},
     **histogram("gateway_handler_seconds", 0.01),
     **histogram("gateway_answer_seconds", 0.02),
     **histogram("gateway_broker_roundtrip_seconds", 0.001),
@@ -162,6 +175,12 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "subscriptions lose": (
         {of_port("gateway_channel_gaps_total", why="gap"): rising(0.1)}, {"GatewayChannelGaps"},
     ),
+    "subscriptions lose every seven minutes": (
+        {of_port("gateway_channel_gaps_total", why="gap"): GAPS}, {"GatewayChannelGaps"},
+    ),
+    "three breaks within half an hour": (
+        {of_port("gateway_channel_gaps_total", why="gap"): "0x10 9x15 18x15 27x40"}, set(),
+    ),
     "one break, in a thousand channels": (
         {of_port("gateway_channel_gaps_total", why="unknown"): "0x30 1000x50"}, set(),
     ),
@@ -174,13 +193,33 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     ),
     "no keys": (
         {
-            of_port("gateway_key_set_fetches_total", outcome="fetched"): steady(3),
-            of_port("gateway_key_set_fetches_total", outcome="failed"): rising(0.01),
+            **{fetches(key_set, "fetched"): steady(3) for key_set in KEY_SETS},
+            **{fetches(key_set, "failed"): rising(0.01) for key_set in KEY_SETS},
+        },
+        {"GatewayKeySetFails"},
+    ),
+    "one of two sets of keys is away": (
+        {
+            fetches("client.subscription_token", "fetched"): steady(3),
+            fetches("client.subscription_token", "failed"): rising(0.01),
         },
         {"GatewayKeySetFails"},
     ),
     "a fetch of keys fails now and then": (
-        {of_port("gateway_key_set_fetches_total", outcome="failed"): rising(0.005)}, set(),
+        {fetches("client.token", "failed"): rising(0.005)}, set(),
+    ),
+    "publications fail": (
+        {of_port("gateway_publications_failed_total", why="full"): rising(0.3)},
+        {"GatewayPublicationsFail"},
+    ),
+    "nearly full of channels": (
+        {of_port("gateway_channels"): steady(90_000)}, {"GatewayChannelsFull"},
+    ),
+    "one worker of a port is full of channels": (
+        {of_port("gateway_channels_refused_total"): rising(0.1)}, {"GatewayChannelsFull"},
+    ),
+    "redis breaks off channels": (
+        {of_port("gateway_channel_resyncs_total"): rising(0.1)}, {"GatewayResyncs"},
     ),
     "links lose": ({of_port("gateway_link_resends_total"): rising(2)}, {"GatewayLinksRepeat"}),
     "redis breaks off": ({of_port("gateway_resyncs_total"): rising(0.1)}, {"GatewayResyncs"}),

@@ -17,6 +17,7 @@ from gateway.tokens.keys import Keys, OperatorsKeys
 from gateway.tokens.signature import parts_of
 from gateway.tokens.verifier import TokenVerifier, token_verifier
 from tests.support.jwks_server import JwksServer
+from tests.support.logs import capture_logs
 from tests.support.tokens import SECRET, token
 from tests.support.waiting import eventually
 
@@ -36,7 +37,7 @@ class World:
     def __init__(self, server: JwksServer) -> None:
         self.server = server
         self.now = 1000.0
-        self.key_set = KeySet(server.url, now=lambda: self.now)
+        self.key_set = KeySet(server.url, place="client.token", now=lambda: self.now)
         keys: Keys = OperatorsKeys([], self.key_set)
         self.verifier = TokenVerifier((keys, ClaimRules()), (keys, ClaimRules()))
 
@@ -167,13 +168,15 @@ async def test_fetches_are_counted_by_how_they_end(world: World) -> None:
     await world.user(EC, "ES256", "ec")
     await world.server.stop()
     world.now += UNKNOWN_EACH_S
-    await world.refused(LATER, "RS256", "later")
+    with capture_logs() as logs:
+        await world.refused(LATER, "RS256", "later")
 
+    assert [line["key_set"] for line in logs] == ["client.token"]
     assert (fetches("fetched"), fetches("failed")) == (before[0] + 1, before[1] + 1)
 
 
 def fetches(outcome: str) -> float:
-    labels = {"outcome": outcome}
+    labels = {"key_set": "client.token", "outcome": outcome}
     return (
         prometheus_client.REGISTRY.get_sample_value("gateway_key_set_fetches_total", labels) or 0.0
     )

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from gateway.channel_broker import redis_publications
 from gateway.channel_broker.base import HistoryOptions, Publishing, Stored
 from gateway.channel_broker.redis_publications import Publications, Tell
 from gateway.channel_broker.redis_scripts import ChannelScripts
 from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.metrics.families import PUBLICATION_FAILURES
 from gateway.protocol.channel_position import Position
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import Command, ReplyError
@@ -35,7 +37,13 @@ class World:
         address = parse("redis://nowhere")
         self.connection: Connection | None = Connection()
         scripts = ChannelScripts("p", address.node)
-        self.publications = Publications(address, scripts, lambda: self.connection)  # type: ignore[arg-type, return-value]
+        self.failed: list[str] = []
+        self.publications = Publications(
+            address,
+            scripts,
+            lambda: self.connection,  # type: ignore[arg-type, return-value]
+            failed=self.failed.append,
+        )
 
     def publish(self, body: bytes, name: str = "a") -> asyncio.Future[Stored]:
         return self.publications.publish(Publishing(name, body, KEPT))
@@ -154,3 +162,27 @@ async def test_what_is_no_answer_is_an_error_of_its_own(world: World, reply: Any
 
     assert isinstance(one.exception(), BrokerUnavailable)
     assert await two == stored(1)
+
+
+async def test_every_one_that_fails_is_told_with_the_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_publications, "MAX_WAITING", 4)
+    world.publish(b"refused")
+    world.publish(b"stored")
+    world.publish(b"garbage")
+    world.publications.tell(Tell("a", b"a join"))
+    world.publish(b"too many")
+    await world.sent()
+    await world.answer(ReplyError("OOM no"), at(1), None, ReplyError("NOPERM no"))
+    assert sorted(world.failed) == ["full", "refused", "refused", "unknown"]
+
+    world.failed.clear()
+    world.publish(b"under way")
+    await world.sent()
+    world.publish(b"waits")
+    await world.lose()
+    world.connection = None
+    world.publish(b"away")
+    assert world.failed == ["unknown", "not_connected", "not_connected"]
+    assert set(PUBLICATION_FAILURES) == {"full", "refused", "unknown", "not_connected"}

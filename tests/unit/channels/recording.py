@@ -86,7 +86,7 @@ class Stand:
 @asynccontextmanager
 async def stand(*, max_channels: int = 1000, size: int = 100) -> AsyncIterator[Stand]:
     broker, counters, clock = ScriptedBroker(size=size), Counters(), [1000.0]
-    fan_out = FanOut(counters)
+    fan_out = FanOut(counters, now=lambda: clock[0])
     for encoding in Encoding:
         fan_out.register(encoding, encode_publication, encode_member)
     channels = Channels(

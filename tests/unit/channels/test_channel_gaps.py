@@ -48,6 +48,7 @@ async def test_a_resync_of_a_channel_that_keeps_nothing_is_counted() -> None:
         await s.broker.settle_down()
 
         assert s.counters.channel_gaps == {"unknown": 1}
+        assert s.counters.channel_resyncs == 1
         assert s.channels.is_live(ann.id, "news")
 
 

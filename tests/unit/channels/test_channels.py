@@ -19,6 +19,7 @@ from gateway.protocol.channel_steps import Reply, Wish
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.run import Run
 from gateway.protocol.worker_channel import LINGER_S
+from tests.support.logs import capture_logs
 from tests.unit.channels.recording import POSITIONED, Recording, live, stand
 from tests.unit.channels.scripted_broker import turn
 
@@ -190,6 +191,7 @@ async def test_a_worker_has_so_many_channels_and_no_more() -> None:
         s.channels.subscribe(ann, "b")
         s.channels.subscribe(bob, "c")
         assert bob.told == [("not subscribed", "c", WorkerChannelLimit)]
+        assert s.counters.channels_refused == 1
 
         s.channels.subscribe(bob, "a")  # that is no other channel
         s.channels.unsubscribe(ann.id, "b")
@@ -268,6 +270,35 @@ async def test_what_cannot_be_read_is_counted_and_ends_nothing() -> None:
 
         assert ann.delivered == [b"news 0 1"]
         assert s.counters.unreadable == 3
+
+
+async def test_a_worker_that_is_full_of_channels_says_so_once_a_minute() -> None:
+    async with stand(max_channels=1) as s:
+        s.channels.subscribe(s.recording("ann"), "a")
+        with capture_logs() as logs:
+            for number in range(3):
+                s.channels.subscribe(s.recording("bob"), f"b{number}")
+            s.later(60.0)
+            s.channels.subscribe(s.recording("bob"), "c")
+
+    assert [(line["event"], line["channel"], line["refused"]) for line in logs] == [
+        ("worker has too many channels", "b0", 1),
+        ("worker has too many channels", "c", 3),
+    ]
+
+
+async def test_what_cannot_be_read_is_logged_with_its_channel_now_and_then() -> None:
+    garbage = [("news", b"\xff"), ("news", b"p0::\xff"), ("news", b"j0::\x01")]
+    async with stand() as s:
+        await live(s, "ann", "news", join_leave=True)
+        with capture_logs() as logs:
+            s.channels.on_messages(garbage)
+            s.later(10.0)
+            s.channels.on_messages(garbage)
+
+    told = [(line["channel"], line["messages"]) for line in logs]
+    assert [line["event"] for line in logs] == ["channel message unreadable"] * 2
+    assert told == [("news", 1), ("news", 3)]
 
 
 # What a subscriber asks for while it is told something

@@ -21,7 +21,7 @@ from tests.unit.metrics.test_metrics import Sample, sample, samples
 BEGUN = """
 import sys
 from gateway import metrics
-metrics.begin(version="1.2.3", max_connections=700, max_handlers=9)
+metrics.begin(version="1.2.3", max_connections=700, max_handlers=9, max_channels=60)
 sys.stdout.buffer.write(metrics.exposition())
 """
 
@@ -75,3 +75,4 @@ def test_limits_and_the_build_are_told(begun: dict[Sample, float]) -> None:
     assert begun[sample("gateway_build_info", version="1.2.3", python=python)] == 1.0
     assert begun[sample("gateway_max_connections")] == 700.0
     assert begun[sample("gateway_max_handlers")] == 9.0
+    assert begun[sample("gateway_max_channels")] == 60.0

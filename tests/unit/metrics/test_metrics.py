@@ -30,6 +30,7 @@ TYPES = {
     "gateway_canary_age_seconds": "gauge",
     "gateway_max_connections": "gauge",
     "gateway_max_handlers": "gauge",
+    "gateway_max_channels": "gauge",
     "gateway_build_info": "gauge",
     "gateway_connections_opened_total": "counter",
     "gateway_connections_closed_total": "counter",
@@ -51,6 +52,9 @@ TYPES = {
     "gateway_subscriptions": "gauge",
     "gateway_channels": "gauge",
     "gateway_publications_total": "counter",
+    "gateway_publications_failed_total": "counter",
+    "gateway_channel_resyncs_total": "counter",
+    "gateway_channels_refused_total": "counter",
     "gateway_deliveries_total": "counter",
     "gateway_recoveries_total": "counter",
     "gateway_channel_gaps_total": "counter",
@@ -79,6 +83,8 @@ PLAIN = {
     "worker_deaths": "gateway_worker_deaths_total",
     "publications": "gateway_publications_total",
     "deliveries": "gateway_deliveries_total",
+    "channel_resyncs": "gateway_channel_resyncs_total",
+    "channels_refused": "gateway_channels_refused_total",
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",

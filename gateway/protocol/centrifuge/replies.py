@@ -177,15 +177,6 @@ class _Subscribed(_Message, frozen=True):
     data: msgspec.Raw = NO_DATA
 
 
-class _Expiry(_Message, frozen=True):
-    expires: bool = False
-    ttl: int = 0
-
-
-def _push(name: bytes, message: _Message) -> bytes:
-    return b'{"push":{"%b":%b}}' % (name, _encode(message))
-
-
 def _channel_push(channel: str, name: bytes, message: _Message) -> bytes:
     return b'{"push":{"channel":%b,"%b":%b}}' % (_encode(channel), name, _encode(message))
 
@@ -217,22 +208,7 @@ def subscribe_push(channel: str, result: SubscribeResult) -> bytes:
 
 def message_push(data: msgspec.Raw) -> bytes:
     """JavaScript's SDK alone shows it to its application."""
-    return _push(b"message", _Data(data))
-
-
-def connect_push(result: ConnectResult) -> bytes:
-    """For one-way transports alone."""
-    return _push(b"connect", result)
-
-
-def disconnect_push(code: int, reason: str) -> bytes:
-    """For transports without a close of their own; a WebSocket has one."""
-    return _push(b"disconnect", _End(code, reason))
-
-
-def refresh_push(ttl_s: int) -> bytes:
-    """0: it does not expire any more. SDKs on a WebSocket ignore it."""
-    return _push(b"refresh", _Expiry(expires=ttl_s > 0, ttl=ttl_s))
+    return b'{"push":{"message":%b}}' % _encode(_Data(data))
 
 
 # Frames

@@ -25,8 +25,6 @@ from gateway.protocol.centrifuge.replies import (
     RpcResult,
     SubRefreshResult,
     SubscribeResult,
-    connect_push,
-    disconnect_push,
     embeddable,
     error_reply,
     frames,
@@ -34,7 +32,6 @@ from gateway.protocol.centrifuge.replies import (
     leave_push,
     message_push,
     publication_push,
-    refresh_push,
     reply,
     subscribe_push,
     unsubscribe_push,
@@ -167,13 +164,6 @@ def test_an_error_says_whether_it_is_temporary() -> None:
             b'{"push":{"channel":"a","subscribe":{"recoverable":true,"epoch":"e","offset":4}}}',
         ),
         (message_push(HELLO), b'{"push":{"message":{"data":{"text":"hello"}}}}'),
-        (connect_push(ConnectResult(client="c")), b'{"push":{"connect":{"client":"c"}}}'),
-        (
-            disconnect_push(3001, "drain"),
-            b'{"push":{"disconnect":{"code":3001,"reason":"drain"}}}',
-        ),
-        (refresh_push(9), b'{"push":{"refresh":{"expires":true,"ttl":9}}}'),
-        (refresh_push(0), b'{"push":{"refresh":{}}}'),
     ],
 )
 def test_pushes(push: bytes, written: bytes) -> None:

@@ -15,6 +15,7 @@ from gateway.errors import (
     EnvelopeTooLarge,
     NotAvailable,
     UnknownChannel,
+    WorkerChannelLimit,
     check_close,
 )
 from gateway.http_api import answers
@@ -70,6 +71,9 @@ def naming_channel() -> Iterator[None]:
         raise Problem(400, f"{error}; in a path, / and spaces are percent-encoded") from None
     except (UnknownChannel, NotAvailable) as error:
         raise Problem(404, str(error)) from None
+    except WorkerChannelLimit:
+        message = "the worker of this connection has all the channels it may: try again"
+        raise answers.unavailable(message) from None
     except ChannelLimit as error:
         raise Problem(429, str(error)) from None
 

@@ -52,6 +52,8 @@ class EarlyChannels:
         self._missing = len(channels)
         self._subscribed = asyncio.get_running_loop().create_future()
         for channel in channels:
+            if self._subscribed.done():  # with a refusal
+                break
             subscriptions.subscribe(self, channel, self._done)
         return await self._subscribed
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from gateway.backend_client.parts import begin
 from gateway.channel_broker.redis import RedisChannelBroker
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
@@ -61,9 +62,8 @@ class ClientChannels:
     async def _ready(self) -> None:
         if self._closed:
             raise NotRunning
-        if self._running is None:
-            running = self._broker.run_publishing()
-            self._running = asyncio.create_task(running, name="client channels")
+        if self._running is None or self._running.done():
+            self._running = begin(self._broker.run_publishing(), "client channels")
         try:
             async with asyncio.timeout(REDIS_DEADLINE_S):
                 while not self._broker.connected:  # noqa: ASYNC110 (it tells nobody)

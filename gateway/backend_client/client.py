@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.backend_client.blocking import Client, LoopThread
 from gateway.backend_client.channels import ClientChannels
+from gateway.backend_client.parts import begin
 from gateway.backend_client.receipt_inbox import ClientInbox
 from gateway.broker.redis import RedisBroker
 from gateway.errors import BrokerUnavailable
@@ -126,8 +127,8 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         )
         inbox.requests_to_owners = requests_to_owners
         tasks = [
-            asyncio.create_task(broker.run(inbox), name="client broker"),
-            asyncio.create_task(inbox.run(), name="client outgoing"),
+            begin(broker.run(inbox), "client broker"),
+            begin(inbox.run(), "client outgoing"),
         ]
         try:
             try:

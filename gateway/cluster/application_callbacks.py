@@ -17,6 +17,8 @@ class Callbacks:
     opened past a decision that the application would have wanted to make.
 
     Attributes:
+        wants_messages: Whether it has an ``on_message``; None when no handler worker has been seen
+            yet.
         wants_disconnects: Whether it has an ``on_disconnect``; None when no handler worker has been
             seen yet.
     """
@@ -25,6 +27,7 @@ class Callbacks:
         self._members = members
         self._decides: bool | None = None
         self._decider_seen = asyncio.Event()
+        self.wants_messages: bool | None = None
         self.wants_disconnects: bool | None = None
         self._declared: set[tuple[str, str]] | None = None
         self._hooks: dict[HookKind, Patterns] = {}
@@ -63,6 +66,7 @@ class Callbacks:
         infos = [self._members.known[worker] for worker in self._members.handlers]
         if infos:
             self._decides = any(info.on_connect for info in infos)
+            self.wants_messages = any(info.on_message for info in infos)
             self.wants_disconnects = any(info.on_disconnect for info in infos)
             self._declare({hook for info in infos for hook in info.hooks or ()})
             self._decider_seen.set()

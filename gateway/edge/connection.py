@@ -171,8 +171,12 @@ class ClientConnection(Sending):
             else:
                 self._read_on()
 
+    @property
+    def wants_messages(self) -> bool:
+        return self._edge.wants_messages()
+
     def dispatch(self, text: str, size_bytes: int) -> None:
-        if self._state is not ConnectionState.OPEN:
+        if self._state not in SENDS:
             return
         state = self._dispatch_state
         self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)

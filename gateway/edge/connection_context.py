@@ -50,6 +50,7 @@ class ConnectionContext:
     registration: Registration
     counters: Counters
     limits: ConnectionLimits
+    wants_messages: Callable[[], bool]
     wants_disconnects: Callable[[], bool]
     has_hook: Callable[[HookKind, str | None], bool | None]
     now: Callable[[], float]

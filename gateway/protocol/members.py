@@ -29,6 +29,7 @@ class WorkerInfo:
         edge: It holds sockets.
         handler: It runs the application's handlers.
         leaving: It drains: no new work.
+        on_message: Its application handles messages. A release that does not say it does.
         on_connect: Its application decides on connections.
         on_disconnect: Its application wants to know of their end.
         envelope_version: The newest version it reads.
@@ -41,6 +42,7 @@ class WorkerInfo:
     edge: bool
     handler: bool
     leaving: bool = False
+    on_message: bool = True
     on_connect: bool = False
     on_disconnect: bool = False
     envelope_version: int = 1

@@ -140,6 +140,19 @@ async def test_a_method_is_called(pages: list[Page]) -> None:
     assert await ann.evaluate(_REFUSED, "client.publish('plain', 1)") == 103
 
 
+async def test_what_it_sends_is_answered_by_the_application(pages: list[Page]) -> None:
+    ann, _ = pages
+    await ann.evaluate(
+        "() => { window.told = []; client.on('message', (m) => told.push(m.data)); }"
+    )
+    await ann.evaluate("() => client.send({ n: 1 })")
+    await ann.evaluate("() => client.send('text')")
+
+    await becomes(ann, "told", [{"heard": {"n": 1}}, {"heard": "text"}])
+    assert await ann.evaluate("() => client.rpc('tell', 'hello')") == {"data": "written"}
+    await becomes(ann, "told.at(-1)", "hello")
+
+
 async def test_a_page_that_loses_its_worker_recovers_what_it_has_missed(
     pages: list[Page], gateways: list[Served]
 ) -> None:

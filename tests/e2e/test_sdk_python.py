@@ -137,6 +137,9 @@ async def test_a_method_is_called_and_one_that_is_not_there_is_refused(
             await ann.rpc("halve", {"n": 1})
         assert refused.value.code == 104
 
+        assert (await ann.rpc("tell", "hello")).data == "written"  # a push that it does not know
+        assert (await ann.rpc("double", {"n": 1})).data["twice"] == 2
+
 
 async def test_what_may_not_be_is_refused_with_its_code(gateways: list[Served]) -> None:
     async with connected(gateways[0], "ann") as ann:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,6 +27,10 @@ from tests.support.waiting import eventually
 
 INTERNAL = [100, "internal server error", True]
 FOREVER = 4e9
+
+
+class Application(Protocol):
+    gateway: Gateway
 
 
 class Club:
@@ -102,17 +106,17 @@ class Club:
 
 @asynccontextmanager
 async def apart(
-    settings: MakeSettings, *clubs: Club, **changes: Any
+    settings: MakeSettings, *applications: Application, **changes: Any
 ) -> AsyncIterator[tuple[InProcess, list[InProcess]]]:
-    """An edge, and a handler worker for each club."""
+    """An edge, and a handler worker for each application."""
     async with AsyncExitStack() as stack:
         handlers = [
             await stack.enter_async_context(
-                in_process(settings(role="handler", **changes), club.gateway)
+                in_process(settings(role="handler", **changes), application.gateway)
             )
-            for club in clubs
+            for application in applications
         ]
         edge = await stack.enter_async_context(in_process(settings(role="edge", **changes)))
         members = edge.worker.parts.members
-        await eventually(lambda: len(members.handlers) == len(clubs), "handlers")
+        await eventually(lambda: len(members.handlers) == len(applications), "handlers")
         yield edge, handlers

@@ -193,16 +193,6 @@ async def test_what_breaks_the_protocol_ends_the_connection(
         assert await client.closed() == close
 
 
-async def test_a_send_that_nobody_takes_ends_the_connection(settings: MakeSettings) -> None:
-    async with (
-        in_process(settings(**ANONYMOUS)) as served,
-        centrifuge_client(served.port) as client,
-    ):
-        client.say({"send": {"data": 1}})
-
-        assert await client.closed() == (3508, "not available")
-
-
 async def test_the_rate_of_messages_counts_commands(settings: MakeSettings) -> None:
     async with (
         in_process(settings(**ANONYMOUS, messages_per_second=10)) as served,

@@ -109,13 +109,18 @@ class OpenConnection(Protocol):
         """``Session.full`` or ``Session.idle`` may have changed other than by a dispatch."""
         ...
 
+    @property
+    def wants_messages(self) -> bool:
+        """The application has an ``on_message``, or nobody has said yet that it has none."""
+        ...
+
     def dispatch(self, text: str, size_bytes: int) -> None:
         """Have ``text`` handled by the application's ``on_message``.
 
         It is answered once, by ``Session.reply`` or ``Session.failed``, and in the order of these
         calls; by neither if the connection closes before. What an older one is answered may come
         within this call. May be called several times for one message of the client; nothing is
-        dispatched any more once the connection drains or closes.
+        dispatched any more once the connection closes.
 
         Args:
             size_bytes: Of its UTF-8. It counts against the bytes in flight of the connection, at

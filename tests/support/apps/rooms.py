@@ -1,8 +1,8 @@
-"""An application whose channels clients may use as they like, with one method to call."""
+"""An application whose channels clients may use as they like, and with which they may talk."""
 
 from __future__ import annotations
 
-from gateway import Call, Connection, Gateway
+from gateway import Call, Connection, Gateway, Message
 
 gateway = Gateway()
 
@@ -32,3 +32,13 @@ async def name(connection: Connection) -> str | None:
 @gateway.on_rpc("double")
 async def double(call: Call) -> dict[str, object]:
     return {"twice": 2 * call.data["n"], "user": call.connection.user}
+
+
+@gateway.on_rpc("tell")
+async def tell(call: Call) -> str:
+    return await gateway.send(call.connection.id, call.data)
+
+
+@gateway.on_message
+async def hear(message: Message) -> str:
+    return f'{{"heard":{message.text}}}'

@@ -23,9 +23,10 @@ class Workers:
     def are(self, *hooks: tuple[tuple[str, str], ...] | None) -> None:
         for worker in self.members.handlers:
             self.members.gone(worker, now=0.0)
-        for each in hooks:
-            info = WorkerInfo(edge=False, handler=True, hooks=each)
-            self.members.known[new_worker_id()] = info
+        self.take(*(WorkerInfo(edge=False, handler=True, hooks=each) for each in hooks))
+
+    def take(self, *infos: WorkerInfo) -> None:
+        self.members.known |= {new_worker_id(): info for info in infos}
         self.members._elect()
         self.callbacks.workers_changed()
 
@@ -65,3 +66,15 @@ def test_hooks_go_with_the_application_that_had_them() -> None:
     workers.are(())
 
     assert workers.has(HookKind.SUBSCRIBE, "room:1") is False
+
+
+def test_messages_are_wanted_if_any_worker_handles_them() -> None:
+    """Of a release that does not say so it is believed: a close tells clients to stay away."""
+    workers = Workers()
+    assert workers.callbacks.wants_messages is None
+    workers.take(WorkerInfo(edge=False, handler=True, on_message=False))
+    assert workers.callbacks.wants_messages is False
+    workers.take(WorkerInfo(edge=False, handler=True))
+    assert workers.callbacks.wants_messages is True
+    workers.are()
+    assert workers.callbacks.wants_messages is True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+from gateway.close_codes import BAD_REQUEST, NOT_AVAILABLE, Close
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.asking import Asking
 from gateway.edge.sessions.centrifuge.attempts import Attempts
@@ -29,6 +30,7 @@ from gateway.protocol.centrifuge.commands import (
     Refresh,
     Request,
     Rpc,
+    Send,
     SubRefresh,
     Subscribe,
     Unsubscribe,
@@ -46,7 +48,7 @@ from gateway.tokens.verifier import TokenVerifier
 BY_CLIENT: Final = Unsubscribed(0, "")
 
 SERVED: Final[frozenset[type[Request]]] = frozenset(
-    {Subscribe, Publish, History, Presence, PresenceStats, Rpc, Refresh, SubRefresh}
+    {Subscribe, Publish, History, Presence, PresenceStats, Rpc, Send, Refresh, SubRefresh}
 )
 
 
@@ -115,8 +117,8 @@ class ClientRequests:
                 else:
                     coming = self._asking.answer(session, question)
                     self._attempts.begin(_answering(coming, answer), answer)
-            case Rpc() as request:
-                _call(connection, request, answer)
+            case Rpc() | Send() as request:
+                _pass_on(connection, request, answer)
             case _:
                 answer(codes.NOT_AVAILABLE)
 
@@ -140,6 +142,16 @@ class ClientRequests:
             answer(result)
 
 
+def _pass_on(
+    connection: OpenConnection, request: Rpc | Send, answer: Callable[[Answer], None]
+) -> None:
+    """Have the application do what only it knows."""
+    if isinstance(request, Rpc):
+        _call(connection, request, answer)
+    else:
+        answer(_sent(connection, request))
+
+
 def _call(connection: OpenConnection, request: Rpc, answer: Callable[[Answer], None]) -> None:
     """Have a method of the application's called."""
     found = connection.hooks.there(HookKind.RPC, request.method)
@@ -151,6 +163,18 @@ def _call(connection: OpenConnection, request: Rpc, answer: Callable[[Answer], N
     else:
         asked = HookRequest(HookKind.RPC, request.method, bytes(request.data))
         connection.hooks.ask(asked, lambda outcome: answer(_called(outcome)))
+
+
+def _sent(connection: OpenConnection, request: Send) -> Empty | Close:
+    """Have a message handled as those of text sockets are, and count it as one of them."""
+    if not connection.wants_messages:
+        return NOT_AVAILABLE
+    try:
+        text = request.text()
+    except ValueError:
+        return BAD_REQUEST
+    connection.dispatch(text, len(text.encode()))
+    return Empty()
 
 
 def _called(outcome: HookOutcome) -> Answer:

@@ -183,15 +183,16 @@ class CentrifugeSession:
 
     def reply(
         self,
-        text: str | None,  # noqa: ARG002
+        text: str | None,
         *,
         handled_by: WorkerId,  # noqa: ARG002
         attempt: int,  # noqa: ARG002
     ) -> bytes | None:
-        """No message of these clients is dispatched as one of a text socket."""
-        return None
+        """What ``send`` brought is answered as anything is sent out of turn."""
+        return None if text is None else self.push(text)
 
     def failed(self, error: HandlerFailed) -> bytes | None:  # noqa: ARG002
+        """``send`` has no reply that could say it."""
         return None
 
     # What was asked

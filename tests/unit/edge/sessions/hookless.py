@@ -28,3 +28,4 @@ class Hookless:
     """Of an ``OpenConnection``, for tests."""
 
     hooks = NO_HOOKS
+    wants_messages = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +86,29 @@ def test_send_has_no_id() -> None:
     assert one('{"send":{"data":1}}').id == 0
     assert one('{"id":4,"send":{"data":1}}').id == 0
     assert isinstance(one('{"send":{}}').request, Send)
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ('"data":"hello"', '"hello"'),
+        ('"data" : {"a" : [1.0, 1e5 , -0],  "b c":"d  e"} ', '{"a":[1.0,1e5,-0],"b c":"d  e"}'),
+        ('"data":"Grüße \\n"', '"Grüße \\n"'),
+        ('"data":["\\ud83d", "\\ud83d\\ude00"]', '["\\ufffd","\\ud83d\\ude00"]'),
+        ('"data":null', "null"),
+        ("", "null"),
+    ],
+)
+def test_a_message_to_the_application_is_json_without_white_space(data: str, text: str) -> None:
+    request = one(f'{{"send":{{{data}}}}}').request
+
+    assert isinstance(request, Send)
+    assert request.text() == text
+
+
+def test_a_message_that_is_nested_too_deeply_has_no_text() -> None:
+    with pytest.raises(ValueError, match="recursion"):
+        Send(msgspec.Raw(b"[" * 100_000)).text()
 
 
 def test_nothing_is_a_pong() -> None:

@@ -109,6 +109,7 @@ class Client:
         self.sent: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None
         self.hooks = Decided()
+        self.dispatched: list[tuple[str, int]] = []
         self.session = CentrifugeSession(context)
         self.session.greeting(self)
         self._number = 0
@@ -144,6 +145,7 @@ class Client:
     # OpenConnection
 
     reading = True
+    wants_messages = True
 
     def identify(self, user: str | None, presented: Presented) -> None:
         self.user = user
@@ -151,7 +153,7 @@ class Client:
     def progressed(self) -> None: ...
 
     def dispatch(self, text: str, size_bytes: int) -> None:
-        raise AssertionError(text)
+        self.dispatched.append((text, size_bytes))
 
     def send(self, payload: bytes) -> None:
         if self.closed is None:

@@ -24,8 +24,9 @@ log = get_logger(__name__)
 
 MAX_BATCH: Final = 1000
 RETRY_S: Final = 0.25
-EXTEND_EVERY_S: Final = 1800.0  # the keys of a channel, with many quiet moments in between
-EXTEND_AT_ONCE: Final = 200
+LOOK_EVERY_S: Final = 60.0  # at each channel, with many quiet moments in between
+LOOK_AT_ONCE: Final = 200  # channels
+LOOK_PAUSE_S: Final = 1.0  # at least, so that a hundred thousand channels are no load
 
 _Key = tuple[str, str]  # channel, client
 
@@ -86,6 +87,7 @@ class ChannelPresence:
         self._changes: dict[_Key, _Member] = {}
         self._members = 0
         self._waits = PresenceWaits()
+        self._to_look_at: list[str] = []
         self._work = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -173,13 +175,14 @@ class ChannelPresence:
     async def run(self) -> None:
         """Write what has collected, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._extend_channels(), name="extend presence")
+            tasks.create_task(self._plan_looks(), name="looks at presence")
             while True:
                 await self._work.wait()
                 self._work.clear()
                 if not await self._catch_up():
                     await asyncio.sleep(RETRY_S)
                     self._work.set()
+                await self._look()
 
     async def check(self) -> None:
         """Compare the store's revision with ours; Redis may have lost its memory, or writes.
@@ -192,7 +195,7 @@ class ChannelPresence:
             return
         found = await self._store.revision(self._me)
         if not oldest <= (found or 0) <= self._tried_revision:
-            self._lost(found)
+            self._lost(found, expected=self._tried_revision)
 
     def seal(self) -> None:
         """Begin no more writes: others have taken over."""
@@ -272,7 +275,7 @@ class ChannelPresence:
         upon = None if anew else range(self._written_revision, self._tried_revision + 1)
         self._tried_revision = revision = self._tried_revision + 1
         if not await self._store.write(self._me, revision, changes, upon=upon):
-            self._lost(None)
+            self._lost(None, expected=self._tried_revision)
             return
         self._written_revision = revision
         if anew:
@@ -287,8 +290,8 @@ class ChannelPresence:
                 _resolve(member)
         self._note_settled()
 
-    def _lost(self, found: int | None) -> None:
-        log.warning("presence lost", expected=self._tried_revision, found=found)
+    def _lost(self, found: int | None, *, expected: int, **where: str) -> None:
+        log.warning("presence lost", expected=expected, found=found, **where)
         self._losses += 1
         self._settled.clear()
         self._work.set()
@@ -315,19 +318,42 @@ class ChannelPresence:
         if not self.behind:
             self._settled.set()
 
-    async def _extend_channels(self) -> None:
-        """Let the keys of quiet channels live on, a few at a time."""
+    # Looking
+
+    async def _plan_looks(self) -> None:
+        """The turn of each channel comes, a few at a time."""
         while True:
             channels = list(self._channels)
-            pause_s = EXTEND_EVERY_S / (len(channels) // EXTEND_AT_ONCE + 1)
-            for start in range(0, len(channels) or 1, EXTEND_AT_ONCE):
+            pause_s = max(LOOK_PAUSE_S, LOOK_EVERY_S / (len(channels) // LOOK_AT_ONCE + 1))
+            for start in range(0, len(channels) or 1, LOOK_AT_ONCE):
                 await asyncio.sleep(pause_s)
-                some = [c for c in channels[start : start + EXTEND_AT_ONCE] if c in self._channels]
-                if some and not self._sealed and self._may_write():
-                    try:
-                        await self._store.extend(self._me, some)
-                    except BrokerUnavailable as error:
-                        log.debug("presence not extended", error=str(error))
+                self._to_look_at = channels[start : start + LOOK_AT_ONCE]
+                self._work.set()
+
+    async def _look(self) -> None:
+        """Let the keys of quiet channels live on, and find out what somebody has deleted.
+
+        Between two writes: what a look tells is compared with what was written.
+        """
+        channels, self._to_look_at = self._to_look_at, []
+        if not channels or self.behind or self._sealed or not self._may_write():
+            return
+        written = {channel: self._kept_in(channel) for channel in channels}
+        written = {channel: count for channel, count in written.items() if count}
+        if not written:
+            return
+        try:
+            found = await self._store.look(self._me, self._written_revision, list(written))
+        except BrokerUnavailable as error:
+            log.debug("presence not looked at", error=str(error))
+            return
+        for (channel, count), has in zip(written.items(), found, strict=True):
+            if has is not None and has != count:
+                self._lost(has, expected=count, channel=channel)
+                return  # all is written again
+
+    def _kept_in(self, channel: str) -> int:
+        return sum(member.kept for member in self._channels.get(channel, {}).values())
 
 
 def _resolve(member: _Member) -> None:

@@ -82,8 +82,20 @@ class PresenceStore(Protocol):
         """What its last write has set. None: there is nothing. -1: what is there is none."""
         ...
 
-    async def extend(self, worker: WorkerId, channels: Sequence[str]) -> None:
-        """What a worker has in these channels lives on for ``PRESENCE_S``."""
+    async def look(
+        self, worker: WorkerId, revision: int, channels: Sequence[str]
+    ) -> Sequence[int | None]:
+        """What a worker has in these channels lives on for ``PRESENCE_S``; and how many there are.
+
+        What somebody has deleted meanwhile is missing in these numbers, and those that others ask
+        for are right again once every worker has looked. Never while the worker writes.
+
+        Args:
+            revision: What its last write has set.
+
+        Returns:
+            For each channel the worker's members there. None: a later write has come before.
+        """
         ...
 
     async def members(self, channel: str) -> Mapping[str, ClientInfo]:

@@ -42,8 +42,13 @@ class MemoryPresenceStore:
     async def revision(self, worker: WorkerId) -> int | None:
         return self._revisions.get(worker)
 
-    async def extend(self, worker: WorkerId, channels: Sequence[str]) -> None:
-        pass
+    async def look(
+        self,
+        worker: WorkerId,
+        revision: int,  # noqa: ARG002 (there are no late writes)
+        channels: Sequence[str],
+    ) -> Sequence[int | None]:
+        return [len(self._channels.get(channel, {}).get(worker, ())) for channel in channels]
 
     async def members(self, channel: str) -> Mapping[str, ClientInfo]:
         found: dict[str, ClientInfo] = {}

@@ -161,9 +161,17 @@ class RedisPresenceStore(Calls):
         return int(found) if found.isdigit() and len(found) <= MAX_DIGITS else -1
 
     @to_its_end
-    async def extend(self, worker: WorkerId, channels: Sequence[str]) -> None:
-        names = [name for channel in channels for name in self._names(channel, worker)]
-        await self._execute([("EXPIRE", name, int(PRESENCE_S)) for name in names])
+    async def look(
+        self, worker: WorkerId, revision: int, channels: Sequence[str]
+    ) -> Sequence[int | None]:
+        calls = [self._write_call(worker, revision, channel, ()) for channel in channels]
+        try:
+            found = await self._execute(calls)
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            found = await self._execute(calls)  # what had another type was removed
+        return [None if count == _LATE else count for count in found]
 
     # What is asked
 
@@ -288,9 +296,10 @@ class RedisPresenceStore(Calls):
             await self._send([("SCRIPT LOAD", one.text) for one in (_WRITE, _CHANNELS)])
             replies = await self._send(commands)
         for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
+                await self._remove_wrong_types(command)
+        for reply in replies:
             if isinstance(reply, Exception):
-                if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
-                    await self._remove_wrong_types(command)
                 raise reply
         return replies
 

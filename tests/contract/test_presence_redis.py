@@ -119,6 +119,67 @@ async def test_the_swept_of_long_ago_are_forgotten_where_others_stay(
     assert admin.ttl(key) > LEFT_S
 
 
+async def look(store: RedisPresenceStore, workers: dict[WorkerId, PresenceChange]) -> None:
+    """A round: who finds less than it has written writes it again."""
+    for worker, mine in workers.items():
+        if await store.look(worker, 1, ["room"]) != [1]:
+            await store.write(worker, 1, [mine], upon=None)
+
+
+@pytest.mark.parametrize("other_type", [False, True], ids=["deleted", "of another type"])
+@pytest.mark.parametrize("which", range(3), ids=["members", "workers", "users"])
+async def test_a_key_that_somebody_deletes_is_whole_again_after_two_rounds_of_looks(
+    store: RedisPresenceStore, admin: redis.Redis, which: int, *, other_type: bool
+) -> None:
+    """And nothing stays behind when all leave: of a number that is too high, a user would.
+
+    Red when a look compares nothing, and when the numbers of users are not made anew.
+    """
+    ann_too = PresenceChange("room", "c", ClientInfo("ann", "c"))
+    one, two, three = new_worker_id(), new_worker_id(), new_worker_id()
+    workers = {one: ANN, two: BOB, three: ann_too}
+    for worker, mine in workers.items():
+        await store.write(worker, 1, [mine], upon=None)
+    key = store._names("room", one)[which]
+    admin.delete(key)
+    if other_type:
+        admin.set(key, "x")
+
+    await look(store, workers)
+    await look(store, workers)
+
+    assert set(await store.members("room")) == {"a", "b", "c"}
+    assert await store.stats("room") == PresenceStats(3, 2)
+    users = admin.hgetall(keys.presence_users(P, "room"))
+    assert users == {b"ann": b"2", b"bob": b"1"}
+    for worker, mine in workers.items():
+        await store.write(worker, 2, [gone(mine)], upon=None)
+    assert ours(admin) == {keys.subscribed(P, worker) for worker in workers}
+
+
+async def test_a_member_that_somebody_deletes_is_missed_by_a_look(
+    store: RedisPresenceStore, admin: redis.Redis
+) -> None:
+    me = new_worker_id()
+    await store.write(me, 1, [ANN, BOB], upon=None)
+    admin.hdel(keys.presence(P, "room", me), "a")
+
+    assert await store.look(me, 1, ["room", "other"]) == [1, 0]
+    assert await store.stats("room") == PresenceStats(1, 1)
+
+
+async def test_a_look_changes_no_revision_and_comes_after_no_later_write(
+    store: RedisPresenceStore, admin: redis.Redis
+) -> None:
+    me = new_worker_id()
+    await store.write(me, 3, [ANN], upon=None)
+
+    assert await store.look(me, 2, ["room"]) == [None]
+    assert await store.look(me, 7, ["room"]) == [1]
+
+    assert admin.hget(keys.presence_workers(P, "room"), me) == b"1 3"
+
+
 @pytest.mark.parametrize("key", [keys.dead, keys.left])
 async def test_who_is_fenced_or_has_left_writes_into_no_new_channel(
     store: RedisPresenceStore, admin: redis.Redis, key: Callable[[str], str]
@@ -199,7 +260,7 @@ async def test_keys_live_for_two_hours_and_are_extended(
     for key in every:
         admin.expire(key, 60)
 
-    await store.extend(me, ["room"])
+    assert await store.look(me, 1, ["room"]) == [1]
     assert await store.revision(me) == 1
 
     assert all(admin.ttl(key) > 60 for key in every)

@@ -3,6 +3,10 @@
 -- ARGV: worker, revision, life_s, keep_s (for so long who has no members is remembered; 0 not at
 --       all), 1 for a sweep; how many to put; and those in turn: client, info; and who is to go
 -- Returns: how many members the worker has now; -1 if it was swept, or a later write came before
+--
+-- The members of a worker are counted among the users if its field in workers says how many it has,
+-- and has no "!" behind its revision. Whoever deletes keys or fields breaks that: then nobody's are
+-- counted any more, and each worker counts its own again as soon as it writes or looks here.
 local found = redis.call('HGET', KEYS[2], ARGV[1])
 local last = found and tonumber(string.match(found, '^%d+ (%d+)')) or 0
 local revision = tonumber(ARGV[2])
@@ -13,8 +17,8 @@ local function user_of(info)
   local bytes, from = string.match(info, '^(%d%d?%d?%d?):()')
   return bytes and string.sub(info, from, from + tonumber(bytes) - 1) or nil
 end
-redis.call('HLEN', KEYS[1])  -- a key of another type is met before anything is written
-redis.call('HLEN', KEYS[3])
+local have = redis.call('HLEN', KEYS[1])  -- another type is met before anything is written
+local users = redis.call('HLEN', KEYS[3])
 local function count(user, by)
   local number = tonumber(redis.call('HGET', KEYS[3], user) or 0) or 0
   if number + by > 0 then
@@ -22,6 +26,27 @@ local function count(user, by)
   else
     redis.call('HDEL', KEYS[3], user)
   end
+end
+
+local said, mark = string.match(found or '0 0', '^(%d+) %d+(!?)')
+local broken = not said or (mark == '' and tonumber(said) ~= have)
+if broken or users == 0 then
+  local workers = redis.call('HGETALL', KEYS[2])
+  for i = 1, #workers, 2 do
+    local theirs = string.match(workers[i + 1], '^[1-9]%d* %d+$')
+    if theirs and workers[i] ~= ARGV[1] then
+      redis.call('HSET', KEYS[2], workers[i], theirs .. '!')
+    end
+  end
+  redis.call('DEL', KEYS[3])
+end
+if have > 0 and (broken or users == 0 or mark == '!') then
+  local numbers = {}
+  for _, info in ipairs(redis.call('HVALS', KEYS[1])) do
+    local user = user_of(info)
+    if user then numbers[user] = (numbers[user] or 0) + 1 end
+  end
+  for user, number in pairs(numbers) do count(user, number) end
 end
 
 local at = 7
@@ -51,9 +76,12 @@ local members = redis.call('HLEN', KEYS[1])
 local keep_s = tonumber(ARGV[4])
 local remembered_s = keep_s
 if members > 0 then
-  -- A sweep that is not done leaves the revision as it was: another may go on.
-  local said = ARGV[5] == '1' and last or revision
-  redis.call('HSET', KEYS[2], ARGV[1], members .. ' ' .. string.format('%.0f', said))
+  -- A sweep that is not done leaves the revision as it was: another may go on. So does a look, that
+  -- changes nothing.
+  local looks = #ARGV < 7 and last > 0
+  local told = (ARGV[5] == '1' or looks) and last or revision
+  local field = members .. ' ' .. string.format('%.0f', told)
+  if field ~= found then redis.call('HSET', KEYS[2], ARGV[1], field) end
   redis.call('EXPIRE', KEYS[1], ARGV[3])
 elseif keep_s > 0 then
   local now_s = tonumber(redis.call('TIME')[1])

@@ -18,6 +18,7 @@ from gateway.protocol.channel_messages import ClientInfo, MessageKind
 from gateway.protocol.ids import WorkerId
 from gateway.settings.namespaces import ChannelOptions
 from tests.support.ids import new_worker_id
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
 ANN, BOB = ClientInfo("ann", "a"), ClientInfo("bob", "b")
@@ -32,6 +33,7 @@ class Store(MemoryPresenceStore):
         self.open = asyncio.Event()
         self.open.set()
         self.away = False
+        self.looked_at: set[str] = set()
 
     async def write(
         self,
@@ -46,6 +48,12 @@ class Store(MemoryPresenceStore):
         if self.away:
             raise BrokerUnavailable("away")
         return await super().write(worker, revision, changes, upon=upon)
+
+    async def look(
+        self, worker: WorkerId, revision: int, channels: Sequence[str]
+    ) -> Sequence[int | None]:
+        self.looked_at.update(channels)
+        return await super().look(worker, revision, channels)
 
     def forget(self) -> None:
         MemoryPresenceStore.__init__(self)
@@ -226,6 +234,50 @@ async def test_what_the_store_has_forgotten_is_written_anew(bench: Bench) -> Non
 
     assert len(await bench.store.members("room")) == len(members)
     assert await bench.store.stats("room") == PresenceStats(len(members), 1)
+
+
+async def test_what_somebody_deletes_in_a_channel_is_found_by_a_look_and_written_again(
+    bench: Bench,
+) -> None:
+    await asyncio.gather(bench.presence.enter("room", ANN), bench.presence.enter("other", BOB))
+    await MemoryPresenceStore.write(
+        bench.store, bench.me, 1, [PresenceChange("room", "a", None)], upon=range(0)
+    )
+    written = len(bench.store.batches)
+
+    with capture_logs() as logs:
+        bench.presence._to_look_at = ["other"]
+        await bench.presence._look()
+        assert logs == []
+        bench.presence._to_look_at = ["other", "gone", "room"]
+        await bench.presence._look()
+    await bench.presence.settled()
+
+    assert [(line["event"], line["channel"]) for line in logs] == [("presence lost", "room")]
+    assert await bench.store.members("room") == {"a": ANN}
+    assert len(bench.store.batches) == written + 1
+
+
+async def test_every_channel_is_looked_at_and_none_while_the_store_lacks_anything(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "LOOK_AT_ONCE", 2)
+    monkeypatch.setattr(presence, "LOOK_PAUSE_S", 0.0)
+    monkeypatch.setattr(presence, "LOOK_EVERY_S", 0.01)
+    rooms = {f"room{n}" for n in range(5)}
+    await asyncio.gather(*(bench.presence.enter(room, ANN) for room in rooms))
+    planning = asyncio.create_task(bench.presence._plan_looks())
+
+    await eventually(lambda: bench.store.looked_at == rooms, "a look at each")
+
+    planning.cancel()
+    bench.store.away = True
+    bench.presence.enter("room0", BOB)
+    await eventually(lambda: bench.presence.failing, "a write that fails")
+    bench.store.looked_at.clear()
+    bench.presence._to_look_at = ["room1"]
+    await bench.presence._look()
+    assert bench.store.looked_at == set()
 
 
 async def test_a_write_finds_out_that_one_before_it_was_lost(bench: Bench) -> None:

@@ -26,7 +26,7 @@ from gateway.protocol.channel_messages import ClientInfo, read_publication
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 
 if TYPE_CHECKING:
-    from gateway.testing import Client
+    from gateway.testing.client import Client
 
 EVERYTHING: Final = ChannelOptions(presence=True, history_size=1000, history_ttl=timedelta(hours=1))
 

@@ -211,7 +211,11 @@ def test_the_metrics_reference_lists_every_alert_with_its_page_of_the_runbook() 
 
 def package_errors() -> list[type[GatewayError]]:
     """Every error class of the package that has a code of its own."""
-    homes = {"gateway.errors", worker.__name__, testing.__name__}  # imported: their classes exist
+    homes = {
+        "gateway.errors",
+        worker.__name__,
+        testing.client.__name__,
+    }  # imported: their classes exist
     found, todo = [], [GatewayError]
     while todo:
         error = todo.pop()

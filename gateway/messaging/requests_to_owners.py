@@ -21,7 +21,7 @@ from gateway.errors import (
     UnknownChannel,
     WorkerChannelLimit,
 )
-from gateway.log import get_logger
+from gateway.messaging.lease_looks import LeaseLooks
 from gateway.protocol.channel_names import namespace_of
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
@@ -36,8 +36,6 @@ from gateway.protocol.envelopes.requests_to_owners import (
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases
 from gateway.protocol.receipt import Receipt
-
-log = get_logger(__name__)
 
 PATIENCE_S: Final = 2.0
 MAX_UNANSWERED: Final = 20_000
@@ -101,7 +99,7 @@ class RequestsToOwners:
         count: Callable[[str], None] = lambda _receipt: None,
     ) -> None:
         self._transport = transport
-        self._looks = _Looks(look)
+        self._looks = LeaseLooks(look)
         self._lease_s = lease_s
         self._unlinked = unlinked
         self._count = count
@@ -292,55 +290,6 @@ class RequestsToOwners:
             since_ms = leases.known_since_ms
             old = since_ms and leases.now_ms - since_ms >= self._lease_s * 1000
             raise Unanswered(Receipt.GONE if old else Receipt.UNREACHABLE)
-
-
-class _Looks:
-    """Looks at the leases, shared by those who asked before one began."""
-
-    def __init__(self, look: Callable[[], Awaitable[Leases]]) -> None:
-        self._look = look
-        self._next: asyncio.Future[Leases] | None = None
-        self._looking: asyncio.Task[None] | None = None
-
-    async def fresh(self) -> Leases:
-        """The leases as of some moment after this call.
-
-        Raises:
-            BrokerUnavailable: Nobody can know now.
-        """
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-            if self._looking is None:
-                self._looking = asyncio.create_task(self._run(), name="look")
-        return await asyncio.shield(self._next)
-
-    async def aclose(self) -> None:
-        """Whoever waits is told that nobody can know."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
-
-    async def _run(self) -> None:
-        waited: asyncio.Future[Leases] | None = None
-        try:
-            while (waited := self._next) is not None:
-                self._next = None
-                try:
-                    waited.set_result(await self._look())
-                except Exception as error:
-                    if not isinstance(error, BrokerUnavailable):
-                        log.exception("leases not read")
-                    _unknown(waited, repr(error))
-        finally:
-            self._looking = None
-            for left in (waited, self._next):
-                _unknown(left, "nobody looks any more")
-
-
-def _unknown(waited: asyncio.Future[Leases] | None, why: str) -> None:
-    if waited is not None and not waited.done():
-        waited.set_exception(BrokerUnavailable(why))
-        waited.exception()  # perhaps nobody waits any more
 
 
 def _receipt_of(receipted: Receipted) -> Receipt:

@@ -254,6 +254,16 @@ def test_the_close_codes_page_lists_every_code_that_is_used() -> None:
     }
 
 
+def test_every_close_code_of_the_centrifuge_protocol_is_sent_or_said_not_to_be() -> None:
+    page = REFERENCE / "close-codes.md"
+    unused = [int(row["code"]) for row in rows(page, "why the gateway does not send it")]
+    used = {close.code for close in close_codes.EVERY if close.code >= 3000}
+
+    assert sorted([*unused, *used]) == [
+        3000, 3001, *range(3004, 3007), *range(3008, 3015), *range(3500, 3510),
+    ]  # fmt: skip
+
+
 def test_every_error_that_ends_a_connection_has_a_row_of_the_close_codes() -> None:
     endings = {
         (error.close_code, error.reason)

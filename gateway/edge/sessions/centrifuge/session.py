@@ -124,7 +124,8 @@ class CentrifugeSession:
 
     def messages_in(self, text: str) -> int:
         """One for each command. Not for a pong, which the server has asked for."""
-        return 0 if text == "{}" else text.count("\n") + 1
+        lines = text.removesuffix("\n")
+        return 0 if lines == "{}" else lines.count("\n") + 1
 
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:  # noqa: ARG002
         self.received += self.messages_in(text)

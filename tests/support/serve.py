@@ -210,7 +210,8 @@ class Served:
                 process.kill()  # a frozen one too
             except psutil.NoSuchProcess:
                 continue
-        psutil.wait_procs(family, timeout=5)
+        # Not until they are reaped: those of a dead parent are the system's, which takes its time.
+        blocking_eventually(lambda: all(map(_is_over, family)), "the end of its processes")
 
 
 def _command(process: psutil.Process) -> list[str]:
@@ -218,6 +219,13 @@ def _command(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def _is_over(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _reported(worker_pid: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import statistics
 from collections import Counter
 
 from tests.faults.channel_stand import LONG, SUBSCRIBERS, serve
@@ -17,7 +18,11 @@ DRAIN_S = 8
 
 
 async def test_a_rolling_restart_loses_no_publication(stand: Stand, report: Report) -> None:
-    """Everybody is told 3001 once and recovers; the window is used, so nobody is stampeded."""
+    """Everybody is told 3001 once and recovers. They come back evenly over the window, of which the
+    drain leaves a fifth for what was begun: no second has twice its share.
+
+    Red when ``Drain`` closes everybody at once, and where nobody drains.
+    """
     served = await serve(stand, "--workers", "2", GATEWAY_DRAIN_SECONDS=str(DRAIN_S))
     channels = list(LONG)
     async with (
@@ -30,7 +35,7 @@ async def test_a_rolling_restart_loses_no_publication(stand: Stand, report: Repo
         publisher.start()
         await asyncio.sleep(1)
         old = set(served.worker_pids())
-        ledger.connected_at.clear()
+        ledger.subscribed_at.clear()
         served.signal(signal.SIGHUP)
         await eventually(
             lambda: ledger.closes[3001] >= SUBSCRIBERS, "everybody's close", 4 * DRAIN_S
@@ -38,7 +43,8 @@ async def test_a_rolling_restart_loses_no_publication(stand: Stand, report: Repo
         await crowd.everybody()
         await publisher.stop()
         await crowd.caught_up()
-        seconds = Counter(int(at - ledger.connected_at[0]) for at in ledger.connected_at)
+        deciles = statistics.quantiles(ledger.subscribed_at, n=10)
+        seconds = Counter(int(at - ledger.subscribed_at[0]) for at in ledger.subscribed_at)
         await eventually(lambda: not old & set(served.worker_pids()), "the old workers' exit", 20)
 
         report(ledger)
@@ -47,4 +53,5 @@ async def test_a_rolling_restart_loses_no_publication(stand: Stand, report: Repo
         assert ledger.closes == {3001: SUBSCRIBERS}
         assert ledger.recovered == SUBSCRIBERS
         assert not ledger.not_recovered
-        assert max(seconds.values()) <= SUBSCRIBERS * 2.5 / DRAIN_S
+        assert max(seconds.values()) <= 2 * SUBSCRIBERS / (0.8 * DRAIN_S)
+        assert deciles[-1] - deciles[0] >= 0.75 * 0.8 * (0.8 * DRAIN_S)

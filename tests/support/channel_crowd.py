@@ -141,7 +141,6 @@ class Subscriber(WSListener):
         if message.connect is not None:
             self.client = message.connect.client
             self._attempt = 0
-            self.crowd.ledger.connected_at.append(self.crowd.loop.time())
             for channel in self.readings:
                 self._subscribe(channel)
         elif not message.id:

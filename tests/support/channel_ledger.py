@@ -40,6 +40,7 @@ class Reading:
         """The reply. ``place`` is the top where nothing was recovered."""
         ledger = self.ledger
         ledger.see(self.channel, place)
+        ledger.subscribed_at.append(now)
         if not self.place[0]:
             self.begun = self.place = place
         elif recovered:
@@ -95,7 +96,7 @@ class ChannelLedger:
     ends: Counter[int] = field(default_factory=Counter)  # codes of unsubscribe pushes
     errors: Counter[int] = field(default_factory=Counter)  # codes of error replies
     ended_at: list[float] = field(default_factory=list)  # of unsubscribe pushes
-    connected_at: list[float] = field(default_factory=list)
+    subscribed_at: list[float] = field(default_factory=list)  # each time anew
     delays_s: list[float] | None = None
     published: int = 0  # that publishers were told to be stored
     in_doubt: int = 0
@@ -146,6 +147,9 @@ class ChannelLedger:
         """The promises that were broken; empty on a good day."""
         balance = self.balance()
         wrong = dict(self.wrong)
+        twice = sum(len(at) - len(set(at.values())) for at in self.serials.values())
+        if twice:
+            wrong["published twice"] = twice
         if balance.lost:
             wrong["lost"] = balance.lost
         if balance.published != balance.delivered + balance.declared + balance.lost:

@@ -15,7 +15,8 @@ META_S: Final = 30 * 24 * 3600
 _OPEN: Final = {"allow_subscribe_for_client": True, "allow_subscribe_for_anonymous": True}
 _KEPT: Final = {"history_ttl": "300s", "allow_positioning": True, "allow_recovery": True}
 NAMESPACES: Final[list[dict[str, Any]]] = [
-    {"name": "long", "history_size": 2000, **_KEPT, **_OPEN},
+    {"name": "long", "history_size": 2000, "allow_publish_for_client": True,
+     "allow_publish_for_anonymous": True, **_KEPT, **_OPEN},
     {"name": "short", "history_size": 1, **_KEPT, **_OPEN},
     {"name": "hook", "allow_publish_for_subscriber": True, "allow_publish_for_anonymous": True,
      **_OPEN},

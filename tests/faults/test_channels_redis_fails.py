@@ -2,7 +2,8 @@
 
 Half of the subscribers are in channels whose history outlasts the fault, half in channels that keep
 one publication. Positioned subscribers are told within 2 s of the return (close code 2500 of their
-subscription), subscribe again and recover, or are told that they cannot.
+subscription), subscribe again and recover, or are told that they cannot. Clients that publish are
+answered meanwhile: what they were told to be published is there, of the rest nobody knows.
 """
 
 from __future__ import annotations
@@ -14,27 +15,34 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from tests.faults.channel_stand import LONG, SHORT, SUBSCRIBERS, serve
 from tests.faults.conftest import Report
 from tests.faults.test_redis_fails import flood
 from tests.support.channel_crowd import ChannelCrowd, Subscriber
 from tests.support.channel_ledger import ChannelLedger
 from tests.support.channel_publisher import ChannelPublisher
+from tests.support.client_publisher import ClientPublisher
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.stand import Stand
 from tests.support.waiting import eventually
 
 DECLARED_S = 2.0
+ANSWERED_S = REDIS_DEADLINE_S + 1.0  # shorter than what Redis is frozen and cut off for
+PER_SECOND = 5  # of the backend, to each channel
+PUBLISHED = "long:0"  # by clients, besides the backend
 INSUFFICIENT = 2500
+INTERNAL = 100
 
 
 @dataclass
 class Scene:
-    """Subscribers of two workers, and a backend that publishes past them."""
+    """Subscribers and publishing clients of two workers, and a backend that publishes past them."""
 
     crowd: ChannelCrowd
     publisher: ChannelPublisher
+    clients: Sequence[ClientPublisher]
     ledger: ChannelLedger
 
     @property
@@ -53,10 +61,25 @@ class Scene:
         assert took_s <= DECLARED_S
 
     async def end(self) -> ChannelLedger:
-        """Stop publishing; what there is must come to everybody."""
+        """Stop publishing, which works again; what there is must come to everybody."""
+        await asyncio.gather(*(client.works(ANSWERED_S) for client in self.clients))
+        await asyncio.gather(*(client.stop(ANSWERED_S) for client in self.clients))
         await self.publisher.stop()
         await self.crowd.caught_up()
         return self.ledger
+
+    def assert_clients_answered(self, *, outage: bool = True) -> None:
+        """Each publication of a client, once and in time, and truly."""
+        there = set(self.ledger.serials[PUBLISHED].values())
+        for client in self.clients:
+            print(
+                f"of {client.sent} publications of a client {len(client.acknowledged)} "
+                f"acknowledged, refused {dict(client.refused)}, after {client.slowest_s:.2f} s"
+            )
+            assert client.sent == len(client.acknowledged) + client.refused.total()
+            assert client.acknowledged <= there
+            assert set(client.refused) == ({INTERNAL} if outage else set())
+            assert client.slowest_s <= ANSWERED_S
 
 
 @asynccontextmanager
@@ -67,13 +90,22 @@ async def a_scene(stand: Stand) -> AsyncIterator[Scene]:
         return [(long if number // 2 % 2 else short)[number // 4 % 10]]  # each at each worker
 
     ports = [served.port for served in stand.served]
-    async with (
-        ChannelCrowd(ports, SUBSCRIBERS, channels_of, recoverable=True) as crowd,
-        ChannelPublisher(stand.redis.url, LONG | SHORT, crowd.ledger, per_second=20) as publisher,
-    ):
+    async with AsyncExitStack() as stack:
+        crowd = await stack.enter_async_context(
+            ChannelCrowd(ports, SUBSCRIBERS, channels_of, recoverable=True)
+        )
+        publisher = await stack.enter_async_context(
+            ChannelPublisher(stand.redis.url, LONG | SHORT, crowd.ledger, per_second=PER_SECOND)
+        )
         publisher.start()
+        clients = [
+            await stack.enter_async_context(
+                ClientPublisher(port, PUBLISHED, crowd.ledger, serial=1_000_000 * nth)
+            )
+            for nth, port in enumerate(ports, 1)
+        ]
         await asyncio.sleep(1)
-        yield Scene(crowd, publisher, crowd.ledger)
+        yield Scene(crowd, publisher, clients, crowd.ledger)
 
 
 def all_told(clients: Sequence[Subscriber], since: float) -> bool:
@@ -109,7 +141,8 @@ async def test_channels_lose_redis_which_comes_back_empty(stand: Stand, report: 
         ledger = await scene.end()
 
         report(ledger)
-        assert_kept(ledger, errors={100})
+        assert_kept(ledger, errors={INTERNAL})
+        scene.assert_clients_answered()
         assert ledger.not_recovered == SUBSCRIBERS
         assert not ledger.recovered
 
@@ -127,7 +160,8 @@ async def test_channels_have_a_frozen_redis_for_8_s(stand: Stand, report: Report
         ledger = await scene.end()
 
         report(ledger)
-        assert_kept(ledger, errors={100})
+        assert_kept(ledger, errors={INTERNAL})
+        scene.assert_clients_answered()
         assert all(at - returned_at <= DECLARED_S for at in ledger.ended_at)
 
 
@@ -154,7 +188,8 @@ async def test_the_links_of_channels_are_cut_for_12_s(stand: Stand, report: Repo
             ledger = await scene.end()
 
             report(ledger)
-            assert_kept(ledger, errors={100})
+            assert_kept(ledger, errors={INTERNAL})
+            scene.assert_clients_answered()
             assert ledger.recovered == ledger.not_recovered == SUBSCRIBERS / 2
 
 
@@ -174,7 +209,8 @@ async def test_the_subscription_of_channels_is_killed_again_and_again(
         ledger = await scene.end()
 
         report(ledger)
-        assert_kept(ledger, errors={100})
+        assert_kept(ledger, errors={INTERNAL})
+        scene.assert_clients_answered(outage=False)
 
 
 async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, report: Report) -> None:
@@ -201,7 +237,8 @@ async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, repo
         ledger = await scene.end()
 
         report(ledger)
-        assert_kept(ledger, errors={100})
+        assert_kept(ledger, errors={INTERNAL})
+        scene.assert_clients_answered(outage=False)
 
 
 def subscriptions(redis: RedisServer, worker: str = "*") -> set[str]:

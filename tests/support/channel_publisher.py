@@ -11,10 +11,13 @@ import msgspec
 
 from gateway.channel_broker.base import HistoryOptions, Publishing, Stored
 from gateway.channel_broker.redis import RedisChannelBroker
-from gateway.protocol.channel_messages import PublicationBody, encode
+from gateway.protocol.channel_messages import PublicationBody, encode, read_publication
+from gateway.protocol.recovery import MAX_READ
 from gateway.redis_support.address import parse
 from tests.support.centrifuge_messages import Data
 from tests.support.channel_ledger import ChannelLedger
+
+_read = msgspec.json.Decoder(Data).decode
 
 
 class ChannelPublisher:
@@ -50,7 +53,7 @@ class ChannelPublisher:
         self._sending = asyncio.create_task(self._send())
 
     async def stop(self) -> None:
-        """Stop, and wait until what was published last is known."""
+        """Stop, and wait until what was published last is known, by whomever."""
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait({self._sending})
@@ -58,8 +61,11 @@ class ChannelPublisher:
         if self._waiting:
             await asyncio.wait(self._waiting, timeout=10)
         for channel, history in self._channels.items():
-            page = await self._broker.page(channel, history, limit=0)
+            page = await self._broker.page(channel, history, limit=MAX_READ, reverse=True)
             self._ledger.see(channel, (page.top.epoch, page.top.offset))
+            for offset, body in page.publications:
+                data = _read(read_publication(body).data)
+                self._ledger.is_serial(channel, (page.top.epoch, offset), data.n)
 
     def publish(self, channel: str) -> asyncio.Future[Stored]:
         """Publish the next one."""

@@ -67,8 +67,11 @@ test: dev
 lint: dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
-unit contract integration e2e faults compose conformance: dev
+unit contract integration e2e compose conformance: dev
 	@$(BIN)/pytest tests/$@
+
+faults: dev
+	@scripts/faults
 
 # RATE: messages a second of all users together. Without HOST it starts a gateway of its own.
 loadtest: loadtest-install

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import resource
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +12,8 @@ import pytest
 from tests.support.redis_server import RedisServer
 from tests.support.stand import Stand, a_stand
 
+TABLE = "table"
 PUSHES = 200  # a second, asked of any worker while messages are sent
-_tables: list[str] = []
 
 
 class Ledger(Protocol):
@@ -33,18 +34,35 @@ async def stand(own_redis: RedisServer, tmp_path: Path) -> AsyncIterator[Stand]:
 
 
 @pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as the system allows: for thousands of sockets, and what is started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
 def report(request: pytest.FixtureRequest) -> Report:
     """Print a ledger with the summary of the run."""
 
     def add(ledger: Ledger) -> None:
         title = request.node.name.removeprefix("test_").replace("_", " ")
-        _tables.append(ledger.table(title))
+        request.node.user_properties.append((TABLE, ledger.table(title)))
 
     return add
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _tables:
+    # By way of the tests' reports: these come from other processes where tests run side by side.
+    reports = [
+        report
+        for kind in ("passed", "failed")
+        for report in terminalreporter.stats.get(kind, ())
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+    ]
+    tables = [what for report in reports for name, what in report.user_properties if name == TABLE]
+    if tables:
         terminalreporter.section("bad days")
-        for table in _tables:
-            terminalreporter.write_line(table)
+        for table in tables:
+            terminalreporter.write_line(str(table))

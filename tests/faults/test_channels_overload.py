@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
 
 from tests.faults.channel_stand import LONG, SUBSCRIBERS, serve
 from tests.faults.conftest import Report
@@ -20,22 +25,45 @@ from tests.support.waiting import eventually
 
 WINDOWS = 5
 WINDOW_S = 1.0
-HOT, QUIET = 2500, 500  # half of 5,000 and 1,000: two cores have both ends of every socket
+HOT, QUIET = 5000, 1000
+HOT_PER_S = 2
+
+pytestmark = pytest.mark.alone
 
 
-async def p99_ms(ledger: ChannelLedger) -> float:
-    """What a publication takes to arrive: the median of the windows' 99th percentiles."""
-    found = []
+@dataclass(frozen=True)
+class Waits:
+    """What publications took to arrive, in milliseconds: medians of several windows."""
+
+    median_ms: float
+    p99_ms: float
+
+    def __str__(self) -> str:
+        return f"median {self.median_ms:.1f} ms, p99 {self.p99_ms:.1f} ms"
+
+
+async def waits(*ledgers: ChannelLedger) -> list[Waits]:
+    """What it takes in each of these ledgers, at the same time."""
+    found: list[list[list[float]]] = [[] for _ in ledgers]
     for _ in range(WINDOWS):
-        ledger.delays_s = []
+        for ledger in ledgers:
+            ledger.delays_s = []
         await asyncio.sleep(WINDOW_S)
-        found.append(statistics.quantiles(ledger.delays_s, n=100)[98] * 1000)
-    ledger.delays_s = None
-    return statistics.median(found)
+        for ledger, quantiles in zip(ledgers, found, strict=True):
+            quantiles.append(statistics.quantiles(ledger.delays_s or (), n=100))
+            ledger.delays_s = None
+    return [
+        Waits(*(1000 * statistics.median(q[at] for q in quantiles) for at in (49, 98)))
+        for quantiles in found
+    ]
 
 
 async def test_one_of_a_thousand_does_not_read_a_flood(stand: Stand, report: Report) -> None:
-    """It is dropped with 3008; the others get everything and wait no longer than before it came."""
+    """It is dropped with 3008; the others get everything, and no more than one in a hundred waits
+    twice as long as before it came.
+
+    Red without ``ClientConnection.check_progress``: it stays.
+    """
     served = await serve(stand)
     flooded = {"long:flood": LONG["long:0"]}
     names = list(LONG)
@@ -54,11 +82,11 @@ async def test_one_of_a_thousand_does_not_read_a_flood(stand: Stand, report: Rep
         publisher.start()
         flood.start()
         await asyncio.sleep(1)
-        before_ms = await p99_ms(ledger)
+        [before] = await waits(ledger)
         async with centrifuge_client(served.port) as deaf:
             deaf.say(deaf.command(subscribe={"channel": "long:flood", "recoverable": True}))
             deaf.raw.stop_reading()
-            beside_ms = await p99_ms(ledger)
+            [beside] = await waits(ledger)
             await eventually(
                 lambda: served.metric("gateway_connections_closed_total", code="3008") == 1,
                 "the close with 3008",
@@ -69,15 +97,40 @@ async def test_one_of_a_thousand_does_not_read_a_flood(stand: Stand, report: Rep
         await crowd.caught_up()
 
         report(ledger)
-        print(f"p99 {before_ms:.1f} ms before, {beside_ms:.1f} ms beside it")
+        print(f"{before} before, {beside} beside it")
         assert not ledger.broken
         assert not ledger.closes
         assert not ledger.ends
-        assert beside_ms <= 2 * before_ms
+        assert beside.p99_ms <= 2 * before.p99_ms
 
 
+async def one_at_a_time_ms(publisher: ChannelPublisher, ledger: ChannelLedger) -> float:
+    """Until the last of all the subscribers has a publication, when no other is under way."""
+    found = []
+    for _ in range(WINDOWS):
+        delays_s = ledger.delays_s = list[float]()
+        publisher.publish("long:0")
+        await eventually(partial(everybody_has, delays_s), "everybody's publication", 10)
+        found.append(max(delays_s) * 1000)
+    ledger.delays_s = None
+    return statistics.median(found)
+
+
+def everybody_has(delays_s: Sequence[float]) -> bool:
+    return len(delays_s) == HOT
+
+
+@pytest.mark.usefixtures("many_files")
 async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> None:
-    """Its subscribers get all of it, and those of quiet channels wait for no backlog."""
+    """Its subscribers get all of it and no backlog builds up. Those of quiet channels wait for one
+    publication of it that is under way, at most, and most of the time for none.
+
+    One waits longer than twice what it was before: on two cores that have both ends of every
+    socket, 5,000 subscribers take some 120 ms for one publication. Without it quiet ones wait 2 ms,
+    8 ms the slowest of a hundred; and two such a second meet more than one in a hundred.
+
+    Red when a delivery takes 0.3 ms longer.
+    """
     served = [await serve(stand) for _ in range(2)]
     hot = {"long:0": LONG["long:0"]}
     quiet = {name: history for name, history in LONG.items() if name not in hot}
@@ -87,14 +140,14 @@ async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> 
         ChannelCrowd(ports, QUIET, lambda n: [names[n % len(names)]], recoverable=True) as few,
         ChannelCrowd(ports, HOT, lambda n: ["long:0"], recoverable=True) as many,
         ChannelPublisher(stand.redis.url, quiet, few.ledger, per_second=5) as slow,
-        ChannelPublisher(stand.redis.url, hot, many.ledger, per_second=5) as fast,
+        ChannelPublisher(stand.redis.url, hot, many.ledger, per_second=HOT_PER_S) as fast,
     ):
         slow.start()
         await asyncio.sleep(1)
-        before_ms = await p99_ms(few.ledger)
+        [before] = await waits(few.ledger)
+        alone_ms = await one_at_a_time_ms(fast, many.ledger)
         fast.start()
-        hot_ms = await p99_ms(few.ledger)
-        many_ms = await p99_ms(many.ledger)
+        beside, within = await waits(few.ledger, many.ledger)
         await fast.stop()
         await slow.stop()
         await few.caught_up()
@@ -102,10 +155,12 @@ async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> 
 
         report(few.ledger)
         report(many.ledger)
-        print(f"p99 {before_ms:.1f} ms before, {hot_ms:.1f} ms beside it, {many_ms:.1f} ms in it")
+        print(f"quiet channels: {before} before, {beside} beside the hot one")
+        print(f"the hot one: {alone_ms:.1f} ms one at a time, {within}")
         for ledger in (few.ledger, many.ledger):
             assert not ledger.broken
             assert not ledger.closes
             assert not ledger.ends
-        assert many_ms < 500
-        assert hot_ms < many_ms + 50
+        assert within.p99_ms <= 2 * alone_ms
+        assert beside.p99_ms <= before.p99_ms + alone_ms
+        assert beside.median_ms <= 2 * before.median_ms

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import socket
 from contextlib import ExitStack, suppress
 
+import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -49,31 +49,27 @@ async def test_a_client_that_stops_reading_is_dropped(stand: Stand, report: Repo
         assert worker.memory_info().rss - before < 20 << 20
 
 
+@pytest.mark.usefixtures("many_files")
 async def test_ten_thousand_handshakes_that_never_finish(stand: Stand, report: Report) -> None:
     """Red with uvicorn's own HTTP protocol: they stay for ever, and take every descriptor."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     served = await stand.serve(environment={"GATEWAY_HANDSHAKE_SECONDS": "3"})
     worker = stand.worker_of(served)
-    try:
-        async with Crowd([served.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd:
-            crowd.start_sending()
-            with ExitStack() as stack:
-                for _ in range(10_000 // 250):
-                    for _ in range(250):
-                        stack.enter_context(unfinished_handshake(served.port))
-                    await asyncio.sleep(0)
-                await eventually(
-                    lambda: worker.num_fds() < 1000, "the end of the unfinished", within_s=15
-                )
-            ledger = await crowd.stop_sending()
+    async with Crowd([served.ws_url], CLIENTS, pushes_per_second=PUSHES) as crowd:
+        crowd.start_sending()
+        with ExitStack() as stack:
+            for _ in range(10_000 // 250):
+                for _ in range(250):
+                    stack.enter_context(unfinished_handshake(served.port))
+                await asyncio.sleep(0)
+            await eventually(
+                lambda: worker.num_fds() < 1000, "the end of the unfinished", within_s=15
+            )
+        ledger = await crowd.stop_sending()
 
-            report(ledger)
-            assert not ledger.broken
-            assert ledger.answered == ledger.sent
-            assert not ledger.closes
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        report(ledger)
+        assert not ledger.broken
+        assert ledger.answered == ledger.sent
+        assert not ledger.closes
 
 
 async def test_a_flood_over_the_message_rate_is_closed_with_3013(

@@ -197,6 +197,7 @@ def starts(handlers: list[Served]) -> int:
     return sum(len(served.events("worker starts")) for served in handlers)
 
 
+@pytest.mark.alone
 async def test_short_handlers_without_a_pause_cost_no_worker_its_lease(
     stand: Stand, report: Report
 ) -> None:

@@ -52,12 +52,16 @@ class ChannelPublisher:
     def start(self) -> None:
         self._sending = asyncio.create_task(self._send())
 
-    async def stop(self) -> None:
-        """Stop, and wait until what was published last is known, by whomever."""
+    async def pause(self) -> None:
+        """Publish no more; what is under way stays so."""
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait({self._sending})
             self._sending = None
+
+    async def stop(self) -> None:
+        """Stop, and wait until what was published last is known, by whomever."""
+        await self.pause()
         if self._waiting:
             await asyncio.wait(self._waiting, timeout=10)
         for channel, history in self._channels.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from benchmarks.gateway_peer import GatewayPeer
@@ -18,6 +19,7 @@ KEPT: Final = "kept:bench"
 CENTRIFUGE: Final = GatewayPeer(
     split=False, fanout=True, dialect="centrifuge", path="/connection/websocket", expected_us=None
 )
+POSTED: Final = replace(CENTRIFUGE, name="gateway, over HTTP", dialect="centrifuge-posted")
 TEXT: Final = GatewayPeer(
     name="gateway, text", split=False, fanout=True, dialect="gateway-text", expected_us=None,
     application="benchmarks.fanout_application:gateway",
@@ -38,6 +40,15 @@ def fanout(subscribers: int) -> Case:
     ]
     title = f"Fan-out to {subscribers:,} subscribers on two workers"
     return Case(f"fanout-{subscribers}", title, runs)
+
+
+def posted() -> Case:
+    runs = [
+        Run(manner_label(peer, manner), peer, Load("fanout", 100, at_once=at_once))
+        for manner, at_once in MANNERS.items()
+        for peer in (CENTRIFUGE, POSTED, NCHAN)
+    ]
+    return Case("fanout-http", "Fan-out to 100 subscribers, published over HTTP", runs)
 
 
 def history_label(manner: str, *, kept: bool) -> str:
@@ -65,6 +76,7 @@ def channel_cases(idle: int) -> Sequence[Case]:
     )  # fmt: skip
     return [
         *map(fanout, SUBSCRIBERS),
+        posted(),
         history(),
         Case("subscribe-10000", "10,000 clients subscribe to one channel",
              [Run("gateway", CENTRIFUGE, Load("subscribe", 10_000, at_once=256)),

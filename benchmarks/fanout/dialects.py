@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from benchmarks.fanout.stream import ReadMessage
+from tests.support.pusher import API_KEY
 
 CHANNEL: Final = "{channel}"
 REFUSED: Final = "publication refused"
@@ -50,19 +52,19 @@ def _read_plain(message: bytes) -> list[bytes] | None:
     return [message]
 
 
-# nchan: a location to subscribe at, one to post to. A post is answered with 201 or 202.
+def _post(body: str, *headers: str) -> str:
+    lines = ["POST {path} HTTP/1.1", "Host: bench", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", body])
 
 
-def _posted(_channel: str, text: str) -> str:
-    return f"POST {{path}} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(text)}\r\n\r\n{text}"
+_STATUS: Final = re.compile(rb"HTTP/1\.1 (\d+)").findall  # an answer begins where a body ends
 
 
-def _not_posted(answer: bytes) -> bool:
-    return any(
-        not line.startswith((b"HTTP/1.1 201", b"HTTP/1.1 202"))
-        for line in answer.split(b"\r\n")
-        if line.startswith(b"HTTP/1.1")
-    )
+def _is_no_success(answers: bytes) -> bool:
+    return any(not status.startswith(b"2") for status in _STATUS(answers))
+
+
+# nchan: a location to subscribe at, one to post to.
 
 
 NCHAN: Final = FanoutDialect(
@@ -70,8 +72,8 @@ NCHAN: Final = FanoutDialect(
     expects=[],
     read=_read_plain,
     publisher=([], []),
-    publish=_posted,
-    refused=_not_posted,
+    publish=lambda _channel, text: _post(text),
+    refused=_is_no_success,
     publish_path=f"/pub/{CHANNEL}",
     http=True,
 )
@@ -129,6 +131,16 @@ CENTRIFUGE: Final = FanoutDialect(
     pong=lambda message: b"{}" if message == b"{}" else None,
 )
 
+# The same, published to by a backend.
+POSTED: Final = replace(
+    CENTRIFUGE,
+    publisher=([], []),
+    publish=lambda _channel, text: _post(compact(text), f"Authorization: Bearer {API_KEY}"),
+    refused=_is_no_success,
+    publish_path=f"/@channels/{CHANNEL}",
+    http=True,
+)
+
 # A text socket: the application of the peer subscribes whoever says the name of a channel.
 TEXT_SOCKET: Final = FanoutDialect(
     greeting=lambda channel: [channel],
@@ -145,6 +157,7 @@ FANOUT_DIALECTS: Final = {
     "nchan": NCHAN,
     "socketio-room": SOCKET_IO,
     "centrifuge": CENTRIFUGE,
+    "centrifuge-posted": POSTED,
     "gateway-text": TEXT_SOCKET,
 }
 

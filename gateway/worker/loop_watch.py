@@ -133,12 +133,16 @@ class LoopWatch:
             if now - beat_at >= self._report_after_s and now >= report_at:
                 report_at = now + self._report_again_s
                 self._report(loop, now - beat_at)
-            frame = sys._current_frames().get(loop_thread)  # noqa: SLF001 (documented, for this)
             # Not again for the same beat: what held the loop first is what made it late.
-            if frame is not None and (self._seen is None or self._seen[0] != beat_at):
-                place = where(frame, self._entry)
-                if self._beat_at == beat_at:
+            if self._seen is None or self._seen[0] != beat_at:
+                place = self._place(loop_thread)
+                if place is not None and self._beat_at == beat_at:
                     self._seen = beat_at, place
+
+    def _place(self, thread: int) -> Place | None:
+        # No frame outlives this call: with it would whatever was held in its variables.
+        frame = sys._current_frames().get(thread)  # noqa: SLF001 (documented, for this)
+        return None if frame is None else where(frame, self._entry)
 
 
 def where(frame: FrameType, entry: CodeType) -> Place:

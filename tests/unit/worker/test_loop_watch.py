@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -43,6 +44,27 @@ async def watched(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+class Held:
+    """What a handler has in a variable."""
+
+
+async def test_what_a_handler_had_in_its_variables_is_let_go() -> None:
+    """Red where the thread keeps the frame until the loop is held again, which may be never."""
+
+    def holds_one() -> weakref.ref[Held]:
+        held = Held()
+        time.sleep(HELD_S + 0.02)
+        return weakref.ref(held)
+
+    async with watched(Counters()) as events:
+        left = holds_one()
+        while not events:
+            left = holds_one()
+            await asyncio.sleep(2 * BEAT_S)
+
+        await eventually(lambda: left() is None, "its end")
 
 
 async def test_a_handler_that_holds_the_loop_is_named_with_the_line_that_took_the_time() -> None:

@@ -113,7 +113,7 @@ class Client:
         """Call ``on_message``. Returns what the client would be sent, None for nothing.
 
         Args:
-            text: The message.
+            text: The message; of what an SDK sends, its JSON.
             attempt: Past 1, this is the message before once more, with the same ``message.id``, as
                 after the death of the worker that handled it.
 

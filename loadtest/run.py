@@ -1,4 +1,4 @@
-"""One run, as its coordinator sees it: phases, orders, what comes back, the end."""
+"""One run, as its coordinator sees it: its phases, its record, the end."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from locust.runners import MasterRunner
 
 from loadtest.arguments import Arguments, Refused
 from loadtest.form import asked_in, same_place
-from loadtest.generator import ORDER, TALLY
+from loadtest.generator import TALLY
+from loadtest.generators import Generators
 from loadtest.limits import check_room, ports, raise_files
 from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
+from loadtest.progress import progress
 from loadtest.record import SETTLE_S, Record
 from loadtest.report.writing import write_report
 from loadtest.stand import Stand, stand_for
-from loadtest.tally import percentile
 from loadtest.verdict import headline, reasons
 
-REPEAT_S: Final = 2.0
 HARM_S: Final = 300.0
 CONNECT_S: Final = 30.0  # and more for many users
 METRICS_LAG_S: Final = 2.5
@@ -71,6 +71,7 @@ class Run:
         self._told = False  # the last verdict
         self.hurried = False
         self._watching: Any = None
+        self.generators = Generators(self.runner)
         self.runner.register_message(TALLY, self._tallied)
         environment.events.test_stopping.add_listener(lambda **_: self.stop())
         environment.events.test_stop.add_listener(lambda **_: self.finish())
@@ -78,18 +79,7 @@ class Run:
 
     def begin_record(self) -> None:
         self.record = Record(self.arguments, self.stand.host, time.time(), machine=_machine())
-        self.nodes: dict[str, dict[str, Any]] = {}
-        self.order: dict[str, Any] = {
-            "serial": 0,
-            "end": False,
-            "stopped": False,
-            "what": "",
-            "per_user": 0.0,
-            "pushes": 0.0,
-            "api": self.stand.api,
-            "key": self.stand.api_key,
-        }
-        self._ordered_s = 0.0
+        self.generators.begin(self.stand)
 
     # The test's life
 
@@ -153,24 +143,25 @@ class Run:
         """What is to be done in this second. False: the test is over."""
         now_s = time.time()
         if self.phase == "connecting":
+            connected = self.generators.connected
             ramp_s = scenario.everybody / scenario.spawn_rate(self.arguments)
             patience_s = CONNECT_S + self.arguments.users / 50 + ramp_s
-            if self.connected >= self.arguments.users:
+            if connected >= self.arguments.users:
                 self._load(scenario)
             elif now_s - self.record.begun_unix_s > patience_s:
                 self.record.reasons.append(
-                    f"only {self.connected} of {self.arguments.users} users could connect"
+                    f"only {connected} of {self.arguments.users} users could connect"
                 )
                 self._load(scenario)
             elif self.runner.user_count:
-                self.send_order(**scenario.order(0.0))
+                self.generators.send(**scenario.order(0.0))
         if self.phase == "load":
             elapsed_s = now_s - self.record.load_from_unix_s
             over = elapsed_s >= self.arguments.seconds and not self._harm_lasts(elapsed_s)
             if over or not scenario.act(elapsed_s):
                 self._settle(scenario)
                 return False
-            self.send_order(**scenario.order(elapsed_s))
+            self.generators.send(**scenario.order(elapsed_s))
         return True
 
     def _harm_lasts(self, elapsed_s: float) -> bool:
@@ -188,17 +179,17 @@ class Run:
         self.record.load_to_unix_s = time.time()
         self.record.mark(time.time(), "end of load")
         self.phase = "settling"
-        self.send_order(end=True)
+        self.generators.send(end=True)
         end = time.monotonic() + SETTLE_S
         while time.monotonic() < end:
-            if self.nodes and all(node["ended"] for node in self.nodes.values()):
+            if self.generators.count and self.generators.ended:
                 break
             gevent.sleep(0.1)
         else:
             self.record.reasons.append("a generator did not come to an end")
-        self.record.generators = len(self.nodes)
+        self.record.generators = self.generators.count
         self._compare()
-        missing = self.arguments.users - self.standing
+        missing = self.arguments.users - self.generators.standing
         if missing > 0:
             self.record.reasons.append(f"{missing} users were not connected at the end")
         scenario.judge()
@@ -242,13 +233,13 @@ class Run:
         self.record.mark(now_s, "stopped")
         if self.record.before is not None:
             self.record.notes.append("Stopped: the server's counters were not compared.")
-        self.send_order(end=True, stopped=True)
+        self.generators.send(end=True, stopped=True)
         end = time.monotonic() + TELL_S
         while not self.hurried and time.monotonic() < end:
-            if all(node["ended"] for node in self.nodes.values()):
+            if self.generators.ended:
                 break
             gevent.sleep(0.05)
-        self.record.generators = max(1, len(self.nodes))
+        self.record.generators = max(1, self.generators.count)
 
     def finish(self) -> None:
         """The test is over: write the report. Does not wait, so nothing comes between."""
@@ -269,40 +260,15 @@ class Run:
         if self.environment.web_ui is not None:
             self.tell()
 
-    # Orders, and what comes back
-
-    def send_order(self, **changes: Any) -> None:
-        """Tell all generators. ``what`` is done once by each; the rest is a state.
-
-        Repeated now and then, for processes that came late.
-        """
-        fresh = any(self.order.get(name) != value for name, value in changes.items())
-        if not fresh and time.monotonic() - self._ordered_s < REPEAT_S:
-            return
-        self.order.update(changes)
-        if fresh:
-            self.order["serial"] += 1
-        self._ordered_s = time.monotonic()
-        self.runner.send_message(ORDER, dict(self.order))
-
     def _tallied(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
         if self.phase in {"idle", "settled"}:
             return
         told = msg.data
         self.record.tally.add(told["tally"])
-        self.nodes[told["from"]] = told
+        self.generators.heard(told)
         for second, (cpu, late_s) in told["load"].items():
             most = self.record.load[int(second)]
             most[:] = max(most[0], cpu), max(most[1], late_s)
-
-    @property
-    def standing(self) -> int:
-        """Users that were connected when all was over."""
-        return sum(node["standing"] for node in self.nodes.values())
-
-    @property
-    def connected(self) -> int:
-        return sum(node["connected"] for node in self.nodes.values())
 
     # Watching
 
@@ -311,34 +277,11 @@ class Run:
         while True:
             begun_s = time.monotonic()
             sample = observer.look()
-            sample.connected = self.connected
+            sample.connected = self.generators.connected
             self.record.samples.append(sample)
             if len(self.record.samples) % 2 == 0:
-                self.say(self._progress())
+                self.say(progress(self.record, self.phase, self.generators.connected))
             gevent.sleep(max(0.1, 1.0 - (time.monotonic() - begun_s)))
-
-    def _progress(self) -> str:
-        second = int(time.time()) - 2  # the last one of which everything is known
-        counts, record = self.record.tally.counts, self.record
-        echoes = record.tally.all_times("echo", [second])
-        if self.arguments.channels:
-            echoes = record.tally.all_times("delivery", [second])
-        published = (
-            f"published {counts['published'][second]}/s  "
-            f"delivered {counts['delivered'][second]}/s  "
-            if self.arguments.channels
-            else ""
-        )
-        pushed = f"pushed {counts['pushed'][second]}/s  " if counts["pushed"] else ""
-        faults = sum(record.tally.total(name) for name in record.tally.names("fault "))
-        return (
-            f"{time.time() - record.begun_unix_s:5.0f} s  {self.phase:<10}  "
-            f"connected {self.connected}  sent {counts['sent'][second]}/s  "
-            f"answered {counts['answered'][second]}/s  {pushed}{published}"
-            f"p50 {percentile(echoes, 0.5) * 1e3:.1f} ms  "
-            f"p99 {percentile(echoes, 0.99) * 1e3:.1f} ms  "
-            f"faults {faults}  generator {record.load[second][0]:.0f} % CPU"
-        )
 
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)

@@ -28,7 +28,7 @@ class ConnectStorm(Phases):
 
     def order(self, elapsed_s: float) -> dict[str, Any]:
         wave = int(elapsed_s / self.run.arguments.seconds * 3)
-        if wave and self.run.order["what"] != f"storm {wave}":
+        if wave and self.run.generators.order["what"] != f"storm {wave}":
             self.record.mark(time.time(), "all leave")
         return super().order(elapsed_s) | {"what": f"storm {wave}" if wave else ""}
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from gateway.handlers.hook_questions import log_fields
 from gateway.log import get_logger
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
@@ -328,10 +329,12 @@ class Dispatcher:
 
     def _give_up(self, state: DispatchState, spent: Iterable[Pending]) -> None:
         for pending in spent:
+            hook = pending.hook
             log.error(
                 "message given up",
                 connection_id=state.dispatchable.id,
                 event_kind=pending.event.name,
+                **({} if hook is None else log_fields(hook.kind.value, hook.name)),
             )
             self._measure(pending)
             state.dispatchable.unhandled(pending)

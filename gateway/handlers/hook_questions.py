@@ -53,6 +53,11 @@ def question(dispatch: DispatchHook, hooks: Hooks, connection: Connection) -> Qu
     return Question(dispatch, request.kind, hook, asked)
 
 
+def log_fields(kind: str, name: str) -> dict[str, str]:
+    """Which hook was asked, and about what, for the log."""
+    return {"hook": f"on_{kind}", "method" if kind == HookKind.RPC.value else "channel": name}
+
+
 def refusal(dispatch: AnyDispatch, error: Refused | Denied) -> Rejected | HookDenied | None:
     """What a handler means that raises this; None where there is nothing to refuse."""
     asked = isinstance(dispatch, DispatchHook) and dispatch.kind != HookKind.UNSUBSCRIBE.value

@@ -9,7 +9,7 @@ from dataclasses import replace
 from gateway.errors import Denied, HandlerFailed, Refused
 from gateway.handlers.checks import WrongAnswer
 from gateway.handlers.definitions import Admit, Handlers, Message, decision, reply
-from gateway.handlers.hook_questions import question, refusal
+from gateway.handlers.hook_questions import log_fields, question, refusal
 from gateway.handlers.isolation import isolated
 from gateway.handlers.queue import AnyDispatch, Queue
 from gateway.log import bind_connection, get_logger
@@ -53,20 +53,20 @@ class Invocation:
         except (Refused, Denied) as said:
             refused = refusal(dispatch, said)
             if refused is None:
-                log.exception("handler failed", connection_id=connection)
+                log.exception("handler failed", **_about(dispatch))
             else:
                 answer = refused
         except asyncio.CancelledError:
             if queue.cancels:
-                log.error("handler cancelled", connection_id=connection, after_s=self._seconds)
+                log.error("handler cancelled", **_about(dispatch), after_s=self._seconds)
             elif queue.task is None or queue.task.cancelling():
                 raise
             else:  # the handler awaited something that somebody else has cancelled
-                log.exception("handler failed", connection_id=connection)
+                log.exception("handler failed", **_about(dispatch))
         except WrongAnswer as wrong:
-            log.error("handler failed", connection_id=connection, why=str(wrong))
+            log.error("handler failed", **_about(dispatch), why=str(wrong))
         except BaseException:  # the message would end one worker after the other
-            log.exception("handler failed", connection_id=connection)
+            log.exception("handler failed", **_about(dispatch))
         if not queue.cancels:
             return answer
         queue.uncancel()
@@ -104,3 +104,16 @@ class Invocation:
                 if isinstance(asked, HookDenied):
                     return asked
                 return asked.answer(await asked.hook(asked.given))
+
+
+def _about(dispatch: AnyDispatch) -> dict[str, str]:
+    """What was to be handled, for the log; of a message, only whose it was."""
+    about: dict[str, str] = {"connection_id": dispatch.connection}
+    match dispatch:
+        case DispatchHook(kind=kind, name=name):
+            about |= log_fields(kind, name)
+        case DispatchConnect():
+            about["event_kind"] = "CONNECT"
+        case DispatchDisconnect():
+            about["event_kind"] = "DISCONNECT"
+    return about

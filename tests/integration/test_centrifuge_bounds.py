@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from gateway import ChannelLimit
+from gateway import ChannelLimit, Gateway, Subscription
 from gateway.edge.connection import ClientConnection
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.settings.values import Secret
@@ -262,6 +262,34 @@ async def test_bytes_of_commands_without_a_reply(settings: MakeSettings) -> None
 
         held.let_go(5)
         assert "unsubscribe" in await reply
+
+
+async def test_commands_that_a_hook_has_not_answered(settings: MakeSettings) -> None:
+    """At 32 the socket is not read: what comes after them is late, in order, and not lost."""
+    gateway, gate, seen = Gateway(), asyncio.Event(), list[str]()
+
+    @gateway.on_subscribe("room:*")
+    async def allow(subscribe: Subscription) -> None:
+        seen.append(subscribe.channel)
+        await gate.wait()
+
+    async with (
+        in_process(settings(**ANYBODY), gateway) as served,
+        centrifuge_client(served.port) as ann,
+    ):
+        asked = [ann.command(subscribe={"channel": room(place)}) for place in range(40)]
+        ann.say(*asked[:31])
+        assert "unsubscribe" in await ann.ask(unsubscribe={"channel": "room:none"})
+        assert reads(served)
+        ann.say(asked[31])
+        await eventually(lambda: not reads(served), "the bound")
+        for command in asked[32:]:
+            ann.say(command)
+        gate.set()
+
+        for command in asked:
+            assert "subscribe" in await ann.reply_to(command)
+    assert seen == [room(place) for place in range(40)]
 
 
 async def test_one_frame_may_hold_more_than_may_be_in_flight(settings: MakeSettings) -> None:

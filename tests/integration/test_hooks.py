@@ -109,17 +109,23 @@ async def test_a_hook_that_fails_is_an_error_of_its_caller_only(
 
     errors = [line for line in logs if line["log_level"] == "error"]
     assert len(errors) == 1
+    assert errors[0]["hook"] == f"on_{kind}"
+    assert errors[0]["method" if kind == "rpc" else "channel"] == name
     if name in ("bytes", "self", "surrogate", "false json", "room:odd"):
         assert "Club._" in errors[0]["why"]
 
 
 async def test_a_hook_that_hangs_is_cancelled(settings: MakeSettings) -> None:
     async with apart(settings, Club(), handler_seconds=0.3) as (edge, _), asker(edge) as client:
-        client.ask("rpc", "hang")
-        client.ask("rpc", "echo", "1")
+        with capture_logs() as logs:
+            client.ask("rpc", "hang")
+            client.ask("rpc", "echo", "1")
 
-        assert await client.told() == {"id": 1, "error": INTERNAL}
-        assert await client.told() == {"id": 2, "result": ["1", None, None]}
+            assert await client.told() == {"id": 1, "error": INTERNAL}
+            assert await client.told() == {"id": 2, "result": ["1", None, None]}
+
+    [cancelled] = [line for line in logs if line["event"] == "handler cancelled"]
+    assert (cancelled["hook"], cancelled["method"]) == ("on_rpc", "hang")
 
 
 async def test_hooks_and_messages_of_a_connection_are_handled_in_order(

@@ -9,6 +9,7 @@ from gateway.protocol.centrifuge.codes import Error
 from gateway.protocol.centrifuge.commands import NAMES
 from gateway.protocol.centrifuge.refusals import LIMITS
 from gateway.protocol.centrifuge.states import MOVES, ON_COMMAND, ChannelState, Verdict
+from gateway.protocol.conversation import MAX_IN_FLIGHT
 from tests.support.pages import DOCS, rows
 
 PAGE = DOCS / "reference" / "client-protocol.md"
@@ -57,4 +58,4 @@ def test_every_end_of_a_subscription_is_listed_as_it_is() -> None:
 def test_every_bound_is_listed_as_it_is() -> None:
     listed = [int(row["bound"]) for row in rows(PAGE, "what", "bound")]
 
-    assert listed == list(LIMITS)
+    assert listed == [*LIMITS, MAX_IN_FLIGHT]

@@ -67,7 +67,7 @@ def test_a_pin_for_another_python_is_none_here() -> None:
 
 INSTALLERS = [
     "Makefile", "Dockerfile", "loadtest/Dockerfile", "scripts/install-locked",
-    "scripts/with-python", "benchmarks/peers/installing.py",
+    "scripts/make-venv", "benchmarks/peers/installing.py",
 ]  # fmt: skip
 
 

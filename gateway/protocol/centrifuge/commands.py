@@ -128,13 +128,10 @@ class Send(_Request, frozen=True):
         Raises:
             ValueError: It is nested too deeply.
         """
-        data = bytes(self.data).decode() or "null"
         try:
-            return _compact(data)
+            return msgspec.json.format(bytes(self.data).decode() or "null", indent=-1)
         except RecursionError as error:
             raise ValueError(str(error)) from None
-        except msgspec.DecodeError:
-            return _compact(without_half_pairs(data))
 
 
 class Refresh(_Request, frozen=True):
@@ -206,10 +203,6 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
             or self.presence_stats or self.history or self.ping or self.rpc or self.send
             or self.refresh or self.sub_refresh
         )  # fmt: skip
-
-
-def _compact(json: str) -> str:
-    return msgspec.json.format(json, indent=-1)
 
 
 _decode_line: Final = msgspec.json.Decoder(_Line).decode

@@ -12,6 +12,8 @@ Guarantees, proved on every implementation by ``tests/contract/test_broker.py``:
 6. A receiver that raises harms nobody: the delivery is counted as done.
 7. ``connected`` is False as soon as a ``publish`` has failed for the loss of its connection, and
    True again once one may succeed.
+8. What was published quietly is in order with all else. If it may be lost with the connection,
+   ``losses`` has risen by the time ``connected`` is True again.
 """
 
 from __future__ import annotations
@@ -52,6 +54,11 @@ class Broker(Protocol):
         """False while ``publish`` would fail at once."""
         ...
 
+    @property
+    def losses(self) -> int:
+        """How often the connection that publishes was lost."""
+        ...
+
     async def subscribe(self, channel: str) -> None:
         """Add a channel. Waits, if need be until the server is back; cancelling leaves it added."""
         ...
@@ -65,6 +72,14 @@ class Broker(Protocol):
 
         Raises:
             BrokerUnavailable: None, some or all were published.
+        """
+        ...
+
+    def publish_quietly(self, channel: str, payload: bytes) -> bool:
+        """Publish, and never be told of it: neither of receivers nor of a refusal.
+
+        Returns:
+            False: it cannot, and nothing was done.
         """
         ...
 

@@ -43,6 +43,10 @@ class MemoryBroker:
     def connected(self) -> bool:
         return True
 
+    @property
+    def losses(self) -> int:
+        return 0
+
     async def subscribe(self, channel: str) -> None:
         if channel not in self._channels:
             self._channels.append(channel)
@@ -60,6 +64,10 @@ class MemoryBroker:
         published: asyncio.Future[list[int]] = loop.create_future()
         loop.call_soon(_settle, published, receivers)
         return published
+
+    def publish_quietly(self, channel: str, payload: bytes) -> bool:  # noqa: ARG002
+        """Being told costs nothing here."""
+        return False
 
     def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
         """Nothing: whoever would hear of it is held by the same loop."""

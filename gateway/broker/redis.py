@@ -9,6 +9,7 @@ from gateway.broker.base import Receiver, Resync
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import publish
+from gateway.redis_support.connection import REPLY_ON, RedisConnection
 from gateway.redis_support.publishing import PublishingConnection
 from gateway.redis_support.subscriptions import Subscriptions
 
@@ -19,7 +20,10 @@ class RedisBroker:
     def __init__(self, address: RedisAddress, *, name: str = "gateway") -> None:
         self._address = address
         self._refusal = f"{address.display} refuses to publish"
-        self._publishing = PublishingConnection(address, name=f"{name}.publish")
+        self._publishing = PublishingConnection(
+            address, name=f"{name}.publish", prepare=self._ask_for_quiet
+        )
+        self._may_be_quiet = False
         self._subscriptions = Subscriptions(address, name=f"{name}.subscribe")
 
     async def run(self, receiver: Receiver) -> None:
@@ -35,6 +39,10 @@ class RedisBroker:
     def connected(self) -> bool:
         return self._publishing.connected
 
+    @property
+    def losses(self) -> int:
+        return self._publishing.losses
+
     async def subscribe(self, channel: str) -> None:
         await self._subscriptions.add(channel.encode(), channel)
 
@@ -49,8 +57,20 @@ class RedisBroker:
             or_fail=self._refusal,
         )
 
+    def publish_quietly(self, channel: str, payload: bytes) -> bool:
+        publisher = self._publishing.connection
+        if publisher is None or not self._may_be_quiet:
+            return False
+        publisher.send_unanswered(("PUBLISH", channel, payload))
+        return True
+
     def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
         publish(self._address, channel, payload, deadline_s=deadline_s)
 
     def resubscribe(self) -> None:
         self._subscriptions.drop()
+
+    async def _ask_for_quiet(self, connection: RedisConnection) -> None:
+        """Not everybody may say it: an ACL can leave it out, and a proxy know nothing of it."""
+        [reply] = await connection.execute([REPLY_ON])
+        self._may_be_quiet = reply == b"OK" or reply == "OK"

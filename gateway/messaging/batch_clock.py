@@ -1,5 +1,9 @@
 """When batches leave: one PUBLISH at a time, which carries all that collected since the last.
 
+The end of a PUBLISH is a clock, and a batch that is alone needs none: where the broker was prompt a
+moment ago, a small one leaves quietly. To be told of it would wake this worker once more for
+a message, and the broker once more for a write.
+
 Callbacks, and no task that waits: it would be woken twice a batch, and while batches are small that
 is a good part of what a message costs. They run in the context in which ``run`` was called, and not
 in that of whoever sends.
@@ -17,6 +21,9 @@ from gateway.errors import BrokerUnavailable
 
 TICK_S: Final = 0.025
 RETRY_S: Final = 0.1
+QUIET_S: Final = 0.025  # after being told: then it is time to be told again
+PROMPT_S: Final = 0.005  # a broker that takes longer is what batches are for
+QUIET_BYTES: Final = 1024  # a larger batch was not alone
 
 
 class Batches(Protocol):
@@ -58,6 +65,9 @@ class BatchClock:
         self._scheduled = False
         self._under_way = False
         self._interrupted = False
+        self._left_at = 0.0  # the last of which we are told
+        self._quiet_until = 0.0
+        self._losses = broker.losses
         self._running: asyncio.Future[None] | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self._context = copy_context()
@@ -95,6 +105,10 @@ class BatchClock:
 
     def _tick(self) -> None:
         self._ticking = None
+        if self._broker.losses != self._losses:  # and what left quietly is perhaps lost with it
+            self._losses = self._broker.losses
+            self._interrupted = True
+            self.publish_soon()
         if self._batches.tick():
             self.publish_soon()
         self.tick_while_needed()
@@ -111,16 +125,26 @@ class BatchClock:
             self._work = False
             interrupted, self._interrupted = self._interrupted, False
             outgoing = self._batches.collect(interrupted=interrupted)
-            if outgoing:
-                published = self._broker.publish(outgoing)
-                self._under_way = True
-                published.add_done_callback(self._published, context=self._context)
+            if not outgoing:
+                return
+            now = asyncio.get_running_loop().time()
+            if now < self._quiet_until and len(outgoing) == 1:
+                [(channel, payload)] = outgoing
+                if len(payload) <= QUIET_BYTES and self._broker.publish_quietly(channel, payload):
+                    self.tick_while_needed()
+                    return
+            self._left_at = now
+            self._under_way = True
+            published = self._broker.publish(outgoing)
+            published.add_done_callback(self._published, context=self._context)
         except Exception as error:
             running.set_exception(error)
 
     def _published(self, published: asyncio.Future[list[int]]) -> None:
         try:
             self._batches.published(published.result())
+            now = asyncio.get_running_loop().time()
+            self._quiet_until = now + QUIET_S if now - self._left_at < PROMPT_S else 0.0
             self._go_on()
         except BrokerUnavailable:
             # What is numbered is kept and will be sent again; the rest were hints.

@@ -23,6 +23,7 @@ from gateway.redis_support.reader import INCOMPLETE, BoundedReader
 Command = tuple[str | bytes | int, ...]
 
 HELLO: Final[Command] = ("HELLO", 2)
+REPLY_ON: Final[Command] = ("CLIENT", "REPLY", "ON")
 SECOND_LOOK_S: Final = 0.01
 
 
@@ -137,6 +138,14 @@ class RedisConnection(asyncio.Protocol):
         if self._transport is not None and not self.lost.done():
             self._transport.write(_pack(command))
 
+    def send_unanswered(self, command: Command) -> None:
+        """Have one carried out without an answer. A lost connection swallows it.
+
+        Only where ``REPLY_ON`` was answered with OK: a refusal would be taken for another's answer.
+        """
+        if self._transport is not None and not self.lost.done():
+            self._transport.write(_SKIP_REPLY + _pack(command))
+
     def raise_if_lost(self) -> None:
         """Raise BrokerUnavailable once the connection is gone."""
         if self.lost.done():
@@ -234,6 +243,9 @@ class RedisConnection(asyncio.Protocol):
 def _pack(command: Command) -> bytes:
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # typed too narrowly
     return packed
+
+
+_SKIP_REPLY: Final = _pack(("CLIENT", "REPLY", "SKIP"))
 
 
 def _greeting(address: RedisAddress, name: str) -> list[Command]:

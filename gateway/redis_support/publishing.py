@@ -28,6 +28,7 @@ class PublishingConnection:
 
     Attributes:
         connection: None while there is none. One that was just lost is seen for another moment.
+        losses: How often one was lost.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class PublishingConnection:
         prepare: Callable[[RedisConnection], Awaitable[None]] | None = None,
     ) -> None:
         self.connection: RedisConnection | None = None
+        self.losses = 0
         self._address = address
         self._name = name
         self._prepare = prepare
@@ -70,6 +72,7 @@ class PublishingConnection:
                 log.warning("publisher lost its connection", connection=self._name)
             finally:
                 self.connection = None
+                self.losses += 1
                 connection.abort()
             await asyncio.sleep(reconnect_delay_s(1))  # all of us have lost it, perhaps
 

@@ -113,6 +113,23 @@ async def test_deliveries_of_one_publisher_keep_their_order(brokers: Running) ->
     assert [int(payload) for _, payload in inbox.got] == list(range(500))
 
 
+async def test_what_is_published_quietly_is_in_order_with_the_rest(brokers: Running) -> None:
+    inbox, name = Collector(), channel()
+    subscriber, publisher = await brokers(inbox), await brokers(Collector())
+    await subscriber.subscribe(name)
+    await publish(publisher, (name, b"0"))
+
+    reached = []
+    for number in range(1, 100):
+        payload = b"%d" % number
+        if number % 3 == 0 or not publisher.publish_quietly(name, payload):
+            reached.append(publisher.publish([(name, payload)]))
+
+    assert await asyncio.gather(*reached) == [[1]] * len(reached)
+    await eventually(lambda: len(inbox.got) == 100, "100 deliveries")
+    assert [int(payload) for _, payload in inbox.got] == list(range(100))
+
+
 async def test_publish_says_how_many_it_reached(brokers: Running) -> None:
     one, two = await brokers(Collector()), await brokers(Collector())
     shared, single = channel(), channel()
@@ -218,6 +235,37 @@ class TestRedisOnABadDay:
             await publish(broker, (name, b"back"))
             assert broker.connected
             await eventually(lambda: (name, b"back") in inbox.got or inbox.resyncs, "news")
+
+    async def test_what_may_be_lost_though_nobody_waits_for_it_counts_as_a_loss(
+        self, own_redis: RedisServer
+    ) -> None:
+        inbox, name = Collector(), channel()
+        async with running(RedisBroker(parse(own_redis.url)), inbox) as broker:
+            await broker.subscribe(name)
+            await publish(broker, (name, b"told"))
+            assert broker.publish_quietly(name, b"quiet")
+            await eventually(lambda: (name, b"quiet") in inbox.got, "the delivery")
+            assert broker.losses == 0
+            own_redis.kill()
+            broker.publish_quietly(name, b"perhaps")
+            await eventually(lambda: broker.losses, "the loss")
+            assert not broker.connected
+            assert not broker.publish_quietly(name, b"nowhere")
+
+    @pytest.mark.parametrize("rule", ["+@all", "-client|reply"])
+    async def test_who_may_not_leave_out_answers_is_told_of_all(
+        self, rule: str, own_redis: RedisServer
+    ) -> None:
+        with own_redis.client() as admin:
+            admin.execute_command("ACL", "SETUSER", "w", "on", ">pw", "&*", "+@all", rule)
+        inbox, name = Collector(), channel()
+        url = f"redis://w:pw@127.0.0.1:{own_redis.port}/0"
+        async with running(RedisBroker(parse(url)), inbox) as broker:
+            await broker.subscribe(name)
+            await publish(broker, (name, b"told"))
+            assert broker.publish_quietly(name, b"quiet") is (rule == "+@all")
+            assert await broker.publish([(name, b"told")]) == [1]
+            assert broker.losses == 0
 
     async def test_what_is_published_while_the_loop_is_held_arrives_once_it_is_not(
         self, own_redis: RedisServer

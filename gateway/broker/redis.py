@@ -73,4 +73,4 @@ class RedisBroker:
     async def _ask_for_quiet(self, connection: RedisConnection) -> None:
         """Not everybody may say it: an ACL can leave it out, and a proxy know nothing of it."""
         [reply] = await connection.execute([REPLY_ON])
-        self._may_be_quiet = reply == b"OK" or reply == "OK"
+        self._may_be_quiet = reply == b"OK"

@@ -41,6 +41,7 @@ from gateway.protocol.receipt import Receipt
 
 log = get_logger(__name__)
 
+_MESSAGE: Final = Event.MESSAGE
 EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
 
 
@@ -179,7 +180,7 @@ class ClientConnection(Sending):
         if self._state not in SENDS:
             return
         state = self._dispatch_state
-        self._edge.dispatcher.read(state, Event.MESSAGE, text, size_bytes=size_bytes)
+        self._edge.dispatcher.read(state, _MESSAGE, text, size_bytes)
         if state.conversation.full:
             self._stop_reading()
 

@@ -37,6 +37,7 @@ from gateway.protocol.rendezvous_hash import pick
 
 log = get_logger(__name__)
 
+_MESSAGE: Final = Event.MESSAGE
 _NOTHING: Final = ConnectionFacts(None, "", "", (), (), None)
 
 
@@ -148,25 +149,17 @@ class Dispatcher:
             self._links.send(state.introduced_to, Forget(state.dispatchable.id))
         state.dispatchable = _Nobody(state.dispatchable.id)
 
-    def read(
+    def read(  # noqa: PLR0917 (as Conversation.read)
         self,
         state: DispatchState,
         event: Event,
         text: str = "",
-        *,
         size_bytes: int = 0,
         close_code: int = 0,
         attempt: int = 1,
     ) -> None:
         """Take the next event of a dispatchable and dispatch it as soon as it may be."""
-        state.conversation.read(
-            event,
-            text,
-            size_bytes=size_bytes,
-            now=self._now(),
-            close_code=close_code,
-            attempt=attempt,
-        )
+        state.conversation.read(event, text, size_bytes, self._now(), close_code, attempt)
         self.pump(state)
 
     def ask(self, state: DispatchState, hook: HookRequest) -> None:
@@ -234,7 +227,13 @@ class Dispatcher:
                 self._introduce(state, target)
             for pending in released:
                 load.add(pending.size_bytes)
-                self._links.send(target, _envelope(state.dispatchable.id, pending))
+                if pending.event is _MESSAGE:
+                    envelope = Dispatch(
+                        state.dispatchable.id, pending.number, pending.attempt, pending.text
+                    )
+                    self._links.send(target, envelope)
+                else:
+                    self._links.send(target, _rare_envelope(state.dispatchable.id, pending))
         if conversation.waiting:
             self._wait(state, full)
         elif self._blocked.pop(state.dispatchable.id, None) is not None:
@@ -363,18 +362,17 @@ class Dispatcher:
         self._links.send(target, Introduce(state.dispatchable.id, state.dispatchable.facts))
 
 
-def _envelope(
+def _rare_envelope(
     connection: ConnectionId, pending: Pending
-) -> Dispatch | DispatchConnect | DispatchDisconnect | DispatchHook:
+) -> DispatchConnect | DispatchDisconnect | DispatchHook:
+    """Of anything but a message."""
     match pending.event:
-        case Event.MESSAGE:
-            return Dispatch(connection, pending.number, pending.attempt, pending.text)
         case Event.CONNECT:
             return DispatchConnect(connection, pending.number, pending.attempt)
         case Event.DISCONNECT:
             return DispatchDisconnect(
                 connection, pending.number, pending.attempt, pending.close_code, pending.text
             )
-        case Event.HOOK | Event.UNSUBSCRIBE:
+        case _:
             assert pending.hook is not None
             return asking(connection, pending.number, pending.attempt, pending.hook)

@@ -25,6 +25,8 @@ Command = tuple[str | bytes | int, ...]
 HELLO: Final[Command] = ("HELLO", 2)
 REPLY_ON: Final[Command] = ("CLIENT", "REPLY", "ON")
 SECOND_LOOK_S: Final = 0.01
+LONG_BYTES: Final = 1 << 14  # of an argument; shorter ones are sooner copied than kept apart
+_EMPTY: Final = b"0\r\n\r\n"
 
 
 class ReplyError(Exception):
@@ -126,7 +128,7 @@ class RedisConnection(asyncio.Protocol):
         self._pending.append((future, commands, deadline, or_fail))
         if self._timer is None:
             self._timer = self._loop.call_later(self._deadline_s, self._check_deadline)
-        self._transport.write(b"".join([_pack(command) for command in commands]))
+        _write(self._transport, commands)
         return future
 
     def push_mode(self) -> None:
@@ -238,6 +240,24 @@ class RedisConnection(asyncio.Protocol):
             self._timer = self._loop.call_later(SECOND_LOOK_S, self._check_deadline)
         else:
             self.abort()  # replies can no longer be told apart from those of the past
+
+
+def _write(transport: asyncio.Transport, commands: Sequence[Command]) -> None:
+    """All in one write. What is long is not copied: it leaves between what is put around it."""
+    pieces: list[bytes] = []
+    for command in commands:
+        last = command[-1]
+        if type(last) is bytes and len(last) >= LONG_BYTES:
+            around = _pack((*command[:-1], b""))
+            pieces += (b"%b%d\r\n" % (around[: -len(_EMPTY)], len(last)), last, b"\r\n")
+        else:
+            pieces.append(_pack(command))
+    if len(pieces) == 1:
+        transport.write(pieces[0])
+    elif sum(map(len, pieces)) < LONG_BYTES:
+        transport.write(b"".join(pieces))
+    else:
+        transport.writelines(pieces)
 
 
 def _pack(command: Command) -> bytes:

@@ -21,6 +21,8 @@ _HEADER_CUT: Final = re.compile(rb"[*%~>|]\d{0,9}\r?\Z")
 _LONGEST_CUT: Final = 16
 _BEGINS: Final = (b"\n*", b"\n>", b"\n~", b"\n%", b"\n|")
 _SHORT: Final = 2048
+_DIGITS: Final = 7
+_GLANCES: Final = 64  # at what begins like a header; more of them are content, or one is absurd
 
 
 class BoundedReader:
@@ -60,11 +62,7 @@ class BoundedReader:
             self._kept
             or not data.endswith(b"\n")
             or (data[7:8].isdigit() and _ABSURD_AT_ONCE.match(data) is not None)
-            # Of what is long, a search for one aggregate at a time is ten times as fast.
-            or (
-                (len(data) < _SHORT or any(begin in data for begin in _BEGINS))
-                and _ABSURD.search(data) is not None
-            )
+            or (_ABSURD.search(data) is not None if len(data) < _SHORT else _may_be_absurd(data))
         ):
             return self._feed_with_care(data)
         self._reader.feed(data)
@@ -104,3 +102,20 @@ class BoundedReader:
         if not self._reader.has_data():
             header = data[:16].decode(errors="replace")
             raise self._protocol_error(f"a reply that begins with {header!r}")
+
+
+def _may_be_absurd(data: bytes) -> bool:
+    """Whether one of ``_ABSURD`` is in what is long: sure if not.
+
+    A search for one aggregate at a time is ten times as fast as for all of them together.
+    """
+    glances = _GLANCES
+    for begin in _BEGINS:
+        at = data.find(begin)
+        while at >= 0:
+            header = at + len(begin)
+            glances -= 1
+            if not glances or data[header : header + _DIGITS].isdigit():
+                return _ABSURD.search(data) is not None
+            at = data.find(begin, header)
+    return False

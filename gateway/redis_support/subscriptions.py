@@ -209,14 +209,21 @@ class Subscriptions:
     def _on_replies(self, replies: list[Any]) -> None:
         self._heard_at = asyncio.get_running_loop().time()
         messages: list[tuple[str, bytes]] = []
+        heard = self._heard
         for reply in replies:
-            match reply:
-                case [b"message", bytes() as channel, bytes() as payload]:
-                    name = self._heard.get(channel)
-                    if name is not None:
-                        messages.append((name, payload))
-                case _:
-                    self._said(reply)
+            # Not by ``match``, which takes three times as long: this is for every batch.
+            if (
+                type(reply) is list
+                and len(reply) == 3
+                and reply[0] == b"message"
+                and type(channel := reply[1]) is bytes
+                and type(payload := reply[2]) is bytes
+            ):
+                name = heard.get(channel)
+                if name is not None:
+                    messages.append((name, payload))
+            else:
+                self._said(reply)
         if messages and self._on_messages is not None:
             try:
                 self._on_messages(messages)

@@ -132,7 +132,10 @@ class Parser(WSListener):
                 return self._feed_slices(reader, memoryview(data))
             buffer[:size] = data
             del buffer  # the memory behind it may move
-            self._update(size)
+            self._left = -1  # as ``_update``, which would be one more call for every message
+            self._buffer_updated(size)
+            if self._transport.close_handshake is not None:
+                self._closed()
             return b""
         finally:
             self._reader = None

@@ -38,7 +38,7 @@ class Broker(MemoryBroker):
             return super().publish(messages)
         return asyncio.get_running_loop().create_future()
 
-    def publish_quietly(self, channel: str, payload: bytes) -> bool:  # noqa: ARG002
+    def publish_quietly(self, channel: str, payload: bytes) -> bool:
         self.left.append(("quiet", [payload]))
         return True
 

@@ -16,6 +16,11 @@ ABSURD = [
     b"*2147483647\r\n", b"*1000000\r\n", b"%9999999\r\n", b">9999999\r\n", b"~12345678\r\n",
 ]  # fmt: skip
 
+BEFORE = [
+    b"", b"+OK\r\n", b":1\r\n$2\r\nab\r\n", b"*2\r\n+OK\r\n",
+    b"$3000\r\n" + b"x" * 3000 + b"\r\n", b"$3000\r\n" + b"\n*" * 1500 + b"\r\n",
+]  # fmt: skip
+
 
 def reader() -> BoundedReader:
     return BoundedReader(reply_error=ValueError)
@@ -36,7 +41,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("header", ABSURD)
-@pytest.mark.parametrize("before", [b"", b"+OK\r\n", b":1\r\n$2\r\nab\r\n", b"*2\r\n+OK\r\n"])
+@pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("at_once", [True, False])
 def test_an_absurd_header_is_an_error_wherever_it_stands(
     header: bytes, before: bytes, at_once: bool

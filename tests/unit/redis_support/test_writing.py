@@ -1,0 +1,59 @@
+"""What one write of commands is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import hiredis
+import pytest
+
+from gateway.redis_support.connection import LONG_BYTES, Command, _write
+
+LONG = bytes(range(256)) * (LONG_BYTES // 256)
+
+
+class Transport:
+    """Keeps what is written, as it was handed in, and how often something was."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.writes = 0
+
+    def write(self, data: bytes) -> None:
+        self.writelines([data])
+
+    def writelines(self, pieces: Iterable[bytes]) -> None:
+        self.writes += 1
+        self.pieces += pieces
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [("PING",)],
+        [("PUBLISH", "channel", b"")],
+        [("PUBLISH", "channel", b"short"), ("PUBLISH", "other", b"too")],
+        [("PUBLISH", "channel", LONG[:-1])],
+        [("PUBLISH", "channel", LONG)],
+        [("PUBLISH", "ä", b"short"), ("PUBLISH", "channel", LONG), ("SET", "key", 1)],
+        [("EVALSHA", LONG, 1, "key", LONG + b"\r\n")],
+    ],
+)
+def test_what_is_written_is_what_hiredis_would_pack(commands: Sequence[Command]) -> None:
+    transport = Transport()
+
+    _write(cast(asyncio.Transport, transport), commands)
+
+    packed = [hiredis.pack_command(cast(Any, command)) for command in commands]
+    assert b"".join(transport.pieces) == b"".join(packed)
+    assert transport.writes == 1
+
+
+def test_what_is_long_is_not_copied() -> None:
+    transport = Transport()
+
+    _write(cast(asyncio.Transport, transport), [("PUBLISH", "channel", LONG)])
+
+    assert any(piece is LONG for piece in transport.pieces)

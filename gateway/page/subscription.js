@@ -4,6 +4,9 @@
 
 const UNRECOVERABLE_POSITION = 112;
 const COMES_BACK_FROM = 2500; // codes of unsubscribe pushes after which a client subscribes again
+// After those: soon, because what is published meanwhile may be lost where the history was lost; and
+// not in the same millisecond as every other page.
+const COMES_BACK_WITHIN_MS = 100;
 
 class Subscription {
   #client;
@@ -69,7 +72,7 @@ class Subscription {
 
   #unsubscribed({ code, reason }) {
     this.#live = false;
-    if (code >= COMES_BACK_FROM) this.#beginLater();
+    if (code >= COMES_BACK_FROM) this.#beginIn(Math.random() * COMES_BACK_WITHIN_MS);
     else this.#ended({ code, message: reason });
   }
 
@@ -80,15 +83,14 @@ class Subscription {
       this.#position = null;
       this.begin();
     } else if (mayAskAgain(error)) {
-      this.#beginLater();
+      this.#beginIn(reconnectDelayMs(this.#failures));
+      this.#failures += 1;
     } else {
       this.#ended(error);
     }
   }
 
-  #beginLater() {
-    const delayMs = reconnectDelayMs(this.#failures);
-    this.#failures += 1;
+  #beginIn(delayMs) {
     this.#retryTimer = setTimeout(() => this.begin(), delayMs);
   }
 

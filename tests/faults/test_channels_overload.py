@@ -125,12 +125,13 @@ def everybody_has(delays_s: Sequence[float]) -> bool:
 
 @pytest.mark.usefixtures("many_files")
 async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> None:
-    """Its subscribers get all of it and no backlog builds up. Those of quiet channels wait for one
-    publication of it that is under way, at most, and most of the time for none.
+    """Its subscribers get all of it and no backlog builds up. Those of quiet channels wait for what
+    is under way of it, and the measure of that is one publication of it by itself.
 
-    One waits longer than twice what it was before: on two cores that have both ends of every
-    socket, 5,000 subscribers take some 120 ms for one publication. Without it quiet ones wait 2 ms,
-    8 ms the slowest of a hundred; and two such a second meet more than one in a hundred.
+    It cannot be twice what they waited before: on two cores that have both ends of every socket,
+    5,000 subscribers take some 140 ms for one publication. Without it quiet ones wait 2 ms, 8 ms
+    the slowest of a hundred; and two such a second meet more than one in a hundred. The factors
+    leave room for neighbours that come and go within the run: one took 214 ms, its p99 515.
 
     Red when a delivery takes 0.3 ms longer.
     """
@@ -164,6 +165,7 @@ async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> 
             assert not ledger.broken
             assert not ledger.closes
             assert not ledger.ends
-        assert within.p99_ms <= 2 * alone_ms
-        assert beside.p99_ms <= before.p99_ms + 1.5 * alone_ms  # one, that varies
-        assert beside.median_ms <= 2 * before.median_ms
+        assert alone_ms <= 1000 / HOT_PER_S  # or it could not keep up
+        assert within.p99_ms <= 3 * alone_ms
+        assert beside.p99_ms <= before.p99_ms + 2 * alone_ms
+        assert beside.median_ms <= before.median_ms + alone_ms

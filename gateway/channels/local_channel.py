@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.channel_broker.base import HistoryOptions
-from gateway.channels.subscriber import Subscriber
+from gateway.channels.subscriber import Encoding, Subscriber
 from gateway.protocol.channel_steps import Step
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.worker_channel import WorkerChannel
+from gateway.protocol.write_group import WriteGroup
 
 Event = Callable[[], list[Step]]
 
@@ -20,6 +21,7 @@ class LocalChannel:
     Attributes:
         history: None where nothing is kept, so that nobody has a position.
         subscribers: Those that are live, and those that wait.
+        groups: Those of the live ones that a run is written to without asking them.
         told: Those of them that are told who joins and leaves.
         events: What has happened while ``busy``, to be taken in when the steps of what happened
             before are done.
@@ -29,7 +31,7 @@ class LocalChannel:
     """
 
     __slots__ = (
-        "busy", "events", "failures", "heard_at", "history", "look_at", "machine", "name",
+        "busy", "events", "failures", "groups", "heard_at", "history", "look_at", "machine", "name",
         "planned_at", "subscribers", "told",
     )  # fmt: skip
 
@@ -39,6 +41,7 @@ class LocalChannel:
         self.machine = WorkerChannel()
         self.subscribers: dict[ConnectionId, Subscriber] = {}
         self.told: dict[ConnectionId, Subscriber] = {}
+        self.groups: dict[Encoding, WriteGroup] = {}
         self.busy = False
         self.events: deque[Event] = deque()
         self.heard_at = now
@@ -50,7 +53,12 @@ class LocalChannel:
         live = subscriber in machine.others or subscriber in machine.positioned
         return live and subscriber in self.subscribers
 
+    def grouped(self, subscriber: ConnectionId) -> bool:
+        return any(subscriber in group for group in self.groups.values())
+
     def remove(self, subscriber: ConnectionId) -> Subscriber | None:
         """Whoever it was. The machine is told besides."""
         self.told.pop(subscriber, None)
+        for group in self.groups.values():
+            group.remove(subscriber)
         return self.subscribers.pop(subscriber, None)

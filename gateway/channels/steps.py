@@ -124,7 +124,7 @@ class Steps:
         """Take in publications of one epoch, in the order in which they have come.
 
         Args:
-            at_once: See ``Run``.
+            at_once: Nothing else has come with them.
         """
         rest = publications
         while rest:
@@ -142,10 +142,11 @@ class Steps:
         """To everybody, as one event."""
         local.busy = True
         try:
-            self._fan_out.publications(
-                local.name, publications, local.machine.everybody, local.subscribers,
-                at_once=at_once,
-            )  # fmt: skip
+            if at_once:
+                self._fan_out.at_once(local, publications)
+            else:
+                everybody = local.machine.everybody
+                self._fan_out.publications(local.name, publications, everybody, local.subscribers)
         except Exception:
             log.exception("step of a channel failed", step=Deliver.__name__)
         finally:

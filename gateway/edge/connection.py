@@ -233,13 +233,14 @@ class ClientConnection(Sending):
             done(taking)
 
     def particulars(self) -> Particulars:
+        sent, active_at = self._sent()
         return self._client.particulars(
             self._dispatch_state,
             unread=self._unread,
             received=self._session.received,
-            idle_s=self._edge.now() - self._active_at,
+            idle_s=self._edge.now() - active_at,
             waiting_bytes=self._outbox.bytes_waiting + self._socket.buffered_bytes,
-            sent=self._outbox.taken,
+            sent=sent,
             ping_unanswered_s=self._socket.ping_unanswered_s,
             channels=self._edge.channels.channels_of(self.id),
         )

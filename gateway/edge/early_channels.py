@@ -87,6 +87,6 @@ class EarlyChannels:
             connection.end_with(SlowConsumer())
             return
         for run in self._held:
-            connection.send_run(run)
+            connection.send_run(Run(run.messages))  # its group may be of the past
         self._held.clear()
         subscriptions.hand_over(connection)

@@ -14,6 +14,7 @@ from gateway.log import get_logger
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.run import Run
+from gateway.protocol.write_group import WriteGroup
 
 log = get_logger(__name__)
 
@@ -23,7 +24,7 @@ SENDS: Final = (ConnectionState.OPEN, ConnectionState.DRAINING)
 class Sending:
     """The part of ``ClientConnection`` that sends, in the order of the calls."""
 
-    __slots__ = ("_active_at", "_edge", "_outbox", "_session", "_socket", "_state", "id")
+    __slots__ = ("_active_at", "_edge", "_groups", "_outbox", "_session", "_socket", "_state", "id")
 
     id: ConnectionId
 
@@ -33,6 +34,8 @@ class Sending:
         self._socket = socket
         self._state = ConnectionState.OPEN
         self._outbox = Outbox()
+        # None: nobody else can write to the socket.
+        self._groups: list[WriteGroup] | tuple[()] | None = ()
         self._active_at = self._outbox.progress_at = edge.now()
 
     def on_close(self, code: int, reason: str) -> None:
@@ -53,13 +56,57 @@ class Sending:
         if self._state not in SENDS:
             return
         outbox, edge = self._outbox, self._edge
-        if run.at_once and outbox.empty and self._socket.write_at_once(run):
+        group = run.group
+        if group is not None and outbox.empty and self._socket.write_at_once(run):
             count = run.count
             outbox.taken += count
             edge.counters.sent += count
             self._active_at = edge.now()
+            if self._groups is not None:
+                self._enter(group)
         elif outbox.collect_run(run):
             edge.hub.flush_later(self)
+
+    def send_rest(self, run: Run, taken: int) -> None:
+        if not taken:
+            self.send_run(run)
+        elif self._state in SENDS:
+            self._socket.write_rest(run, taken)
+            self._outbox.taken += run.count
+            self._edge.counters.sent += run.count
+            self._active_at = self._edge.now()
+
+    # Groups
+
+    def _enter(self, group: WriteGroup) -> None:
+        """From the next run on, if the kernel has taken this one."""
+        if self._socket.buffered_bytes or group in (groups := self._groups or []):
+            return
+        descriptor = self._socket.lend(self.leave_groups)
+        if descriptor is None:
+            self._groups = None
+            return
+        self._groups = [*groups, group]
+        group.add(self, descriptor)
+
+    def leave_groups(self) -> None:
+        for group in list(self._groups or ()):
+            group.remove(self.id)
+
+    def left_group(self, group: WriteGroup, frames: int, wrote_at: float) -> None:
+        self._groups = [other for other in self._groups or () if other is not group] or ()
+        self._outbox.taken += frames
+        if frames:
+            self._active_at = max(self._active_at, wrote_at)
+
+    def _sent(self) -> tuple[int, float]:
+        """How many frames, and when there was something last."""
+        count, last = self._outbox.taken, self._active_at
+        for group in self._groups or ():
+            frames, wrote_at = group.sent(self.id)
+            count += frames
+            last = max(last, wrote_at) if frames else last
+        return count, last
 
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:
         socket, taking = self._socket, self.taking

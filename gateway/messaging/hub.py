@@ -7,7 +7,7 @@ A class, not an interface: there is one hub, it is memory, and tests use it as i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError
@@ -33,6 +33,10 @@ class Collects(Protocol):
         Returns:
             False: nothing was done, and it is to be called again in another turn.
         """
+        ...
+
+    def leave_groups(self) -> None:
+        """Be written to by nobody else (``WriteGroup``), as what was collected is to go first."""
         ...
 
 
@@ -106,6 +110,11 @@ class Hub:
         self._unflushed.append(local)
         if not (self._gathering or self._flushing):
             self._flush_soon()
+
+    @property
+    def unflushed(self) -> Sequence[Collects]:
+        """Those that have collected something, and perhaps some that have not any more."""
+        return self._unflushed
 
     def gather(self) -> None:
         """Until ``flush_gathered``, which follows within this turn, do not ask the loop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.protocol.frames import text_frames
+from gateway.protocol.write_group import WriteGroup
 
 
 class Run:
@@ -12,8 +13,9 @@ class Run:
 
     Args:
         messages: Each valid UTF-8.
-        at_once: Nothing else goes to the same sockets in this turn of the loop, as far as anybody
-            knows: there is nothing to wait for.
+        group: Of those that take such runs at once, if this is one: nothing else goes to the same
+            sockets in this turn of the loop, as far as anybody knows, so there is nothing to wait
+            for. Whoever takes it at once may enter.
 
     Attributes:
         count: Of the messages.
@@ -21,11 +23,11 @@ class Run:
         size_bytes: Of the messages alone.
     """
 
-    __slots__ = ("at_once", "count", "framed", "messages", "size_bytes")
+    __slots__ = ("count", "framed", "group", "messages", "size_bytes")
 
-    def __init__(self, messages: Sequence[bytes], *, at_once: bool = False) -> None:
+    def __init__(self, messages: Sequence[bytes], *, group: WriteGroup | None = None) -> None:
         self.messages = messages
-        self.at_once = at_once
+        self.group = group
         self.count = len(messages)
         self.framed = text_frames(messages)
         self.size_bytes = sum(map(len, messages))

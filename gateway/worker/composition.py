@@ -162,7 +162,7 @@ class WorkerParts:
 
     def _put_channels_together(self) -> None:
         options_of = self.settings.channel.options_of
-        fan_out = FanOut(self.counters, now=self.now)
+        fan_out = FanOut(self.counters, self.hub, now=self.now)
         register_encodings(fan_out)
         register_encoding(fan_out)
         self.channels = Channels(

@@ -1,7 +1,8 @@
-"""Sockets of a served gateway that count how often they are written to."""
+"""Sockets of a served gateway that count how often they are written to, by whomever."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ class CountedTransport:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self.writes = 0
+        self.descriptor: int = transport.get_extra_info("socket").fileno()
 
     def write(self, written: bytes) -> None:
         self.writes += 1
@@ -36,6 +38,18 @@ class CountedWebSocket(GatewayWebSocket):
         counted = CountedTransport(transport)
         self.made.append(counted)
         super().connection_made(counted)  # type: ignore[arg-type]  # it is one but for its type
+
+
+class CountingOs:
+    """Stands for ``os`` where whole runs are written, and counts those as their sockets'."""
+
+    def __init__(self, made: list[CountedTransport]) -> None:
+        self._made = made
+
+    def write(self, descriptor: int, written: bytes) -> int:
+        for transport in self._made:
+            transport.writes += transport.descriptor == descriptor
+        return os.write(descriptor, written)
 
 
 def counted_protocol() -> type[CountedWebSocket]:

@@ -86,6 +86,12 @@ class AsgiSocket:
     def write_at_once(self, run: Run) -> bool:  # noqa: ARG002 (its task does)
         return False
 
+    def write_rest(self, run: Run, taken: int) -> None:
+        raise NotImplementedError  # nothing is lent
+
+    def lend(self, back: Callable[[], None]) -> int | None:  # noqa: ARG002 (its task writes)
+        return None
+
     def pause_reading(self) -> None:
         self._readable.clear()
 

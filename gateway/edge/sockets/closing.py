@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gateway.close_codes import LOST
@@ -23,8 +24,8 @@ class Ending(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asgi", "_context", "_ending", "_listener", "_parser", "_slot", "_state", "_stopped",
-        "_transport", "_unread", "written_bytes",
+        "_asgi", "_back", "_context", "_ending", "_listener", "_parser", "_slot", "_state",
+        "_stopped", "_transport", "_unread", "written_bytes",
     )  # fmt: skip
 
     close_timeout_s = CLOSE_S
@@ -38,6 +39,7 @@ class Ending(asyncio.Protocol):
         self._listener: Listener | None = None
         self._ending: tuple[int, str] = LOST
         self._slot = NOWHERE
+        self._back: Callable[[], None] | None = None  # while others write to the descriptor
         self._stopped = False  # the transport is not read
         self._parser: Parser | None = None
         self._unread: bytes | memoryview = b""
@@ -90,7 +92,14 @@ class Ending(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def _take_back(self) -> None:
+        """Nobody else writes to the descriptor from here on."""
+        back, self._back = self._back, None
+        if back is not None:
+            back()
+
     def _rest(self) -> None:
+        self._take_back()
         self._state = SocketState.ENDED
         self._parser = None
         self._unread = b""

@@ -142,6 +142,7 @@ class Reading(KeepAlive):
         self._unread = b"".join((rest, self._unread)) if self._unread else rest
         if not self._stopped:
             self._flowing = False
+            self._take_back()
             self._stop()
             if not self._behind:
                 # One of all who are behind in each turn of the loop: what they send, they may all

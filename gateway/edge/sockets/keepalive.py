@@ -72,6 +72,7 @@ class KeepAlive(Ending):
 
     def pause_writing(self) -> None:
         self._clogged = True
+        self._take_back()
         if self._asgi is not None:
             self._asgi.pause_writing()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -106,11 +106,25 @@ class GatewayWebSocket(Reading):
         transport.write(framed)
         return True
 
+    def write_rest(self, run: Run, taken: int) -> None:
+        if self.takes_writes:
+            self._write(run.framed[taken:])
+
+    def lend(self, back: Callable[[], None]) -> int | None:
+        transport = self._transport
+        if transport.get_extra_info("sslcontext") is not None:
+            return None
+        transport.set_write_buffer_limits(high=0)  # or nobody would tell that something waits
+        self._back = back
+        descriptor: int = transport.get_extra_info("socket").fileno()
+        return descriptor
+
     def pause_reading(self) -> None:
         if self._state is not SocketState.OPEN:
             return
         self._paused = True
         self._flowing = False
+        self._take_back()
         self._stop()
 
     def resume_reading(self) -> None:
@@ -126,11 +140,13 @@ class GatewayWebSocket(Reading):
         self._state = SocketState.CLOSING
         self._ending = (code, reason)
         self._flowing = self._paused = False
+        self._take_back()
         self._write(frames.close_frame(code, reason))
         self._put_deadline(self.close_timeout_s)
         self._catch_up()  # the peer's close may be among what was held back
 
     def abort(self) -> None:
+        self._take_back()
         self._transport.abort()
 
     # For the application's side

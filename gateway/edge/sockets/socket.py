@@ -8,7 +8,7 @@ server ``gateway.edge.sockets.asgi_socket`` makes the same of ``receive`` and ``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from gateway.protocol.receipt import Receipt
@@ -82,6 +82,22 @@ class Socket(Protocol):
 
         Returns:
             False: nothing was written, and is to be by ``write_runs``, if it can.
+        """
+        ...
+
+    def write_rest(self, run: Run, taken: int) -> None:
+        """Write what is behind the first ``taken`` bytes of a run, which others have written."""
+        ...
+
+    def lend(self, back: Callable[[], None]) -> int | None:
+        """Let others write whole frames to the descriptor, until ``back`` is called, once: before
+        a write might not be taken any more, or bytes wait for the kernel, or it is closed.
+
+        To be asked for when nothing waits.
+
+        Returns:
+            The descriptor. None: what is written is not what the peer reads (TLS), or a task has
+            to do it. That stays so.
         """
         ...
 

@@ -13,6 +13,7 @@ from gateway.channels.fan_out import FanOut
 from gateway.channels.publisher import Publisher
 from gateway.channels.subscriber import Encoding
 from gateway.errors import GatewayError
+from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, PublicationBody
 from gateway.protocol.channel_position import Position
@@ -86,7 +87,7 @@ class Stand:
 @asynccontextmanager
 async def stand(*, max_channels: int = 1000, size: int = 100) -> AsyncIterator[Stand]:
     broker, counters, clock = ScriptedBroker(size=size), Counters(), [1000.0]
-    fan_out = FanOut(counters, now=lambda: clock[0])
+    fan_out = FanOut(counters, Hub(), now=lambda: clock[0])
     for encoding in Encoding:
         fan_out.register(encoding, encode_publication, encode_member)
     channels = Channels(

@@ -15,6 +15,7 @@ from gateway.edge.sessions.base import Session
 from gateway.edge.sessions.text import PlainText, Trace
 from gateway.edge.sessions.text_subscriptions import TextChannels
 from gateway.errors import ConnectionEnding, HandlerFailed
+from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol.envelopes.dispatching import Presented
@@ -30,7 +31,7 @@ CONNECTION = connection_id(OWNER, bytes(16))
 CHANNELS = Channels(
     MemoryChannelBroker(),
     Namespaces().options_of,
-    FanOut(Counters()),
+    FanOut(Counters(), Hub()),
     Counters(),
     max_channels=1,
     now=time.monotonic,

@@ -23,6 +23,7 @@ from gateway.edge.sessions.centrifuge.session_context import SessionContext
 from gateway.edge.sessions.centrifuge.subscription import ChannelParts
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.errors import ConnectionEnding
+from gateway.messaging.hub import Hub
 from gateway.metrics import Counters
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.protocol.envelopes.dispatching import Presented
@@ -200,7 +201,7 @@ async def standing(
     loop = asyncio.get_running_loop()
     counters = Counters()
     broker = MemoryChannelBroker(MemoryChannelBus())
-    fan_out = FanOut(counters)
+    fan_out = FanOut(counters, Hub())
     register_encoding(fan_out)
     options_of = NAMESPACES.options_of
     channels = Channels(

@@ -31,7 +31,7 @@ def _remove_run_folder() -> None:
 from gateway.log import configure  # noqa: E402
 from gateway.process import dead_child, start_checks, supervisor  # noqa: E402 (the folder comes first: see make_run_folder)
 from gateway.process.serve import check  # noqa: E402
-from gateway.process.systemd import tell_when_ready  # noqa: E402
+from gateway.process.systemd import tell_service_manager  # noqa: E402
 from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S  # noqa: E402
 from gateway.redis_support.address import parse  # noqa: E402
 from gateway.settings.sources import current  # noqa: E402
@@ -69,7 +69,7 @@ def on_starting(server: Arbiter) -> None:
     except ConfigError as error:
         _refuse(str(error))
     dead_child.halt_for_no_status(server)
-    tell_when_ready(server, _run_folder)
+    tell_service_manager(server, _run_folder)
 
 
 def _refuse(why: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import ConfigError
+from gateway.process.passed_socket import passed_socket
 from gateway.process.run_file import RunFile, write_run_file
 from gateway.process.run_folder import make_run_folder, remove_run_folder
 from gateway.settings.config import Settings
@@ -52,9 +53,14 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigError: Something is wrong, and nothing runs.
     """
-    check(settings)
     with ExitStack() as stack:
-        listeners = [stack.enter_context(listen(settings.host, settings.port))]
+        passed = passed_socket()
+        if passed is not None:  # its address counts, in every check and for the workers
+            stack.enter_context(passed)
+            host, port, *_ = passed.getsockname()
+            settings = replace(settings, host=host, port=port)
+        check(settings)
+        listeners = [passed or stack.enter_context(listen(settings.host, settings.port))]
         if settings.admin_bind:
             backends = _listen_for_backends(settings.admin_bind, besides=listeners[0])
             listeners.append(stack.enter_context(backends))

@@ -28,7 +28,7 @@ from gateway.process.loading import load_gateway
 from gateway.process.run_folder import SILENCE_S, forget_said, said_before, worker_died
 from gateway.process.server import GatewayWorker
 from gateway.process.start_checks import check_loadable
-from gateway.process.systemd import tell_when_ready
+from gateway.process.systemd import tell_service_manager
 from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S
 from gateway.redis_support.address import parse
 from gateway.settings.config import Settings
@@ -151,7 +151,7 @@ class ServeApplication(BaseApplication):
 
     def _on_starting(self, arbiter: Arbiter) -> None:
         halt_for_no_status(arbiter)
-        tell_when_ready(arbiter, self._run_folder)
+        tell_service_manager(arbiter, self._run_folder)
 
     def _child_exit(self, arbiter: Arbiter, worker: GatewayWorker) -> None:
         worker_died(self._run_folder, worker.pid)

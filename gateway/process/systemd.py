@@ -1,7 +1,7 @@
-"""``READY=1`` for a service manager, once every worker can serve.
+"""What a service manager is told: that every worker can serve, and that they begin to leave.
 
-gunicorn sends it before it has started a worker. So the socket is kept from it, and the supervisor,
-which looks about ten times a second until then, sends the word itself (sd_notify(3)).
+gunicorn says ``READY=1`` before it has started a worker. So the socket is kept from it, and the
+supervisor, which looks about ten times a second until then, sends the word itself (sd_notify(3)).
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ log = get_logger(__name__)
 
 SOCKET_VARIABLE: Final = "NOTIFY_SOCKET"
 LOOK_S: Final = 0.1
+EXIT_S: Final = 10.0  # of the supervisor, from the kill of its last worker until its own end
 
 
-def tell_when_ready(arbiter: Arbiter, run_folder: Path) -> None:
+def tell_service_manager(arbiter: Arbiter, run_folder: Path) -> None:
     """Call it before gunicorn says anything itself; nothing is done without a service manager."""
     address = os.environ.pop(SOCKET_VARIABLE, "")
     if address:
         arbiter.wait_for_signals = _Waiting(arbiter, address, run_folder)
+        arbiter.stop = _Stopping(arbiter, address)
 
 
 class _Waiting:
@@ -47,6 +49,29 @@ class _Waiting:
         self._arbiter.wait_for_signals = self._wait
         _notify(self._address, f"READY=1\nSTATUS={len(ready)} workers serve")
         return self._wait(timeout=timeout)
+
+
+class _Stopping:
+    """The arbiter's ``stop``, which says first how long it may take.
+
+    So a drain that was set longer than the unit's ``TimeoutStopSec`` is not cut short.
+    """
+
+    def __init__(self, arbiter: Arbiter, address: str) -> None:
+        self._arbiter = arbiter
+        self._address = address
+        self._stop: Callable[..., None] = arbiter.stop
+        self._told = False
+
+    def __call__(self, graceful: bool = True) -> None:
+        if not self._told:  # gunicorn stops a second time, at its very end
+            self._told = True
+            up_to_s = self._arbiter.cfg.graceful_timeout + EXIT_S
+            _notify(
+                self._address,
+                f"STOPPING=1\nEXTEND_TIMEOUT_USEC={up_to_s * 1_000_000:.0f}\nSTATUS=workers leave",
+            )
+        self._stop(graceful)
 
 
 def _notify(address: str, state: str) -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.process.systemd import EXIT_S
+from gateway.protocol.deadlines import AFTER_DRAIN_S
+from gateway.settings.config import Settings
 from tests.support.children import mortal
 from tests.support.ports import free_port
 from tests.support.rawclient import handshake
@@ -53,8 +56,16 @@ async def test_a_port_that_is_ready_refuses_nobody(tmp_path: Path, manager: sock
         assert said.decode() == f"READY=1\nSTATUS={WORKERS} workers serve"
         assert len(served.events("worker starts")) == WORKERS
         assert served.ready()
+        assert served.stop() == 0
     manager.settimeout(0)
-    with pytest.raises(BlockingIOError):  # once
+    drain_s = Settings().drain_seconds
+    said = manager.recv(1000)
+    assert said.decode().split("\n") == [
+        "STOPPING=1",
+        f"EXTEND_TIMEOUT_USEC={(drain_s + AFTER_DRAIN_S + EXIT_S) * 1_000_000:.0f}",
+        "STATUS=workers leave",
+    ]
+    with pytest.raises(BlockingIOError):  # each once
         manager.recv(1000)
 
 
@@ -80,6 +91,7 @@ async def test_under_gunicorns_command_line_the_manager_is_told_then_too(
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), 20)
+    assert (await asyncio.to_thread(manager.recv, 1000)).startswith(b"STOPPING=1\n")
 
 
 def _ready(served: Served) -> bool:

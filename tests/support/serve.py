@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -35,6 +36,7 @@ class Served:
         program: An installed ``gateway`` to run; nothing of this tree can then be imported.
         environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
         ulimit: Options of the shell's ``ulimit``, in force for it and its workers.
+        passed: Listens already; handed over as a service manager does, and ours to close.
     """
 
     readiness = "/readyz"  # below a prefix where an application mounts the gateway
@@ -49,6 +51,7 @@ class Served:
         module: str = "gateway",
         program: Path | None = None,
         ulimit: str = "",
+        passed: socket.socket | None = None,
     ) -> None:
         self.folder = folder
         self.log_file = folder / "serve.log"
@@ -59,6 +62,10 @@ class Served:
         self._run = [str(program)] if program else [sys.executable, "-m", module]
         if ulimit:
             self._run = ["sh", "-c", f'ulimit {ulimit} && exec "$@"', "sh", *self._run]
+        self._kept = [passed.fileno()] if passed is not None else []
+        if passed is not None:
+            as_third = f'export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@" 3<&{passed.fileno()}'
+            self._run = ["bash", "-c", as_third, "bash", *self._run]
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("GATEWAY_", "COV_"))},
             "XDG_RUNTIME_DIR": str(folder),
@@ -151,6 +158,7 @@ class Served:
                 mortal([*self._run, "serve", *self._options]),
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 env=self.environment, cwd=self._cwd, start_new_session=True,
+                pass_fds=self._kept,
             )  # fmt: skip
         blocking_eventually(self._announced, "the address", START_S)
         if self._wait_ready:

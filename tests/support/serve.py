@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,6 +36,7 @@ class Served:
         program: An installed ``gateway`` to run; nothing of this tree can then be imported.
         environment: ``GATEWAY_…`` variables; those of the test run are not passed on.
         ulimit: Options of the shell's ``ulimit``, in force for it and its workers.
+        under: A command that runs it, strace for instance.
         passed: Listens already; handed over as a service manager does, and ours to close.
     """
 
@@ -51,6 +52,7 @@ class Served:
         module: str = "gateway",
         program: Path | None = None,
         ulimit: str = "",
+        under: Sequence[str] = (),
         passed: socket.socket | None = None,
     ) -> None:
         self.folder = folder
@@ -62,6 +64,7 @@ class Served:
         self._run = [str(program)] if program else [sys.executable, "-m", module]
         if ulimit:
             self._run = ["sh", "-c", f'ulimit {ulimit} && exec "$@"', "sh", *self._run]
+        self._run = [*under, *self._run]
         self._kept = [passed.fileno()] if passed is not None else []
         if passed is not None:
             as_third = f'export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@" 3<&{passed.fileno()}'

@@ -13,17 +13,10 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
-from gateway import metrics
 from gateway.application.channel_verbs import ChannelVerbs
 from gateway.application.presence_verbs import PresenceVerbs
 from gateway.application.routes import Routes
 from gateway.application.verbs import Verbs
-from gateway.broker.base import Broker
-from gateway.broker.memory import MemoryBroker
-from gateway.broker.redis import RedisBroker
-from gateway.channel_broker.base import ChannelBroker
-from gateway.channel_broker.memory import MemoryChannelBroker
-from gateway.channel_broker.redis import RedisChannelBroker
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.edge.addresses import Forwarded
@@ -39,18 +32,12 @@ from gateway.handlers.hook_requests import OnPublish, OnRpc, OnSubscribe, OnUnsu
 from gateway.log import get_logger, show_errors
 from gateway.messaging.channel_survey import Survey
 from gateway.messaging.requests_to_users import RequestsToUsers
-from gateway.presence.base import PresenceStore
-from gateway.presence.memory import MemoryPresenceStore
-from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.hooks import HookKind, check_pattern
 from gateway.protocol.ids import WorkerId, is_worker_id
-from gateway.redis_support.address import parse
-from gateway.registry.base import Registry
-from gateway.registry.memory import MemoryRegistry
-from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings
 from gateway.settings.sources import current
 from gateway.worker.health import FOLDER_VARIABLE, PortHealth
+from gateway.worker.stores import stores_of
 from gateway.worker.worker import Worker, new_worker_id
 
 log = get_logger(__name__)
@@ -223,15 +210,15 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         settings = self.settings or current()
         show_errors(settings.log_errors)
         me = _given_worker_id() or new_worker_id()
-        broker, registry = broker_and_registry(settings, name=f"gateway.{me}")
+        stores = stores_of(settings, name=f"gateway.{me}")
         folder = os.environ.get(FOLDER_VARIABLE)
         worker = Worker(
             settings,
             self.handlers,
-            broker,
-            registry,
-            channel_broker(settings, name=f"gateway.{me}"),
-            presence_store=presence_store(settings, name=f"gateway.{me}"),
+            stores.broker,
+            stores.registry,
+            stores.channel_broker,
+            presence_store=stores.presence,
             health=PortHealth(Path(folder) if folder else None),
             me=me,
         )
@@ -272,40 +259,6 @@ def echo_gateway() -> Gateway:
     gateway = Gateway()
     gateway.on_message(echo)
     return gateway
-
-
-def broker_and_registry(settings: Settings, *, name: str) -> tuple[Broker, Registry]:
-    """What these settings name: Redis, or the memory of this one process.
-
-    Redis lists the connections of a worker under ``name`` (CLIENT LIST).
-    """
-    if not settings.redis_url:
-        return MemoryBroker(), MemoryRegistry()
-    address = parse(settings.redis_url.reveal())
-    address.node.count = metrics.count_redis_error
-    return (
-        RedisBroker(address, name=name),
-        RedisRegistry(address, prefix=settings.redis_prefix, name=name),
-    )
-
-
-def channel_broker(settings: Settings, *, name: str) -> ChannelBroker:
-    """What channels are published with, beside the broker: its connections are its own."""
-    if not settings.redis_url:
-        return MemoryChannelBroker()
-    address = parse(settings.redis_url.reveal())
-    address.node.count = metrics.count_redis_error
-    failed = metrics.count_publication_failed
-    return RedisChannelBroker(address, prefix=settings.redis_prefix, name=name, failed=failed)
-
-
-def presence_store(settings: Settings, *, name: str) -> PresenceStore:
-    """What keeps who is in channels."""
-    if not settings.redis_url:
-        return MemoryPresenceStore()
-    address = parse(settings.redis_url.reveal())
-    address.node.count = metrics.count_redis_error
-    return RedisPresenceStore(address, prefix=settings.redis_prefix, name=name)
 
 
 def _given_worker_id() -> WorkerId | None:

@@ -34,6 +34,8 @@ class RedisBroker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publishing.run(), name="broker publisher")
             tasks.create_task(subscribing, name="broker subscriber")
+            if self._address.sentinels is not None:
+                tasks.create_task(self._address.sentinels.watch(), name="sentinels watched")
 
     @property
     def connected(self) -> bool:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 from redis.asyncio.connection import parse_url
 
 from gateway.errors import ConfigError
 from gateway.redis_support.node import Node
+from gateway.redis_support.sentinels import Endpoint, Sentinels
 
 SCHEMES: Final = ("redis", "rediss", "unix")
+SENTINEL: Final = "+sentinel"  # after redis or rediss
+SENTINEL_PORT: Final = 26379
 OPTIONS: Final = ("db", "username", "password")
+SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
 TLS_OPTIONS: Final = (
     "ssl_ca_certs", "ssl_cert_reqs", "ssl_check_hostname", "ssl_certfile", "ssl_keyfile",
 )  # fmt: skip
@@ -22,10 +27,14 @@ SWITCHES: Final = ("true", "yes", "on", "1", "false", "no", "off", "0")
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """One Redis node. ``path`` is a unix socket and excludes ``host`` and ``port``.
+    """One Redis node, or the primary that Sentinels name.
 
     Attributes:
+        url: Of the node; with ``sentinels``, of the first of them, but with what a node is told.
+        host: The node's, as ``port`` is; nowhere to be connected to when there are ``sentinels``.
+        path: A unix socket; excludes ``host`` and ``port``.
         node: Common to all connections that are made with this address.
+        sentinels: Who know where the node is.
     """
 
     url: str
@@ -37,6 +46,7 @@ class RedisAddress:
     password: str | None
     tls: ssl.SSLContext | None
     node: Node = field(default_factory=Node, repr=False, compare=False)
+    sentinels: Sentinels | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.display})"
@@ -44,35 +54,73 @@ class RedisAddress:
     @property
     def display(self) -> str:
         """The address without its password, for people."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        where = self.path or f"{host}:{self.port}"
+        if self.sentinels is not None:
+            scheme = ("rediss" if self.tls else "redis") + SENTINEL
+            hosts = ",".join(_host_port(*host) for host in self.sentinels.hosts)
+            return f"{scheme}://{hosts}/{self.sentinels.name}/{self.database}"
+        where = self.path or _host_port(self.host, self.port)
         scheme = "unix" if self.path else "rediss" if self.tls else "redis"
         return f"{scheme}://{where}/{self.database}"
 
+    async def where(self) -> Endpoint:
+        """Where to connect to now.
+
+        Raises:
+            BrokerUnavailable: No Sentinel says.
+        """
+        if self.sentinels is None:
+            return self.host, self.port
+        return await self.sentinels.locate()
+
+    def where_blocking(self, *, deadline_s: float) -> Endpoint:
+        """The same without an event loop. Raises ConfigError besides: they will never say."""
+        if self.sentinels is None:
+            return self.host, self.port
+        return self.sentinels.locate_blocking(deadline_s=deadline_s)
+
+    def is_at(self, endpoint: Endpoint) -> bool:
+        """Whether a connection that was made to there is still one to this node."""
+        return self.sentinels is None or self.sentinels.primary == endpoint
+
 
 def parse(url: str) -> RedisAddress:
-    """Take a ``redis://``, ``rediss://`` or ``unix://`` URL apart.
+    """Take a URL apart: ``redis://``, ``rediss://``, ``unix://``, or one with Sentinels.
+
+    Those are ``redis+sentinel://[user:password@]host[:port],…/primary[/db]``, or ``rediss``; who
+    they let in stands in the options ``sentinel_username`` and ``sentinel_password``.
 
     Raises:
-        ConfigError: It is none of these, is malformed, or points at a Cluster or at Sentinels. The
-            message names the setting and never quotes the URL, which may hold a password.
+        ConfigError: It is none of these, is malformed, or points at a Cluster. The message names
+            the setting and never quotes the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         raise ConfigError("redis_url: its host is malformed") from None
-    if "sentinel" in parts.scheme or "cluster" in parts.scheme:
+    if "cluster" in parts.scheme:
         raise ConfigError(
             f"redis_url: {parts.scheme}:// is not supported yet: give one node as redis://, "
-            "rediss:// or unix://"
+            "rediss:// or unix://, or Sentinels as redis+sentinel:// or rediss+sentinel://"
         )
+    if parts.scheme in ("redis" + SENTINEL, "rediss" + SENTINEL):
+        return _with_sentinels(parts)
     if parts.scheme not in SCHEMES:
-        raise ConfigError("redis_url does not begin with redis://, rediss:// or unix://")
+        raise ConfigError(
+            "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel:// or "
+            "rediss+sentinel://"
+        )
     if "," in parts.netloc.rpartition("@")[2]:
-        raise ConfigError("redis_url: several Redis nodes are not supported yet: give one node")
+        raise ConfigError(
+            "redis_url: several Redis nodes are not supported yet: give one node, or Sentinels as "
+            "redis+sentinel://host,host/primary"
+        )
     _check(parts)
+    return _of_node(url, parts)
+
+
+def _of_node(url: str, parts: SplitResult, sentinels: Sentinels | None = None) -> RedisAddress:
     options: dict[str, Any] = dict(parse_url(url))
-    return RedisAddress(
+    address = RedisAddress(
         url=url,
         host=options.get("host", "localhost"),
         port=int(options.get("port", 6379)),
@@ -81,10 +129,65 @@ def parse(url: str) -> RedisAddress:
         username=options.get("username"),
         password=options.get("password"),
         tls=_tls(options) if parts.scheme == "rediss" else None,
+        sentinels=sentinels,
     )
+    if sentinels is not None:
+        sentinels.on_switch = address.node.switched
+    return address
 
 
-def _check(parts: SplitResult) -> None:
+def _with_sentinels(parts: SplitResult) -> RedisAddress:
+    login, at, hosts = parts.netloc.rpartition("@")
+    name, _, database = parts.path.strip("/").partition("/")
+    if not name:
+        raise ConfigError(
+            "redis_url: it does not say which primary: redis+sentinel://host,host/PRIMARY"
+        )
+    scheme = parts.scheme.removesuffix(SENTINEL)
+    endpoints = [_endpoint(host) for host in hosts.split(",") if host]
+    if not endpoints:
+        raise ConfigError("redis_url: it names no Sentinel: redis+sentinel://HOST,HOST/primary")
+    options = parse_qs(parts.query, keep_blank_values=True)
+    theirs = {option: options.pop(option)[0] for option in SENTINEL_OPTIONS if option in options}
+    node = parts._replace(
+        scheme=scheme,
+        netloc=login + at + _host_port(*endpoints[0]),
+        path=f"/{database}" if database else "",
+        query=urlencode(options, doseq=True),
+    )
+    _check(node, also=SENTINEL_OPTIONS)
+    url = node.geturl()
+    facts: Mapping[str, Any] = dict(parse_url(url))
+    tls = {option: facts[option] for option in TLS_OPTIONS if option in facts}
+    sentinels = Sentinels(
+        endpoints,
+        unquote(name),
+        username=theirs.get("sentinel_username"),
+        password=theirs.get("sentinel_password"),
+        tls=(_tls(dict(facts)), tls) if scheme == "rediss" else None,
+    )
+    return _of_node(url, node, sentinels)
+
+
+def _endpoint(host_port: str) -> Endpoint:
+    try:
+        parts = urlsplit(f"//{host_port}")
+        port = SENTINEL_PORT if parts.port is None else parts.port
+    except ValueError:
+        port = 0
+    if not port or not parts.hostname:
+        raise ConfigError(
+            "redis_url: one of its Sentinels is not host:port, with a port of 1 to 65535 "
+            "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
+        )
+    return parts.hostname, port
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _check(parts: SplitResult, *, also: tuple[str, ...] = ()) -> None:
     """Refuse what redis-py passes over in silence, or fails at only when it connects."""
     try:
         port = parts.port
@@ -101,7 +204,7 @@ def _check(parts: SplitResult) -> None:
     database = options.get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
     if database and not (database.isascii() and database.isdecimal()):
         raise ConfigError("redis_url: its database is not a number from 0")
-    known = OPTIONS + (TLS_OPTIONS if parts.scheme == "rediss" else ())
+    known = OPTIONS + also + (TLS_OPTIONS if parts.scheme == "rediss" else ())
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ConfigError(f"redis_url: option {unknown[0]} is not one of {', '.join(known)}")

@@ -39,8 +39,16 @@ def client(
 def blocking_client(
     address: RedisAddress, *, deadline_s: float = REDIS_DEADLINE_S, **options: Any
 ) -> redis.Redis:
-    """A client for processes without an event loop: the supervisor, tools."""
-    return redis.Redis.from_url(
+    """A client for processes without an event loop: the supervisor, tools.
+
+    Raises:
+        BrokerUnavailable: No Sentinel says where the primary is.
+        ConfigError: They never will.
+    """
+    places: dict[str, Any] = {}
+    if address.path is None:
+        places["host"], places["port"] = address.where_blocking(deadline_s=deadline_s)
+    pool = redis.ConnectionPool.from_url(
         address.url,
         socket_timeout=deadline_s,
         socket_connect_timeout=deadline_s,
@@ -48,6 +56,8 @@ def blocking_client(
         driver_info=None,  # no CLIENT SETINFO
         **options,
     )
+    pool.connection_kwargs.update(places)
+    return redis.Redis.from_pool(pool)
 
 
 def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: float) -> bool:

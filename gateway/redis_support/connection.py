@@ -91,9 +91,8 @@ class RedisConnection(asyncio.Protocol):
                 if address.path is not None:
                     _, connection = await loop.create_unix_connection(make, address.path)
                 else:
-                    _, connection = await loop.create_connection(
-                        make, address.host, address.port, ssl=address.tls
-                    )
+                    endpoint = await address.where()
+                    _, connection = await loop.create_connection(make, *endpoint, ssl=address.tls)
                 greeting = _greeting(address, name)
                 replies = await connection.execute(greeting)
         except BaseException as error:
@@ -103,6 +102,9 @@ class RedisConnection(asyncio.Protocol):
                 why = f"no connection to {address.display}: {error!r}"
                 raise BrokerUnavailable(why) from error
             raise
+        if address.path is None and not address.is_at(endpoint):
+            connection.abort()
+            raise BrokerUnavailable(f"{address.display} has another primary by now")
         try:
             _check_greeting(greeting, replies, address.node)
         except BrokerUnavailable as error:

@@ -80,10 +80,10 @@ def check_server(hello: Any) -> None:
     What it does not say is believed to be right. Raises BrokerUnavailable.
     """
     told = role_of(hello)
-    if told.get("mode") in ("sentinel", "cluster"):
-        raise BrokerUnavailable(
-            f"is a {told['mode'].capitalize()}, which is not supported yet: give one Redis node"
-        )
+    if told.get("mode") == "sentinel":
+        raise BrokerUnavailable("is a Sentinel: write redis+sentinel://host,host/primary")
+    if told.get("mode") == "cluster":
+        raise BrokerUnavailable("is a Cluster, which is not supported yet: give one Redis node")
     if told.get("role") not in (None, "master"):
         raise BrokerUnavailable("is a replica, which takes no writes: give its primary")
 
@@ -139,13 +139,21 @@ class Node:
         if role_of(hello).get("role") not in (None, "master"):
             self.refused("READONLY it is a replica now", "HELLO")
 
+    def switched(self, _: object = None) -> None:
+        """Sentinels name another one: whatever is connected is connected to the one of before."""
+        self.count(MOVED)
+        self._drop_all()
+
     def _move(self) -> None:
         # Where the address still names the same node it is no use to try again at once; and one
         # that refuses writes for want of replicas still carries messages between workers.
         now = self._now()
         if self._moved_at is not None and now - self._moved_at < MOVE_PAUSE_S:
             return
-        self._moved_at = now
+        self._drop_all()
+
+    def _drop_all(self) -> None:
+        self._moved_at = self._now()
         self.epoch += 1
         for drop in self._drops:
             drop()

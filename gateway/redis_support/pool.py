@@ -26,7 +26,7 @@ from redis.exceptions import InvalidResponse
 
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.node import Node, check_server, subject
+from gateway.redis_support.node import check_server, subject
 from gateway.redis_support.reader import BoundedReader
 
 
@@ -66,10 +66,10 @@ class _Parser(_AsyncHiredisParser):
 class _Watched(AbstractConnection):
     """A connection that belongs to a node."""
 
-    def __init__(self, *, node: Node, **options: Any) -> None:
-        self._node = node
+    def __init__(self, *, address: RedisAddress, **options: Any) -> None:
+        self._address, self._node = address, address.node
         self._about = ""
-        self.epoch = node.epoch
+        self.epoch = self._node.epoch
         super().__init__(parser_class=_Parser, **options)
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
@@ -97,11 +97,27 @@ class _Watched(AbstractConnection):
         return output
 
 
-class _PlainConnection(_Watched, Connection):
+class _Located(_Watched):
+    """One that is made to wherever its node is then."""
+
+    host: str
+    port: int
+
+    async def _connect(self) -> None:
+        self.host, self.port = await self._address.where()
+        await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # redis-py's
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        await super().on_connect_check_health(check_health)
+        if not self._address.is_at((self.host, self.port)):
+            raise RedisConnectionError("another node is the primary by now")
+
+
+class _PlainConnection(_Located, Connection):
     pass
 
 
-class _TlsConnection(_Watched, SSLConnection):
+class _TlsConnection(_Located, SSLConnection):
     pass
 
 
@@ -120,7 +136,7 @@ class _Pool(BlockingConnectionPool):
     """Hands out no connection that is older than the last move of its node."""
 
     async def ensure_connection(self, connection: Any) -> None:
-        if connection.epoch != self.connection_kwargs["node"].epoch:
+        if connection.epoch != self.connection_kwargs["address"].node.epoch:
             await connection.disconnect(nowait=True)
         await super().ensure_connection(connection)
 
@@ -136,7 +152,7 @@ def pooled(
     kind = options.pop("connection_class", Connection)
     pool = _Pool(
         connection_class=_WATCHED[kind],
-        node=address.node,
+        address=address,
         client_name=name,
         driver_info=None,  # Redis 7.0 refuses CLIENT SETINFO, after SELECT has been sent behind it
         socket_timeout=deadline_s,

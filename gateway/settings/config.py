@@ -86,11 +86,14 @@ class Settings:
     redis_url: Secret = _setting(
         Secret(""),
         value.secret,
-        "redis://, rediss:// or unix://",
+        "redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://",
         "The broker. Empty: `gateway serve` starts a private one.",
     )
     redis_password_file: str = _setting(
         "", value.text, "a path", "Holds the password for the broker, which its URL then lacks."
+    )
+    redis_sentinel_password_file: str = _setting(
+        "", value.text, "a path", "Holds the password for Sentinels, which the URL then lacks."
     )
     redis_prefix: str = _setting(
         "gw", value.prefix, "letters, digits, - and _", "Begins every key and channel."

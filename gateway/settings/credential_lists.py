@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from gateway.errors import ConfigError
 
@@ -63,13 +63,26 @@ def with_password(name: str, url: str, password: str) -> str:
     scheme, separator, rest = url.partition("://")
     user, at, _host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
     try:
-        given = ":" in user or "password=" in urlsplit(url).query
+        given = ":" in user or "password" in parse_qs(urlsplit(url).query, keep_blank_values=True)
     except ValueError:
         given = False  # it is refused for what it is
     if given:
         raise ConfigError(f"{name} and a password in GATEWAY_REDIS_URL: give one of them")
     rest = rest[len(user) + len(at) :]
     return f"{scheme}{separator}{user}:{quote(password, safe='')}@{rest}"
+
+
+def with_sentinel_password(name: str, url: str, password: str) -> str:
+    """A URL of Sentinels with the password that they ask for in it.
+
+    Raises:
+        ConfigError: It has one, or is of no Sentinels. What else is wrong is found elsewhere.
+    """
+    if "+sentinel:" not in url.partition("//")[0]:
+        raise ConfigError(f"{name} needs Sentinels: GATEWAY_REDIS_URL=redis+sentinel://…")
+    if "sentinel_password" in parse_qs(url.partition("?")[2], keep_blank_values=True):
+        raise ConfigError(f"{name} and sentinel_password in GATEWAY_REDIS_URL: give one of them")
+    return f"{url}{'&' if '?' in url else '?'}sentinel_password={quote(password, safe='')}"
 
 
 def access_keys(name: str, text: str) -> dict[str, str]:

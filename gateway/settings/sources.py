@@ -66,11 +66,14 @@ def load(
         values[name] = parse(shown, raw)
         sources[name] = source
     _refuse_misspelt(environment)
-    if password_file := values.get("redis_password_file"):
-        name = variable("redis_password_file")
-        password = credential_lists.password_of_file(name, password_file)
-        url = values.get("redis_url", Secret("")).reveal()
-        values["redis_url"] = Secret(credential_lists.with_password(name, url, password))
+    for setting, with_password in (
+        ("redis_password_file", credential_lists.with_password),
+        ("redis_sentinel_password_file", credential_lists.with_sentinel_password),
+    ):
+        if password_file := values.get(setting):
+            password = credential_lists.password_of_file(variable(setting), password_file)
+            url = values.get("redis_url", Secret("")).reveal()
+            values["redis_url"] = Secret(with_password(variable(setting), url, password))
     settings = Settings(**values)
     _check_together(settings)
     return Loaded(settings, sources)

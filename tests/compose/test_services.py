@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.compose import ComposeStack
 
-PROFILES = "whole,split,loadtest"
+PROFILES = "whole,split,loadtest,sentinel"
 TLS = "deploy/compose/tls.yml"
 MAY_BECOME_ANOTHER = {"SETUID", "SETGID", "CHOWN", "DAC_READ_SEARCH"}
 
@@ -28,13 +28,15 @@ def shipped() -> dict[str, Any]:
     return services(DRAIN_SECONDS="", PORT="")
 
 
-@pytest.mark.parametrize(
-    "service", ["gateway", "edge", "handler", "nginx", "redis", "loadtest", "loadtest-worker"]
-)
+SERVICES = [
+    "gateway", "edge", "handler", "nginx", "redis", "loadtest", "loadtest-worker", "watched",
+    *(f"redis-{number}" for number in (1, 2, 3)), *(f"sentinel-{number}" for number in (1, 2, 3)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("service", SERVICES)
 def test_every_service_is_confined(shipped: dict[str, Any], service: str) -> None:
-    assert set(shipped) == {
-        "gateway", "edge", "handler", "nginx", "redis", "loadtest", "loadtest-worker",
-    }  # fmt: skip
+    assert set(shipped) == set(SERVICES)
     found = shipped[service]
 
     assert found["read_only"] is True

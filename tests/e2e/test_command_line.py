@@ -50,7 +50,7 @@ def assert_one_line(run: subprocess.CompletedProcess[str], *words: str) -> None:
         (["--drain-seconds", "-1"], ["--drain-seconds=-1", "0 to 3600 seconds"]),
         (["--log-level", "loud"], ["--log-level=loud", "debug, info, warning, error"]),
         (["--redis-url", "redis://127.0.0.1:1/0"], ["127.0.0.1:1", "does not answer"]),
-        (["--redis-url", "redis+sentinel://a/b"], ["sentinel", "not supported yet", "one node"]),
+        (["--redis-url", "redis+cluster://a/b"], ["cluster", "not supported yet", "one node"]),
         (["--redis-url", "redis+cluster://a"], ["cluster", "not supported yet", "one node"]),
         (["--redis-url", "http://a"], ["redis://, rediss:// or unix://"]),
         (["no.such.module:app"], ["no.such.module:app", "ModuleNotFoundError"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
@@ -26,6 +27,7 @@ class Proxy:
         self._answers_open = asyncio.Event()
         self._answers_open.set()
         self._refusing = False
+        self._refuses: Callable[[int], bool] | None = None
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,6 +56,20 @@ class Proxy:
     def mend(self) -> None:
         self._refusing = False
 
+    def refuse(self, who: Callable[[int], bool] | None) -> None:
+        """Reset the connections of some, and refuse new ones; None lets all in again.
+
+        Args:
+            who: Given the port that a client has.
+        """
+        self._refuses = who
+        if who is None:
+            return
+        for writer in list(self._writers):
+            there = writer.get_extra_info("peername")
+            if there is not None and there[1] != self.target_port and who(there[1]):
+                writer.transport.abort()
+
     def reset(self) -> None:
         """Reset every connection; new ones are welcome."""
         for writer in list(self._writers):
@@ -78,7 +94,9 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._refusing:
+        if self._refusing or (
+            self._refuses and self._refuses(writer.get_extra_info("peername")[1])
+        ):
             writer.transport.abort()
             return
         self.accepted += 1

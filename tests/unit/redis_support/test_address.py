@@ -125,27 +125,89 @@ def test_a_certificate_file_with_something_else_in_it_is_one_line(tmp_path: Path
 # What is refused
 
 
-@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis-sentinel", "rediss+cluster"])
-def test_clusters_and_sentinels_are_not_supported_yet(scheme: str) -> None:
+@pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster"])
+def test_clusters_are_not_supported_yet(scheme: str) -> None:
     message = complaint(f"{scheme}://:hidden@one:1,two:2/main")
 
     assert message == (
         f"redis_url: {scheme}:// is not supported yet: give one node as redis://, rediss:// or "
-        "unix://"
+        "unix://, or Sentinels as redis+sentinel:// or rediss+sentinel://"
     )
 
 
-def test_several_nodes_are_not_supported_yet() -> None:
+def test_several_nodes_without_sentinels_are_refused() -> None:
     message = complaint("redis://:hidden@one:1,two:2")
 
-    assert message == "redis_url: several Redis nodes are not supported yet: give one node"
+    assert message == (
+        "redis_url: several Redis nodes are not supported yet: give one node, or Sentinels as "
+        "redis+sentinel://host,host/primary"
+    )
 
 
-@pytest.mark.parametrize("url", ["", "cache:6379", "http://cache", "hidden"])
+@pytest.mark.parametrize("url", ["", "cache:6379", "http://cache", "hidden", "redis-sentinel://a"])
 def test_anything_else_is_told_how_a_url_begins(url: str) -> None:
     message = complaint(url)
 
-    assert message == "redis_url does not begin with redis://, rediss:// or unix://"
+    assert message == (
+        "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel:// or "
+        "rediss+sentinel://"
+    )
+
+
+# Sentinels
+
+
+def test_a_url_of_sentinels_names_them_the_primary_and_who_is_let_in() -> None:
+    address = parse(
+        "redis+sentinel://ada:hid%2Fden@one,two:1,[::1]:2/main/3"
+        "?sentinel_username=bob&sentinel_password=se%26cret"
+    )
+
+    assert address.sentinels is not None
+    assert address.sentinels.hosts == (("one", 26379), ("two", 1), ("::1", 2))
+    assert address.sentinels.name == "main"
+    assert (address.username, address.password, address.database) == ("ada", "hid/den", 3)
+    assert address.sentinels._login() == [("AUTH", "bob", "se&cret")]
+    assert address.display == "redis+sentinel://one:26379,two:1,[::1]:2/main/3"
+    assert "cret" not in repr(address)
+    assert "cret" not in address.url
+
+
+def test_nobody_logs_in_at_sentinels_with_the_password_of_the_nodes() -> None:
+    address = parse("redis+sentinel://:hidden@one/main")
+
+    assert address.sentinels is not None
+    assert address.sentinels._login() == []
+    assert address.password == "hidden"
+
+
+def test_sentinels_have_tls_where_the_nodes_have() -> None:
+    address = parse("rediss+sentinel://one/main?ssl_cert_reqs=none")
+
+    assert address.tls is not None
+    assert address.sentinels is not None
+    assert address.sentinels._context is not None
+    assert address.sentinels._context.verify_mode is ssl.CERT_NONE
+    assert address.display == "rediss+sentinel://one:26379/main/0"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis+sentinel://one,two", "does not say which primary"),
+        ("redis+sentinel://one/", "does not say which primary"),
+        ("redis+sentinel:///main", "names no Sentinel"),
+        ("redis+sentinel://one:0/main", "one of its Sentinels is not host:port"),
+        ("redis+sentinel://one:many/main", "one of its Sentinels is not host:port"),
+        ("redis+sentinel://:1/main", "one of its Sentinels is not host:port"),
+        ("redis+sentinel://one/main/first", "its database is not a number from 0"),
+        ("redis+sentinel://one/main?timeout=1",
+         "option timeout is not one of db, username, password, sentinel_username, sentinel_passw"),
+        ("redis://one/0?sentinel_password=x", "option sentinel_password is not one of"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_url_of_sentinels_is_said(url: str, message: str) -> None:
+    assert message in complaint(url)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ DEFAULTS: dict[str, object] = {
     "reload": False,
     "redis_url": Secret(""),
     "redis_password_file": "",
+    "redis_sentinel_password_file": "",
     "redis_prefix": "gw",
     "redis_bin": "",
     "log_level": "info",

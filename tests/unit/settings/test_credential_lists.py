@@ -217,3 +217,37 @@ def test_a_password_in_a_file_needs_a_url_without_one(tmp_path: Path, url: str, 
 
     assert "secret" not in str(refused.value)
     assert "guess" not in str(refused.value)
+
+
+@pytest.mark.parametrize("more", ["", "?db=1"])
+def test_the_password_of_sentinels_comes_from_a_file_too(tmp_path: Path, more: str) -> None:
+    environment = {
+        "GATEWAY_REDIS_URL": f"redis+sentinel://one,two/main{more}",
+        "GATEWAY_REDIS_PASSWORD_FILE": file_of(tmp_path, b"of/nodes\n"),
+    }
+    (tmp_path / "more").mkdir()
+    environment["GATEWAY_REDIS_SENTINEL_PASSWORD_FILE"] = file_of(tmp_path / "more", b"the&irs\n")
+    found = parse(load(environment).settings.redis_url.reveal())
+
+    assert found.password == "of/nodes"
+    assert found.sentinels is not None
+    assert found.sentinels._login() == [("AUTH", "the&irs")]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://cache", "needs Sentinels"),
+        ("", "needs Sentinels"),
+        ("redis+sentinel://one/main?sentinel_password=secret", "give one of them"),
+    ],
+)
+def test_a_password_of_sentinels_needs_sentinels_without_one(
+    tmp_path: Path, url: str, said: str
+) -> None:
+    file = file_of(tmp_path, b"guess")
+    with pytest.raises(ConfigError, match=said) as refused:
+        load({"GATEWAY_REDIS_URL": url, "GATEWAY_REDIS_SENTINEL_PASSWORD_FILE": file})
+
+    assert "secret" not in str(refused.value)
+    assert "guess" not in str(refused.value)

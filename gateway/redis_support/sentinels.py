@@ -1,0 +1,383 @@
+"""Where the primary is, as Sentinels say: asked when a connection is made, and all the time.
+
+https://redis.io/docs/latest/develop/reference/sentinel-clients has the rules for clients. Beyond
+them: all Sentinels are asked, and the newest configuration counts. One that was cut off goes on
+naming the primary of before, which goes on taking writes that will be thrown away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.retry import Retry
+
+from gateway.errors import BrokerUnavailable, ConfigError
+from gateway.log import get_logger
+from gateway.redis_support.reader import INCOMPLETE, BoundedReader
+from gateway.redis_support.reconnect import reconnect_delay_s
+
+log = get_logger(__name__)
+
+Endpoint = tuple[str, int]
+
+ASK_S: Final = 1.0  # how long a Sentinel may take
+OTHERS_S: Final = 0.1  # how long the others may, once one has answered
+ASK_INTERVAL_S: Final = 2.0
+SILENCE_S: Final = 5.0  # of a Sentinel that is listened to; then another one is
+SWITCHED: Final = "+switch-master"
+_MAX_READ: Final = 1 << 16
+
+Command = tuple[str, ...]
+
+
+class _Place(NamedTuple):
+    """One Sentinel: a name may stand for many."""
+
+    address: str
+    port: int
+    host: str  # as the URL has it, for its certificate
+
+
+class Answer(NamedTuple):
+    """What one Sentinel says."""
+
+    primary: Endpoint
+    epoch: int  # of its configuration: rises with every failover
+
+
+class Sentinels:
+    """The Sentinels that watch over one primary, and what they said last.
+
+    Belongs to one event loop, but for ``locate_blocking``.
+
+    Args:
+        name: Of the primary (the "master name").
+        tls: The options of the URL that begin with ``ssl``, as redis-py calls them; with a context
+            made of them.
+
+    Attributes:
+        primary: Where connections are made; None until it was asked for.
+        on_switch: Called at once when ``primary`` becomes another.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[Endpoint],
+        name: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        tls: tuple[ssl.SSLContext, Mapping[str, Any]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.hosts = tuple(hosts)
+        self.name = name
+        self.primary: Endpoint | None = None
+        self.on_switch: Callable[[Endpoint], None] = lambda _primary: None
+        self._username, self._password = username, password
+        self._context = None if tls is None else tls[0]
+        self._tls_options = {} if tls is None else {**tls[1], "ssl": True}
+        self._epoch = 0
+        self._locating: asyncio.Task[Endpoint] | None = None
+        self._asking: set[asyncio.Task[Answer]] = set()
+        self._told = asyncio.Event()
+        self._now = now
+        self._silent = False
+        self._places: list[_Place] = []  # that were asked last
+
+    async def locate(self) -> Endpoint:
+        """Ask where the primary is. Callers at the same time share one question.
+
+        Raises:
+            BrokerUnavailable: No Sentinel says.
+        """
+        if self._locating is None or self._locating.done():
+            self._locating = asyncio.create_task(self._locate(), name="sentinels asked")
+            self._locating.add_done_callback(_looked_at)
+        return await asyncio.shield(self._locating)
+
+    def locate_blocking(self, *, deadline_s: float) -> Endpoint:
+        """The same for a process or thread without an event loop. Told to nobody else.
+
+        Raises:
+            BrokerUnavailable: No Sentinel says.
+            ConfigError: They answer, and will never say: the name, or the password, is wrong.
+        """
+        answers: list[Answer] = []
+        errors: list[Exception] = []
+        for place in self._resolve_blocking(errors):
+            try:
+                answers.append(self._ask_blocking(place, min(ASK_S, deadline_s)))
+            except (RedisError, OSError, LookupError, ValueError) as error:
+                errors.append(error)
+        if answers:
+            return choose(answers, None)
+        if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
+            raise ConfigError(self._never(str(errors[0])))
+        raise self._nobody(errors)
+
+    async def watch(self) -> None:
+        """Follow every switch, until cancelled: told of it, and asking in case nobody tells."""
+        listening = asyncio.create_task(self._listen(), name="sentinels listened to")
+        try:
+            while True:
+                self._told.clear()
+                with suppress(BrokerUnavailable):
+                    await self.locate()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(ASK_INTERVAL_S * random.uniform(0.75, 1.25)):  # noqa: S311
+                        await self._told.wait()
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening})
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Let what is being asked come to its end, ``ASK_S`` at most: a loop may be closed then."""
+        while asking := {task for task in (self._locating, *self._asking) if task}:
+            if all(task.done() for task in asking):
+                return
+            await asyncio.wait(asking)
+
+    # Asking
+
+    async def _locate(self) -> Endpoint:
+        answers, errors = await self._ask_all()
+        if not answers:
+            raise self._nobody(errors)
+        if self._silent:
+            self._silent = False
+            log.info("sentinels answer again", sentinels=len(answers))
+        known = None if self.primary is None else Answer(self.primary, self._epoch)
+        all_say = len(answers) == len(self._places)
+        newest = max(answer.epoch for answer in answers)
+        if known is not None and newest < known.epoch and not all_say:
+            return known.primary  # those have been cut off
+        primary = choose(answers, known)
+        self._epoch = newest
+        before, self.primary = self.primary, primary
+        if before not in (None, primary):
+            log.warning(
+                "redis primary switched",
+                primary=f"{primary[0]}:{primary[1]}", epoch=newest, sentinels=len(answers),
+            )  # fmt: skip
+            self.on_switch(primary)
+        return primary
+
+    async def _ask_all(self) -> tuple[list[Answer], list[Exception]]:
+        # Nobody is broken off: a connection that is cancelled while it is made may leave its
+        # socket behind (uvloop). Who takes longer ends by itself, after ASK_S.
+        errors: list[Exception] = []
+        self._places = await self._resolve(errors)
+        asking = {asyncio.create_task(self._ask(place)) for place in self._places}
+        self._asking |= asking
+        for task in asking:
+            task.add_done_callback(self._asking.discard)
+            task.add_done_callback(_looked_at)
+        done: set[asyncio.Task[Answer]] = set()
+        waiting, ends_at = asking, None
+        while waiting:
+            timeout = None if ends_at is None else max(0.0, ends_at - self._now())
+            some, waiting = await asyncio.wait(
+                waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            done |= some
+            if not some:
+                break
+            if ends_at is None and any(task.exception() is None for task in some):
+                ends_at = self._now() + OTHERS_S
+        failed = [error for task in done if (error := task.exception()) is not None]
+        answers = [task.result() for task in done if task.exception() is None]
+        return answers, errors + [error for error in failed if isinstance(error, Exception)]
+
+    async def _resolve(self, errors: list[Exception]) -> list[_Place]:
+        loop, places = asyncio.get_running_loop(), dict[_Place, None]()
+        for host, port in self.hosts:
+            try:
+                async with asyncio.timeout(ASK_S):
+                    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except (OSError, TimeoutError) as error:
+                errors.append(error)
+            else:
+                places.update((_Place(str(info[4][0]), port, host), None) for info in found)
+        return list(places)
+
+    def _resolve_blocking(self, errors: list[Exception]) -> list[_Place]:
+        places: dict[_Place, None] = {}
+        for host, port in self.hosts:
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except OSError as error:
+                errors.append(error)
+            else:
+                places.update((_Place(str(info[4][0]), port, host), None) for info in found)
+        return list(places)
+
+    async def _ask(self, place: _Place) -> Answer:
+        async with asyncio.timeout(ASK_S):
+            stream = await _Stream.open(place, self._context)
+            try:
+                *greeting, told = await stream.ask(
+                    *self._login(), ("SENTINEL", "MASTER", self.name)
+                )
+            finally:
+                stream.close()
+        for reply in (*greeting, told):
+            if isinstance(reply, hiredis.ReplyError):
+                raise ResponseError(str(reply))
+        return read_answer(told)
+
+    def _ask_blocking(self, place: _Place, deadline_s: float) -> Answer:
+        # By its name where there is TLS: redis-py checks the certificate for what it connects to.
+        with redis.Redis(
+            place.address if self._context is None else place.host, place.port,
+            username=self._username, password=self._password,
+            socket_timeout=deadline_s, socket_connect_timeout=deadline_s,
+            retry=Retry(NoBackoff(), 0), driver_info=None, protocol=2, **self._tls_options,
+        ) as sentinel:  # fmt: skip
+            told = sentinel.sentinel_master(self.name)
+            return Answer((str(told["ip"]), int(told["port"])), int(told["config-epoch"]))
+
+    def _login(self) -> list[Command]:
+        if self._password is None:
+            return []
+        return [("AUTH", *((self._username,) if self._username else ()), self._password)]
+
+    def _nobody(self, errors: Sequence[Exception]) -> BrokerUnavailable:
+        why = "; ".join(dict.fromkeys(str(error) or repr(error) for error in errors))
+        if not self._silent:
+            self._silent = True
+            log.warning("no sentinel says where the primary is", primary=self.name, error=why)
+        return BrokerUnavailable(f"no Sentinel says where {self.name} is: {why}")
+
+    def _never(self, words: str) -> str:
+        if "No such master" in words:
+            return f"redis_url: its Sentinels know no primary that is called {self.name}"
+        if "auth" in words.lower() or "pass" in words.lower():
+            return (
+                "redis_url: its Sentinels let nobody in like this (theirs are the options "
+                f"sentinel_username and sentinel_password): {words}"
+            )
+        return f"redis_url: what it names are no Sentinels: {words}"
+
+    # Listening
+
+    async def _listen(self) -> None:
+        failed = 0
+        while True:
+            try:
+                async with asyncio.timeout(ASK_S):
+                    places = self._places or await self._resolve([])
+                    place = random.choice(places)  # noqa: S311
+                    stream = await _Stream.open(place, self._context)
+                failed = 0
+                await self._listen_to(stream)
+            except (OSError, TimeoutError, LookupError, hiredis.HiredisError):
+                failed += 1
+                await asyncio.sleep(reconnect_delay_s(failed))
+
+    async def _listen_to(self, stream: _Stream) -> None:
+        """Until it is lost, or silent. What it says is only a reason to ask all of them."""
+        try:
+            stream.send(*self._login(), ("SUBSCRIBE", SWITCHED))
+            while True:
+                stream.send(("PING",))
+                async with asyncio.timeout(SILENCE_S):
+                    while (said := await stream.read()) not in (b"PONG", [b"pong", b""]):
+                        if isinstance(said, hiredis.ReplyError):
+                            raise OSError(str(said))
+                        self._heard(said)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SILENCE_S):
+                        while True:
+                            self._heard(await stream.read())
+        finally:
+            stream.close()
+
+    def _heard(self, said: Any) -> None:
+        match said:
+            case [b"message", _, bytes() as facts] if facts.split(b" ")[0] == self.name.encode():
+                self._told.set()
+
+
+def choose(answers: Sequence[Answer], known: Answer | None) -> Endpoint:
+    """The primary of the newest configuration.
+
+    Where those that have it name it differently, what most of them say; what is known, or else the
+    first, decides between as many.
+    """
+    newest = max(answer.epoch for answer in answers)
+    named = Counter(answer.primary for answer in answers if answer.epoch == newest)
+    most = max(named.values())
+    candidates = [primary for primary, count in named.items() if count == most]
+    return known.primary if known and known.primary in candidates else candidates[0]
+
+
+def read_answer(told: Any) -> Answer:
+    """Take the reply to SENTINEL MASTER apart.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(told, list):
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            facts = dict(zip(told[::2], told[1::2], strict=False))
+            host, port = facts[b"ip"].decode(), int(facts[b"port"])
+            if host and 0 < port < 1 << 16:
+                return Answer((host, port), int(facts[b"config-epoch"]))
+    raise ValueError("what it says of its primary cannot be read")
+
+
+class _Stream:
+    """One connection to a Sentinel: few words, and no hurry."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._bounded = BoundedReader(reply_error=hiredis.ReplyError)
+        self._early: list[Any] = []
+
+    @classmethod
+    async def open(cls, place: _Place, tls: ssl.SSLContext | None) -> _Stream:
+        name = None if tls is None else place.host
+        return cls(
+            *await asyncio.open_connection(place.address, place.port, ssl=tls, server_hostname=name)
+        )
+
+    def send(self, *commands: Command) -> None:
+        pack: Callable[[Any], bytes] = hiredis.pack_command
+        self._writer.write(b"".join(pack(command) for command in commands))
+
+    async def ask(self, *commands: Command) -> list[Any]:
+        self.send(*commands)
+        return [await self.read() for _ in commands]
+
+    async def read(self) -> Any:
+        while True:
+            if self._early:
+                return self._early.pop(0)
+            if (reply := self._bounded.gets()) is not INCOMPLETE:
+                return reply
+            data = await self._reader.read(_MAX_READ)
+            if not data:
+                raise ConnectionResetError("it has closed the connection")
+            self._early = self._bounded.feed(data)
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # whoever waited has it; perhaps nobody did

@@ -1,0 +1,54 @@
+"""docker-compose.yml with its profile ``sentinel``: the primary is killed, twice."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from tests.support.compose import ComposeStack
+from tests.support.crowd import Crowd
+from tests.support.waiting import eventually
+
+CLIENTS = 40
+REPLICAS = 2
+
+
+def primary(stack: ComposeStack) -> str:
+    asked = ("sentinel", "get-master-addr-by-name", "main")
+    named = stack.compose("exec", "-T", "sentinel-1", "redis-cli", "-p", "26379", *asked)
+    return named.split()[0]
+
+
+def is_another(stack: ComposeStack, than: str) -> bool:
+    return primary(stack) != than
+
+
+def all_follow(stack: ComposeStack, node: str) -> bool:
+    told = stack.compose("exec", "-T", node, "redis-cli", "info", "replication")
+    return told.count("state=online") == REPLICAS
+
+
+async def test_the_primary_is_killed_twice_and_nobody_notices(image: str) -> None:
+    """The second time it is one that was promoted, and the first has come back as a replica."""
+    with ComposeStack(image, profile="sentinel") as stack:
+        await asyncio.to_thread(stack.up)
+        assert primary(stack) == "redis-1"
+        async with Crowd([stack.ws_url], CLIENTS, per_second=2) as crowd:
+            crowd.start_sending()
+            await crowd.send_for(2)
+            for _ in range(2):
+                killed = await asyncio.to_thread(primary, stack)
+                await asyncio.to_thread(stack.compose, "kill", killed)
+                await eventually(partial(is_another, stack, killed), "a promotion", 30)
+                await crowd.send_for(5)
+                await asyncio.to_thread(stack.compose, "start", killed)
+                new = await asyncio.to_thread(primary, stack)
+                assert new != killed
+                await eventually(partial(all_follow, stack, new), f"{killed} as a replica", 60)
+            ledger = await crowd.stop_sending()
+
+        print(ledger.table("the primary is killed twice"))
+        assert not ledger.broken
+        assert ledger.answered == ledger.sent
+        assert not ledger.closes
+        assert len(stack.ask("watched", "workers")) == 2

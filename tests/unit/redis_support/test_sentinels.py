@@ -1,0 +1,244 @@
+"""What Sentinels say, and what is believed of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import hiredis
+import pytest
+
+from gateway.errors import BrokerUnavailable
+from gateway.redis_support.sentinels import Answer, Endpoint, Sentinels, choose, read_answer
+from tests.support.logs import capture_logs
+from tests.support.waiting import eventually
+
+OLD: Endpoint = ("old", 6379)
+NEW: Endpoint = ("new", 6379)
+
+
+@pytest.mark.parametrize(
+    ("answers", "known", "chosen"),
+    [
+        ([Answer(OLD, 3), Answer(NEW, 4), Answer(OLD, 3)], None, NEW),  # the newest, not the most
+        ([Answer(OLD, 3), Answer(NEW, 3), Answer(NEW, 3)], None, NEW),
+        ([Answer(OLD, 3), Answer(NEW, 3)], None, OLD),  # as many: the first
+        ([Answer(OLD, 3), Answer(NEW, 3)], Answer(NEW, 3), NEW),  # or the known
+        ([Answer(OLD, 3), Answer(NEW, 4)], Answer(OLD, 3), NEW),
+    ],
+)
+def test_the_newest_configuration_counts(
+    answers: list[Answer], known: Answer | None, chosen: Endpoint
+) -> None:
+    assert choose(answers, known) == chosen
+
+
+def master(primary: Endpoint, epoch: int) -> list[bytes]:
+    facts = {"name": "main", "ip": primary[0], "port": primary[1], "config-epoch": epoch}
+    return [str(word).encode() for pair in facts.items() for word in pair]
+
+
+def test_an_answer_is_taken_apart() -> None:
+    assert read_answer(master(NEW, 7)) == Answer(NEW, 7)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        b"OK",
+        [],
+        [b"ip"],
+        [b"ip", b"here", b"port", b"1"],
+        [b"ip", b"", b"port", b"1", b"config-epoch", b"1"],
+        [b"ip", b"here", b"port", b"0", b"config-epoch", b"1"],
+        [b"ip", b"here", b"port", b"many", b"config-epoch", b"1"],
+        [b"ip", [], b"port", b"1", b"config-epoch", b"1"],
+        [[], b"here"],
+    ],
+)
+def test_what_is_no_answer_is_an_error(told: object) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_answer(told)
+
+
+class FakeSentinel:
+    """Answers SENTINEL MASTER with ``says``, or not at all while that is None."""
+
+    def __init__(self) -> None:
+        self.says: Answer | None = Answer(OLD, 1)
+        self.error = b""
+        self.host: Endpoint = ("", 0)
+        self.asked = 0
+        self.listeners: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+
+    def switch(self) -> None:
+        """Tell whoever listens."""
+        for listener in self.listeners:
+            payload = b"main old 6379 new 6379"
+            listener.write(b"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n")
+            listener.write(b"$%d\r\n%s\r\n" % (len(payload), payload))
+
+    async def __aenter__(self) -> FakeSentinel:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.host = self._server.sockets[0].getsockname()[:2]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        commands = hiredis.Reader()
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        try:
+            await self._answer(commands, reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def _answer(
+        self, commands: hiredis.Reader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(1 << 16):
+            commands.feed(data)
+            while (command := commands.gets()) is not False:
+                if command[0] == b"SUBSCRIBE":
+                    self.listeners.append(writer)
+                elif command[0] == b"PING":
+                    writer.write(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
+                elif command[0] == b"AUTH":
+                    writer.write(b"+OK\r\n")
+                elif self.error:
+                    writer.write(b"-" + self.error + b"\r\n")
+                elif self.says is not None:
+                    self.asked += 1
+                    words = master(*self.says)
+                    writer.write(b"*%d\r\n" % len(words))
+                    writer.write(b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+
+
+@pytest.fixture
+async def fakes() -> AsyncIterator[list[FakeSentinel]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(FakeSentinel()) for _ in range(3)]
+
+
+@pytest.fixture
+async def sentinels(fakes: list[FakeSentinel]) -> AsyncIterator[Sentinels]:
+    made = Sentinels([fake.host for fake in fakes], "main")
+    yield made
+    await made.aclose()
+
+
+async def test_one_that_is_cut_off_does_not_decide(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    fakes[0].says = Answer(OLD, 1)
+    fakes[1].says = fakes[2].says = Answer(NEW, 2)
+
+    assert await sentinels.locate() == NEW
+
+
+async def test_what_was_newer_is_not_forgotten_while_some_are_silent(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    """Red when a later, older answer replaces it: the old primary would be spoken to."""
+    fakes[1].says = fakes[2].says = Answer(NEW, 2)
+    assert await sentinels.locate() == NEW
+    fakes[1].says = fakes[2].says = None
+
+    assert await sentinels.locate() == NEW
+
+
+async def test_sentinels_that_all_begin_anew_are_believed(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    for fake in fakes:
+        fake.says = Answer(OLD, 5)
+    assert await sentinels.locate() == OLD
+    for fake in fakes:
+        fake.says = Answer(NEW, 0)
+
+    assert await sentinels.locate() == NEW
+
+
+async def test_those_who_connect_together_ask_once(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    await asyncio.gather(*(sentinels.locate() for _ in range(20)))
+
+    assert [fake.asked for fake in fakes] == [1, 1, 1]
+
+
+async def test_a_switch_is_told_at_once_to_whoever_is_connected(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    switched: list[Endpoint] = []
+    sentinels.on_switch = switched.append
+    await sentinels.locate()
+    for fake in fakes:
+        fake.says = Answer(NEW, 2)
+    with capture_logs() as logs:
+        await sentinels.locate()
+
+    assert switched == [NEW]
+    [line] = [line for line in logs if line["event"] == "redis primary switched"]
+    assert (line["primary"], line["epoch"], line["sentinels"]) == ("new:6379", 2, 3)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "asking alone"])
+async def test_a_watch_follows_a_switch(
+    fakes: list[FakeSentinel], sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """Told of it, it need not wait until it asks; and it asks, in case nobody tells."""
+    monkeypatch.setattr("gateway.redis_support.sentinels.ASK_INTERVAL_S", 600 if told else 0.05)
+    watch = asyncio.create_task(sentinels.watch())
+    try:
+        await eventually(lambda: sentinels.primary == OLD, "the first answer")
+        await eventually(lambda: any(fake.listeners for fake in fakes), "a listener")
+        for fake in fakes:
+            fake.says = Answer(NEW, 2)
+        if told:
+            for fake in fakes:
+                fake.switch()
+        await eventually(lambda: sentinels.primary == NEW, "the switch")
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def test_no_answer_is_said_once_and_its_end(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    for fake in fakes:
+        fake.error = b"NOAUTH Authentication required."
+    with capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(BrokerUnavailable, match="no Sentinel says where main is: NOAUTH"):
+                await sentinels.locate()
+        for fake in fakes:
+            fake.error = b""
+        await sentinels.locate()
+
+    events = [line["event"] for line in logs]
+    assert events == ["no sentinel says where the primary is", "sentinels answer again"]
+
+
+async def test_who_waits_may_be_cancelled_and_the_others_still_learn(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    first = asyncio.create_task(sentinels.locate())
+    second = asyncio.create_task(sentinels.locate())
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert await second == OLD
+    assert first.cancelled()

@@ -29,11 +29,11 @@ from gateway.protocol.envelopes.dispatching import (
     Introduce,
 )
 from gateway.protocol.envelopes.hooks import DispatchHook, asking
+from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.load import Load
 from gateway.protocol.members import Members
-from gateway.protocol.rendezvous_hash import pick
 
 log = get_logger(__name__)
 
@@ -120,7 +120,11 @@ class Dispatcher:
         self._counters = counters
         self.patience_s = patience_s
         self._now = now
+        self._ring, self._hook_ring = HashRing(), HashRing()
         self._states: dict[ConnectionId, DispatchState] = {}
+        # Whom a worker knows. What is outstanding is always at whoever it was introduced to.
+        self._introduced: defaultdict[WorkerId, dict[ConnectionId, DispatchState]]
+        self._introduced = defaultdict(dict)
         self._blocked: dict[ConnectionId, DispatchState] = {}
         self._loads: defaultdict[WorkerId, Load] = defaultdict(Load)
         self._closed: dict[ConnectionId, DispatchState] = {}  # closed, and a worker is still at it
@@ -145,8 +149,7 @@ class Dispatcher:
         state.conversation.abandon()  # or whoever settles for it now would dispatch what waits
         if state.conversation.outstanding:
             self._closed[state.dispatchable.id] = state
-        if state.introduced_to is not None:
-            self._links.send(state.introduced_to, Forget(state.dispatchable.id))
+        self._forget(state)
         state.dispatchable = _Nobody(state.dispatchable.id)
 
     def read(  # noqa: PLR0917 (as Conversation.read)
@@ -260,9 +263,10 @@ class Dispatcher:
         closed = [state for state in self._closed.values() if state.conversation.worker == worker]
         for state in closed:
             del self._closed[state.dispatchable.id]
-        for state in list(self._states.values()):
-            if state.introduced_to == worker:
-                state.introduced_to = None
+        known_there = list(self._introduced.pop(worker, {}).values())
+        for state in known_there:  # first: what one's end brings about may come back to another
+            state.introduced_to = None
+        for state in known_there:
             moved, spent = state.conversation.take_back(worker)
             if moved:
                 path = "local" if worker == self._members.me else "remote"
@@ -346,8 +350,11 @@ class Dispatcher:
 
     def _choose(self, state: DispatchState) -> None:
         state.generation = self._members.generation
-        handlers = self._members.hook_handlers if state.asks_hooks else self._members.handlers
-        state.target = pick(state.dispatchable.id, handlers)
+        if state.asks_hooks:
+            ring, workers = self._hook_ring, self._members.hook_handlers
+        else:
+            ring, workers = self._ring, self._members.handlers
+        state.target = ring.pick(state.dispatchable.id, workers)
 
     def introduce_again(self, state: DispatchState) -> None:
         """Its facts have changed: tell the worker that knows them, if there is one."""
@@ -356,10 +363,15 @@ class Dispatcher:
             self._links.send(state.introduced_to, Introduce(state.dispatchable.id, facts))
 
     def _introduce(self, state: DispatchState, target: WorkerId) -> None:
+        self._forget(state)
+        state.introduced_to = target
+        self._introduced[target][state.dispatchable.id] = state
+        self._links.send(target, Introduce(state.dispatchable.id, state.dispatchable.facts))
+
+    def _forget(self, state: DispatchState) -> None:
         if state.introduced_to is not None:
             self._links.send(state.introduced_to, Forget(state.dispatchable.id))
-        state.introduced_to = target
-        self._links.send(target, Introduce(state.dispatchable.id, state.dispatchable.facts))
+            self._introduced[state.introduced_to].pop(state.dispatchable.id, None)
 
 
 def _rare_envelope(

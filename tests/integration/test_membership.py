@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from gateway import Gateway, Message
+from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.ids import ConnectionId
-from gateway.protocol.rendezvous_hash import pick
 from gateway.redis_support.address import parse
 from gateway.redis_support.client import fence
 from gateway.settings.config import Settings
@@ -70,7 +70,8 @@ async def test_messages_move_only_once_nothing_is_outstanding(settings: MakeSett
             async with in_process(settings(role="handler"), new.gateway) as newcomer:
                 await known_to(edge, 2)
                 handlers = edge.worker.parts.members.handlers
-                targets = [pick(ConnectionId(client.connection), handlers) for client in clients]
+                ring = HashRing()
+                targets = [ring.pick(ConnectionId(c.connection), handlers) for c in clients]
                 for client in clients:
                     await client.socket.send("second")
                 await eventually(

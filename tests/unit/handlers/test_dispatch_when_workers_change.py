@@ -1,0 +1,168 @@
+"""What a change of the set of two hundred workers costs an edge, and whom it moves, when."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from gateway.broker.memory import MemoryBroker
+from gateway.handlers.dispatcher import Dispatcher, DispatchState
+from gateway.messaging.links import Links
+from gateway.metrics import Counters
+from gateway.protocol.conversation import Conversation, Event, Pending
+from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Reply
+from gateway.protocol.envelopes.kinds import Envelope
+from gateway.protocol.hash_ring import HashRing
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.members import Members, WorkerInfo
+from tests.support.ids import new_connection_id, new_worker_id
+
+WORKERS = 200
+CONNECTIONS = 2000
+
+
+class Connection:
+    """One that remembers who answered it."""
+
+    facts = ConnectionFacts(None, "", "", (), ())
+
+    def __init__(self) -> None:
+        self.id = new_connection_id()
+        self.handled_by: list[WorkerId] = []
+
+    def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
+        self.handled_by.append(handled_by)
+
+    def unhandled(self, pending: Pending) -> None:
+        raise AssertionError
+
+
+class Stand:
+    """A dispatcher among many workers, with connections; its calls are counted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: Counter[str] = Counter()
+        self.sent: list[tuple[WorkerId, Envelope]] = []
+        self.members = Members(
+            new_worker_id(), WorkerInfo(edge=True, handler=False), lease_s=10.0, now=0.0
+        )
+        self.join(*(new_worker_id() for _ in range(WORKERS)))
+        links = Links(
+            self.members.me,
+            MemoryBroker(),
+            Counters(),
+            channel_of=str,
+            everyone="all",
+            now=lambda: 0.0,
+        )
+        monkeypatch.setattr(links, "send", lambda peer, what: self.sent.append((peer, what)))
+        self.dispatcher = Dispatcher(
+            self.members, links, Counters(), patience_s=30.0, now=lambda: 0.0
+        )
+        pick, take_back = HashRing.pick, Conversation.take_back
+
+        def counted_pick(
+            ring: HashRing, connection: ConnectionId, workers: tuple[WorkerId, ...]
+        ) -> WorkerId | None:
+            self.calls["pick"] += 1
+            return pick(ring, connection, workers)
+
+        def counted_take_back(
+            conversation: Conversation, worker: WorkerId
+        ) -> tuple[int, list[Pending]]:
+            self.calls["take back"] += 1
+            return take_back(conversation, worker)
+
+        monkeypatch.setattr(HashRing, "pick", counted_pick)
+        monkeypatch.setattr(Conversation, "take_back", counted_take_back)
+        self.states = [self.dispatcher.open(Connection()) for _ in range(CONNECTIONS)]
+
+    def join(self, *workers: WorkerId) -> None:
+        for worker in workers:
+            self.members.known[worker] = WorkerInfo(edge=False, handler=True)
+        self.members._elect()
+
+    def say(self) -> None:
+        for state in self.states:
+            self.dispatcher.read(state, Event.MESSAGE, "hello", size_bytes=5)
+
+    def answer(self) -> None:
+        for state in self.states:
+            while (oldest := state.conversation.oldest) is not None:
+                worker = state.conversation.worker
+                assert worker is not None
+                answer = Reply(state.dispatchable.id, oldest.number, oldest.attempt, None)
+                self.dispatcher.settle(state, worker, answer)
+
+    def handled_by(self, nth: int) -> list[WorkerId]:
+        return [connection_of(state).handled_by[nth] for state in self.states]
+
+
+def connection_of(state: DispatchState) -> Connection:
+    assert isinstance(state.dispatchable, Connection)
+    return state.dispatchable
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch) -> Stand:
+    return Stand(monkeypatch)
+
+
+def test_a_worker_that_joins_costs_no_pick_until_there_is_something_to_dispatch(
+    stand: Stand,
+) -> None:
+    """Nor twice, and only its share moves to it; what was under way is answered by who has it."""
+    stand.say()
+    stand.answer()
+    stand.say()
+    assert stand.calls["pick"] == CONNECTIONS
+
+    newcomer = new_worker_id()
+    stand.join(newcomer)
+    stand.dispatcher.workers_changed()
+    assert stand.calls["pick"] == CONNECTIONS
+
+    stand.say()
+    stand.answer()
+    stand.say()
+    stand.answer()
+
+    assert stand.calls["pick"] == 2 * CONNECTIONS
+    before, under_way, _, after = (stand.handled_by(nth) for nth in range(4))
+    assert under_way == before
+    moved = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert set(moved) <= {newcomer}
+    assert len(moved) < 40  # 2,000 of 201 are 10
+
+
+def test_a_worker_that_goes_concerns_only_those_it_knows(stand: Stand) -> None:
+    """Red where all connections are looked at. What it owed is handled by others."""
+    stand.say()
+    gone = stand.states[0].introduced_to
+    assert gone is not None
+    there = [state for state in stand.states if state.introduced_to == gone]
+    assert stand.members.gone(gone, now=0.0)
+    stand.dispatcher.worker_gone(gone)
+
+    assert stand.calls["take back"] == len(there) < CONNECTIONS / 20
+    assert all(state.introduced_to not in {None, gone} for state in there)
+    stand.answer()
+    assert gone not in stand.handled_by(0)
+
+
+def test_who_has_closed_or_moved_is_not_kept_for_the_worker_that_knew_it(stand: Stand) -> None:
+    """Red without ``_forget``: a closed connection is found again when the worker goes."""
+    stand.say()
+    stand.answer()
+    knew = stand.states[0].introduced_to
+    assert knew is not None
+    stand.join(*(new_worker_id() for _ in range(WORKERS)))
+    stand.say()
+    stand.answer()
+    there = [state for state in stand.states if state.introduced_to == knew]
+    for state in there[1:]:
+        stand.dispatcher.close(state)
+    stand.dispatcher.worker_gone(knew)
+
+    assert stand.calls["take back"] == min(len(there), 1)

@@ -31,6 +31,12 @@ BEGIN = """() => {
 PING_S = 25
 LATE_S = 10
 
+NOTE_DELAYS = """() => {
+  const set = setTimeout;
+  window.delays = [];
+  window.setTimeout = (call, ms) => { delays.push(ms); return set(call, ms); };
+}"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
@@ -192,6 +198,26 @@ async def test_an_unsubscribe_from_2500_on_is_recovered_from_on_the_same_socket(
     await hears(page, "onPublication", 2)
     texts = [publication["data"]["text"] for publication in await heard(page, "onPublication")]
     assert texts == ["first", "second"]
+
+
+async def test_after_an_unsubscribe_it_is_back_within_a_tenth_of_a_second(
+    page: Page, rooms: ScriptedRooms
+) -> None:
+    """What is published meanwhile is missed where the history was lost."""
+    client = await subscribed(rooms)
+    await hears(page, "onSubscribed")
+    await page.evaluate("Math.random = () => 0.999")
+    await page.evaluate(NOTE_DELAYS)
+    ended = {"code": 2500, "reason": "insufficient state"}
+    await client.send(
+        {"push": {"channel": "a", "pub": said("first", 1)}},
+        {"push": {"channel": "a", "unsubscribe": ended}},
+    )
+    await hears(page, "onPublication")
+    await page.clock.run_for(100)
+    await client.subscribed()
+
+    assert [ms for ms in await page.evaluate("delays") if 99 < ms < 1000] == [99.9]
 
 
 async def test_an_unsubscribe_below_2500_is_for_good(page: Page, rooms: ScriptedRooms) -> None:

@@ -169,8 +169,7 @@ class ClientConnection(Sending):
         elif self._state is ConnectionState.OPEN:
             if self._session.full or self._dispatch_state.conversation.full:
                 self._stop_reading()
-            else:
-                self._read_on()
+            self._read_on()
 
     @property
     def wants_messages(self) -> bool:
@@ -333,7 +332,10 @@ class ClientConnection(Sending):
             self._socket.pause_reading()
 
     def _read_on(self) -> None:
-        if self.reading or self._dispatch_state.conversation.full or self._session.full:
+        if self.reading or self._dispatch_state.conversation.full:
+            return
+        self._session.go_on()
+        if self._session.full:
             return
         self.reading = True
         self._socket.resume_reading()
@@ -341,6 +343,8 @@ class ClientConnection(Sending):
     def _close_if_drained(self) -> None:
         if self._session.idle and not len(self._dispatch_state.conversation):
             self.close(*self._parting)
+        elif not self._dispatch_state.conversation.full:
+            self._session.go_on()
 
     def _opened(self) -> None:
         self._dispatch_state.conversation.held = False

@@ -79,6 +79,8 @@ class Asking:
             done,
         )
 
+    def go_on(self) -> None: ...
+
     def on_binary(self, connection: OpenConnection) -> None:
         connection.close(3501, "bad request")
 

@@ -60,6 +60,8 @@ class Commands:
         if at_once:
             connection.send(b"\n".join(at_once))
 
+    def go_on(self) -> None: ...
+
     def on_binary(self, connection: OpenConnection) -> None:
         connection.close(*BAD_REQUEST)
 

@@ -215,6 +215,13 @@ class Session(Protocol):
         """A whole text message, within the connection's rate and size (bytes of UTF-8)."""
         ...
 
+    def go_on(self) -> None:
+        """There is room for what is left to be done of a message that asks for much.
+
+        Called as often as there may be; nothing is done within the call.
+        """
+        ...
+
     def on_binary(self, connection: OpenConnection) -> None:
         """A whole binary message; its content is not kept."""
         ...

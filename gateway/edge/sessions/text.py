@@ -43,6 +43,9 @@ class PlainText:
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:
         connection.dispatch(text, size_bytes)
 
+    def go_on(self) -> None:
+        """A message is done at once."""
+
     def on_binary(self, connection: OpenConnection) -> None:
         connection.end_with(BinaryMessage())
 

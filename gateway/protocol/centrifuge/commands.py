@@ -229,6 +229,15 @@ def decode(text: str) -> list[Command | Malformed]:
     return found
 
 
+def parts(text: str, most: int) -> list[str]:
+    """A text frame as several that say the same in their order, of ``most`` commands at most."""
+    if text.count("\n") < most:
+        return [text]
+    lines = text.removesuffix("\n").split("\n")
+    # Each ends its line: an empty one at the end of a part is still one.
+    return ["\n".join(lines[at : at + most]) + "\n" for at in range(0, len(lines), most)]
+
+
 def _command(line: str) -> Command | Malformed:
     try:
         read = _read(line)

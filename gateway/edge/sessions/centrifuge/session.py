@@ -21,6 +21,7 @@ from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.errors import GatewayError, HandlerFailed
 from gateway.log import get_logger
 from gateway.protocol.centrifuge.codes import BY_SERVER
+from gateway.protocol.centrifuge.commands import parts
 from gateway.protocol.centrifuge.replies import (
     ConnectResult,
     NotJson,
@@ -43,6 +44,7 @@ from gateway.protocol.token_claims import ConnectionClaims
 log = get_logger(__name__)
 
 MAX_HELD: Final = 256  # pushes that come while a connect is answered
+MAX_AT_ONCE: Final = 64  # commands of a frame, before the loop goes on with something else
 
 _MOVES_DEADLINE: Final = (ConnectResult, SubscribeResult, RefreshResult, SubRefreshResult)
 
@@ -80,8 +82,8 @@ class CentrifugeSession:
     """
 
     __slots__ = (
-        "_context", "_doing", "_due_at", "_held", "_rules", "_slot", "_steps", "_turn",
-        "_unanswered", "_wanted", "claims", "connection", "received", "subscriptions",
+        "_context", "_doing", "_due_at", "_going_on", "_held", "_rest", "_rules", "_slot", "_steps",
+        "_turn", "_unanswered", "_wanted", "claims", "connection", "received", "subscriptions",
     )  # fmt: skip
 
     name = "centrifuge"
@@ -96,6 +98,8 @@ class CentrifugeSession:
         self.subscriptions: dict[str, Subscription] = {}
         self._context = context
         self._rules: Session | None = None  # from the greeting on
+        self._rest: list[str] = []  # of a frame, in parts, the last one first
+        self._going_on = False
         self._steps: deque[Step] = deque()
         self._held: list[bytes] = []  # pushes until the connect is answered
         self._wanted: dict[str, list[Told]] = {}  # by the server, before the client has connected
@@ -107,11 +111,11 @@ class CentrifugeSession:
 
     @property
     def full(self) -> bool:
-        return self._rules is not None and self._rules.full
+        return bool(self._rest) or (self._rules is not None and self._rules.full)
 
     @property
     def idle(self) -> bool:
-        return not self._unanswered
+        return not self._unanswered and not self._rest
 
     @property
     def turn(self) -> asyncio.Lock:
@@ -130,7 +134,19 @@ class CentrifugeSession:
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:  # noqa: ARG002
         self.received += self.messages_in(text)
         if self._rules is not None:
-            self._do(self._rules.receive(text))
+            first, *rest = parts(text, MAX_AT_ONCE)
+            self._rest = rest[::-1]
+            self._do(self._rules.receive(first))
+
+    def go_on(self) -> None:
+        if self._rest and not self._going_on and self._rules is not None and not self._rules.full:
+            self._going_on = True
+            asyncio.get_running_loop().call_soon(self._take_rest)
+
+    def _take_rest(self) -> None:
+        self._going_on = False
+        if self._rest and self._rules is not None:
+            self._do(self._rules.receive(self._rest.pop()))
 
     def on_binary(self, connection: OpenConnection) -> None:
         """Protobuf comes in those."""
@@ -142,6 +158,7 @@ class CentrifugeSession:
         self._slot = NOWHERE
         if self._rules is not None:
             self._rules.close(Close(code, reason), "closed")
+        self._rest.clear()
         self._steps.clear()
         self._held.clear()
         subscriptions, self.subscriptions = self.subscriptions, {}

@@ -31,6 +31,7 @@ from gateway.protocol.centrifuge.commands import (
     Unsubscribe,
     decode,
     name_of,
+    parts,
 )
 
 
@@ -260,3 +261,15 @@ def test_any_data_of_a_browser_are_kept(data: object) -> None:
 
     assert isinstance(request, Rpc)
     assert json.loads(bytes(request.data)) == data
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "{}\n", "", "\n", "{}\n\n", "{}\n{}", "{}\n{}\n", "{}\n{}\n\n", "\n".join(["{}"] * 5)],
+)
+def test_the_parts_of_a_frame_say_what_it_says(text: str) -> None:
+    read = [command for part in parts(text, 2) for command in decode(part)]
+    end = next((at for at, each in enumerate(read) if isinstance(each, Malformed)), len(read))
+
+    assert read[: end + 1] == decode(text)
+    assert all(part.removesuffix("\n").count("\n") < 2 for part in parts(text, 2))

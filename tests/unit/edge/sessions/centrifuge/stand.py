@@ -151,7 +151,8 @@ class Client:
     def identify(self, user: str | None, presented: Presented) -> None:
         self.user = user
 
-    def progressed(self) -> None: ...
+    def progressed(self) -> None:
+        self.session.go_on()
 
     def dispatch(self, text: str, size_bytes: int) -> None:
         self.dispatched.append((text, size_bytes))

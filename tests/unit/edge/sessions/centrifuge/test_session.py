@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from gateway.edge.sessions.base import OpenConnection
-from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.edge.sessions.centrifuge.session import MAX_AT_ONCE, CentrifugeSession
 from gateway.edge.sessions.centrifuge.session_context import SessionContext
 from gateway.edge.sessions.centrifuge.subscription import Done
 from gateway.edge.sockets.timer_wheel import TimerWheel
@@ -20,6 +21,7 @@ from gateway.protocol.centrifuge.steps import Ask
 from gateway.protocol.envelopes.dispatching import Presented
 from gateway.protocol.ids import WorkerId, connection_id
 from gateway.protocol.run import Run
+from tests.support.waiting import eventually
 from tests.unit.edge.sessions.hookless import Hookless
 
 CONNECTION = connection_id(WorkerId("a" * 16), bytes(16))
@@ -77,7 +79,12 @@ class Connected(Hookless):
         self.session.on_text(self, text, len(text))
 
     def progressed(self) -> None:
+        self.session.go_on()
         self.reading = not self.session.full
+
+    async def done(self) -> None:
+        """Wait until the commands of its frame are taken, as many as may be."""
+        await eventually(lambda: not self.session._rest, "the rest of the frame")
 
     def dispatch(self, text: str, size_bytes: int) -> None:
         raise AssertionError(text)
@@ -130,6 +137,7 @@ async def test_a_client_that_asks_too_much_is_not_read_until_it_is_answered(
     client: Connected, requests: Asked
 ) -> None:
     client.say(*map(publish, range(2, 258)))
+    await client.done()
     assert not client.reading
 
     client.session.answer(requests.asked[0][0], Empty())
@@ -154,9 +162,49 @@ async def test_a_long_frame_that_is_answered_at_once_is_done_step_by_step(
         for number in range(2, 2 + CHANNELS)
     ]
     client.say(*commands)
+    await client.done()
 
     assert [reply["id"] for reply in client.sent] == [command["id"] for command in commands]
     assert client.closed is None
+
+
+async def test_a_long_frame_is_taken_in_turns_of_the_loop(
+    client: Connected, requests: Asked
+) -> None:
+    """A frame of 64 KiB may be 5,000 commands: 50 clients held the loop for 7 s with those."""
+    client.say(*map(publish, range(2, 2 + MAX_AT_ONCE + 1)))
+    assert len(requests.asked) == MAX_AT_ONCE
+    assert not client.reading
+    assert not client.session.idle
+    await client.done()
+
+    assert len(requests.asked) == MAX_AT_ONCE + 1
+    assert client.reading
+
+
+async def test_no_more_of_a_frame_is_taken_than_may_be_in_flight(
+    client: Connected, requests: Asked
+) -> None:
+    client.say(*map(publish, range(2, 402)))
+    await eventually(lambda: len(requests.asked) == 256, "all that may be in flight")
+    await asyncio.sleep(0)
+    assert len(requests.asked) == 256
+    for ticket, _ in list(requests.asked):
+        client.session.answer(ticket, Empty())
+    await client.done()
+
+    assert len(requests.asked) == 400
+    assert [reply["id"] for reply in client.sent] == list(range(2, 258))
+
+
+async def test_the_rest_of_a_frame_ends_with_its_connection(
+    client: Connected, requests: Asked
+) -> None:
+    client.say(*map(publish, range(2, 202)))
+    client.close(4000, "enough")
+    await asyncio.sleep(0)
+
+    assert len(requests.asked) == MAX_AT_ONCE
 
 
 async def test_after_the_end_answers_count_for_nothing(client: Connected, requests: Asked) -> None:

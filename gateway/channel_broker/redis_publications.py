@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, cast
 
 from gateway.channel_broker.base import Publishing, Stored
-from gateway.channel_broker.redis_scripts import PUBLISH, ChannelScripts, publishing_size
+from gateway.channel_broker.redis_scripts import PUBLISH, ChannelScripts, joins, publishing_size
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
@@ -18,6 +19,7 @@ MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 << 20
 MAX_PIPELINE: Final = 1000
 MAX_PIPELINE_BYTES: Final = 4 << 20
+MAX_TOGETHER: Final = 100  # with one command: nothing else is served while Redis runs it
 
 
 class Tell(NamedTuple):
@@ -66,6 +68,7 @@ class Publications:
         self._waiting: deque[_Item] = deque()
         self._waiting_bytes = 0
         self._pipeline: list[_Item] = []  # under way
+        self._together: list[list[Publishing | Tell]] = []  # the same, by command
         self._sending = False  # the turn of ``_send`` was asked for
         self._load = False  # the script, before anything else
         self._loop: asyncio.AbstractEventLoop | None = None  # to ask which runs asks the kernel
@@ -121,22 +124,28 @@ class Publications:
         if connection is None:
             self._fail_all(f"not connected to {self._address.display}")
             return
-        commands: list[Command] = []
-        if self._load:
-            commands.append(self._scripts.load(PUBLISH))
         size = 0
+        together: list[list[Publishing | Tell]] = []
         while self._waiting and len(self._pipeline) < MAX_PIPELINE and size < MAX_PIPELINE_BYTES:
             item = self._waiting.popleft()
             size += item.size
             self._pipeline.append(item)
-            commands.append(self._command(item.what))
+            if together and _joins(together[-1], item.what):
+                together[-1].append(item.what)
+            else:
+                together.append([item.what])
         self._waiting_bytes -= size
+        self._together = together
+        commands = [self._command(some) for some in together]
+        if self._load:
+            commands.insert(0, self._scripts.load(PUBLISH))
         connection.execute(commands).add_done_callback(self._answered)
 
-    def _command(self, what: Publishing | Tell) -> Command:
-        if isinstance(what, Tell):
-            return ("PUBLISH", self._scripts.channel(what.channel), what.message)
-        return self._scripts.publish(what)
+    def _command(self, together: Sequence[Publishing | Tell]) -> Command:
+        first = together[0]
+        if isinstance(first, Tell):
+            return ("PUBLISH", self._scripts.channel(first.channel), first.message)
+        return self._scripts.publish(*cast(Sequence[Publishing], together))
 
     def _answered(self, answered: asyncio.Future[list[Any]]) -> None:
         pipeline, self._pipeline = self._pipeline, []
@@ -151,6 +160,8 @@ class Publications:
         if self._load:
             self._load = False
             replies = replies[1:]
+        if len(replies) < len(pipeline):
+            replies = self._each(replies)
         unknown = self._take(pipeline, replies)
         if unknown:
             self._load = True
@@ -158,6 +169,18 @@ class Publications:
             self._waiting_bytes += sum(item.size for item in unknown)
         if self._waiting:
             self._send()
+
+    def _each(self, replies: list[Any]) -> list[Any]:
+        """One for each publication, where several have gone with one command."""
+        each: list[Any] = []
+        for together, reply in zip(self._together, replies, strict=True):
+            count = len(together)
+            if count > 1 and isinstance(reply, list):
+                with suppress(ValueError):  # each says so of its own
+                    each += self._scripts.stored(reply, together[0].channel, count)
+                    continue
+            each += [reply] * count
+        return each
 
     def _take(self, pipeline: list[_Item], replies: list[Any]) -> list[_Item]:
         """Give each its answer. Returns those for which Redis had no script, in order.
@@ -187,11 +210,14 @@ class Publications:
     def _stored(self, item: _Item, reply: Any) -> None:
         if item.answer.done():
             return
+        if isinstance(reply, Stored):
+            item.answer.set_result(reply)
+            return
         if isinstance(reply, int):
             item.answer.set_result(Stored(None))
             return
         try:
-            stored = self._scripts.stored(reply, item.what.channel)
+            (stored,) = self._scripts.stored(reply, item.what.channel)
         except ValueError as error:
             self._address.node.garbage(str(error), "EVALSHA")
             doubt = BrokerUnavailable(f"nobody knows whether it was published: {error}")
@@ -200,7 +226,7 @@ class Publications:
             item.answer.set_result(stored)
 
     def _refused(self, item: _Item, reply: ReplyError) -> None:
-        self._address.node.refused(str(reply), subject(self._command(item.what)))
+        self._address.node.refused(str(reply), subject(self._command([item.what])))
         error = BrokerRefused(f"{self._address.display} refuses to publish: {reply}")
         self._fail(item, "refused", error)
 
@@ -213,6 +239,17 @@ class Publications:
         self._waiting_bytes = 0
         for item in waiting:
             self._fail(item, "not_connected", BrokerUnavailable(f"not published: {why}"))
+
+
+def _joins(together: Sequence[Publishing | Tell], what: Publishing | Tell) -> bool:
+    """Whether it goes with the command of those right before it."""
+    first = together[0]
+    return (
+        isinstance(first, Publishing)
+        and isinstance(what, Publishing)
+        and len(together) < MAX_TOGETHER
+        and joins(first, what)
+    )
 
 
 def _seen(answer: asyncio.Future[Stored]) -> None:

@@ -11,7 +11,7 @@ from gateway.protocol.channel_position import Position
 from gateway.protocol.recovery import Publication
 from gateway.redis_support import keys
 from gateway.redis_support.client import script
-from gateway.redis_support.connection import Command
+from gateway.redis_support.connection import LONG_BYTES, Command
 from gateway.redis_support.node import Node
 
 PUBLISH: Final = "channel_publish"
@@ -24,6 +24,21 @@ OVERHEAD_BYTES: Final = 300  # of a command, besides names and body
 def publishing_size(publishing: Publishing) -> int:
     """About as many bytes as it takes on its way."""
     return len(publishing.body) + 4 * len(publishing.channel) + OVERHEAD_BYTES
+
+
+def joins(first: Publishing, publishing: Publishing) -> bool:
+    """Whether it can go with the command of one that was published before it.
+
+    Both are kept, as one another, and have nothing that each would be asked about alone.
+    """
+    return (
+        first.history is not None
+        and first.channel == publishing.channel
+        and first.history == publishing.history
+        and not (first.version or publishing.version)
+        and not (first.idempotency_key or publishing.idempotency_key)
+        and len(first.body) < LONG_BYTES > len(publishing.body)
+    )
 
 
 class ChannelScripts:
@@ -52,10 +67,14 @@ class ChannelScripts:
         """Its name in pub/sub."""
         return keys.channel_messages(self._prefix, channel)
 
-    def publish(self, publishing: Publishing) -> Command:
-        """EVALSHA where something is to be remembered, else PUBLISH."""
-        channel, body, history = publishing.channel, publishing.body, publishing.history
-        to, key = self.channel(channel), publishing.idempotency_key
+    def publish(self, *publishings: Publishing) -> Command:
+        """EVALSHA where something is to be remembered, else PUBLISH.
+
+        Args:
+            publishings: One; or several in order, each of which ``joins`` the first.
+        """
+        channel, body, history, key, version, version_epoch = publishings[0]
+        to = self.channel(channel)
         if history is None:
             if not key:
                 return ("PUBLISH", to, b"p0::" + body)
@@ -65,18 +84,27 @@ class ChannelScripts:
             names.append(keys.history_answer(self._prefix, channel, key))
         return (
             "EVALSHA", self._shas[PUBLISH], len(names), *names,
-            to, body, history.size, _ms(history.ttl_s), _ms(history.meta_ttl_s),
-            new_epoch(), self.server, publishing.version, publishing.version_epoch,
-            _ms(IDEMPOTENCY_S) if key else 0,
+            to, history.size, _ms(history.ttl_s), _ms(history.meta_ttl_s),
+            new_epoch(), self.server, version, version_epoch, _ms(IDEMPOTENCY_S) if key else 0,
+            *[publishing.body for publishing in publishings],
         )  # fmt: skip
 
-    def stored(self, reply: Any, channel: str) -> Stored:
-        """What ``channel_publish`` answers. Raises ValueError for anything else."""
+    def stored(self, reply: Any, channel: str, count: int = 1) -> list[Stored]:
+        """What ``channel_publish`` answers, for each. Raises ValueError for anything else.
+
+        Args:
+            count: So many went with the command.
+        """
         match reply:
             case [bytes() as epoch, int() as offset, int() as suppressed, int() as removed]:
                 self._tell(removed, channel)
-                position = Position(epoch.decode(), offset) if epoch else None
-                return Stored(position, bool(suppressed))
+                if not epoch:
+                    return [Stored(None, bool(suppressed))] * count
+                name = epoch.decode()
+                return [
+                    Stored(Position(name, offset + place), bool(suppressed))
+                    for place in range(count)
+                ]
         raise ValueError(f"a {type(reply).__name__} instead of a position")
 
     def read(

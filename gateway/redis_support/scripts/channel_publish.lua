@@ -1,23 +1,26 @@
--- Store a publication, give it its place and publish it. Follows channel_epoch.
+-- Store publications of one channel, give each its place and publish it. Follows channel_epoch.
 -- KEYS: stream, meta, and the answer if it has a key
--- ARGV: channel, body, size (0: no history), ttl_ms, meta_ttl_ms, the epoch that may begin, run id,
---   version (0: none), its epoch, how long the answer is kept in ms (0: it has no key)
--- Returns: {epoch, offset, 1 if it was suppressed, 1 if keys that were none of ours were removed}
-if ARGV[10] ~= '0' then
+-- ARGV: channel, size (0: no history), ttl_ms, meta_ttl_ms, the epoch that may begin, run id,
+--   version (0: none), its epoch, how long the answer is kept in ms (0: it has no key), and the
+--   bodies in order: one if there is a version or a key
+-- Returns: {epoch, offset of the first, 1 if it was suppressed, 1 if keys that were none of ours
+--   were removed}
+if ARGV[9] ~= '0' then
   local was, at = string.match(redis.call('GET', KEYS[3]) or '', '^(%a*):(%d+)$')
   if was then return {was, tonumber(at), 1, 0} end
 end
-if ARGV[3] ~= '0' then
-  local failed = current(ARGV[6], ARGV[7])
+local kept = ARGV[2] ~= '0'
+if kept then
+  local failed = current(ARGV[5], ARGV[6])
   if failed then return failed end
-  if ARGV[8] ~= '0' and version and version_epoch == ARGV[9] then
+  if ARGV[7] ~= '0' and version and version_epoch == ARGV[8] then
     -- As text: a number of Lua is exact up to 2^53 only.
-    if #ARGV[8] < #version or (#ARGV[8] == #version and ARGV[8] <= version) then
+    if #ARGV[7] < #version or (#ARGV[7] == #version and ARGV[7] <= version) then
       return {epoch, top, 1, removed}
     end
   end
   local function add()
-    return redis.pcall('XADD', KEYS[1], 'MAXLEN', ARGV[3], string.format('%.0f-0', top + 1), 'b', ARGV[2])
+    return redis.pcall('XADD', KEYS[1], 'MAXLEN', ARGV[2], string.format('%.0f-0', top + 1), 'b', ARGV[10])
   end
   local added = add()
   if added.err then
@@ -26,17 +29,32 @@ if ARGV[3] ~= '0' then
       return added
     end
     removed = 1
-    begin(ARGV[6], ARGV[7])
+    begin(ARGV[5], ARGV[6])
     added = add()
     if added.err then return added end
   end
+  local newest = top + #ARGV - 9
+  for at = 11, #ARGV do
+    local id = string.format('%.0f-0', top + at - 9)
+    if at < #ARGV then
+      redis.call('XADD', KEYS[1], id, 'b', ARGV[at])
+    else
+      redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[2], id, 'b', ARGV[at])
+    end
+  end
   top = top + 1
-  redis.call('HSET', KEYS[2], 'top', string.format('%.0f', top))
-  if ARGV[8] ~= '0' then redis.call('HSET', KEYS[2], 'version', ARGV[8], 'version_epoch', ARGV[9]) end
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+  if ARGV[7] == '0' then
+    redis.call('HSET', KEYS[2], 'top', string.format('%.0f', newest))
+  else
+    redis.call('HSET', KEYS[2], 'top', string.format('%.0f', newest), 'version', ARGV[7], 'version_epoch', ARGV[8])
+  end
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], ARGV[4])
 end
 local place = string.format('%.0f', top)
-if ARGV[10] ~= '0' then redis.call('SET', KEYS[3], epoch .. ':' .. place, 'PX', ARGV[10]) end
-redis.call('PUBLISH', ARGV[1], 'p' .. place .. ':' .. epoch .. ':' .. ARGV[2])
+if ARGV[9] ~= '0' then redis.call('SET', KEYS[3], epoch .. ':' .. place, 'PX', ARGV[9]) end
+redis.call('PUBLISH', ARGV[1], 'p' .. place .. ':' .. epoch .. ':' .. ARGV[10])
+for at = 11, #ARGV do
+  redis.call('PUBLISH', ARGV[1], string.format('p%.0f:', top + at - 10) .. epoch .. ':' .. ARGV[at])
+end
 return {epoch, top, 0, removed}

@@ -10,13 +10,13 @@ import pytest
 
 from gateway.channel_broker import redis_publications
 from gateway.channel_broker.base import HistoryOptions, Publishing, Stored
-from gateway.channel_broker.redis_publications import Publications, Tell
+from gateway.channel_broker.redis_publications import MAX_TOGETHER, Publications, Tell
 from gateway.channel_broker.redis_scripts import ChannelScripts
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.metrics.families import PUBLICATION_FAILURES
 from gateway.protocol.channel_position import Position
 from gateway.redis_support.address import parse
-from gateway.redis_support.connection import Command, ReplyError
+from gateway.redis_support.connection import LONG_BYTES, Command, ReplyError
 
 KEPT = HistoryOptions(10, 60, 60)
 LOST = ReplyError("NOSCRIPT No matching script. Please use EVAL.")
@@ -46,15 +46,23 @@ class World:
         )
 
     def publish(self, body: bytes, name: str = "a") -> asyncio.Future[Stored]:
+        """With a command of its own."""
+        return self.publications.publish(Publishing(name, body, KEPT, idempotency_key="k"))
+
+    def plain(self, body: bytes, name: str = "a") -> asyncio.Future[Stored]:
+        """With those right before it."""
         return self.publications.publish(Publishing(name, body, KEPT))
 
     async def sent(self) -> list[bytes | str | int]:
         """The bodies of the pipeline that has just gone out; LOAD for the script."""
+        return [one for command in await self.commands() for one in command]
+
+    async def commands(self) -> list[list[bytes | str | int]]:
+        """The same, command by command."""
         await asyncio.sleep(0)
         assert self.connection is not None
         commands, _ = self.connection.sent[-1]
-        found = {"EVALSHA": 6, "PUBLISH": 2, "SCRIPT": 1}
-        return [command[found[str(command[0])]] for command in commands]
+        return [_bodies(command) for command in commands]
 
     async def answer(self, *replies: Any) -> None:
         assert self.connection is not None
@@ -65,6 +73,15 @@ class World:
         assert self.connection is not None
         self.connection.sent[-1][1].set_exception(BrokerUnavailable("lost"))
         await asyncio.sleep(0)
+
+
+def _bodies(command: Command) -> list[bytes | str | int]:
+    match command:
+        case ("EVALSHA", _, int() as count, *rest):
+            return rest[count + 9 :]
+        case ("PUBLISH", _, message):
+            return [message]
+    return [command[1]]
 
 
 def at(offset: int) -> list[Any]:
@@ -186,3 +203,63 @@ async def test_every_one_that_fails_is_told_with_the_reason(
     world.publish(b"away")
     assert world.failed == ["unknown", "not_connected", "not_connected"]
     assert set(PUBLICATION_FAILURES) == {"full", "refused", "unknown", "not_connected"}
+
+
+async def test_what_follows_in_one_channel_goes_with_one_command(world: World) -> None:
+    asked = [world.plain(b"%d" % n) for n in range(3)] + [world.plain(b"b", "b"), world.plain(b"3")]
+    assert await world.commands() == [[b"0", b"1", b"2"], [b"b"], [b"3"]]
+
+    await world.answer(at(7), at(1), at(10))
+
+    assert [await one for one in asked] == [stored(n) for n in (7, 8, 9, 1, 10)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"idempotency_key": "k"},
+        {"version": 1},
+        {"history": KEPT._replace(size=11)},
+        {"history": None},
+        {"body": bytes(LONG_BYTES)},
+    ],
+)
+async def test_what_is_asked_of_each_alone_is_a_command_of_its_own(
+    world: World, changed: dict[str, Any]
+) -> None:
+    world.plain(b"1")
+    alone = Publishing("a", b"2", KEPT)._replace(**changed)
+    world.publications.publish(alone)
+    world.plain(b"3")
+    assert [len(bodies) for bodies in await world.commands()] == [1, 1, 1]
+
+
+async def test_a_join_stays_between_two_publications(world: World) -> None:
+    world.plain(b"1")
+    world.publications.tell(Tell("a", b"join"))
+    world.plain(b"2")
+    assert await world.commands() == [[b"1"], [b"join"], [b"2"]]
+
+
+async def test_so_many_go_with_one_command_at_most(world: World) -> None:
+    for _ in range(MAX_TOGETHER + 1):
+        world.plain(b"")
+    assert [len(bodies) for bodies in await world.commands()] == [MAX_TOGETHER, 1]
+
+
+async def test_what_went_together_is_sent_again_together(world: World) -> None:
+    one, two = world.plain(b"1"), world.plain(b"2")
+    await world.sent()
+    await world.answer(LOST)
+    assert await world.commands() == [["LOAD"], [b"1", b"2"]]
+    await world.answer(b"sha", at(1))
+    assert [await one, await two] == [stored(1), stored(2)]
+
+
+@pytest.mark.parametrize("reply", [ReplyError("OOM no"), None, [b"e", 1]])
+async def test_what_went_together_fails_together(world: World, reply: Any) -> None:
+    asked = [world.plain(b"1"), world.plain(b"2")]
+    await world.sent()
+    await world.answer(reply)
+    assert all(isinstance(one.exception(), BrokerUnavailable) for one in asked)
+    assert len(world.failed) == 2

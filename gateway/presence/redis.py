@@ -313,7 +313,9 @@ class RedisPresenceStore(Calls):
     async def _remove_wrong_types(self, command: _Command) -> None:
         """Something else has written to our keys: all that presence has are hashes."""
         names = command[3 : 3 + command[2]] if command[0] == "EVALSHA" else command[1:2]
-        ours = [name for name in names if not name.startswith(f"{self._prefix}:{{workers}}")]
+        ours = [
+            name for name in names if name not in (keys.dead(self._prefix), keys.left(self._prefix))
+        ]
         types = await self._send([("TYPE", name) for name in ours])
         for name, kind in zip(ours, types, strict=True):
             if kind not in (b"hash", b"none"):

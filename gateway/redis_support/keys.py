@@ -1,4 +1,4 @@
-"""Every key and channel, in one place. Braces are literal hash tags, for a Cluster to come.
+"""Every key and channel, in one place. Braces are hash tags: one slot of a Cluster.
 
 | key or channel | type | life |
 |---|---|---|
@@ -8,21 +8,21 @@
 | ``<p>:{workers}:left`` | zset, worker that ended on purpose -> when, in ms | 1 h |
 | ``<p>:{workers}:born`` | string, time in ms at which the first worker came | one value |
 | ``<p>:{workers}:server`` | string, run id of the server that ``born`` is true of | one value |
-| ``<p>:conns:<worker>`` | hash, connection -> facts, and ``revision`` | 1 h, renewed; swept |
-| ``<p>:users:<worker>`` | hash, user -> its connections there | as conns |
-| ``<p>:sweep:<worker>`` | zset, connection -> until when a sweeper has it, in ms | as conns |
-| ``<p>:deaths:<worker>`` | hash, connection -> how many died of its sweep, who has it | as conns |
-| ``<p>:{pres:<channel>}:<worker>`` | hash, client -> who it is | 2 h, renewed; swept |
-| ``<p>:{pres:<channel>}:workers`` | hash, worker -> how many members it has | as the last |
-| ``<p>:{pres:<channel>}:users`` | hash, user -> how many clients it has | as workers |
-| ``<p>:subs:<worker>`` | hash of its channels with presence; and "" -> a revision | as presence |
+| ``<p>:{workers}:namespaces`` | string, the workers' options of channels | 1 h, renewed |
+| ``<p>:{workers}:conns:<worker>`` | hash, connection -> facts; ``revision`` | 1 h; swept |
+| ``<p>:{workers}:users:<worker>`` | hash, user -> its connections there | as conns |
+| ``<p>:{workers}:sweep:<worker>`` | zset, connection -> its sweeper's until, in ms | as conns |
+| ``<p>:{workers}:deaths:<worker>`` | hash, connection -> its sweepers' deaths | as conns |
+| ``<p>:{workers}:subs:<worker>`` | hash of its channels; "" -> a revision | as presence |
 | ``<p>:inbox:<worker>`` | channel of one worker | |
 | ``<p>:all`` | channel of every worker | |
-| ``<p>:{hist:<channel>}`` | stream of publications, the offset is the id | the history's ttl |
-| ``<p>:{hist:<channel>}:meta`` | hash: epoch, top, server, versions | the history's meta ttl |
-| ``<p>:{hist:<channel>}:answer:<hash>`` | string, what an idempotency key was answered | 300 s |
-| ``<p>:chan:<channel>`` | channel of a channel's messages | |
-| ``<p>:namespaces`` | string, the workers' options of channels | 1 h, renewed |
+| ``<p>:{chan:<channel>}`` | channel of a channel's messages | |
+| ``<p>:{chan:<channel>}:history`` | stream of publications, by offset | history's ttl |
+| ``<p>:{chan:<channel>}:meta`` | hash: epoch, top, server, versions | the history's meta ttl |
+| ``<p>:{chan:<channel>}:answer:<hash>`` | string, what an idempotency key was answered | 300 s |
+| ``<p>:{chan:<channel>}:presence:<worker>`` | hash, client -> who it is | 2 h, renewed; swept |
+| ``<p>:{chan:<channel>}:presence:workers`` | hash, worker -> its members | as the last |
+| ``<p>:{chan:<channel>}:presence:users`` | hash, user -> how many clients it has | as workers |
 """
 
 from __future__ import annotations
@@ -59,35 +59,35 @@ def server(prefix: str) -> str:
 
 
 def connections(prefix: str, worker: WorkerId) -> str:
-    return f"{prefix}:conns:{worker}"
+    return f"{prefix}:{{workers}}:conns:{worker}"
 
 
 def users(prefix: str, worker: WorkerId) -> str:
-    return f"{prefix}:users:{worker}"
+    return f"{prefix}:{{workers}}:users:{worker}"
 
 
 def sweep(prefix: str, worker: WorkerId) -> str:
-    return f"{prefix}:sweep:{worker}"
+    return f"{prefix}:{{workers}}:sweep:{worker}"
 
 
 def deaths(prefix: str, worker: WorkerId) -> str:
-    return f"{prefix}:deaths:{worker}"
+    return f"{prefix}:{{workers}}:deaths:{worker}"
 
 
 def presence(prefix: str, channel: str, worker: WorkerId) -> str:
-    return f"{prefix}:{{pres:{channel}}}:{worker}"
+    return f"{prefix}:{{chan:{channel}}}:presence:{worker}"
 
 
 def presence_workers(prefix: str, channel: str) -> str:
-    return f"{prefix}:{{pres:{channel}}}:workers"
+    return f"{prefix}:{{chan:{channel}}}:presence:workers"
 
 
 def presence_users(prefix: str, channel: str) -> str:
-    return f"{prefix}:{{pres:{channel}}}:users"
+    return f"{prefix}:{{chan:{channel}}}:presence:users"
 
 
 def subscribed(prefix: str, worker: WorkerId) -> str:
-    return f"{prefix}:subs:{worker}"
+    return f"{prefix}:{{workers}}:subs:{worker}"
 
 
 def inbox(prefix: str, worker: WorkerId) -> str:
@@ -99,22 +99,22 @@ def everyone(prefix: str) -> str:
 
 
 def namespaces(prefix: str) -> str:
-    return f"{prefix}:namespaces"
+    return f"{prefix}:{{workers}}:namespaces"
 
 
 def channel_messages(prefix: str, channel: str) -> str:
-    return f"{prefix}:chan:{channel}"
+    return f"{prefix}:{{chan:{channel}}}"
 
 
 def history(prefix: str, channel: str) -> str:
-    return f"{prefix}:{{hist:{channel}}}"
+    return f"{prefix}:{{chan:{channel}}}:history"
 
 
 def history_meta(prefix: str, channel: str) -> str:
-    return f"{prefix}:{{hist:{channel}}}:meta"
+    return f"{prefix}:{{chan:{channel}}}:meta"
 
 
 def history_answer(prefix: str, channel: str, idempotency_key: str) -> str:
     # Hashed: it is as long as its caller likes, and could else be the end of another one's key.
     digest = hashlib.blake2b(idempotency_key.encode(errors="replace"), digest_size=16).hexdigest()
-    return f"{prefix}:{{hist:{channel}}}:answer:{digest}"
+    return f"{prefix}:{{chan:{channel}}}:answer:{digest}"

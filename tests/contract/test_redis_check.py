@@ -66,8 +66,8 @@ def test_each_command_that_is_missing_is_named(guarded: RedisServer, command: st
     [
         ("~gw:* &gw:inbox:* +@all", "PUBLISH gw:all"),
         ("~gw:* &gw:all +@all", "PUBLISH gw:inbox:"),
-        ("~gw:{workers}* &* +@all", "HSET gw:conns:"),
-        ("~gw:conns:* ~gw:users:* &* +@all", "EVALSHA gw:{workers}"),
+        ("~gw:{workers}* &* +@all", "EXISTS gw:{chan:}:presence"),
+        ("~gw:{chan:* &* +@all", "EVALSHA gw:{workers}"),
     ],
 )
 def test_a_channel_or_key_that_is_missing_is_named(

@@ -166,7 +166,7 @@ async def test_options_of_a_newer_release_are_an_error_that_says_so(
 ) -> None:
     own = settings()
     with redis_server.client() as redis:
-        redis.set(f"{own.redis_prefix}:namespaces", '{"without_namespace":{"new":1}}')
+        redis.set(f"{own.redis_prefix}:{{workers}}:namespaces", '{"without_namespace":{"new":1}}')
     async with client_of(own) as client:
         with pytest.raises(ConfigError, match=r"this release does not know.*no option new"):
             await client.publish("hall", 1)
@@ -187,7 +187,7 @@ async def test_namespaces_are_told_again_to_a_redis_that_forgot_and_the_last_to_
             after_old_told.append(await broker.shared_namespaces())
 
     monkeypatch.setattr(RedisChannelBroker, "share_namespaces", shared)
-    key = f"{old.redis_prefix}:namespaces"
+    key = f"{old.redis_prefix}:{{workers}}:namespaces"
     with redis_server.client() as redis:
         async with in_process(old), client_of(old) as client:
             assert (await client.publish("hall", 1)).offset == 0

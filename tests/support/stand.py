@@ -62,7 +62,7 @@ class Stand:
         with self.redis.client() as client:
             names = {
                 field.decode()
-                for key in client.scan_iter("gw:conns:*")
+                for key in client.scan_iter("gw:{workers}:conns:*")
                 for field in client.hkeys(key)
             }
         return names - {"revision"}

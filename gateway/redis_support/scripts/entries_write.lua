@@ -3,7 +3,7 @@
 -- ARGV: first, last (of the revisions to write upon; both "" to begin anew), revision, life_s,
 --       how many entries to put, to drop, users to put, to drop; worker; and all those in turn
 -- Returns: 1 written, 0 something else is there, 2 it is fenced or has left
--- Nobody would sweep what came after a sweep. A Cluster, which would want one slot, is refused.
+-- Nobody would sweep what came after a sweep.
 if redis.call('ZSCORE', KEYS[3], ARGV[9]) or redis.call('ZSCORE', KEYS[4], ARGV[9]) then return 2 end
 if ARGV[1] == '' then
   redis.call('DEL', KEYS[1], KEYS[2])

@@ -3,7 +3,7 @@
 -- ARGV: worker, life_s; first, last (of the revisions to set it upon; both "" for any), revision
 --       ("" to leave it); how many to list; those, and after them what is to be struck off
 -- Returns: 1 done, 0 another revision is there and nothing is changed, 2 it is fenced or has left
--- Nobody would sweep what came after a sweep. See entries_write for a Cluster.
+-- Nobody would sweep what came after a sweep.
 if redis.call('ZSCORE', KEYS[2], ARGV[1]) or redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 2 end
 if ARGV[3] ~= '' then
   local number = tonumber(redis.call('HGET', KEYS[1], '') or 0)

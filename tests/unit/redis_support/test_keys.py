@@ -47,45 +47,40 @@ def test_every_key_is_in_the_table_with_its_type_and_life() -> None:
     assert listed == BUILT
 
 
-def test_keys_that_one_script_touches_share_a_slot_of_a_cluster() -> None:
-    tags = {
-        re.findall(r"\{(.*?)\}", key)[0]
-        for key in (
-            keys.workers("p"),
-            keys.info("p"),
-            keys.dead("p"),
-            keys.born("p"),
-            keys.server("p"),
-            keys.left("p"),
-        )
-    }
+def test_all_keys_are_of_workers_or_of_a_channel() -> None:
+    """Scripts touch those of one of the two at a time, and a Cluster wants them in one slot."""
+    stored = BUILT - {keys.inbox("p", W), keys.everyone("p")}
 
-    assert tags == {"workers"}
+    assert {re.findall(r"\{(.*?)\}", key)[0] for key in stored} == {"workers", "chan:c"}
+
+
+def keys_of(channel: str) -> list[str]:
+    return [
+        keys.channel_messages("p", channel),
+        keys.history("p", channel),
+        keys.history_meta("p", channel),
+        keys.history_answer("p", channel, "k"),
+        keys.presence("p", channel, W),
+        keys.presence_workers("p", channel),
+        keys.presence_users("p", channel),
+    ]
 
 
 @pytest.mark.parametrize("channel", ["c", "a}b", "{", "}"])
 def test_keys_of_one_channel_share_a_slot_of_a_cluster(channel: str) -> None:
-    built = (keys.history("p", channel), keys.history_meta("p", channel),
-             keys.history_answer("p", channel, "k"))  # fmt: skip
+    built = keys_of(channel)
 
     assert len({re.findall(r"\{(.*?)\}", key)[0] for key in built}) == 1
+    assert re.findall(r"\{(.*?)\}", built[0])[0]  # Redis takes an empty one for none
 
 
 @given(st.text("ab{}:", min_size=1, max_size=6))
 def test_no_key_of_a_channel_is_one_of_another(channel: str) -> None:
     """Whoever calls a channel like the end of a key."""
-    ends = ["", "}", "}:meta", "}:answer:" + ANSWER.rpartition(":")[2]]
-    built = {
-        key
-        for name in [channel + end for end in ends]
-        for key in (
-            keys.history("p", name),
-            keys.history_meta("p", name),
-            keys.history_answer("p", name, "k"),
-        )
-    }
+    ends = ["", *(key.partition("chan:c")[2] for key in keys_of("c"))]
+    built = {key for name in {channel + end for end in ends} for key in keys_of(name)}
 
-    assert len(built) == 3 * len(ends)
+    assert len(built) == 7 * len(set(ends))
 
 
 def test_no_connection_has_the_name_of_the_revision_field() -> None:

@@ -56,7 +56,7 @@ def test_what_belongs_to_the_normal_course_is_no_news(words: str) -> None:
     [
         (("PUBLISH", "gw:all", b"secret text"), "PUBLISH gw:all"),
         (("EVALSHA", "8a2", 2, "gw:{workers}", b"gw:x", "secret"), "EVALSHA gw:{workers} gw:x"),
-        (("HSET", "gw:conns:a", "field", "secret"), "HSET gw:conns:a"),
+        (("HSET", "gw:{workers}:conns:a", "field", "secret"), "HSET gw:{workers}:conns:a"),
         (("AUTH", "ada", "secret"), "AUTH"),
         (("HELLO", 3, "AUTH", "ada", "secret"), "HELLO"),
         (("SUBSCRIBE", "gw:all", "gw:inbox:a"), "SUBSCRIBE gw:all gw:inbox:a"),
@@ -79,17 +79,17 @@ def test_every_error_is_counted_and_one_a_minute_is_said() -> None:
     node.count = counted.append
     with capture_logs() as logged:
         for _ in range(3):
-            node.refused("OOM command not allowed", "HSET gw:conns:a")
+            node.refused("OOM command not allowed", "HSET gw:{workers}:conns:a")
         node.refused("NOPERM no", "PUBLISH gw:all")
         clock.now += AGAIN_S
-        node.refused("OOM command not allowed", "HSET gw:conns:a")
+        node.refused("OOM command not allowed", "HSET gw:{workers}:conns:a")
 
     assert counted == ["memory"] * 3 + ["permission", "memory"]
     assert [(line["kind"], line["unsaid"]) for line in logged] == [
         ("memory", 0), ("permission", 0), ("memory", 2),
     ]  # fmt: skip
     assert logged[0]["error"] == "OOM command not allowed"
-    assert logged[0]["command"] == "HSET gw:conns:a"
+    assert logged[0]["command"] == "HSET gw:{workers}:conns:a"
 
 
 def test_a_node_that_takes_no_writes_is_given_up_but_not_again_at_once() -> None:

@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
@@ -20,6 +20,8 @@ from gateway.protocol.members import Changes, Leases, Members, WorkerInfo
 from gateway.registry.base import Registry
 
 log = get_logger(__name__)
+
+LOOKS_PER_SECOND: Final = 100  # upon news, of all workers together: what Redis has to bear
 
 
 class Watcher(Protocol):
@@ -76,6 +78,7 @@ class Membership:
         self._died = died
         self._now = now
         self._look_now = asyncio.Event()
+        self._looking_soon: asyncio.TimerHandle | None = None
         self._sweeping: set[WorkerId] = set()
         self._following: asyncio.Task[None] | None = None
         self._ended = False
@@ -90,20 +93,23 @@ class Membership:
 
     async def run(self) -> None:
         """Renew, look and sweep until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                self._look_now.clear()  # before: news may come in while a renewal is under way
-                wait_s = await self._renew(tasks)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait_s):
-                        await self._look_now.wait()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    self._news_is_seen()  # before: more may come in while a renewal is under way
+                    wait_s = await self._renew(tasks)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(wait_s):
+                            await self._look_now.wait()
+        finally:
+            self._news_is_seen()
 
     def news(self, envelope: Arrived | Leaving | Gone) -> None:
         """A hint has come in. It is only as good as pub/sub: leases decide."""
         match envelope:
             case Arrived(worker=worker):
                 if worker not in self._members.known:
-                    self._look_now.set()
+                    self._look_soon()
             case Leaving(worker=worker):
                 if worker == self._members.me and self._heard_leaving_at is None:
                     self._heard_leaving_at = self._now()
@@ -114,7 +120,7 @@ class Membership:
                 if self._members.gone(worker, now=self._now()):
                     self._gone(worker, "said so")
                     self._watcher.workers_changed()
-                    self._look_now.set()  # somebody must sweep it
+                    self._look_soon()  # somebody must sweep it
 
     def say(self, info: WorkerInfo) -> None:
         """Change what this worker says of itself, at once as far as that is possible."""
@@ -154,6 +160,24 @@ class Membership:
             log.warning("lease not returned; it will end by itself")
         self._tell_everyone(Gone(self._members.me))
 
+    @property
+    def _pause_s(self) -> float:
+        """All workers hear the same news: they look by and by, and the more the longer it takes."""
+        return min(len(self._members.known) / LOOKS_PER_SECOND, self._renewal_s)
+
+    def _look_soon(self) -> None:
+        """Renew after a pause, and see what has come until then in one look."""
+        if self._looking_soon is None:
+            pause_s = self._pause_s * random.uniform(0.5, 1.5)  # noqa: S311
+            loop = asyncio.get_running_loop()
+            self._looking_soon = loop.call_later(pause_s, self._look_now.set)
+
+    def _news_is_seen(self) -> None:
+        self._look_now.clear()
+        if self._looking_soon is not None:
+            self._looking_soon.cancel()
+            self._looking_soon = None
+
     async def _renew(self, tasks: asyncio.TaskGroup) -> float:
         """One renewal, and what follows of it. Returns the seconds until the next one."""
         members = self._members
@@ -178,7 +202,9 @@ class Membership:
             self._following = tasks.create_task(self._follow(), name="after renewal")
         if members.next_end_ms is None:
             return self._renewal_s
-        soonest_s = (members.next_end_ms - leases.now_ms) / 1000 + AFTER_END_S
+        # The first of all to look will claim it, and tell the others.
+        jitter_s = random.uniform(0.0, self._pause_s)  # noqa: S311
+        soonest_s = (members.next_end_ms - leases.now_ms) / 1000 + AFTER_END_S + jitter_s
         return min(self._renewal_s, max(soonest_s, RENEWAL_RETRY_S))
 
     async def _follow(self) -> None:
@@ -220,7 +246,7 @@ class Membership:
     async def _sweep(self, worker: WorkerId, seen_end_ms: int, *, died: bool) -> None:
         try:
             if not await self._registry.claim(worker, seen_end_ms):
-                self._look_now.set()
+                self._look_soon()
                 return
             log.warning("worker died", dead_worker=worker)
             if died:

@@ -52,7 +52,7 @@ def assert_one_line(run: subprocess.CompletedProcess[str], *words: str) -> None:
         (["--redis-url", "redis://127.0.0.1:1/0"], ["127.0.0.1:1", "does not answer"]),
         (["--redis-url", "redis+cluster://a/b"], ["cluster", "not supported yet", "one node"]),
         (["--redis-url", "redis+cluster://a"], ["cluster", "not supported yet", "one node"]),
-        (["--redis-url", "http://a"], ["redis://, rediss:// or unix://"]),
+        (["--redis-url", "http://a"], ["redis://, rediss://, unix://"]),
         (["no.such.module:app"], ["no.such.module:app", "ModuleNotFoundError"]),
         (["json:nothing"], ["json:nothing", "no such attribute"]),
         (["json"], ["MODULE:ATTRIBUTE"]),

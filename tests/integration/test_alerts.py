@@ -250,7 +250,7 @@ def case(name: str, changes: Series, firing: set[str]) -> dict[str, Any]:
 
 def promtool(*arguments: str) -> None:
     done = subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False
+        ["promtool", *arguments], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

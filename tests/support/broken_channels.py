@@ -18,7 +18,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-EVERY: Final = 50
+EVERY: Final = 7
 EPOCH: Final = "abcdefgh"
 DROPS_AFTER_S: Final = 3.0
 

@@ -17,6 +17,7 @@ from gateway.close_codes import INAPPROPRIATE_PROTOCOL, INSUFFICIENT_STATE, NORM
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.session_context import SessionContext
 from gateway.edge.sessions.centrifuge.subscription import Done, Outcome, Subscription
+from gateway.edge.sessions.centrifuge.untold import Untold
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.errors import GatewayError, HandlerFailed
 from gateway.log import get_logger
@@ -32,7 +33,7 @@ from gateway.protocol.centrifuge.replies import (
     message_push,
 )
 from gateway.protocol.centrifuge.session import Answer, Session
-from gateway.protocol.centrifuge.states import State
+from gateway.protocol.centrifuge.states import ChannelState, State
 from gateway.protocol.centrifuge.steps import Ask, End, Step, Write
 from gateway.protocol.centrifuge.subscriptions import NEVER
 from gateway.protocol.channel_messages import ClientInfo
@@ -83,7 +84,8 @@ class CentrifugeSession:
 
     __slots__ = (
         "_context", "_doing", "_due_at", "_going_on", "_held", "_rest", "_rules", "_slot", "_steps",
-        "_turn", "_unanswered", "_wanted", "claims", "connection", "received", "subscriptions",
+        "_turn", "_unanswered", "_untold", "_wanted", "claims", "connection", "received",
+        "subscriptions",
     )  # fmt: skip
 
     name = "centrifuge"
@@ -102,6 +104,7 @@ class CentrifugeSession:
         self._going_on = False
         self._steps: deque[Step] = deque()
         self._held: list[bytes] = []  # pushes until the connect is answered
+        self._untold: Untold | None = None
         self._wanted: dict[str, list[Told]] = {}  # by the server, before the client has connected
         self._doing = False
         self._unanswered: set[int] = set()
@@ -159,6 +162,7 @@ class CentrifugeSession:
         if self._rules is not None:
             self._rules.close(Close(code, reason), "closed")
         self._rest.clear()
+        self._untold = None
         self._steps.clear()
         self._held.clear()
         subscriptions, self.subscriptions = self.subscriptions, {}
@@ -226,6 +230,8 @@ class CentrifugeSession:
             self._do([Write(push) for push in held])
         if self._wanted and self._rules.state is State.CONNECTED:
             self._subscribe_wanted()
+        if self._untold:
+            self._tell_held(self._untold)
         if isinstance(answer, _MOVES_DEADLINE):
             self._put_deadline()
 
@@ -242,7 +248,16 @@ class CentrifugeSession:
         elif len(self._held) + len(run.messages) <= MAX_HELD:
             self._held.extend(run.messages)
         else:
+            self._missed()
+
+    def _missed(self) -> None:
+        if self.connection is not None:
             self.connection.close(*INSUFFICIENT_STATE)
+
+    def _tell_held(self, untold: Untold) -> None:
+        states = {} if self._rules is None else self._rules.channels
+        undecided = {name for name, at in states.items() if at is ChannelState.SUBSCRIBING}
+        untold.tell(undecided, self.subscriptions, self.deliver)
 
     def insufficient(self, channel: str) -> None:
         """A subscription has missed something."""
@@ -251,7 +266,7 @@ class CentrifugeSession:
         if self._rules.state is State.CONNECTED:
             self._do(self._rules.insufficient(channel))
         else:
-            self.connection.close(*INSUFFICIENT_STATE)
+            self._missed()
 
     def end(self, channel: str, code: int = 0, reason: str = "") -> None:
         """End the subscription to a channel, if there is one; the client knows.
@@ -260,6 +275,8 @@ class CentrifugeSession:
             code: Why, as the application's ``on_unsubscribe`` is told.
         """
         subscription = self.subscriptions.pop(channel, None)
+        if self._untold:
+            self._untold.forget(channel)
         if subscription is not None and self.connection is not None:
             _end(self.connection, channel, subscription, code, reason)
 
@@ -286,6 +303,11 @@ class CentrifugeSession:
         def settled(outcome: Outcome) -> None:
             if self._rules is not None and isinstance(outcome, SubscribeResult):
                 self._do(self._rules.subscribe(channel, outcome, self._context.now()))
+                subscription = self.subscriptions.get(channel)
+                undecided = self._rules.channels.get(channel) is ChannelState.SUBSCRIBING
+                if undecided and subscription is not None:
+                    self._untold = self._untold or Untold(self._missed)
+                    self._untold.hold(channel, subscription)
             done(_receipt(outcome))
 
         try:

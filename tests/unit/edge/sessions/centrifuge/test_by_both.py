@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.edge.sessions.centrifuge.untold import MAX_UNTOLD
 from gateway.errors import GatewayError
 from gateway.protocol.centrifuge.codes import Error
 from gateway.protocol.centrifuge.commands import Subscribe
@@ -66,6 +67,44 @@ async def test_who_is_refused_knows_of_what_the_server_has_begun_and_leaves_it(
     assert client.pushes("subscribe") == [{}]
     await client.ask(unsubscribe={"channel": "a"})
     assert stand.parts.channels.subscriptions == 0
+
+
+@pytest.mark.parametrize("outcome", [NO, HookResult()])
+async def test_what_is_published_before_a_client_knows_of_its_channel_comes_behind(
+    stand: Stand, outcome: HookOutcome
+) -> None:
+    """SDKs drop publications of channels of which they have not been told."""
+    client = await stand.client("ann")
+    wish = Undecided(client)
+    await _by_server(client, "a")
+    for number in range(3):
+        await stand.publish("a", number)
+    await client.ask(presence={"channel": "closed:b"})  # another answer changes nothing
+    assert client.pushes("pub") == []
+    reply = await wish.decide(outcome)
+    await stand.publish("a", 3)
+    await eventually(lambda: len(client.pushes("pub")) == 4, "all of them")
+
+    told = client.pushes("subscribe")
+    assert ("subscribe" in reply) != bool(told)
+    assert [push["data"] for push in client.pushes("pub")] == [0, 1, 2, 3]
+    first = next(at for at, message in enumerate(client.sent) if "pub" in message.get("push", {}))
+    assert reply in client.sent[:first]
+    assert not told or {"push": {"channel": "a", "subscribe": {}}} in client.sent[:first]
+
+
+async def test_who_is_not_told_for_too_much_is_closed(stand: Stand) -> None:
+    client = await stand.client("ann")
+    wish = Undecided(client)
+    await _by_server(client, "a")
+    for number in range(MAX_UNTOLD):
+        await stand.publish("a", number)
+    assert client.closed is None
+    await stand.publish("a", "one too many")
+    await eventually(lambda: client.closed is not None, "the close")
+
+    assert client.closed == (3010, "insufficient state")
+    assert wish.client.pushes("pub") == []
 
 
 async def test_what_the_server_ends_before_a_hook_decides_has_ended(stand: Stand) -> None:

@@ -66,8 +66,11 @@ class BatchClock:
         self._under_way = False
         self._interrupted = False
         self._left_at = 0.0  # the last of which we are told
+        self._alone = False  # it was small, and for one
         self._quiet_until = 0.0
         self._losses = broker.losses
+        # Once it runs. To ask for it asks for the id of the process, up to Python 3.11.
+        self._loop: asyncio.AbstractEventLoop
         self._running: asyncio.Future[None] | None = None
         self._ticking: asyncio.TimerHandle | None = None
         self._context = copy_context()
@@ -75,7 +78,8 @@ class BatchClock:
     async def run(self) -> None:
         """Publish what has collected, until cancelled. Raises what goes wrong otherwise."""
         self._context = copy_context()
-        running = self._running = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        running = self._running = self._loop.create_future()
         if self._work:
             self.publish_soon()
         self.tick_while_needed()
@@ -96,12 +100,12 @@ class BatchClock:
         self._work = True
         if not self._scheduled and not self._under_way and self._running is not None:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._publish, context=self._context)
+            self._loop.call_soon(self._publish, context=self._context)
 
     def tick_while_needed(self) -> None:
         """One timer for all, only while something is owed."""
         if self._running is not None and self._ticking is None and self._batches.owing:
-            self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+            self._ticking = self._loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         self._ticking = None
@@ -127,12 +131,16 @@ class BatchClock:
             outgoing = self._batches.collect(interrupted=interrupted)
             if not outgoing:
                 return
-            now = asyncio.get_running_loop().time()
-            if now < self._quiet_until and len(outgoing) == 1:
-                [(channel, payload)] = outgoing
-                if len(payload) <= QUIET_BYTES and self._broker.publish_quietly(channel, payload):
-                    self.tick_while_needed()
-                    return
+            now = self._loop.time()
+            channel, payload = outgoing[0]
+            self._alone = len(outgoing) == 1 and len(payload) <= QUIET_BYTES
+            if (
+                self._alone
+                and now < self._quiet_until
+                and self._broker.publish_quietly(channel, payload)
+            ):
+                self.tick_while_needed()
+                return
             self._left_at = now
             self._under_way = True
             published = self._broker.publish(outgoing)
@@ -143,14 +151,16 @@ class BatchClock:
     def _published(self, published: asyncio.Future[list[int]]) -> None:
         try:
             self._batches.published(published.result())
-            now = asyncio.get_running_loop().time()
-            self._quiet_until = now + QUIET_S if now - self._left_at < PROMPT_S else 0.0
+            now = self._loop.time()
+            # Under load what is left over of a batch is small too: it is to wait for the next.
+            prompt = self._alone and now - self._left_at < PROMPT_S
+            self._quiet_until = now + QUIET_S if prompt else 0.0
             self._go_on()
         except BrokerUnavailable:
             # What is numbered is kept and will be sent again; the rest were hints.
             if not self._broker.connected:
                 self._interrupted = self._work = True
-            asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
+            self._loop.call_later(RETRY_S, self._go_on)
         except Exception as error:
             if self._running is not None and not self._running.done():
                 self._running.set_exception(error)
@@ -164,4 +174,4 @@ class BatchClock:
     def _wait_for_broker(self) -> None:
         self._interrupted = self._under_way = True
         self._batches.cannot_leave()
-        asyncio.get_running_loop().call_later(RETRY_S, self._go_on)
+        self._loop.call_later(RETRY_S, self._go_on)

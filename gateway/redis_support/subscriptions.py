@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -159,10 +160,9 @@ class Subscriptions:
 
     async def _listen(self, connection: RedisConnection) -> None:
         """Until the connection is lost. A frozen server raises nothing: pongs have a deadline."""
-        loop = asyncio.get_running_loop()
         while not connection.lost.done():
             connection.send(("PING",))
-            asked_at = loop.time()
+            asked_at = time.monotonic()
             await asyncio.wait({connection.lost}, timeout=PING_INTERVAL_S)
             if self._heard_at < asked_at and not connection.lost.done():
                 await asyncio.wait({connection.lost}, timeout=REDIS_DEADLINE_S - PING_INTERVAL_S)
@@ -207,7 +207,7 @@ class Subscriptions:
     # What is heard
 
     def _on_replies(self, replies: list[Any]) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
+        self._heard_at = time.monotonic()  # to ask for the loop is a system call up to Python 3.11
         messages: list[tuple[str, bytes]] = []
         heard = self._heard
         for reply in replies:
@@ -292,7 +292,7 @@ class Subscriptions:
     def _resync(self) -> None:
         if self._deaf_since is None:
             return
-        gap_s = asyncio.get_running_loop().time() - self._deaf_since
+        gap_s = time.monotonic() - self._deaf_since
         names = [self._wanted[channel] for channel in self._deaf if channel in self._wanted]
         self._deaf_since = None
         self._deaf.clear()

@@ -89,21 +89,25 @@ async def leave(clock: BatchClock, waiting: Waiting, broker: Broker, *payloads: 
 async def test_a_small_batch_behind_a_prompt_answer_leaves_quietly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not the first, none that is large, and not two at once."""
+    """Not the first, none that is large, not two at once, and not what is left over of those."""
     monkeypatch.setattr(batch_clock, "QUIET_S", 60.0)
     monkeypatch.setattr(batch_clock, "PROMPT_S", 60.0)
     broker, waiting = Broker(), Waiting()
     large = b"x" * (QUIET_BYTES + 1)
     async with running(broker, waiting) as clock:
-        for payloads in ((b"1",), (b"2",), (large,), (b"3", b"4"), (b"5",)):
+        batches = ((b"1",), (b"2",), (large,), (b"3",), (b"4",), (b"5", b"6"), (b"7",), (b"8",))
+        for payloads in batches:
             await leave(clock, waiting, broker, *payloads)
 
     assert broker.left == [
         ("told", [b"1"]),
         ("quiet", [b"2"]),
         ("told", [large]),
-        ("told", [b"3", b"4"]),
-        ("quiet", [b"5"]),
+        ("told", [b"3"]),
+        ("quiet", [b"4"]),
+        ("told", [b"5", b"6"]),
+        ("told", [b"7"]),
+        ("quiet", [b"8"]),
     ]
 
 

@@ -73,6 +73,7 @@ class KeepAlive(Ending):
     def pause_writing(self) -> None:
         self._clogged = True
         self._take_back()
+        self._transport.set_write_buffer_limits()  # what it was to tell while lent, it has told
         if self._asgi is not None:
             self._asgi.pause_writing()
 

@@ -22,7 +22,7 @@ def limits_of(peer: Peer, *, tls: object = None) -> list[int | None]:
     transport: Any = peer.transport
     transport.get_extra_info = {"socket": socket, "sslcontext": tls}.get
 
-    def set_limits(high: int | None) -> None:
+    def set_limits(high: int | None = None) -> None:
         limits.append(high)
 
     transport.set_write_buffer_limits = set_limits
@@ -74,5 +74,20 @@ def test_below_tls_no_descriptor_is_lent() -> None:
         limits_of(peer, tls=object())
 
         assert peer.protocol.lend(lambda: None) is None
+
+    run(scenario)
+
+
+def test_once_bytes_wait_the_transport_may_keep_some_again() -> None:
+    """Or the pongs of a client that reads slowly would wait until all is gone, perhaps never."""
+
+    async def scenario() -> None:
+        peer = Peer(ServerState())
+        await peer.shake_hands()
+        limits = limits_of(peer)
+        peer.protocol.lend(lambda: None)
+        peer.protocol.pause_writing()
+
+        assert limits == [0, None]  # its own
 
     run(scenario)

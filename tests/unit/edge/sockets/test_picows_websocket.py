@@ -39,14 +39,15 @@ class MemoryTransport(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written = bytearray()
-        self.reading = True
-        self.ended = False
-        self.closing = False
+        self.written, self.reading = bytearray(), True
+        self.ended = self.closing = False
 
     def write(self, data: Any) -> None:
         assert not self.ended, "written after the end"
         self.written += data
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
 
     def get_write_buffer_size(self) -> int:
         return 0

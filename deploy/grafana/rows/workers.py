@@ -1,0 +1,169 @@
+"""What workers stand on, who of them leaves, and what each still takes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from deploy.grafana.panel import Panel, Query, Row, quantiles
+
+REDIS: Final = Row("Is Redis well?", (
+    Panel(
+        "Since the last probe",
+        "Every worker sends itself a probe through Redis. All ports rise: Redis or the network is"
+        " away. One rises: that worker is deaf.",
+        "redis.md",
+        (Query("max by (instance) (gateway_canary_age_seconds{OURS})", "{{instance}}"),),
+        unit="s", alerts=("GatewayRedisAway",), bound=10,
+    ),
+    Panel(
+        "Through Redis and back",
+        "Time of those probes. Slow with event loops that are held: it is the workers. Without:"
+        " Redis' own slow log, its CPU, or the network.",
+        "redis.md#redis-is-slow",
+        quantiles("gateway_broker_roundtrip_seconds", 0.5, 0.9, 0.99),
+        unit="s", alerts=("GatewayRedisSlow",), bound=0.05,
+    ),
+    Panel(
+        "Redis refuses",
+        "Errors that Redis answered with. `memory`: it is full. `permission`: its ACL. `moved`: a"
+        " failover, if it ends. The log has Redis' own words.",
+        "redis.md#redis-refuses",
+        (Query("sum by (kind) (rate(gateway_redis_errors_total{OURS}[RATE])) > 0", "{{kind}}"),),
+        unit="cps", alerts=("GatewayRedisRefuses",),
+    ),
+    Panel(
+        "Subscriptions broken",
+        "Gaps in what workers hear: once for each connection to Redis that broke. Again and again:"
+        " its limits on output, timeouts, or the network.",
+        "links.md",
+        (
+            Query("sum(increase(gateway_resyncs_total{OURS}[RATE]))", "of inboxes"),
+            Query("sum(increase(gateway_channel_resyncs_total{OURS}[RATE]))", "of channels"),
+        ),
+        alerts=("GatewayResyncs",),
+    ),
+    Panel(
+        "Load on Redis",
+        "Batches between workers, and publications of channels.",
+        "redis.md#look",
+        (
+            Query("sum(rate(gateway_link_batches_total{OURS}[RATE]))", "batches"),
+            Query("sum(rate(gateway_publications_total{OURS}[RATE]))", "publications"),
+        ),
+        unit="ops",
+    ),
+    Panel(
+        "Envelopes in a batch",
+        "Near 1 at low load, more under load. Near 1 under load: each peer has little.",
+        "links.md#look",
+        (Query("sum(rate(gateway_link_envelopes_total{OURS}[RATE]))"
+               " / (sum(rate(gateway_link_batches_total{OURS}[RATE])) > 0)", "envelopes"),),
+    ),
+    Panel(
+        "Unreadable",
+        "Envelopes that nobody understands: versions too far apart, or somebody else publishes on"
+        " the gateway's channels.",
+        "links.md#unreadable",
+        (Query("sum(increase(gateway_envelopes_unreadable_total{OURS}[RATE]))", "unreadable"),),
+        alerts=("GatewayUnreadable",), bound=1,
+    ),
+))  # fmt: skip
+
+LEAVING: Final = Row("Who is leaving?", (
+    Panel(
+        "Connections closed, by code",
+        "1000 and 1001 are clients that leave, 3001 a drain. 1006 is a network or a killed client,"
+        " 1011 a handler; others are in the reference of close codes.",
+        "clients.md#sockets-close",
+        (Query("sum by (code) (rate(gateway_connections_closed_total{OURS}[RATE])) > 0",
+               "{{code}}"),),
+        unit="cps", alerts=("GatewayClosesSockets",),
+    ),
+    Panel(
+        "Workers that died",
+        "Ended without leaving; a drain is not counted. The system's log knows about memory, the"
+        " supervisor's about signals and exit codes.",
+        "workers-die.md",
+        (Query("sum(increase(gateway_worker_deaths_total{OURS}[RATE]))", "deaths"),),
+        alerts=("GatewayWorkersDie",), bound=1,
+    ),
+    Panel(
+        "Messages moved from the dead",
+        "Handed to another worker because theirs had gone. After one death: some, once. Steadily:"
+        " workers die at their messages.",
+        "workers-die.md#look",
+        (Query('sum(rate(gateway_dispatches_total{outcome="moved",OURS}[RATE]))', "moved"),),
+        unit="ops", alerts=("GatewayWorkersDie",),
+    ),
+    Panel(
+        "Farewells given up",
+        "Connections whose on_disconnect was not run, or not to its end: no handler worker for too"
+        " long, or handlers that kill their workers.",
+        "handlers.md",
+        (Query("sum(increase(gateway_disconnects_given_up_total{OURS}[RATE]))", "given up"),),
+    ),
+    Panel(
+        "Versions",
+        "What runs. Two versions for longer than a rollout: it got stuck.",
+        "workers-die.md#do",
+        (Query("count by (version) (gateway_build_info{OURS})", "{{version}}"),),
+    ),
+))  # fmt: skip
+
+LIMITS: Final = Row("How near are the limits?", (
+    Panel(
+        "Connections, of those allowed",
+        "Near 100 % a port refuses with 503. Add workers, or let each have more.",
+        "clients.md#a-worker-is-full",
+        (Query("sum by (instance) (gateway_connections{OURS})"
+               " / sum by (instance) (gateway_max_connections{OURS})", "{{instance}}"),),
+        unit="percentunit", alerts=("GatewayFull",), bound=0.8,
+    ),
+    Panel(
+        "Channels, of those allowed",
+        "Near 100 % subscriptions to new channels are refused. Add workers, or let each have more.",
+        "channels.md#limits",
+        (Query("sum by (instance) (gateway_channels{OURS})"
+               " / sum by (instance) (gateway_max_channels{OURS})", "{{instance}}"),),
+        unit="percentunit", alerts=("GatewayChannelsFull",), bound=0.8,
+    ),
+    Panel(
+        "Subscriptions refused",
+        "A worker of that port has all the channels that it may have; another may have room.",
+        "channels.md#limits",
+        (Query("sum by (instance) (increase(gateway_channels_refused_total{OURS}[RATE]))",
+               "{{instance}}"),),
+        alerts=("GatewayChannelsFull",), bound=1,
+    ),
+    Panel(
+        "Handlers, of those that may run at once",
+        "Near 100 % messages wait for a handler's end. Find out why they take long before you let"
+        " more of them run.",
+        "handlers.md#handlers-are-slow",
+        (Query("sum by (instance) (rate(gateway_handler_seconds_sum{OURS}[RATE]))"
+               " / sum by (instance) (gateway_max_handlers{OURS})", "{{instance}}"),),
+        unit="percentunit", bound=0.8,
+    ),
+    Panel(
+        "File descriptors, of those allowed",
+        "Near 100 % no socket is accepted. Raise LimitNOFILE, and restart.",
+        "clients.md#out-of-file-descriptors",
+        (Query("sum by (instance) (process_open_fds{OURS})"
+               " / sum by (instance) (process_max_fds{OURS})", "{{instance}}"),),
+        unit="percentunit", alerts=("GatewayOpenFiles",), bound=0.9,
+    ),
+    Panel(
+        "CPU of the workers of a port",
+        "In cores. Near one core a worker: add workers.",
+        "handlers.md#answers-are-slow",
+        (Query("sum by (instance) (rate(process_cpu_seconds_total{OURS}[RATE]))", "{{instance}}"),),
+    ),
+    Panel(
+        "Memory of the workers of a port",
+        "Rises with connections. Without: slow clients, or a leak; HUP replaces the workers one by"
+        " one.",
+        "clients.md#slow-clients",
+        (Query("sum by (instance) (process_resident_memory_bytes{OURS})", "{{instance}}"),),
+        unit="bytes",
+    ),
+))  # fmt: skip

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.redis_support import keys
 from tests.faults.channel_stand import LONG, SHORT, SUBSCRIBERS, serve
 from tests.faults.conftest import Report
 from tests.faults.test_redis_fails import flood
@@ -268,5 +269,5 @@ def kill_subscriptions(redis: RedisServer) -> int:
 def channel_key(redis: RedisServer, channel: str) -> str:
     """What a channel is called in Redis."""
     with redis.client() as admin:
-        [key] = [name for name in admin.pubsub_channels() if name.endswith(channel.encode())]
+        [key] = admin.pubsub_channels(keys.channel_messages("gw", channel))
     return str(key.decode())

@@ -71,7 +71,7 @@ def channels_at(redis_server: RedisServer, prefix: str) -> set[str]:
     """Channels of clients with a subscription at Redis."""
     with redis_server.client() as redis:
         found = redis.pubsub_channels(keys.channel_messages(prefix, "*"))
-        return {name.decode().rpartition("room:")[2] for name in found}
+        return {name.decode().rpartition("room:")[2].removesuffix("}") for name in found}
 
 
 async def crowd(one: InProcess, two: InProcess) -> None:

@@ -247,8 +247,14 @@ class Sentinels:
             socket_timeout=deadline_s, socket_connect_timeout=deadline_s,
             retry=Retry(NoBackoff(), 0), driver_info=None, protocol=2, **self._tls_options,
         ) as sentinel:  # fmt: skip
-            told = sentinel.sentinel_master(self.name)
-            return Answer((str(told["ip"]), int(told["port"])), int(told["config-epoch"]))
+            # Not through the pool: it takes the tickets of a TLS session for a reply.
+            connection = sentinel.connection_pool.make_connection()
+            try:
+                connection.connect()
+                connection.send_command("SENTINEL", "MASTER", self.name)
+                return read_answer(connection.read_response())
+            finally:
+                connection.disconnect()
 
     def _login(self) -> list[Command]:
         if self._password is None:

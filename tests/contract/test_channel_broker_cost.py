@@ -150,12 +150,14 @@ async def test_a_channel_costs_redis_no_more_than_is_documented(
     names = [f"{n:05}" for n in range(1000)]
     await asyncio.gather(*[broker.read(name, None, KEPT) for name in names])
     # Its table of keys grows by steps, and for that moment it has two of them.
-    await eventually(lambda: dataset() - before < META_BYTES * len(names), "a table that has grown")
+    grown = "a table of keys that has grown"
+    await eventually(lambda: dataset() - before < META_BYTES * len(names), grown)
     meta = (dataset() - before) / len(names)
 
     before = dataset()
     keyed = [Publishing("k", b"", idempotency_key=f"{n}" * 1000) for n in range(1000)]
     await asyncio.gather(*[broker.publish(publishing) for publishing in keyed])
+    await eventually(lambda: dataset() - before < ANSWER_BYTES * len(keyed), grown)
     answer = (dataset() - before) / len(keyed)
 
     before, history = dataset(), HistoryOptions(50, 60, 60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +96,17 @@ async def test_nobody_is_there() -> None:
         await address.where()
 
 
-async def test_sentinels_and_nodes_over_tls(tmp_path: Path) -> None:
+async def test_sentinels_and_nodes_over_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the tickets of TLS 1.3 are there before anybody has asked."""
+    shake = ssl.SSLSocket.do_handshake
+
+    def until_they_are_here(sock: ssl.SSLSocket, block: bool = False) -> None:
+        shake(sock, block)
+        assert select.select([sock], [], [], 5.0)[0]
+
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", until_they_are_here)
     for port, certificate in serving_tls(tmp_path, "DNS:localhost,IP:127.0.0.1"):
         theirs = free_port()
         config = (

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from gateway.backend_client.parts import begin
-from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.channels.shared_namespaces import SharedNamespaces
@@ -27,7 +27,7 @@ class ClientChannels:
 
     def __init__(self, address: RedisAddress, *, prefix: str, name: str) -> None:
         self._address = address
-        self._broker = RedisChannelBroker(address, prefix=prefix, name=name)
+        self._broker = channel_broker_at(address, prefix=prefix, name=name)
         self._store = RedisPresenceStore(address, prefix=prefix, name=name)
         self._namespaces = SharedNamespaces(self._broker)
         options_of = self._namespaces.options_of

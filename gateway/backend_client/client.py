@@ -15,7 +15,7 @@ from gateway.backend_client.blocking import Client, LoopThread
 from gateway.backend_client.channels import ClientChannels
 from gateway.backend_client.parts import begin
 from gateway.backend_client.receipt_inbox import ClientInbox
-from gateway.broker.redis import RedisBroker
+from gateway.broker.redis_cluster import broker_at
 from gateway.errors import BrokerUnavailable
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.requests_to_owners import RequestsToOwners
@@ -118,7 +118,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
     async def _running(self) -> AsyncIterator[AsyncClient]:
         me = worker_id(os.urandom(RANDOM_BYTES_PER_WORKER_ID))
         name = f"gateway.client.{me}"
-        broker = RedisBroker(self._address, name=name)
+        broker = broker_at(self._address, name=name)
         registry = RedisRegistry(self._address, prefix=self._prefix, name=name)
         channels = ClientChannels(self._address, prefix=self._prefix, name=name)
         inbox = ClientInbox(me, broker, self._prefix)

@@ -19,7 +19,7 @@ Guarantees, proved on every implementation by ``tests/contract/test_broker.py``:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,12 +42,8 @@ class Receiver(Protocol):
     def on_resync(self, resync: Resync) -> None: ...
 
 
-class Broker(Protocol):
-    """Pub/sub, at most once. One per worker."""
-
-    async def run(self, receiver: Receiver) -> None:
-        """Keep the connections up and feed ``receiver``, until cancelled."""
-        ...
+class Publisher(Protocol):
+    """What publishes in channels that live together: on one server."""
 
     @property
     def connected(self) -> bool:
@@ -57,10 +53,6 @@ class Broker(Protocol):
     @property
     def losses(self) -> int:
         """How often the connection that publishes was lost."""
-        ...
-
-    async def subscribe(self, channel: str) -> None:
-        """Add a channel. Waits, if need be until the server is back; cancelling leaves it added."""
         ...
 
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
@@ -81,6 +73,28 @@ class Broker(Protocol):
         Returns:
             False: it cannot, and nothing was done.
         """
+        ...
+
+
+class Broker(Publisher, Protocol):
+    """Pub/sub, at most once. One per worker."""
+
+    async def run(self, receiver: Receiver) -> None:
+        """Keep the connections up and feed ``receiver``, until cancelled."""
+        ...
+
+    def route(self, channel: str) -> Publisher:
+        """What publishes in this channel now: whoever is away holds up only those of its own."""
+        ...
+
+    def when_rerouted(self, rerouted: Callable[[], None]) -> None:
+        """Call ``rerouted`` when ``route`` may say something else. What was under way may be lost
+        then, for channels that have another publisher.
+        """
+        ...
+
+    async def subscribe(self, channel: str) -> None:
+        """Add a channel. Waits, if need be until the server is back; cancelling leaves it added."""
         ...
 
     def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:

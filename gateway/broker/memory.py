@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.broker.base import Receiver, Resync
 from gateway.log import get_logger
@@ -46,6 +46,12 @@ class MemoryBroker:
     @property
     def losses(self) -> int:
         return 0
+
+    def route(self, channel: str) -> MemoryBroker:  # noqa: ARG002 (all is in one process)
+        return self
+
+    def when_rerouted(self, rerouted: Callable[[], None]) -> None:
+        """Never."""
 
     async def subscribe(self, channel: str) -> None:
         if channel not in self._channels:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.broker.base import Receiver, Resync
-from gateway.errors import BrokerUnavailable
+from gateway.broker.redis_publisher import RedisPublisher
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import publish
-from gateway.redis_support.connection import REPLY_ON, RedisConnection
-from gateway.redis_support.publishing import PublishingConnection
 from gateway.redis_support.subscriptions import Subscriptions
 
 
@@ -19,11 +17,7 @@ class RedisBroker:
 
     def __init__(self, address: RedisAddress, *, name: str = "gateway") -> None:
         self._address = address
-        self._refusal = f"{address.display} refuses to publish"
-        self._publishing = PublishingConnection(
-            address, name=f"{name}.publish", prepare=self._ask_for_quiet
-        )
-        self._may_be_quiet = False
+        self._publisher = RedisPublisher(address, name=name)
         self._subscriptions = Subscriptions(address, name=f"{name}.subscribe")
 
     async def run(self, receiver: Receiver) -> None:
@@ -32,47 +26,36 @@ class RedisBroker:
 
         subscribing = self._subscriptions.run(receiver.on_deliveries, on_resync)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publishing.run(), name="broker publisher")
+            tasks.create_task(self._publisher.run(), name="broker publisher")
             tasks.create_task(subscribing, name="broker subscriber")
             if self._address.sentinels is not None:
                 tasks.create_task(self._address.sentinels.watch(), name="sentinels watched")
 
     @property
     def connected(self) -> bool:
-        return self._publishing.connected
+        return self._publisher.connected
 
     @property
     def losses(self) -> int:
-        return self._publishing.losses
+        return self._publisher.losses
+
+    def route(self, channel: str) -> RedisPublisher:  # noqa: ARG002 (there is one node)
+        return self._publisher
+
+    def when_rerouted(self, rerouted: Callable[[], None]) -> None:
+        """Never."""
 
     async def subscribe(self, channel: str) -> None:
         await self._subscriptions.add(channel.encode(), channel)
 
     def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
-        publisher = self._publishing.connection
-        if publisher is None:
-            nowhere: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-            nowhere.set_exception(BrokerUnavailable(f"not connected to {self._address.display}"))
-            return nowhere
-        return publisher.execute(
-            [("PUBLISH", *message) for message in messages],
-            or_fail=self._refusal,
-        )
+        return self._publisher.publish(messages)
 
     def publish_quietly(self, channel: str, payload: bytes) -> bool:
-        publisher = self._publishing.connection
-        if publisher is None or not self._may_be_quiet:
-            return False
-        publisher.send_unanswered(("PUBLISH", channel, payload))
-        return True
+        return self._publisher.publish_quietly(channel, payload)
 
     def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
         publish(self._address, channel, payload, deadline_s=deadline_s)
 
     def resubscribe(self) -> None:
         self._subscriptions.drop()
-
-    async def _ask_for_quiet(self, connection: RedisConnection) -> None:
-        """Not everybody may say it: an ACL can leave it out, and a proxy know nothing of it."""
-        [reply] = await connection.execute([REPLY_ON])
-        self._may_be_quiet = reply == b"OK"

@@ -100,6 +100,10 @@ class ChannelBroker(Protocol):
         """Keep the connections up and feed ``receiver``, until cancelled."""
         ...
 
+    async def run_publishing(self) -> None:
+        """Keep up what publishes and reads, and subscribe to nothing, until cancelled."""
+        ...
+
     @property
     def connected(self) -> bool:
         """False while ``publish`` would fail at once."""
@@ -117,8 +121,11 @@ class ChannelBroker(Protocol):
         """No message of it is handed out from here on. A later ``subscribe`` comes after it."""
         ...
 
-    def settle(self) -> asyncio.Future[None]:
-        """See guarantee 5. Fails with BrokerUnavailable; then a resync follows."""
+    def settle(self, channel: str = "") -> asyncio.Future[None]:
+        """See guarantee 5; of one channel where it is named.
+
+        Fails with BrokerUnavailable; then a resync follows.
+        """
         ...
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:

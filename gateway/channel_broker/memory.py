@@ -60,6 +60,9 @@ class MemoryChannelBroker:
             for channel in list(self._channels):
                 self.unsubscribe(channel)
 
+    async def run_publishing(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
     @property
     def connected(self) -> bool:
         return True
@@ -84,7 +87,7 @@ class MemoryChannelBroker:
         if not subscribers:
             del self._bus.subscribers[channel]
 
-    def settle(self) -> asyncio.Future[None]:
+    def settle(self, channel: str = "") -> asyncio.Future[None]:  # noqa: ARG002 (all come one way)
         return _soon(None)  # behind the deliveries, whose turn was asked for before
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
 from gateway.channel_broker.base import ChannelReceiver, HistoryOptions, Page, Publishing, Stored
-from gateway.channel_broker.redis_publications import Publications, Tell
+from gateway.channel_broker.redis_publications import Item, Publications, Tell
 from gateway.channel_broker.redis_scripts import HIGHEST, PUBLISH, READ, ChannelScripts
 from gateway.errors import BrokerRefused, BrokerUnavailable, UnrecoverablePosition
 from gateway.protocol.channel_position import Position
@@ -20,6 +20,7 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
 from gateway.redis_support.node import subject
 from gateway.redis_support.publishing import PublishingConnection
+from gateway.redis_support.slots import is_redirect
 from gateway.redis_support.subscriptions import Subscriptions
 
 NAMESPACES_S: Final = 3600
@@ -28,6 +29,10 @@ NAMESPACES_S: Final = 3600
 MAX_READS: Final = 2
 MAX_TOPS: Final = 16  # that bring no publications
 _RUN_ID: Final = re.compile(rb"run_id:([0-9a-f]+)")
+
+
+class Redirected(BrokerRefused):
+    """Nothing was done: it is to be done by another server, or later."""
 
 
 class RedisChannelBroker:
@@ -39,6 +44,11 @@ class RedisChannelBroker:
 
     Args:
         failed: See ``Publications``.
+        elsewhere: The same.
+
+    Attributes:
+        run_id: Of the server that it is connected to, or was last.
+        on_run_id: Called when that was asked for.
     """
 
     def __init__(
@@ -48,15 +58,20 @@ class RedisChannelBroker:
         prefix: str,
         name: str = "gateway",
         failed: Callable[[str], object] = lambda _why: None,
+        elsewhere: Callable[[list[Item]], None] | None = None,
     ) -> None:
         self._address = address
         self._prefix = prefix
-        self._scripts = ChannelScripts(prefix, address.node)
+        self._scripts = ChannelScripts(prefix, address.node, publish_verb=address.publish_verb)
+        self.run_id = ""
+        self.on_run_id: Callable[[], None] = lambda: None
         self._publishing = PublishingConnection(
             address, name=f"{name}.channels.publish", prepare=self._prepare
         )
         self._subscriptions = Subscriptions(address, name=f"{name}.channels.subscribe")
-        self._publications = Publications(address, self._scripts, self._connection, failed=failed)
+        self.publications = Publications(
+            address, self._scripts, self._connection, failed=failed, elsewhere=elsewhere
+        )
         self._reads = asyncio.Semaphore(MAX_READS)
         self._tops = asyncio.Semaphore(MAX_TOPS)
         self._reading: set[asyncio.Task[Any]] = set()
@@ -86,14 +101,14 @@ class RedisChannelBroker:
     def unsubscribe(self, channel: str) -> None:
         self._subscriptions.remove(self._key(channel))
 
-    def settle(self) -> asyncio.Future[None]:
+    def settle(self, channel: str = "") -> asyncio.Future[None]:  # noqa: ARG002 (all come one way)
         return self._subscriptions.settle()
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
-        return self._publications.publish(publishing)
+        return self.publications.publish(publishing)
 
     def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
-        return self._publications.tell(Tell(channel, message))
+        return self.publications.tell(Tell(channel, message))
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
         top, found = await self._read(
@@ -166,7 +181,13 @@ class RedisChannelBroker:
         if told is None:
             self._address.node.garbage("no run id", "INFO server")
             raise BrokerUnavailable(f"{self._address.display} does not tell its run id")
-        self._scripts.server = told[1].decode()
+        self.run_id = told[1].decode()
+        self.trust(())
+        self.on_run_id()
+
+    def trust(self, run_ids: Iterable[str]) -> None:
+        """Channels may come from servers with these run ids, with all that they have."""
+        self._scripts.server = " ".join((self.run_id, *run_ids))
 
     async def _read(
         self, channel: str, history: HistoryOptions, *, limit: int, **bounds: Any
@@ -205,6 +226,7 @@ class RedisChannelBroker:
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             _, reply = await connection.execute([self._scripts.load(READ), command])
         if isinstance(reply, ReplyError):
-            self._address.node.refused(str(reply), subject(command))
-            raise BrokerRefused(f"{self._address.display} refuses: {reply}")
+            self._address.node.refused(str(reply), subject(command), connection.endpoint)
+            kind = Redirected if is_redirect(str(reply)) else BrokerRefused
+            raise kind(f"{self._address.display} refuses: {reply}")
         return reply

@@ -14,6 +14,7 @@ from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
 from gateway.redis_support.node import subject
+from gateway.redis_support.slots import is_redirect
 
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 << 20
@@ -29,14 +30,17 @@ class Tell(NamedTuple):
     message: bytes
 
 
-class _Item:
-    __slots__ = ("answer", "repeated", "size", "what")
+class Item:
+    """One on its way."""
+
+    __slots__ = ("answer", "ends_at", "repeated", "size", "what")
 
     def __init__(self, what: Publishing | Tell, size: int, answer: asyncio.Future[Stored]) -> None:
         self.what = what
         self.size = size
         self.answer = answer
         self.repeated = False
+        self.ends_at: float | None = None  # where it was refused for being at the wrong server
 
     def fail(self, error: BrokerUnavailable) -> None:
         if not self.answer.done():
@@ -51,6 +55,8 @@ class Publications:
     Args:
         connection: The one to use now.
         failed: Told of every one that fails, why (``gateway.metrics.families``).
+        elsewhere: Takes those that another server, or this one later, is to be given; in order,
+            none of a channel of which a later one was published. Without it they fail.
     """
 
     def __init__(
@@ -60,14 +66,16 @@ class Publications:
         connection: Callable[[], RedisConnection | None],
         *,
         failed: Callable[[str], object],
+        elsewhere: Callable[[list[Item]], None] | None = None,
     ) -> None:
         self._address = address
         self._scripts = scripts
         self._connection = connection
         self._failed = failed
-        self._waiting: deque[_Item] = deque()
+        self._elsewhere = elsewhere
+        self._waiting: deque[Item] = deque()
         self._waiting_bytes = 0
-        self._pipeline: list[_Item] = []  # under way
+        self._pipeline: list[Item] = []  # under way
         self._together: list[list[Publishing | Tell]] = []  # the same, by command
         self._sending = False  # the turn of ``_send`` was asked for
         self._load = False  # the script, before anything else
@@ -79,17 +87,25 @@ class Publications:
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         answer: asyncio.Future[Stored] = loop.create_future()
-        self._add(_Item(publishing, publishing_size(publishing), answer))
+        self._add(Item(publishing, publishing_size(publishing), answer))
         return answer
 
     def tell(self, tell: Tell) -> asyncio.Future[Stored]:
         """See ``ChannelBroker.tell``. What cannot be sent is dropped."""
         answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(_seen)
-        self._add(_Item(tell, len(tell.message) + len(tell.channel), answer))
+        self._add(Item(tell, len(tell.message) + len(tell.channel), answer))
         return answer
 
-    def _add(self, item: _Item) -> None:
+    def add(self, item: Item) -> None:
+        """Send this one, that another server was not to be given."""
+        self._add(item)
+
+    def fail(self, item: Item, why: str, error: BrokerUnavailable) -> None:
+        """Give up one that is to be sent elsewhere."""
+        self._fail(item, why, error)
+
+    def _add(self, item: Item) -> None:
         if self._connection() is None:
             error = BrokerUnavailable(f"not connected to {self._address.display}")
             self._fail(item, "not_connected", error)
@@ -144,7 +160,7 @@ class Publications:
     def _command(self, together: Sequence[Publishing | Tell]) -> Command:
         first = together[0]
         if isinstance(first, Tell):
-            return ("PUBLISH", self._scripts.channel(first.channel), first.message)
+            return (self._scripts.publish_verb, self._scripts.channel(first.channel), first.message)
         return self._scripts.publish(*cast(Sequence[Publishing], together))
 
     def _answered(self, answered: asyncio.Future[list[Any]]) -> None:
@@ -162,11 +178,13 @@ class Publications:
             replies = replies[1:]
         if len(replies) < len(pipeline):
             replies = self._each(replies)
-        unknown = self._take(pipeline, replies)
+        unknown, moved = self._take(pipeline, replies)
         if unknown:
             self._load = True
             self._waiting.extendleft(reversed(unknown))
             self._waiting_bytes += sum(item.size for item in unknown)
+        if moved and self._elsewhere is not None:
+            self._elsewhere([*moved, *self._waiting_with(moved)])
         if self._waiting:
             self._send()
 
@@ -182,12 +200,24 @@ class Publications:
             each += [reply] * count
         return each
 
-    def _take(self, pipeline: list[_Item], replies: list[Any]) -> list[_Item]:
-        """Give each its answer. Returns those for which Redis had no script, in order.
+    def _waiting_with(self, moved: list[Item]) -> list[Item]:
+        """Take out what waits in the channels of these."""
+        names = {item.what.channel for item in moved}
+        waiting, self._waiting = self._waiting, deque[Item]()
+        theirs: list[Item] = []
+        for item in waiting:
+            (theirs if item.what.channel in names else self._waiting).append(item)
+        self._waiting_bytes -= sum(item.size for item in theirs)
+        return theirs
+
+    def _take(self, pipeline: list[Item], replies: list[Any]) -> tuple[list[Item], list[Item]]:
+        """Give each its answer. Returns those for which Redis had no script, in order, and those
+        that are to be done elsewhere.
 
         They were not published, and may be, unless a later one of their channel was.
         """
-        unknown: list[_Item] = []
+        unknown: list[Item] = []
+        moved: list[Item] = []
         later: set[str] = set()
         for item, reply in zip(reversed(pipeline), reversed(replies), strict=True):
             if isinstance(reply, ReplyError):
@@ -199,15 +229,24 @@ class Publications:
                     error = BrokerUnavailable("not published: the server has lost its scripts")
                     self._fail(item, "refused", error)
                     continue
+                if (
+                    self._elsewhere is not None
+                    and item.what.channel not in later
+                    and is_redirect(str(reply))
+                ):
+                    self._tell_node(item, reply)
+                    moved.append(item)
+                    continue
                 self._refused(item, reply)
                 continue
             if isinstance(item.what, Publishing):
                 later.add(item.what.channel)
             self._stored(item, reply)
         unknown.reverse()
-        return unknown
+        moved.reverse()
+        return unknown, moved
 
-    def _stored(self, item: _Item, reply: Any) -> None:
+    def _stored(self, item: Item, reply: Any) -> None:
         if item.answer.done():
             return
         if isinstance(reply, Stored):
@@ -225,12 +264,17 @@ class Publications:
         else:
             item.answer.set_result(stored)
 
-    def _refused(self, item: _Item, reply: ReplyError) -> None:
-        self._address.node.refused(str(reply), subject(self._command([item.what])))
+    def _refused(self, item: Item, reply: ReplyError) -> None:
+        self._tell_node(item, reply)
         error = BrokerRefused(f"{self._address.display} refuses to publish: {reply}")
         self._fail(item, "refused", error)
 
-    def _fail(self, item: _Item, why: str, error: BrokerUnavailable) -> None:
+    def _tell_node(self, item: Item, reply: ReplyError) -> None:
+        connection = self._connection()
+        asked = None if connection is None else connection.endpoint
+        self._address.node.refused(str(reply), subject(self._command([item.what])), asked)
+
+    def _fail(self, item: Item, why: str, error: BrokerUnavailable) -> None:
         self._failed(why)
         item.fail(error)
 

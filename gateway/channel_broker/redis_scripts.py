@@ -45,15 +45,20 @@ class ChannelScripts:
     """Commands for one server.
 
     Attributes:
-        server: The run id of the server that commands go to now.
+        server: The run id of the server that commands go to now; behind it, with spaces, those of
+            servers from which channels may come with all that they have.
     """
 
-    def __init__(self, prefix: str, node: Node) -> None:
+    def __init__(self, prefix: str, node: Node, *, publish_verb: str = "PUBLISH") -> None:
         self.server = ""
+        self.publish_verb = publish_verb
         self._prefix = prefix
         self._node = node
         beginning = script("channel_epoch")
-        self._texts = {name: beginning + script(name) for name in (PUBLISH, READ)}
+        self._texts = {
+            name: beginning + script(name).replace("'PUBLISH'", f"'{publish_verb}'")
+            for name in (PUBLISH, READ)
+        }
         self._shas = {
             name: hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 (how Redis names scripts)
             for name, text in self._texts.items()
@@ -77,7 +82,7 @@ class ChannelScripts:
         to = self.channel(channel)
         if history is None:
             if not key:
-                return ("PUBLISH", to, b"p0::" + body)
+                return (self.publish_verb, to, b"p0::" + body)
             history = HistoryOptions(0, 0, 0)
         names = [keys.history(self._prefix, channel), keys.history_meta(self._prefix, channel)]
         if key:

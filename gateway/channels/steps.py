@@ -198,7 +198,9 @@ class Steps:
             case Read():
                 self._reads.begin(local, step)
             case Settle(number):
-                self._broker.settle().add_done_callback(partial(self._settled, local, number))
+                self._broker.settle(local.name).add_done_callback(
+                    partial(self._settled, local, number)
+                )
 
     def _reply(self, local: LocalChannel, reply: Reply) -> None:
         if reply.recovered is not None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Final, Protocol
 
-from gateway.broker.base import Broker
+from gateway.broker.base import Publisher
 from gateway.errors import BrokerUnavailable
 
 TICK_S: Final = 0.025
@@ -27,7 +27,7 @@ QUIET_BYTES: Final = 1024  # a larger batch was not alone
 
 
 class Batches(Protocol):
-    """What is to be published (``gateway.messaging.links``). Nothing here waits."""
+    """What is to be published (``gateway.messaging.lane``). Nothing here waits."""
 
     def collect(self, *, interrupted: bool) -> Sequence[tuple[str, bytes]]:
         """All that leaves now: channels and payloads.
@@ -58,7 +58,7 @@ class Batches(Protocol):
 class BatchClock:
     """Publishes what has collected, until ``run`` is cancelled."""
 
-    def __init__(self, broker: Broker, batches: Batches) -> None:
+    def __init__(self, broker: Publisher, batches: Batches) -> None:
         self._broker = broker
         self._batches = batches
         self._work = False  # something is to be published

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from typing import Final
 
-from gateway.broker.base import Broker
+from gateway.broker.base import Broker, Publisher
 from gateway.log import get_logger
 from gateway.log.seldom import Seldom
 from gateway.messaging.batch_clock import BatchClock
+from gateway.messaging.lane import Lane
 from gateway.messaging.peer_queue import Fill, PeerQueue
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.kinds import Envelope
@@ -66,12 +68,15 @@ class Links:
         self._share = FairShare()
         # The links that we have given up: their epochs are remembered, and nothing else.
         self._ended: dict[WorkerId, PeerQueue | None] = {}
-        self._hints: list[tuple[str, bytes]] = []
         self._local: list[Envelope] = []
-        self._owners: list[PeerQueue | None] = []  # of what is under way
         self._held = False
         self._unreadable = Seldom(TELL_EACH_S, now)
-        self._clock = BatchClock(broker, self)
+        self._broker = broker
+        self._lanes: dict[Publisher, Lane] = {}
+        self._clocks: tuple[BatchClock, ...] = ()
+        self._running: asyncio.Future[None] | None = None
+        self._context = copy_context()
+        broker.when_rerouted(self._reroute)
         self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: (
             None
         )
@@ -81,11 +86,20 @@ class Links:
 
     async def run(self) -> None:
         """Publish what has collected, until cancelled."""
-        await self._clock.run()
+        running = self._running = asyncio.get_running_loop().create_future()
+        self._context = copy_context()
+        for lane in self._lanes.values():
+            self._start(lane)
+        try:
+            await running
+        finally:
+            self._running = None
+            await asyncio.gather(*[lane.stop() for lane in self._lanes.values()])
 
     def publish_soon(self) -> None:
         """After this turn of the loop (``BatchClock.publish_soon``)."""
-        self._clock.publish_soon()
+        for clock in self._clocks:
+            clock.publish_soon()
 
     # Sending
 
@@ -111,7 +125,7 @@ class Links:
             self.crowded.add(peer)
         if not queue.touched:
             queue.touched = True
-            self.publish_soon()
+            queue.clock.publish_soon()
 
     def takes(self, peer: WorkerId, owed_bytes: int) -> bool:
         """Whether the link to ``peer`` takes more of somebody who has so much on it with that.
@@ -135,13 +149,11 @@ class Links:
     def tell(self, peer: WorkerId, envelope: Envelope) -> None:
         """Tell one, worker or not, once, unreliably: a hint."""
         if is_worker_id(peer):
-            self._hints.append((self._channel_of(peer), hint(self.me, envelope)))
-            self.publish_soon()
+            self._hint(self._channel_of(peer), envelope)
 
     def tell_everyone(self, envelope: Envelope) -> None:
         """Tell all workers, this one too, once, unreliably: a hint."""
-        self._hints.append((self._everyone, hint(self.me, envelope)))
-        self.publish_soon()
+        self._hint(self._everyone, envelope)
 
     def set_version(self, peer: WorkerId, version: int) -> None:
         """``version`` is the newest that ``peer`` reads."""
@@ -179,9 +191,9 @@ class Links:
             queue = self._queue_of(header.sender)
         self._take_from(queue, batch, payload)
         if queue.kept_back:
-            self.publish_soon()
+            queue.clock.publish_soon()
         self._relieve(queue)
-        self._clock.tick_while_needed()
+        queue.clock.tick_while_needed()
 
     def _take_from(self, queue: PeerQueue, batch: Batch, payload: bytes) -> None:
         link, header = queue.link, batch.header
@@ -206,7 +218,7 @@ class Links:
             self._counters.link_repeats += 1
         elif verdict is Verdict.EARLY:
             self._counters.link_early += 1
-            self.publish_soon()  # perhaps a new gap, to be reported at once
+            queue.clock.publish_soon()  # perhaps a new gap, to be reported at once
 
     def hold(self) -> None:
         """Take nothing from links, and acknowledge nothing, until ``release``."""
@@ -229,7 +241,7 @@ class Links:
 
         But for peers that nobody knows and that never answered: they are not waited for.
         """
-        return not self._hints and all(
+        return not any(lane.hints for lane in self._lanes.values()) and all(
             queue.settled or (not queue.heard and not self.knows(queue.peer))
             for queue in self._queues.values()
         )
@@ -242,6 +254,7 @@ class Links:
             return
         queue = self._queues.pop(peer, None)
         if queue is not None:
+            self._leave_lane(queue)
             queue.clear(self._now())
             self.crowded.discard(peer)
             self._share.part(len(self._queues))
@@ -254,6 +267,7 @@ class Links:
         queue = self._ended.pop(peer, None)
         if queue is not None:
             self._queues[peer] = queue
+            self._enter_lane(queue)
             self._share.part(len(self._queues))
             self._restart(queue)
 
@@ -263,6 +277,7 @@ class Links:
             link = Link(self.me, version=VERSION, now=self._now(), share=self._share)
             queue = PeerQueue(peer, self._channel_of(peer), link, self._now())
             self._queues[peer] = queue
+            self._enter_lane(queue)
             self._share.part(len(self._queues))
         return queue
 
@@ -279,7 +294,7 @@ class Links:
     def _touch(self, queue: PeerQueue) -> None:
         if not queue.touched:
             queue.touched = True
-            self.publish_soon()
+            queue.clock.publish_soon()
 
     def _relieve(self, queue: PeerQueue) -> None:
         if queue.peer in self.crowded and queue.fill is Fill.OPEN:
@@ -294,6 +309,7 @@ class Links:
             if not self.knows(queue.peer):
                 log.info("link forgotten", peer=queue.peer, bytes=queue.bytes_kept)
                 del self._queues[queue.peer]
+                self._leave_lane(queue)
                 self.crowded.discard(queue.peer)
                 self._share.part(len(self._queues))
                 self.lost(queue.peer)
@@ -304,41 +320,56 @@ class Links:
         envelopes, self._local = self._local, []
         self.deliver(self.me, envelopes)
 
-    # What the clock asks (``Batches``)
+    # Lanes
 
-    def collect(self, *, interrupted: bool) -> Sequence[tuple[str, bytes]]:
+    def _hint(self, channel: str, envelope: Envelope) -> None:
+        lane = self._lane_of(channel)
+        lane.hints.append((channel, hint(self.me, envelope)))
+        lane.clock.publish_soon()
+
+    def _lane_of(self, channel: str) -> Lane:
+        publisher = self._broker.route(channel)
+        lane = self._lanes.get(publisher)
+        if lane is None:
+            lane = Lane(publisher, self._counters, now=self._now, ticked=self._forget_strangers)
+            self._lanes[publisher] = lane
+            self._clocks = tuple(lane.clock for lane in self._lanes.values())
+            if self._running is not None:
+                self._start(lane)
+        return lane
+
+    def _start(self, lane: Lane) -> None:
+        """Not in the context of whoever sends: what leaves is everybody's."""
+        lane.start(self._context).add_done_callback(self._stopped)
+
+    def _stopped(self, clock: asyncio.Task[None]) -> None:
+        running = self._running
+        if clock.cancelled() or running is None or running.done():
+            return
+        if (error := clock.exception()) is not None:
+            running.set_exception(error)
+
+    def _enter_lane(self, queue: PeerQueue) -> None:
+        lane = self._lane_of(queue.channel)
+        lane.queues[queue.peer] = queue
+        queue.clock = lane.clock
+
+    def _leave_lane(self, queue: PeerQueue) -> None:
+        for lane in self._lanes.values():
+            lane.queues.pop(queue.peer, None)
+
+    def _reroute(self) -> None:
+        """Channels may have another publisher, and what was on its way there is perhaps lost."""
         now = self._now()
-        if interrupted:
-            for queue in self._queues.values():
+        for queue in self._queues.values():
+            before = queue.clock
+            self._leave_lane(queue)
+            self._enter_lane(queue)
+            if queue.clock is not before:
                 queue.link.interrupted(now)
-        outgoing, self._hints = self._hints, []
-        owners: list[PeerQueue | None] = [None] * len(outgoing)
-        for queue in self._queues.values():
-            if queue.touched or queue.due(now):
-                for payload in queue.payloads(now, self._counters):
-                    outgoing.append((queue.channel, payload))
-                    owners.append(queue)
-        self._owners = owners
-        return outgoing
-
-    def published(self, receivers: Sequence[int]) -> None:
-        told = None
-        for queue, reached in zip(self._owners, receivers, strict=True):
-            if reached == 0 and queue is not None and queue is not told:
-                queue.link.nobody(self._now())
-                told = queue  # once, however many batches it had
-
-    def cannot_leave(self) -> None:
-        self._hints.clear()  # those that are late are none
-        for queue in self._queues.values():
-            if queue.touched:
-                queue.number(self._counters)
-
-    @property
-    def owing(self) -> bool:
-        return any(not queue.link.idle for queue in self._queues.values())
-
-    def tick(self) -> bool:
-        now = self._now()
-        self._forget_strangers(now)
-        return any(queue.due(now) for queue in self._queues.values())
+                queue.clock.publish_soon()
+                queue.clock.tick_while_needed()
+        for lane in [lane for lane in self._lanes.values() if not lane.queues and not lane.hints]:
+            lane.cancel()
+            del self._lanes[lane.publisher]
+        self._clocks = tuple(lane.clock for lane in self._lanes.values())

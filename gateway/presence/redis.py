@@ -1,4 +1,4 @@
-"""Presence on one Redis node.
+"""Presence on Redis.
 
 Of each channel there is a hash of members for every worker, and beside them two of numbers, that
 one script keeps: the workers' and the users'. Of each worker there is a hash of its channels.
@@ -24,6 +24,7 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.calls import Calls, to_its_end
 from gateway.redis_support.client import script
+from gateway.redis_support.cluster_commands import ClusterCommands
 
 PER_CALL: Final = 250  # members, of one script
 MAX_DIGITS: Final = 20
@@ -51,7 +52,7 @@ _CHANNELS: Final = _Script("presence_channels")
 
 
 class RedisPresenceStore(Calls):
-    """``PresenceStore`` on one Redis node."""
+    """``PresenceStore`` on one Redis node, or a Cluster: there a channel's is at its master."""
 
     def __init__(
         self,
@@ -61,7 +62,11 @@ class RedisPresenceStore(Calls):
         name: str = "gateway",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(address, name=f"{name}.presence")
+        self._workers = keys.workers(prefix)
+        super().__init__(address.of(self._workers), name=f"{name}.presence")
+        self._spread = (
+            None if address.cluster is None else ClusterCommands(address, name=f"{name}.presence")
+        )
         self._prefix = prefix
         self._now = now
         self._listed: dict[WorkerId, set[str]] = {}  # of the workers that write through this store
@@ -304,11 +309,39 @@ class RedisPresenceStore(Calls):
         return replies
 
     async def _send(self, commands: Sequence[_Command]) -> list[Any]:
+        if self._spread is not None:
+            return await self._send_to_owners(self._spread, commands)
         async with self.redis.pipeline(transaction=False) as pipe:
             for command in commands:
                 pipe.execute_command(*command)
             replies: list[Any] = await pipe.execute(raise_on_error=False)
             return replies
+
+    async def _send_to_owners(
+        self, spread: ClusterCommands, commands: Sequence[_Command]
+    ) -> list[Any]:
+        """What is about workers comes last: it says of the rest that it is done."""
+        if commands and commands[0][0] == "SCRIPT LOAD":
+            return await spread.everywhere(commands)
+        keyed = [(command[3] if command[0] == "EVALSHA" else command[1], command)
+                 for command in commands]  # fmt: skip
+        replies: list[Any] = [None] * len(commands)
+        for last in (False, True):
+            numbers = [
+                number
+                for number, (key, _) in enumerate(keyed)
+                if key.startswith(self._workers) is last
+            ]
+            if numbers:
+                said = await spread.send([keyed[number] for number in numbers])
+                for number, reply in zip(numbers, said, strict=True):
+                    replies[number] = reply
+        return replies
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        if self._spread is not None:
+            await self._spread.aclose()
 
     async def _remove_wrong_types(self, command: _Command) -> None:
         """Something else has written to our keys: all that presence has are hashes."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
 from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 from redis.asyncio.connection import parse_url
 
 from gateway.errors import ConfigError
+from gateway.redis_support.cluster import ClusterMap, OneMaster, SlotMaster
 from gateway.redis_support.node import Node
-from gateway.redis_support.sentinels import Endpoint, Sentinels
+from gateway.redis_support.sentinels import Sentinels
+from gateway.redis_support.slots import slot_of
+from gateway.redis_support.stream import Endpoint
 
 SCHEMES: Final = ("redis", "rediss", "unix")
 SENTINEL: Final = "+sentinel"  # after redis or rediss
+CLUSTER: Final = "+cluster"
 SENTINEL_PORT: Final = 26379
+NODE_PORT: Final = 6379
 OPTIONS: Final = ("db", "username", "password")
 SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
 TLS_OPTIONS: Final = (
@@ -25,16 +30,36 @@ TLS_OPTIONS: Final = (
 SWITCHES: Final = ("true", "yes", "on", "1", "false", "no", "off", "0")
 
 
+class Locator(Protocol):
+    """Who knows where a node is."""
+
+    @property
+    def primary(self) -> Endpoint | None:
+        """Where it was last; None while that is unknown."""
+        ...
+
+    async def locate(self) -> Endpoint:
+        """Raises BrokerUnavailable: nobody says."""
+        ...
+
+    def locate_blocking(self, *, deadline_s: float) -> Endpoint:
+        """Raises ConfigError besides: nobody ever will."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """One Redis node, or the primary that Sentinels name.
+    """One Redis node, the primary that Sentinels name, or a Cluster or a master of it.
 
     Attributes:
-        url: Of the node; with ``sentinels``, of the first of them, but with what a node is told.
-        host: The node's, as ``port`` is; nowhere to be connected to when there are ``sentinels``.
+        url: Of the node; with a ``locator``, of the first of those that are asked, but with what a
+            node is told.
+        host: The node's, as ``port`` is; nowhere to be connected to when there is a ``locator``.
         path: A unix socket; excludes ``host`` and ``port``.
         node: Common to all connections that are made with this address.
-        sentinels: Who know where the node is.
+        locator: Who knows where the node is. None for a Cluster as a whole too: see ``of``.
+        sentinels: Those that are the ``locator``.
+        cluster: What is known of the Cluster.
     """
 
     url: str
@@ -46,7 +71,10 @@ class RedisAddress:
     password: str | None
     tls: ssl.SSLContext | None
     node: Node = field(default_factory=Node, repr=False, compare=False)
+    locator: Locator | None = field(default=None, repr=False, compare=False)
     sentinels: Sentinels | None = field(default=None, repr=False, compare=False)
+    cluster: ClusterMap | None = field(default=None, repr=False, compare=False)
+    _parts: dict[int, RedisAddress] = field(default_factory=dict, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"RedisAddress({self.display})"
@@ -58,61 +86,104 @@ class RedisAddress:
             scheme = ("rediss" if self.tls else "redis") + SENTINEL
             hosts = ",".join(_host_port(*host) for host in self.sentinels.hosts)
             return f"{scheme}://{hosts}/{self.sentinels.name}/{self.database}"
+        if self.cluster is not None and self.locator is None:
+            scheme = ("rediss" if self.tls else "redis") + CLUSTER
+            return f"{scheme}://{','.join(_host_port(*seed) for seed in self.cluster.seeds)}"
+        if self.cluster is not None:
+            assert self.locator is not None
+            at = self.locator.primary
+            return "a master of the Cluster" if at is None else f"{_host_port(*at)} of the Cluster"
         where = self.path or _host_port(self.host, self.port)
         scheme = "unix" if self.path else "rediss" if self.tls else "redis"
         return f"{scheme}://{where}/{self.database}"
+
+    @property
+    def sharded(self) -> bool:
+        """Whether pub/sub is that of a Cluster: SPUBLISH, SSUBSCRIBE and SUNSUBSCRIBE."""
+        return self.cluster is not None
+
+    @property
+    def publish_verb(self) -> str:
+        return "PUBLISH" if self.cluster is None else "SPUBLISH"
+
+    def of(self, key: str) -> RedisAddress:
+        """The address of whoever has this key or channel: of a Cluster, the master of its slot.
+
+        All that ask for keys of one slot share one node.
+        """
+        if self.cluster is None:
+            return self
+        slot = slot_of(key)
+        if slot not in self._parts:
+            part = self._part()
+            assert part.cluster is not None
+            locator = SlotMaster(part.cluster, slot, part.node.switched)
+            self._parts[slot] = replace(part, locator=locator)
+        return self._parts[slot]
+
+    def at(self, master: Endpoint) -> RedisAddress:
+        """The address of this one master of the Cluster."""
+        part = self._part()
+        assert part.cluster is not None
+        return replace(part, locator=OneMaster(part.cluster, master))
+
+    def _part(self) -> RedisAddress:
+        cluster = self.cluster
+        assert cluster is not None
+        part = replace(self, node=Node(), _parts={})
+        part.node.count = lambda kind: self.node.count(kind)  # noqa: PLW0108 (it is set later)
+        part.node.redirected = cluster.redirected
+        return part
 
     async def where(self) -> Endpoint:
         """Where to connect to now.
 
         Raises:
-            BrokerUnavailable: No Sentinel says.
+            BrokerUnavailable: Nobody says.
         """
-        if self.sentinels is None:
+        if self.locator is None:
             return self.host, self.port
-        return await self.sentinels.locate()
+        return await self.locator.locate()
 
     def where_blocking(self, *, deadline_s: float) -> Endpoint:
-        """The same without an event loop. Raises ConfigError besides: they will never say."""
-        if self.sentinels is None:
+        """The same without an event loop. Raises ConfigError besides: nobody ever will."""
+        if self.locator is None:
             return self.host, self.port
-        return self.sentinels.locate_blocking(deadline_s=deadline_s)
+        return self.locator.locate_blocking(deadline_s=deadline_s)
 
     def is_at(self, endpoint: Endpoint) -> bool:
         """Whether a connection that was made to there is still one to this node."""
-        return self.sentinels is None or self.sentinels.primary == endpoint
+        return self.locator is None or self.locator.primary == endpoint
 
 
 def parse(url: str) -> RedisAddress:
-    """Take a URL apart: ``redis://``, ``rediss://``, ``unix://``, or one with Sentinels.
+    """Take a URL apart: ``redis://``, ``rediss://``, ``unix://``, with Sentinels, or of a Cluster.
 
-    Those are ``redis+sentinel://[user:password@]host[:port],…/primary[/db]``, or ``rediss``; who
-    they let in stands in the options ``sentinel_username`` and ``sentinel_password``.
+    A Cluster is ``redis+cluster://[user:password@]host[:port],…``, any of its nodes; Sentinels are
+    ``redis+sentinel://[user:password@]host[:port],…/primary[/db]``. Either may be ``rediss``. Who
+    Sentinels let in stands in the options ``sentinel_username`` and ``sentinel_password``.
 
     Raises:
-        ConfigError: It is none of these, is malformed, or points at a Cluster. The message names
-            the setting and never quotes the URL, which may hold a password.
+        ConfigError: It is none of these, or is malformed. The message names the setting and never
+            quotes the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url)
     except ValueError:
         raise ConfigError("redis_url: its host is malformed") from None
-    if "cluster" in parts.scheme:
-        raise ConfigError(
-            f"redis_url: {parts.scheme}:// is not supported yet: give one node as redis://, "
-            "rediss:// or unix://, or Sentinels as redis+sentinel:// or rediss+sentinel://"
-        )
+    if parts.scheme in ("redis" + CLUSTER, "rediss" + CLUSTER):
+        return _of_cluster(parts)
     if parts.scheme in ("redis" + SENTINEL, "rediss" + SENTINEL):
         return _with_sentinels(parts)
     if parts.scheme not in SCHEMES:
         raise ConfigError(
-            "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel:// or "
-            "rediss+sentinel://"
+            "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel://, "
+            "rediss+sentinel://, redis+cluster:// or rediss+cluster://"
         )
     if "," in parts.netloc.rpartition("@")[2]:
         raise ConfigError(
-            "redis_url: several Redis nodes are not supported yet: give one node, or Sentinels as "
-            "redis+sentinel://host,host/primary"
+            "redis_url: several Redis nodes: give one node, Sentinels as "
+            "redis+sentinel://host,host/primary, or a Cluster as redis+cluster://host,host"
         )
     _check(parts)
     return _of_node(url, parts)
@@ -129,6 +200,7 @@ def _of_node(url: str, parts: SplitResult, sentinels: Sentinels | None = None) -
         username=options.get("username"),
         password=options.get("password"),
         tls=_tls(options) if parts.scheme == "rediss" else None,
+        locator=sentinels,
         sentinels=sentinels,
     )
     if sentinels is not None:
@@ -169,15 +241,37 @@ def _with_sentinels(parts: SplitResult) -> RedisAddress:
     return _of_node(url, node, sentinels)
 
 
-def _endpoint(host_port: str) -> Endpoint:
+def _of_cluster(parts: SplitResult) -> RedisAddress:
+    login, at, hosts = parts.netloc.rpartition("@")
+    seeds = [_endpoint(host, NODE_PORT, "nodes") for host in hosts.split(",") if host]
+    if not seeds:
+        raise ConfigError("redis_url: it names no node of the Cluster: redis+cluster://HOST,HOST")
+    scheme = parts.scheme.removesuffix(CLUSTER)
+    node = parts._replace(scheme=scheme, netloc=login + at + _host_port(*seeds[0]))
+    _check(node)
+    address = _of_node(node.geturl(), node)
+    if address.database:
+        raise ConfigError("redis_url: a Cluster has no database but 0")
+    facts: Mapping[str, Any] = dict(parse_url(address.url))
+    tls = {option: facts[option] for option in TLS_OPTIONS if option in facts}
+    cluster = ClusterMap(
+        seeds,
+        username=address.username,
+        password=address.password,
+        tls=None if address.tls is None else (address.tls, tls),
+    )
+    return replace(address, cluster=cluster)
+
+
+def _endpoint(host_port: str, default: int = SENTINEL_PORT, what: str = "Sentinels") -> Endpoint:
     try:
         parts = urlsplit(f"//{host_port}")
-        port = SENTINEL_PORT if parts.port is None else parts.port
+        port = default if parts.port is None else parts.port
     except ValueError:
         port = 0
     if not port or not parts.hostname:
         raise ConfigError(
-            "redis_url: one of its Sentinels is not host:port, with a port of 1 to 65535 "
+            f"redis_url: one of its {what} is not host:port, with a port of 1 to 65535 "
             "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
         )
     return parts.hostname, port

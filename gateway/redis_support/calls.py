@@ -8,12 +8,21 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import client
+
+AGAIN_S: Final = 0.05  # until what was refused on its way is tried again
+REDIRECTED: Final = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
 
 # What comes of replies that are not what was asked for.
 GARBAGE: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
@@ -35,7 +44,7 @@ def to_its_end(
 
     async def ask(calls: _Calls, *args: _P.args, **options: _P.kwargs) -> _T:
         try:
-            return await method(calls, *args, **options)
+            return await calls.again(lambda: method(calls, *args, **options))
         except ResponseError as error:
             if "WRONGTYPE" in str(error):
                 await calls.repair(*args)
@@ -68,6 +77,21 @@ class Calls(ABC):
         self.address = address
         self.asking: set[asyncio.Task[Any]] = set()
         self.redis = client(address, name=name)
+
+    async def again(self, ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Ask, and while the slots of a Cluster move, ask again: what it refused was not done.
+
+        What was done before in the same call is done twice.
+        """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + REDIS_DEADLINE_S
+        while True:
+            try:
+                return await ask()
+            except REDIRECTED:
+                if self.address.cluster is None or loop.time() >= ends_at:
+                    raise
+            await asyncio.sleep(AGAIN_S)
 
     @abstractmethod
     async def repair(self, *args: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.exceptions import (
@@ -25,6 +26,7 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import blocking_client
 from gateway.redis_support.node import MOVED, check_server, kind_of, subject
+from gateway.redis_support.slots import slot_of
 
 log = get_logger(__name__)
 
@@ -43,11 +45,40 @@ Command = tuple[Any, ...]
 def check(address: RedisAddress, prefix: str, *, deadline_s: float = REDIS_DEADLINE_S) -> None:
     """Try every command that workers send, on keys and channels of ours, to no effect.
 
+    Of a Cluster, at each master what is said to it. One of them may be away, if it is not the one
+    that keeps the leases.
+
     Raises:
-        ConfigError: It will never do: a replica, a Sentinel or Cluster, one that lacks scripts or
-            does not let this user do what is needed. In Redis' own words.
+        ConfigError: It will never do: a replica, a Sentinel, a Cluster where none is named, one
+            that lacks scripts or does not let this user do what is needed. In Redis' own words.
         BrokerUnavailable: It does not answer, or not now.
     """
+    commands = _commands(prefix, address.publish_verb.removesuffix("PUBLISH"))
+    if address.cluster is None:
+        _check_node(address, commands, deadline_s=deadline_s)
+        return
+    owners = address.cluster.look_blocking(deadline_s=deadline_s).owners
+    for master in sorted({owner for owner in owners if owner is not None}):
+        theirs = [
+            command
+            for command in commands
+            if (key := _key_of(command, prefix)) is None or owners[slot_of(key)] == master
+        ]
+        try:
+            _check_node(address.at(master), theirs, deadline_s=deadline_s)
+        except BrokerUnavailable as error:
+            if owners[slot_of(keys.workers(prefix))] == master:
+                raise
+            log.warning("a redis master is away", error=str(error))
+
+
+def _key_of(command: Command, prefix: str) -> str | None:
+    """The first key or channel of ours that it is about."""
+    words = (word for word in command[1:] if isinstance(word, str))
+    return next((word for word in words if word.startswith(f"{prefix}:")), None)
+
+
+def _check_node(address: RedisAddress, commands: Sequence[Command], *, deadline_s: float) -> None:
     client = blocking_client(address, deadline_s=deadline_s, protocol=2)
     try:
         with client:
@@ -56,7 +87,7 @@ def check(address: RedisAddress, prefix: str, *, deadline_s: float = REDIS_DEADL
             connection = client.connection_pool.make_connection()
             try:
                 connection.connect()  # type: ignore[no-untyped-call]  # redis-py's
-                _check(connection, address, prefix)
+                _check(connection, address, commands)
             finally:
                 connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's
     except AuthenticationError as error:
@@ -67,8 +98,8 @@ def check(address: RedisAddress, prefix: str, *, deadline_s: float = REDIS_DEADL
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
 
 
-def _check(connection: Any, address: RedisAddress, prefix: str) -> None:
-    commands = [("HELLO", 2), *_commands(prefix)]
+def _check(connection: Any, address: RedisAddress, commands: Sequence[Command]) -> None:
+    commands = [("HELLO", 2), *commands]
     connection.send_packed_command(connection.pack_commands(commands))
     refused: list[tuple[str, str]] = []
     for command in commands:
@@ -81,7 +112,7 @@ def _check(connection: Any, address: RedisAddress, prefix: str) -> None:
             continue
         if command[0] == "HELLO":
             try:
-                check_server(reply)
+                check_server(reply, cluster=address.cluster is not None)
             except BrokerUnavailable as error:
                 raise ConfigError(f"{address.display} {error}") from None
         if command == ("INFO", "memory"):
@@ -92,8 +123,12 @@ def _check(connection: Any, address: RedisAddress, prefix: str) -> None:
         raise ConfigError(f"{address.display} refuses {about}: {words.strip()}{more}")
 
 
-def _commands(prefix: str) -> list[Command]:
-    """What ``scripts/*.lua``, the registry and the brokers send; subscriptions come last."""
+def _commands(prefix: str, sharded: str) -> list[Command]:
+    """What ``scripts/*.lua``, the registry and the brokers send; subscriptions come last.
+
+    Args:
+        sharded: "S" for the pub/sub of a Cluster, else "".
+    """
     workers, dead, left = keys.workers(prefix), keys.dead(prefix), keys.left(prefix)
     conns, users = keys.connections(prefix, NOBODY), keys.users(prefix, NOBODY)
     inbox, everyone = keys.inbox(prefix, NOBODY), keys.everyone(prefix)
@@ -139,13 +174,13 @@ def _commands(prefix: str) -> list[Command]:
         ("XRANGE", history, "-", "+", "COUNT", 1),
         ("XREVRANGE", history, "+", "-", "COUNT", 1),
         ("PEXPIRE", meta, 1),
-        ("PUBLISH", inbox, ""),
-        ("PUBLISH", everyone, hint(NOBODY, Gone(NOBODY))),
-        ("PUBLISH", channel, ""),
-        ("SUBSCRIBE", inbox),
-        ("SUBSCRIBE", everyone),
-        ("SUBSCRIBE", channel),
-        ("UNSUBSCRIBE", channel),
+        (f"{sharded}PUBLISH", inbox, ""),
+        (f"{sharded}PUBLISH", everyone, hint(NOBODY, Gone(NOBODY))),
+        (f"{sharded}PUBLISH", channel, ""),
+        (f"{sharded}SUBSCRIBE", inbox),
+        (f"{sharded}SUBSCRIBE", everyone),
+        (f"{sharded}SUBSCRIBE", channel),
+        (f"{sharded}UNSUBSCRIBE", channel),
     ]
 
 

@@ -70,15 +70,18 @@ def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: f
         BrokerUnavailable: Not done; the end of the lease will do it.
     """
     names: Sequence[str] = (keys.workers(prefix), keys.dead(prefix))
-    news = hint(worker, Gone(worker))
     try:
-        with blocking_client(address, deadline_s=deadline_s) as server:
+        with blocking_client(address.of(names[0]), deadline_s=deadline_s) as server:
             if not server.eval(script("lease_fence"), len(names), *names, worker):
                 return False
-            server.publish(keys.everyone(prefix), news)
-            return True
+            if address.cluster is None:
+                server.publish(keys.everyone(prefix), hint(worker, Gone(worker)))
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
+    if address.cluster is not None:
+        everyone = keys.everyone(prefix)
+        publish(address, everyone, hint(worker, Gone(worker)), deadline_s=deadline_s)
+    return True
 
 
 def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: float) -> None:
@@ -88,7 +91,7 @@ def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: 
         BrokerUnavailable: Not done, or nobody can know.
     """
     try:
-        with blocking_client(address, deadline_s=deadline_s) as server:
-            server.publish(channel, payload)
+        with blocking_client(address.of(channel), deadline_s=deadline_s) as server:
+            server.execute_command(address.publish_verb, channel, payload)
     except (RedisError, OSError) as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error

@@ -19,6 +19,7 @@ from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.node import Node, check_server, subject
 from gateway.redis_support.reader import INCOMPLETE, BoundedReader
+from gateway.redis_support.stream import Endpoint
 
 Command = tuple[str | bytes | int, ...]
 
@@ -38,6 +39,7 @@ class RedisConnection(asyncio.Protocol):
 
     Attributes:
         lost: Done once the connection is gone, however it went. Never has an exception.
+        endpoint: Where it was made to; None for a unix socket.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class RedisConnection(asyncio.Protocol):
         node: Node,
         on_replies: Callable[[list[Any]], None] | None = None,
     ) -> None:
+        self.endpoint: Endpoint | None = None
         self._loop = asyncio.get_running_loop()
         self._node = node
         self._reader = BoundedReader(reply_error=ReplyError)
@@ -93,6 +96,7 @@ class RedisConnection(asyncio.Protocol):
                 else:
                     endpoint = await address.where()
                     _, connection = await loop.create_connection(make, *endpoint, ssl=address.tls)
+                    connection.endpoint = endpoint
                 greeting = _greeting(address, name)
                 replies = await connection.execute(greeting)
         except BaseException as error:
@@ -106,7 +110,7 @@ class RedisConnection(asyncio.Protocol):
             connection.abort()
             raise BrokerUnavailable(f"{address.display} has another primary by now")
         try:
-            _check_greeting(greeting, replies, address.node)
+            _check_greeting(greeting, replies, address)
         except BrokerUnavailable as error:
             connection.abort()
             raise BrokerRefused(f"{address.display} {error}") from None
@@ -221,7 +225,7 @@ class RedisConnection(asyncio.Protocol):
     ) -> None:
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ReplyError):
-                self._node.refused(str(reply), subject(command))
+                self._node.refused(str(reply), subject(command), self.endpoint)
                 future.set_exception(BrokerRefused(f"{or_fail}: {reply}"))
                 return
         future.set_result(replies)
@@ -282,12 +286,14 @@ def _greeting(address: RedisAddress, name: str) -> list[Command]:
     return [*commands, HELLO, ("PING",)]
 
 
-def _check_greeting(greeting: Sequence[Command], replies: Sequence[Any], node: Node) -> None:
+def _check_greeting(
+    greeting: Sequence[Command], replies: Sequence[Any], address: RedisAddress
+) -> None:
     for command, reply in zip(greeting, replies, strict=True):
         if isinstance(reply, ReplyError):
             if command == HELLO and "unknown command" in str(reply):
                 continue  # before Redis 6: it is believed to be what it should be
-            node.refused(str(reply), subject(command))
+            address.node.refused(str(reply), subject(command))
             raise BrokerUnavailable(f"refuses {subject(command)}: {reply}")
         if command == HELLO:
-            check_server(reply)
+            check_server(reply, cluster=address.cluster is not None)

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
+from gateway.redis_support.slots import is_redirect
+from gateway.redis_support.stream import Endpoint
 
 log = get_logger(__name__)
 
@@ -30,6 +32,7 @@ _WORDS: Final = {
     "OOM": "memory", "WRONGTYPE": "wrongtype", "BUSY": "busy", "UNKILLABLE": "busy",
     "NOPERM": "permission", "NOAUTH": "permission", "WRONGPASS": "permission",
     "MISCONF": "storage",
+    "MOVED": MOVED, "ASK": MOVED, "TRYAGAIN": MOVED, "CLUSTERDOWN": MOVED,
 }  # fmt: skip
 _NO_NEWS: Final = ("NOSCRIPT", "EXECABORT")  # answered by loading it; said before
 # Redis 6 quotes what a command inside of a script was told; EXEC what it was told itself.
@@ -74,16 +77,18 @@ def _text(word: Any) -> str:
     return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
 
 
-def check_server(hello: Any) -> None:
-    """See in the reply to HELLO that this is a primary, and no Sentinel.
+def check_server(hello: Any, *, cluster: bool = False) -> None:
+    """See in the reply to HELLO that this is a primary, no Sentinel, and of a Cluster if asked.
 
     What it does not say is believed to be right. Raises BrokerUnavailable.
     """
     told = role_of(hello)
     if told.get("mode") == "sentinel":
         raise BrokerUnavailable("is a Sentinel: write redis+sentinel://host,host/primary")
-    if told.get("mode") == "cluster":
-        raise BrokerUnavailable("is a Cluster, which is not supported yet: give one Redis node")
+    if told.get("mode") == "cluster" and not cluster:
+        raise BrokerUnavailable("is a node of a Cluster: write redis+cluster://host,host")
+    if cluster and told.get("mode") not in (None, "cluster"):
+        raise BrokerUnavailable("is no node of a Cluster: write redis://host")
     if told.get("role") not in (None, "master"):
         raise BrokerUnavailable("is a replica, which takes no writes: give its primary")
 
@@ -104,6 +109,8 @@ class Node:
     Attributes:
         epoch: Rises whenever all connections must be made anew.
         count: Told the kind of every error.
+        redirected: Told what a node of a Cluster said of where, or when, to do it instead; and who
+            that was, where it is known.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -114,13 +121,18 @@ class Node:
         self._drops: list[Callable[[], None]] = []
         self.epoch = 0
         self.count: Callable[[str], None] = lambda _kind: None
+        self.redirected: Callable[[str, Endpoint | None], None] = lambda _words, _asked: None
 
     def when_moved(self, drop: Callable[[], None]) -> None:
         """Call ``drop`` when every connection must be given up. It is called at any moment."""
         self._drops.append(drop)
 
-    def refused(self, words: str, about: str) -> None:
+    def refused(self, words: str, about: str, asked: Endpoint | None = None) -> None:
         """Redis answered with an error. Counted, said, and acted upon if this is the wrong node."""
+        if is_redirect(words):
+            self.count(MOVED)
+            self.redirected(words, asked)
+            return
         kind = kind_of(words)
         if kind is None:
             return

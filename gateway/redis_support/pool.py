@@ -28,6 +28,7 @@ from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.node import check_server, subject
 from gateway.redis_support.reader import BoundedReader
+from gateway.redis_support.stream import Endpoint
 
 
 class _Reader:
@@ -77,13 +78,16 @@ class _Watched(AbstractConnection):
         await super().on_connect_check_health(check_health)
         await self.send_command("HELLO", self.protocol, check_health=False)
         try:
-            check_server(await self.read_response())
+            check_server(await self.read_response(), cluster=self._address.cluster is not None)
         except BrokerUnavailable as error:
             raise RedisConnectionError(f"it {error}") from None
 
     def refused(self, words: str) -> None:
         if not self._about.startswith("CLIENT "):  # redis-py tries what not every server has
-            self._node.refused(words, self._about)
+            self._node.refused(words, self._about, self._endpoint())
+
+    def _endpoint(self) -> Endpoint | None:
+        return None
 
     def pack_command(self, *words: Any) -> Any:
         self._about = subject(words)
@@ -102,6 +106,9 @@ class _Located(_Watched):
 
     host: str
     port: int
+
+    def _endpoint(self) -> Endpoint | None:
+        return self.host, self.port
 
     async def _connect(self) -> None:
         self.host, self.port = await self._address.where()

@@ -25,29 +25,16 @@ from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
-from gateway.redis_support.reader import INCOMPLETE, BoundedReader
 from gateway.redis_support.reconnect import reconnect_delay_s
+from gateway.redis_support.stream import Command, Endpoint, Place, Stream
 
 log = get_logger(__name__)
-
-Endpoint = tuple[str, int]
 
 ASK_S: Final = 1.0  # how long a Sentinel may take
 OTHERS_S: Final = 0.1  # how long the others may, once one has answered
 ASK_INTERVAL_S: Final = 2.0
 SILENCE_S: Final = 5.0  # of a Sentinel that is listened to; then another one is
 SWITCHED: Final = "+switch-master"
-_MAX_READ: Final = 1 << 16
-
-Command = tuple[str, ...]
-
-
-class _Place(NamedTuple):
-    """One Sentinel: a name may stand for many."""
-
-    address: str
-    port: int
-    host: str  # as the URL has it, for its certificate
 
 
 class Answer(NamedTuple):
@@ -95,7 +82,7 @@ class Sentinels:
         self._told = asyncio.Event()
         self._now = now
         self._silent = False
-        self._places: list[_Place] = []  # that were asked last
+        self._places: list[Place] = []  # that were asked last
 
     async def locate(self) -> Endpoint:
         """Ask where the primary is. Callers at the same time share one question.
@@ -202,8 +189,8 @@ class Sentinels:
         answers = [task.result() for task in done if task.exception() is None]
         return answers, errors + [error for error in failed if isinstance(error, Exception)]
 
-    async def _resolve(self, errors: list[Exception]) -> list[_Place]:
-        loop, places = asyncio.get_running_loop(), dict[_Place, None]()
+    async def _resolve(self, errors: list[Exception]) -> list[Place]:
+        loop, places = asyncio.get_running_loop(), dict[Place, None]()
         for host, port in self.hosts:
             try:
                 async with asyncio.timeout(ASK_S):
@@ -211,23 +198,23 @@ class Sentinels:
             except (OSError, TimeoutError) as error:
                 errors.append(error)
             else:
-                places.update((_Place(str(info[4][0]), port, host), None) for info in found)
+                places.update((Place(str(info[4][0]), port, host), None) for info in found)
         return list(places)
 
-    def _resolve_blocking(self, errors: list[Exception]) -> list[_Place]:
-        places: dict[_Place, None] = {}
+    def _resolve_blocking(self, errors: list[Exception]) -> list[Place]:
+        places: dict[Place, None] = {}
         for host, port in self.hosts:
             try:
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except OSError as error:
                 errors.append(error)
             else:
-                places.update((_Place(str(info[4][0]), port, host), None) for info in found)
+                places.update((Place(str(info[4][0]), port, host), None) for info in found)
         return list(places)
 
-    async def _ask(self, place: _Place) -> Answer:
+    async def _ask(self, place: Place) -> Answer:
         async with asyncio.timeout(ASK_S):
-            stream = await _Stream.open(place, self._context)
+            stream = await Stream.open(place, self._context)
             try:
                 *greeting, told = await stream.ask(
                     *self._login(), ("SENTINEL", "MASTER", self.name)
@@ -239,7 +226,7 @@ class Sentinels:
                 raise ResponseError(str(reply))
         return read_answer(told)
 
-    def _ask_blocking(self, place: _Place, deadline_s: float) -> Answer:
+    def _ask_blocking(self, place: Place, deadline_s: float) -> Answer:
         # By its name where there is TLS: redis-py checks the certificate for what it connects to.
         with redis.Redis(
             place.address if self._context is None else place.host, place.port,
@@ -287,14 +274,14 @@ class Sentinels:
                 async with asyncio.timeout(ASK_S):
                     places = self._places or await self._resolve([])
                     place = random.choice(places)  # noqa: S311
-                    stream = await _Stream.open(place, self._context)
+                    stream = await Stream.open(place, self._context)
                 failed = 0
                 await self._listen_to(stream)
             except (OSError, TimeoutError, LookupError, hiredis.HiredisError):
                 failed += 1
                 await asyncio.sleep(reconnect_delay_s(failed))
 
-    async def _listen_to(self, stream: _Stream) -> None:
+    async def _listen_to(self, stream: Stream) -> None:
         """Until it is lost, or silent. What it says is only a reason to ask all of them."""
         try:
             stream.send(*self._login(), ("SUBSCRIBE", SWITCHED))
@@ -344,44 +331,6 @@ def read_answer(told: Any) -> Answer:
             if host and 0 < port < 1 << 16:
                 return Answer((host, port), int(facts[b"config-epoch"]))
     raise ValueError("what it says of its primary cannot be read")
-
-
-class _Stream:
-    """One connection to a Sentinel: few words, and no hurry."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._bounded = BoundedReader(reply_error=hiredis.ReplyError)
-        self._early: list[Any] = []
-
-    @classmethod
-    async def open(cls, place: _Place, tls: ssl.SSLContext | None) -> _Stream:
-        name = None if tls is None else place.host
-        return cls(
-            *await asyncio.open_connection(place.address, place.port, ssl=tls, server_hostname=name)
-        )
-
-    def send(self, *commands: Command) -> None:
-        pack: Callable[[Any], bytes] = hiredis.pack_command
-        self._writer.write(b"".join(pack(command) for command in commands))
-
-    async def ask(self, *commands: Command) -> list[Any]:
-        self.send(*commands)
-        return [await self.read() for _ in commands]
-
-    async def read(self) -> Any:
-        while True:
-            if self._early:
-                return self._early.pop(0)
-            if (reply := self._bounded.gets()) is not INCOMPLETE:
-                return reply
-            data = await self._reader.read(_MAX_READ)
-            if not data:
-                raise ConnectionResetError("it has closed the connection")
-            self._early = self._bounded.feed(data)
-
-    def close(self) -> None:
-        self._writer.transport.abort()
 
 
 def _looked_at(task: asyncio.Task[Any]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
@@ -25,6 +25,19 @@ OnMessages = Callable[[list[tuple[str, bytes]]], None]
 OnResync = Callable[[list[str], float], None]
 
 
+class Verbs(NamedTuple):
+    """What is said, and what is heard."""
+
+    subscribe: str
+    unsubscribe: str
+    message: bytes
+    subscribed: bytes
+    unsubscribed: bytes
+
+
+PLAIN: Final = Verbs("SUBSCRIBE", "UNSUBSCRIBE", b"message", b"subscribe", b"unsubscribe")
+
+
 class Subscriptions:
     """The channels one connection is to be subscribed to, each with the name it has here.
 
@@ -32,6 +45,8 @@ class Subscriptions:
     channel go out in the order in which they were asked for, and a message counts only once the
     last SUBSCRIBE of its channel was acknowledged.
     """
+
+    verbs: ClassVar[Verbs] = PLAIN
 
     def __init__(self, address: RedisAddress, *, name: str) -> None:
         self._address = address
@@ -144,19 +159,23 @@ class Subscriptions:
         self._connection = connection
         self._changed.update(dict.fromkeys(self._wanted))
         self._flush()
-        missing = set(self._wanted)
         try:
-            async with asyncio.timeout(REDIS_DEADLINE_S):
-                while missing := missing & self._wanted.keys() - self._heard.keys():
-                    self._acknowledged.clear()
-                    await _either(self._acknowledged.wait(), connection.lost)
-                    connection.raise_if_lost()
+            await self._all_acknowledged(connection)
         except BaseException as error:
             self._forget(connection)
             if isinstance(error, TimeoutError):
                 raise BrokerUnavailable("subscriptions were not acknowledged in time") from None
             raise
         return connection
+
+    async def _all_acknowledged(self, connection: RedisConnection) -> None:
+        """Of those that are wanted now."""
+        missing = set(self._wanted)
+        async with asyncio.timeout(REDIS_DEADLINE_S):
+            while missing := missing & self._wanted.keys() - self._heard.keys():
+                self._acknowledged.clear()
+                await _either(self._acknowledged.wait(), connection.lost)
+                connection.raise_if_lost()
 
     async def _listen(self, connection: RedisConnection) -> None:
         """Until the connection is lost. A frozen server raises nothing: pongs have a deadline."""
@@ -194,9 +213,8 @@ class Subscriptions:
         leaving = [key for key in self._changed if key in self._asked and key not in self._wanted]
         joining = [key for key in self._changed if key in self._wanted and key not in self._asked]
         self._changed.clear()
-        for word, channels in (("UNSUBSCRIBE", leaving), ("SUBSCRIBE", joining)):
-            for first in range(0, len(channels), MAX_CHANNELS):
-                connection.send((word, *channels[first : first + MAX_CHANNELS]))
+        self._say(connection, self.verbs.unsubscribe, leaving)
+        self._say(connection, self.verbs.subscribe, joining)
         self._asked.difference_update(leaving)
         self._asked.update(joining)
         self._unacknowledged.update(joining)
@@ -204,18 +222,22 @@ class Subscriptions:
             self._settling, self._unsettled = self._unsettled, []
             connection.send(("PING", SETTLED))
 
+    def _say(self, connection: RedisConnection, word: str, channels: Sequence[bytes]) -> None:
+        for first in range(0, len(channels), MAX_CHANNELS):
+            connection.send((word, *channels[first : first + MAX_CHANNELS]))
+
     # What is heard
 
     def _on_replies(self, replies: list[Any]) -> None:
         self._heard_at = time.monotonic()  # to ask for the loop is a system call up to Python 3.11
         messages: list[tuple[str, bytes]] = []
-        heard = self._heard
+        heard, kind = self._heard, self.verbs.message
         for reply in replies:
             # Not by ``match``, which takes three times as long: this is for every batch.
             if (
                 type(reply) is list
                 and len(reply) == 3
-                and reply[0] == b"message"
+                and reply[0] == kind
                 and type(channel := reply[1]) is bytes
                 and type(payload := reply[2]) is bytes
             ):
@@ -233,11 +255,11 @@ class Subscriptions:
     def _said(self, reply: Any) -> None:
         """Everything but messages. Who waits for it goes on in a later turn, so behind them."""
         match reply:
-            case [b"subscribe", bytes() as channel, _]:
+            case [self.verbs.subscribed, bytes() as channel, _]:
                 self._acknowledge(channel)
             case [b"pong", b"settled"] | b"settled":
                 self._settled()
-            case [b"unsubscribe" | b"pong", *_] | b"PONG":
+            case [self.verbs.unsubscribed | b"pong", *_] | b"PONG":
                 pass
             case ReplyError():
                 self._refused(reply)
@@ -274,9 +296,7 @@ class Subscriptions:
     # What is lost
 
     def _forget(self, connection: RedisConnection) -> None:
-        if self._heard and self._deaf_since is None:
-            self._deaf_since = self._heard_at
-        self._deaf.update(dict.fromkeys(self._heard))
+        self._note_lost()
         self._connection = None
         self._changed.clear()
         self._asked.clear()
@@ -284,6 +304,12 @@ class Subscriptions:
         self._heard.clear()
         self._fail_unsettled()
         connection.abort()
+
+    def _note_lost(self) -> None:
+        """Messages of what was heard may be lost from here on."""
+        if self._heard and self._deaf_since is None:
+            self._deaf_since = self._heard_at
+        self._deaf.update(dict.fromkeys(self._heard))
 
     def _fail_unsettled(self) -> None:
         _fail(self._settling + self._unsettled, f"no subscriptions at {self._address.display}")
@@ -296,6 +322,9 @@ class Subscriptions:
         names = [self._wanted[channel] for channel in self._deaf if channel in self._wanted]
         self._deaf_since = None
         self._deaf.clear()
+        self._tell_resync(names, gap_s)
+
+    def _tell_resync(self, names: list[str], gap_s: float) -> None:
         log.warning(
             "subscriptions resynced",
             connection=self._name,

@@ -20,7 +20,7 @@ class RedisCalls(Calls):
     """What the parts of the registry share: a client, the scripts, and the names of the keys."""
 
     def __init__(self, address: RedisAddress, *, prefix: str, name: str) -> None:
-        super().__init__(address, name=f"{name}.registry")
+        super().__init__(address.of(keys.workers(prefix)), name=f"{name}.registry")
         self.prefix = prefix
         self.scripts = {name: self.redis.register_script(script(name)) for name in _SCRIPTS}
         self.workers = keys.workers(prefix)

@@ -39,7 +39,7 @@ class RedisLeases(RedisCalls):
 
     def __init__(self, address: RedisAddress, *, prefix: str, name: str) -> None:
         super().__init__(address, prefix=prefix, name=name)
-        self._lease = LeaseConnection(address, name=f"{name}.lease")
+        self._lease = LeaseConnection(self.address, name=f"{name}.lease")
         self._renewal, self._sight = script("lease_renew"), script("lease_look")
 
     async def renew(self, worker: WorkerId, info: WorkerInfo, lease_s: float) -> Leases:

@@ -86,7 +86,7 @@ class Settings:
     redis_url: Secret = _setting(
         Secret(""),
         value.secret,
-        "redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://",
+        "redis://, rediss://, unix://, or the first two with +sentinel or +cluster",
         "The broker. Empty: `gateway serve` starts a private one.",
     )
     redis_password_file: str = _setting(

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from gateway import metrics
 from gateway.broker.base import Broker
 from gateway.broker.memory import MemoryBroker
-from gateway.broker.redis import RedisBroker
+from gateway.broker.redis_cluster import broker_at
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channel_broker.memory import MemoryChannelBroker
-from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.presence.base import PresenceStore
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.presence.redis import RedisPresenceStore
@@ -43,9 +43,9 @@ def stores_of(settings: Settings, *, name: str) -> Stores:
     address.node.count = metrics.count_redis_error
     prefix = settings.redis_prefix
     return Stores(
-        RedisBroker(address, name=name),
+        broker_at(address, name=name),
         RedisRegistry(address, prefix=prefix, name=name),
-        RedisChannelBroker(
+        channel_broker_at(
             address, prefix=prefix, name=name, failed=metrics.count_publication_failed
         ),
         RedisPresenceStore(address, prefix=prefix, name=name),

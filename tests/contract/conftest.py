@@ -11,14 +11,15 @@ import pytest
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channel_broker.memory import MemoryChannelBroker, MemoryChannelBus
 from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.base import Entry, Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry
+from tests.contract.addresses import EVERYWHERE, redis_url
 from tests.contract.channel_brokers import Listener, Make, Running, running, until_connected
-from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually_async
 
@@ -28,19 +29,14 @@ Connect = Callable[[RedisServer, str], RedisRegistry]
 _prefixes = itertools.count()
 
 
-@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
-async def registry(
-    request: pytest.FixtureRequest, redis_server: RedisServer
-) -> AsyncIterator[Registry]:
+@pytest.fixture(params=EVERYWHERE)
+async def registry(request: pytest.FixtureRequest) -> AsyncIterator[Registry]:
     async with AsyncExitStack() as stack:
         made: Registry
         if request.param == "memory":
             made = MemoryRegistry()
         else:
-            port = redis_server.port
-            if request.param == "redis over 5 ms":
-                port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
-            address = parse(f"redis://127.0.0.1:{port}/0")
+            address = parse(await redis_url(request.param, request, stack))
             made = RedisRegistry(address, prefix=f"registry{next(_prefixes)}")
         yield made
         await made.aclose()
@@ -81,22 +77,18 @@ async def claim(registry: Registry, worker: WorkerId) -> bool:
     return await registry.claim(worker, 0 if lease is None else lease[0])
 
 
-@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
-async def channel_brokers(
-    request: pytest.FixtureRequest, redis_server: RedisServer
-) -> AsyncIterator[Running]:
+@pytest.fixture(params=EVERYWHERE)
+async def channel_brokers(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     """Makes running brokers of workers that share channels. They are connected."""
     async with AsyncExitStack() as stack:
         bus, prefix = MemoryChannelBus(), f"channels{next(_prefixes)}"
-        port = redis_server.port
-        if request.param == "redis over 5 ms":
-            port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
-        address = f"redis://127.0.0.1:{port}/0"
+        in_memory = request.param == "memory"
+        url = "" if in_memory else await redis_url(request.param, request, stack)
 
         async def make(receiver: Listener) -> ChannelBroker:
             broker: ChannelBroker = MemoryChannelBroker(bus)
-            if request.param != "memory":
-                broker = RedisChannelBroker(parse(address), prefix=prefix)
+            if not in_memory:
+                broker = channel_broker_at(parse(url), prefix=prefix)
             await stack.enter_async_context(running(broker, receiver))
             await until_connected(broker)
             return broker

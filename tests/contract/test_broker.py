@@ -12,8 +12,10 @@ import pytest
 from gateway.broker.base import Broker, Resync
 from gateway.broker.memory import MemoryBroker, MemoryBus
 from gateway.broker.redis import RedisBroker
+from gateway.broker.redis_cluster import broker_at
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import parse
+from tests.contract.addresses import EVERYWHERE, redis_url
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
@@ -54,23 +56,16 @@ async def running(broker: Broker, receiver: Collector) -> AsyncIterator[Broker]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
-async def brokers(
-    request: pytest.FixtureRequest, redis_server: RedisServer
-) -> AsyncIterator[Running]:
+@pytest.fixture(params=EVERYWHERE)
+async def brokers(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     """Makes running brokers that can reach each other."""
     async with AsyncExitStack() as stack:
         bus = MemoryBus()
-        port = redis_server.port
-        if request.param == "redis over 5 ms":
-            port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
+        in_memory = request.param == "memory"
+        url = "" if in_memory else await redis_url(request.param, request, stack)
 
         async def make(receiver: Collector) -> Broker:
-            broker: Broker
-            if request.param == "memory":
-                broker = MemoryBroker(bus)
-            else:
-                broker = RedisBroker(parse(f"redis://127.0.0.1:{port}/0"))
+            broker = MemoryBroker(bus) if in_memory else broker_at(parse(url))
             await stack.enter_async_context(running(broker, receiver))
             return broker
 

@@ -136,7 +136,7 @@ async def test_what_waits_is_bounded(broker: RedisChannelBroker, link: Proxy, bo
 
     await asyncio.gather(under_way, *waiting)
     await broker.publish(publishing)
-    assert broker._publications._waiting_bytes == 0
+    assert broker.publications._waiting_bytes == 0
 
 
 async def test_a_channel_costs_redis_no_more_than_is_documented(

@@ -18,29 +18,26 @@ from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support.address import parse
+from tests.contract.addresses import EVERYWHERE, redis_url
 from tests.support.ids import new_worker_id
-from tests.support.proxy import Proxy
-from tests.support.redis_server import RedisServer
 
 ANY = range(1 << 32)
 Step = tuple[WorkerId, list[PresenceChange] | None, bool]
 _revisions, _prefixes = itertools.count(1), itertools.count()
 
 
-@pytest.fixture(params=["memory", "redis", "redis over 5 ms"])
+@pytest.fixture(params=EVERYWHERE)
 async def make_store(
-    request: pytest.FixtureRequest, redis_server: RedisServer
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Callable[[], PresenceStore]]:
     async with AsyncExitStack() as stack:
-        port = redis_server.port
-        if request.param == "redis over 5 ms":
-            port = (await stack.enter_async_context(Proxy(port, delay_s=0.005))).port
+        in_memory = request.param == "memory"
+        url = "" if in_memory else await redis_url(request.param, request, stack)
 
         def make() -> PresenceStore:
-            if request.param == "memory":
+            if in_memory:
                 return MemoryPresenceStore()
-            address = parse(f"redis://127.0.0.1:{port}/0")
-            made = RedisPresenceStore(address, prefix=f"presence{next(_prefixes)}")
+            made = RedisPresenceStore(parse(url), prefix=f"presence{next(_prefixes)}")
             stack.push_async_callback(made.aclose)
             return made
 

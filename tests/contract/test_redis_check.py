@@ -16,6 +16,7 @@ from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
 from tests.support.children import mortal
 from tests.support.ports import free_port
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer, redis_binary
 from tests.support.serve import ROOT, Served
 from tests.support.waiting import blocking_eventually
@@ -24,6 +25,7 @@ USER = "gateway:secret"
 ACL = (ROOT / "deploy" / "redis" / "acl.conf").read_text()
 [RULES] = re.findall(r"^user gateway on \S+ (.*)$", ACL, re.MULTILINE)
 COMMANDS = [rule[1:] for rule in RULES.split() if rule.startswith("+") and "@" not in rule]
+SHARDED = ["spublish", "ssubscribe", "sunsubscribe", "cluster|info", "cluster|slots"]
 
 
 def complaint(url: str) -> str:
@@ -52,13 +54,48 @@ def test_what_acl_conf_gives_is_enough_and_nothing_is_left_behind(guarded: Redis
         assert admin.keys() == []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in SHARDED])
 def test_each_command_that_is_missing_is_named(guarded: RedisServer, command: str) -> None:
     """Every command that acl.conf has is tried: whoever adds one there is reminded here."""
     words = complaint(as_user(guarded, *RULES.split(), f"-{command}"))
 
     assert command.partition("|")[0].upper() in words
     assert "NOPERM" in words
+
+
+@pytest.fixture
+def guarded_cluster(redis_cluster: RedisCluster) -> Iterator[RedisCluster]:
+    yield redis_cluster
+    for node in redis_cluster.nodes:
+        node.ask("ACL", "DELUSER", "gateway")
+
+
+def cluster_as_user(cluster: RedisCluster, *rules: str) -> str:
+    for node in cluster.nodes:
+        node.ask("ACL", "SETUSER", "gateway", "reset", "on", ">secret", *rules)
+    return cluster.url.replace("://", f"://{USER}@")
+
+
+def test_what_acl_conf_gives_is_enough_at_a_cluster(guarded_cluster: RedisCluster) -> None:
+    check(parse(cluster_as_user(guarded_cluster, *RULES.split())), "gw")
+
+
+@pytest.mark.parametrize("command", [*SHARDED, "xadd", "zadd"])
+def test_each_command_that_is_missing_at_a_cluster_is_named(
+    guarded_cluster: RedisCluster, command: str
+) -> None:
+    words = complaint(cluster_as_user(guarded_cluster, *RULES.split(), f"-{command}"))
+
+    assert command.partition("|")[0] in words.lower()
+    assert "NOPERM" in words or "no permissions" in words
+
+
+def test_a_node_of_a_cluster_is_refused(redis_cluster: RedisCluster) -> None:
+    assert "write redis+cluster://" in complaint(redis_cluster.nodes[0].url)
+
+
+def test_one_node_is_no_cluster(guarded: RedisServer) -> None:
+    assert "is no Cluster" in complaint(guarded.url.replace("redis://", "redis+cluster://"))
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,17 @@ class MakeSettings(Protocol):
     def __call__(self, **changes: Any) -> Settings: ...
 
 
-@pytest.fixture
-def settings(redis_server: RedisServer) -> MakeSettings:
-    """Make settings with changes; all of one test share a prefix."""
+def settings_at(url: str) -> MakeSettings:
+    """What makes settings with changes; all that it makes share a prefix."""
     prefix = f"it{next(_prefixes)}"
 
     def make(**changes: Any) -> Settings:
-        return redis_settings(redis_server.url, prefix, **changes)
+        return redis_settings(url, prefix, **changes)
 
     return make
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer) -> MakeSettings:
+    """Make settings with changes; all of one test share a prefix."""
+    return settings_at(redis_server.url)

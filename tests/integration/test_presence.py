@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from gateway.application.presence_verbs import Member
-from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.errors import BrokerUnavailable, NotAvailable
 from gateway.presence.base import PresenceChange, PresenceStats
 from gateway.presence.redis import RedisPresenceStore
@@ -55,7 +55,7 @@ class Listener:
 @asynccontextmanager
 async def listening(settings: Settings, *channels: str) -> AsyncIterator[Told]:
     address = parse(settings.redis_url.reveal())
-    broker = RedisChannelBroker(address, prefix=settings.redis_prefix, name="listener")
+    broker = channel_broker_at(address, prefix=settings.redis_prefix, name="listener")
     listener = Listener()
     running = asyncio.create_task(broker.run(listener))
     try:

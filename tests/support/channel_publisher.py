@@ -10,7 +10,7 @@ from types import TracebackType
 import msgspec
 
 from gateway.channel_broker.base import HistoryOptions, Publishing, Stored
-from gateway.channel_broker.redis import RedisChannelBroker
+from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.protocol.channel_messages import PublicationBody, encode, read_publication
 from gateway.protocol.recovery import MAX_READ
 from gateway.redis_support.address import parse
@@ -38,7 +38,7 @@ class ChannelPublisher:
         per_second: float = 20.0,
         padding: int = 0,
     ) -> None:
-        self._broker = RedisChannelBroker(parse(redis_url), prefix="gw", name="backend")
+        self._broker = channel_broker_at(parse(redis_url), prefix="gw", name="backend")
         self._channels = channels
         self._ledger = ledger
         self._per_second = per_second

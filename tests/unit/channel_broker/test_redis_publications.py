@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from gateway.channel_broker import redis_publications
 from gateway.channel_broker.base import HistoryOptions, Publishing, Stored
-from gateway.channel_broker.redis_publications import MAX_TOGETHER, Publications, Tell
+from gateway.channel_broker.redis_publications import MAX_TOGETHER, Item, Publications, Tell
 from gateway.channel_broker.redis_scripts import ChannelScripts
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.metrics.families import PUBLICATION_FAILURES
@@ -23,6 +23,8 @@ LOST = ReplyError("NOSCRIPT No matching script. Please use EVAL.")
 
 
 class Connection:
+    endpoint = None
+
     def __init__(self) -> None:
         self.sent: list[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = []
 
@@ -33,7 +35,7 @@ class Connection:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Callable[[list[Item]], None] | None = None) -> None:
         address = parse("redis://nowhere")
         self.connection: Connection | None = Connection()
         scripts = ChannelScripts("p", address.node)
@@ -43,6 +45,7 @@ class World:
             scripts,
             lambda: self.connection,  # type: ignore[arg-type, return-value]
             failed=self.failed.append,
+            elsewhere=elsewhere,
         )
 
     def publish(self, body: bytes, name: str = "a") -> asyncio.Future[Stored]:
@@ -263,3 +266,49 @@ async def test_what_went_together_fails_together(world: World, reply: Any) -> No
     await world.answer(reply)
     assert all(isinstance(one.exception(), BrokerUnavailable) for one in asked)
     assert len(world.failed) == 2
+
+
+MOVED = ReplyError("MOVED 5 there:2")
+
+
+async def test_what_another_server_is_to_be_given_leaves_with_all_that_follows_in_its_channel() -> (
+    None
+):
+    """Red when only what was refused goes: what waits would come before it."""
+    moved: list[Item] = []
+    world = World(moved.extend)
+    first, other = world.publish(b"1"), world.publish(b"x", "b")
+    assert await world.sent() == [b"1", b"x"]
+    second, next_other = world.publish(b"2"), world.publish(b"y", "b")
+
+    await world.answer(MOVED, [b"e", 1, 0, 0])
+
+    assert [item.answer for item in moved] == [first, second]
+    assert not first.done()
+    assert await other == Stored(Position("e", 1))
+    assert await world.sent() == [b"y"]
+    assert not next_other.done()
+    assert world.failed == []
+
+
+async def test_what_would_come_out_of_turn_elsewhere_fails() -> None:
+    moved: list[Item] = []
+    world = World(moved.extend)
+    first, second = world.publish(b"1"), world.publish(b"2")
+    await world.sent()
+
+    await world.answer(MOVED, [b"e", 1, 0, 0])
+
+    assert moved == []
+    assert isinstance(first.exception(), BrokerRefused)
+    assert await second == Stored(Position("e", 1))
+
+
+async def test_on_one_node_a_redirection_is_a_refusal() -> None:
+    world = World()
+    first = world.publish(b"1")
+    await world.sent()
+
+    await world.answer(MOVED)
+
+    assert isinstance(first.exception(), BrokerRefused)

@@ -16,6 +16,8 @@ EMPTY = [b"epoch", 0, [], 0]
 
 
 class Connection:
+    endpoint = None
+
     def __init__(self) -> None:
         self.asked: list[asyncio.Future[list[Any]]] = []
 

@@ -85,7 +85,9 @@ class ScriptedBroker:
         self.refused.add(channel)
         self.commands.append(lambda: self.subscribed.discard(channel))
 
-    def settle(self) -> asyncio.Future[None]:
+    async def run_publishing(self) -> None: ...
+
+    def settle(self, channel: str = "") -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.settling.append(done)
 

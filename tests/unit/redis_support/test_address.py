@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gateway.errors import ConfigError
 from gateway.redis_support.address import RedisAddress, parse
+from gateway.redis_support.slots import SLOTS, Sight, slot_of
 
 
 def complaint(url: str) -> str:
@@ -125,22 +127,26 @@ def test_a_certificate_file_with_something_else_in_it_is_one_line(tmp_path: Path
 # What is refused
 
 
-@pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster"])
-def test_clusters_are_not_supported_yet(scheme: str) -> None:
-    message = complaint(f"{scheme}://:hidden@one:1,two:2/main")
-
-    assert message == (
-        f"redis_url: {scheme}:// is not supported yet: give one node as redis://, rediss:// or "
-        "unix://, or Sentinels as redis+sentinel:// or rediss+sentinel://"
-    )
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis+cluster://:hidden@", "names no node"),
+        ("redis+cluster://:hidden@one:1,two:0", "one of its nodes is not host:port"),
+        ("redis+cluster://:hidden@one:1,two:2/1", "no database but 0"),
+        ("redis+cluster://:hidden@one:1,two:2/main", "not a number"),
+        ("redis+cluster://:hidden@one?ssl_ca_certs=x", "option ssl_ca_certs is not one of"),
+    ],
+)
+def test_what_is_no_url_of_a_cluster_is_told(url: str, words: str) -> None:
+    assert words in complaint(url)
 
 
 def test_several_nodes_without_sentinels_are_refused() -> None:
     message = complaint("redis://:hidden@one:1,two:2")
 
     assert message == (
-        "redis_url: several Redis nodes are not supported yet: give one node, or Sentinels as "
-        "redis+sentinel://host,host/primary"
+        "redis_url: several Redis nodes: give one node, Sentinels as "
+        "redis+sentinel://host,host/primary, or a Cluster as redis+cluster://host,host"
     )
 
 
@@ -149,8 +155,8 @@ def test_anything_else_is_told_how_a_url_begins(url: str) -> None:
     message = complaint(url)
 
     assert message == (
-        "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel:// or "
-        "rediss+sentinel://"
+        "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel://, "
+        "rediss+sentinel://, redis+cluster:// or rediss+cluster://"
     )
 
 
@@ -267,3 +273,53 @@ def test_the_host_name_in_a_certificate_need_not_be_checked(switch: str, checked
 
 def test_a_switch_that_is_none_is_refused() -> None:
     assert "ssl_check_hostname is not" in complaint("rediss://cache?ssl_check_hostname=maybe")
+
+
+# A Cluster
+
+
+def test_a_url_of_a_cluster_names_nodes_to_ask() -> None:
+    address = parse("redis+cluster://me:secret@one,[::1]:7001")
+
+    assert address.cluster is not None
+    assert address.cluster.seeds == (("one", 6379), ("::1", 7001))
+    assert (address.username, address.password, address.publish_verb) == (
+        "me", "secret", "SPUBLISH",
+    )  # fmt: skip
+    assert address.display == "redis+cluster://one:6379,[::1]:7001"
+    assert "secret" not in repr(address)
+
+
+async def test_what_has_one_slot_has_one_node_and_another_one_another() -> None:
+    address = parse("redis+cluster://one")
+    counted: list[str] = []
+    address.node.count = counted.append
+    leases, inbox = address.of("gw:{workers}"), address.of("gw:inbox:a")
+
+    assert address.of("gw:{workers}:dead").node is leases.node
+    assert inbox.node is not leases.node
+    leases.node.refused("OOM no", "SET")
+    assert counted == ["memory"]
+
+
+async def test_a_switch_drops_what_is_of_its_slot_alone() -> None:
+    address = parse("redis+cluster://one")
+    assert address.cluster is not None
+    dropped: list[str] = []
+    for name in ("{workers}", "inbox:a"):
+        address.of(f"gw:{name}").node.when_moved(partial(dropped.append, name))
+    slot = slot_of("{workers}")
+    for owner in (("a", 1), ("b", 2)):
+        owners = [("a", 1)] * SLOTS
+        owners[slot] = owner
+        address.cluster._believe(Sight(tuple(owners), frozenset({("a", 1)}), 1, well=True))
+
+    assert dropped == ["{workers}"]
+    assert address.of("gw:{workers}").is_at(("b", 2))
+    assert not address.of("gw:inbox:a").is_at(("b", 2))
+
+
+def test_one_node_has_all_keys() -> None:
+    address = parse("redis://one")
+
+    assert address.of("anything") is address

@@ -113,12 +113,29 @@ def test_a_node_that_takes_no_writes_is_given_up_but_not_again_at_once() -> None
         ([b"mode", b"standalone", b"role", b"replica"], "is a replica"),
         ({b"mode": b"standalone", b"role": b"replica"}, "is a replica"),
         ([b"mode", b"sentinel"], "is a Sentinel"),
-        ([b"mode", b"cluster", b"role", b"master"], "is a Cluster"),
+        ([b"mode", b"cluster", b"role", b"master"], "is a node of a Cluster"),
     ],
 )
 def test_what_is_no_primary_is_refused(hello: Any, why: str) -> None:
     with pytest.raises(BrokerUnavailable, match=why):
         check_server(hello)
+
+
+def test_where_a_cluster_is_meant_a_node_of_one_is_right_and_a_single_one_is_not() -> None:
+    check_server([b"mode", b"cluster", b"role", b"master"], cluster=True)
+    with pytest.raises(BrokerUnavailable, match="is no node of a Cluster"):
+        check_server([b"mode", b"standalone", b"role", b"master"], cluster=True)
+
+
+def test_a_redirection_is_told_to_whom_it_concerns_and_drops_nothing() -> None:
+    node, told, dropped = Node(), list[object](), list[bool]()
+    node.redirected = lambda *words: told.append(words)
+    node.when_moved(lambda: dropped.append(True))
+
+    node.refused("MOVED 5 b:2", "GET", ("a", 1))
+
+    assert told == [("MOVED 5 b:2", ("a", 1))]
+    assert not dropped
 
 
 @pytest.mark.parametrize("hello", [[b"role", b"master"], {}, None, b"garbage", [b"role"], 7, [[]]])

@@ -10,7 +10,8 @@ import hiredis
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.sentinels import Answer, Endpoint, Sentinels, choose, read_answer
+from gateway.redis_support.sentinels import Answer, Sentinels, choose, read_answer
+from gateway.redis_support.stream import Endpoint
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 

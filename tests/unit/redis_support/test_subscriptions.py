@@ -16,6 +16,8 @@ from gateway.redis_support.subscriptions import MAX_CHANNELS, Subscriptions
 class Connection:
     """Keeps what it is told."""
 
+    endpoint = ("here", 1)
+
     def __init__(self) -> None:
         self.said: list[Command] = []
         self.lost = asyncio.get_running_loop().create_future()
@@ -33,10 +35,13 @@ class World:
         self.got: list[tuple[str, bytes]] = []
         self.resyncs: list[list[str]] = []
         self.connection = Connection()
-        self.subscriptions = Subscriptions(parse("redis://nowhere"), name="test")
+        self.subscriptions = self.made()
         self.subscriptions._connection = self.connection  # type: ignore[assignment]
         self.subscriptions._on_messages = self.got.extend
         self.subscriptions._on_resync = lambda names, _: self.resyncs.append(names)
+
+    def made(self) -> Subscriptions:
+        return Subscriptions(parse("redis://nowhere"), name="test")
 
     async def turn(self) -> list[Command]:
         """What is said at the end of a turn of the loop."""

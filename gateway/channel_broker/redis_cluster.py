@@ -1,0 +1,232 @@
+"""Channels on a Cluster: each at the master of its slot, with all that it keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from gateway.channel_broker.base import (
+    ChannelBroker,
+    ChannelReceiver,
+    HistoryOptions,
+    Page,
+    Publishing,
+    Stored,
+)
+from gateway.channel_broker.redis import Redirected, RedisChannelBroker
+from gateway.channel_broker.redis_publications import Item, Tell
+from gateway.channel_broker.redis_scripts import publishing_size
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.channel_position import Position
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.protocol.recovery import History
+from gateway.redis_support import keys
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
+from gateway.redis_support.masters import Masters
+
+AGAIN_S: Final = 0.03  # until what was refused on its way is tried again
+MAX_DETAINED: Final = 10_000
+
+T = TypeVar("T")
+_Failed = Callable[[str], object]
+
+
+def channel_broker_at(
+    address: RedisAddress,
+    *,
+    prefix: str,
+    name: str = "gateway",
+    failed: _Failed = lambda _why: None,
+) -> ChannelBroker:
+    """The channel broker on whatever is at this address."""
+    broker = RedisChannelBroker if address.cluster is None else ClusterChannelBroker
+    return broker(address, prefix=prefix, name=name, failed=failed)
+
+
+class ClusterChannelBroker:
+    """``ChannelBroker`` on the masters of a Cluster.
+
+    A channel comes from one living master to another with all that it keeps, and its epoch goes on.
+    One whose master was replaced by a replica begins another epoch, as on a single node.
+
+    Publications that are refused because their slot is moving wait, with all that follow in their
+    channel, and are sent again: nothing was done.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        prefix: str,
+        name: str = "gateway",
+        failed: _Failed = lambda _why: None,
+    ) -> None:
+        self._address = address
+        self._prefix = prefix
+        self._failed = failed
+        self._detained: dict[str, list[Item]] = {}
+        self._detained_count = 0
+        self._nodes = Masters(
+            address,
+            lambda master: self._node(master, name),
+            RedisChannelBroker.run_publishing,
+        )
+        self._nodes.changed = self._share_run_ids
+        self._subscriptions = ClusterSubscriptions(address, name=f"{name}.channels.subscribe")
+
+    async def run(self, receiver: ChannelReceiver) -> None:
+        def on_resync(channels: list[str], _: float) -> None:
+            receiver.on_resync(channels)
+
+        subscribing = self._subscriptions.run(receiver.on_messages, on_resync)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.run_publishing(), name="channel publishers")
+            tasks.create_task(subscribing, name="channel subscribers")
+
+    async def run_publishing(self) -> None:
+        """Keep up the connections that publish and read, and no others, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._nodes.run(), name="channel nodes")
+            tasks.create_task(self._nodes.cluster.watch(), name="cluster watched")
+
+    @property
+    def connected(self) -> bool:
+        nodes = list(self._nodes)
+        return bool(nodes) and all(node.connected for node in nodes)
+
+    def subscribe(self, channel: str) -> asyncio.Future[None]:
+        subscribed = self._subscriptions.add(self._key(channel), channel)
+        if not subscribed.done():
+            late = asyncio.get_running_loop().call_later(
+                REDIS_DEADLINE_S, self._give_up, channel, subscribed
+            )
+            subscribed.add_done_callback(lambda _: late.cancel())
+        return subscribed
+
+    def unsubscribe(self, channel: str) -> None:
+        self._subscriptions.remove(self._key(channel))
+
+    def settle(self, channel: str = "") -> asyncio.Future[None]:
+        if channel:
+            return self._subscriptions.settle(self._key(channel))
+        return self._subscriptions.settle_all()
+
+    def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
+        node = self._nodes.of(self._key(publishing.channel))
+        if node is not None and publishing.channel not in self._detained:
+            return node.publish(publishing)
+        return self._detain_new(publishing, publishing_size(publishing))
+
+    def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
+        node = self._nodes.of(self._key(channel))
+        if node is not None and channel not in self._detained:
+            return node.tell(channel, message)
+        told = self._detain_new(Tell(channel, message), len(message) + len(channel))
+        told.add_done_callback(_seen)
+        return told
+
+    async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
+        return await self._at(self._key(channel), lambda node: node.read(channel, after, history))
+
+    async def page(
+        self,
+        channel: str,
+        history: HistoryOptions,
+        *,
+        limit: int,
+        since: Position | None = None,
+        reverse: bool = False,
+    ) -> Page:
+        return await self._at(
+            self._key(channel),
+            lambda node: node.page(channel, history, limit=limit, since=since, reverse=reverse),
+        )
+
+    async def remove_history(self, channel: str) -> None:
+        await self._at(self._key(channel), lambda node: node.remove_history(channel))
+
+    async def share_namespaces(self, said: str, *, starting: bool) -> None:
+        await self._at(
+            keys.namespaces(self._prefix).encode(),
+            lambda node: node.share_namespaces(said, starting=starting),
+        )
+
+    async def shared_namespaces(self) -> str | None:
+        key = keys.namespaces(self._prefix).encode()
+        return await self._at(key, lambda node: node.shared_namespaces())
+
+    def _key(self, channel: str) -> bytes:
+        return keys.channel_messages(self._prefix, channel).encode()
+
+    def _node(self, master: RedisAddress, name: str) -> RedisChannelBroker:
+        node = RedisChannelBroker(
+            master, prefix=self._prefix, name=name, failed=self._failed, elsewhere=self._detain
+        )
+        node.on_run_id = self._share_run_ids
+        return node
+
+    def _share_run_ids(self) -> None:
+        nodes = list(self._nodes)
+        for node in nodes:
+            node.trust(one.run_id for one in nodes if one is not node and one.run_id)
+
+    def _give_up(self, channel: str, subscribed: asyncio.Future[None]) -> None:
+        if not subscribed.done():
+            why = f"{self._address.display} has not acknowledged in {REDIS_DEADLINE_S:.0f} s"
+            subscribed.set_exception(BrokerUnavailable(why))
+            self.unsubscribe(channel)
+
+    async def _at(self, key: bytes, ask: Callable[[RedisChannelBroker], Awaitable[T]]) -> T:
+        """Ask the owner of the slot, and again while it moves: what is asked may be repeated."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + REDIS_DEADLINE_S
+        while True:
+            node = self._nodes.of(key)
+            if node is None:
+                raise BrokerUnavailable("no master of the Cluster is known to have it")
+            try:
+                return await ask(node)
+            except Redirected:
+                if loop.time() >= ends_at:
+                    raise
+            await asyncio.sleep(AGAIN_S)
+
+    # Publications whose slot is moving
+
+    def _detain_new(self, what: Publishing | Tell, size: int) -> asyncio.Future[Stored]:
+        answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        self._detain([Item(what, size, answer)])
+        return answer
+
+    def _detain(self, items: list[Item]) -> None:
+        """Keep these, in order, until their channels are somewhere."""
+        now = asyncio.get_running_loop().time()
+        if self._detained_count == 0 and items:
+            asyncio.get_running_loop().call_later(AGAIN_S, self._release)
+        for item in items:
+            if item.ends_at is None:
+                item.ends_at = now + REDIS_DEADLINE_S
+            if now >= item.ends_at or self._detained_count >= MAX_DETAINED:
+                self._failed("not_connected")
+                item.fail(BrokerUnavailable("not published: no master of the Cluster takes it"))
+                continue
+            self._detained.setdefault(item.what.channel, []).append(item)
+            self._detained_count += 1
+
+    def _release(self) -> None:
+        detained, self._detained, self._detained_count = self._detained, {}, 0
+        for channel, items in detained.items():
+            node = self._nodes.of(self._key(channel))
+            if node is None:
+                self._detain(items)
+                continue
+            for item in items:
+                node.publications.add(item)
+
+
+def _seen(answer: asyncio.Future[Stored]) -> None:
+    """Nobody need look at how it ended."""
+    if not answer.cancelled():
+        answer.exception()

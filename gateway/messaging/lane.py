@@ -1,0 +1,96 @@
+"""The links whose batches one publisher carries, and the clock by which they leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextvars import Context
+
+from gateway.broker.base import Publisher
+from gateway.messaging.batch_clock import BatchClock
+from gateway.messaging.peer_queue import PeerQueue
+from gateway.metrics import Counters
+from gateway.protocol.ids import WorkerId
+
+
+class Lane:
+    """One lane: what leaves together (``gateway.messaging.batch_clock.Batches``).
+
+    Args:
+        ticked: Called at each tick, before anything is looked at.
+
+    Attributes:
+        queues: The peer queues whose channels the publisher carries now.
+        hints: Channels and payloads that leave once, unreliably.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        counters: Counters,
+        *,
+        now: Callable[[], float],
+        ticked: Callable[[float], None],
+    ) -> None:
+        self.publisher = publisher
+        self.queues: dict[WorkerId, PeerQueue] = {}
+        self.hints: list[tuple[str, bytes]] = []
+        self._counters = counters
+        self._now = now
+        self._ticked = ticked
+        self._owners: list[PeerQueue | None] = []  # of what is under way
+        self._running: asyncio.Task[None] | None = None
+        self.clock = BatchClock(publisher, self)
+
+    def start(self, context: Context) -> asyncio.Task[None]:
+        """Let the clock run, in this context."""
+        self._running = asyncio.create_task(self.clock.run(), name="link clock", context=context)
+        return self._running
+
+    def cancel(self) -> None:
+        """Let nothing leave any more."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def stop(self) -> None:
+        """The same, and wait until the clock has stopped."""
+        self.cancel()
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    def collect(self, *, interrupted: bool) -> Sequence[tuple[str, bytes]]:
+        now = self._now()
+        if interrupted:
+            for queue in self.queues.values():
+                queue.link.interrupted(now)
+        outgoing, self.hints = self.hints, []
+        owners: list[PeerQueue | None] = [None] * len(outgoing)
+        for queue in self.queues.values():
+            if queue.touched or queue.due(now):
+                for payload in queue.payloads(now, self._counters):
+                    outgoing.append((queue.channel, payload))
+                    owners.append(queue)
+        self._owners = owners
+        return outgoing
+
+    def published(self, receivers: Sequence[int]) -> None:
+        told = None
+        for queue, reached in zip(self._owners, receivers, strict=True):
+            if reached == 0 and queue is not None and queue is not told:
+                queue.link.nobody(self._now())
+                told = queue  # once, however many batches it had
+
+    def cannot_leave(self) -> None:
+        self.hints.clear()  # those that are late are none
+        for queue in self.queues.values():
+            if queue.touched:
+                queue.number(self._counters)
+
+    @property
+    def owing(self) -> bool:
+        return any(not queue.link.idle for queue in self.queues.values())
+
+    def tick(self) -> bool:
+        now = self._now()
+        self._ticked(now)
+        return any(queue.due(now) for queue in self.queues.values())

@@ -1,0 +1,143 @@
+"""Subscriptions at one master of a Cluster: each channel goes its own way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.connection import RedisConnection, ReplyError
+from gateway.redis_support.slots import is_redirect
+from gateway.redis_support.subscriptions import Subscriptions, Verbs
+
+AGAIN_S: Final = 0.1  # after a master has refused one channel
+SHARDED: Final = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage", b"ssubscribe", b"sunsubscribe")
+
+
+class Handed(NamedTuple):
+    """A channel on its way to another connection.
+
+    Attributes:
+        deaf_since: Since when its messages may be lost; None if it was not subscribed yet.
+        waiting: For an acknowledgement.
+    """
+
+    name: str
+    deaf_since: float | None
+    waiting: list[asyncio.Future[None]]
+
+
+class ShardedSubscriptions(Subscriptions):
+    """As ``Subscriptions``; a channel is refused, taken away and subscribed again by itself.
+
+    A resync is of those that were lost, once they are subscribed again.
+    """
+
+    verbs: ClassVar[Verbs] = SHARDED
+
+    def __init__(self, address: RedisAddress, *, name: str) -> None:
+        super().__init__(address, name=name)
+        self._outstanding: deque[tuple[str, bytes]] = deque()  # commands about one channel each
+        self._lost: dict[bytes, float] = {}  # since when messages may be lost
+        self._found: dict[bytes, float] = {}  # the same, of those that are subscribed again
+
+    def remove(self, channel: bytes) -> None:
+        self._lost.pop(channel, None)
+        super().remove(channel)
+
+    def hand_over(self, channel: bytes) -> Handed | None:
+        """Give a channel away, to be subscribed elsewhere. Nobody who waits for it is told."""
+        name = self._wanted.get(channel)
+        if name is None:
+            return None
+        since = self._lost.get(channel)
+        if since is None and channel in self._heard:
+            since = self._heard_at
+        waiting = self._waiting.pop(channel, [])
+        self.remove(channel)
+        return Handed(name, since, waiting)
+
+    def take(self, channel: bytes, handed: Handed) -> None:
+        """Go on with one that was given away."""
+        self._wanted[channel] = handed.name
+        self._waiting.setdefault(channel, []).extend(handed.waiting)
+        if handed.deaf_since is not None:
+            self._lost[channel] = handed.deaf_since
+        self._change(channel)
+
+    async def _all_acknowledged(self, connection: RedisConnection) -> None:
+        """One that is refused does not hold up the others."""
+
+    def _say(self, connection: RedisConnection, word: str, channels: Sequence[bytes]) -> None:
+        for channel in channels:  # with one command only those of one slot
+            connection.send((word, channel))
+            self._outstanding.append((word, channel))
+
+    def _said(self, reply: Any) -> None:
+        match reply:
+            case [self.verbs.subscribed, bytes() as channel, _]:
+                self._answered(self.verbs.subscribe, channel)
+            case [self.verbs.unsubscribed, bytes() as channel, _]:
+                if not self._answered(self.verbs.unsubscribe, channel):
+                    self._taken_away(channel)
+            case ReplyError():
+                self._refused_one(reply)
+                return
+        super()._said(reply)
+
+    def _acknowledge(self, channel: bytes) -> None:
+        super()._acknowledge(channel)
+        if channel in self._heard and (since := self._lost.pop(channel, None)) is not None:
+            if not self._found:
+                asyncio.get_running_loop().call_soon(self._resync_found)
+            self._found[channel] = since
+
+    def _answered(self, word: str, channel: bytes) -> bool:
+        """Whether this is the answer to the next command that has none. Nothing is out of turn."""
+        if self._outstanding and self._outstanding[0] == (word, channel):
+            self._outstanding.popleft()
+            return True
+        return False
+
+    def _taken_away(self, channel: bytes) -> None:
+        """Its slot has moved. The same master is asked again at once: it says where to."""
+        if channel in self._heard:
+            del self._heard[channel]
+            self._lost[channel] = self._heard_at
+            self._asked.discard(channel)
+            self._change(channel)
+
+    def _refused_one(self, error: ReplyError) -> None:
+        if not self._outstanding:
+            self._refused(error)
+            return
+        word, channel = self._outstanding.popleft()
+        connection = self._connection
+        asked = None if connection is None else connection.endpoint
+        name = self._wanted.get(channel, "")
+        if word == self.verbs.subscribe:
+            self._unacknowledged[channel] -= 1
+            if self._unacknowledged[channel] <= 0:
+                del self._unacknowledged[channel]
+                self._asked.discard(channel)
+                # It may be given away meanwhile, by what is told next.
+                asyncio.get_running_loop().call_later(AGAIN_S, self._change, channel)
+        self._address.node.refused(str(error), f"{word} {name}", asked)
+        if not is_redirect(str(error)):
+            self.drop()
+
+    def _note_lost(self) -> None:
+        for channel in self._heard:
+            self._lost.setdefault(channel, self._heard_at)
+        self._lost.update(self._found)
+        self._found.clear()
+        self._outstanding.clear()
+
+    def _resync_found(self) -> None:
+        found, self._found = self._found, {}
+        names = [self._wanted[channel] for channel in found if channel in self._wanted]
+        if names:
+            gap_s = asyncio.get_running_loop().time() - min(found.values())
+            self._tell_resync(names, gap_s)

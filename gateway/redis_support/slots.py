@@ -1,0 +1,91 @@
+"""The slots of a Cluster: whose a key is, and what its nodes say of who has which. No I/O.
+
+https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.redis_support.stream import Endpoint
+
+SLOTS: Final = 16384
+REDIRECTS: Final = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")  # nothing was carried out
+_REDIRECT: Final = re.compile(r"(?:MOVED|ASK) (\d{1,5}) (\S*):(\d{1,5})")
+_STATE: Final = re.compile(rb"cluster_state:(\w+)")
+_EPOCH: Final = re.compile(rb"cluster_current_epoch:(\d{1,18})")
+
+
+def slot_of(key: str | bytes) -> int:
+    """Of a key or a sharded channel: CRC16 of its hash tag, or of all of it where it has none."""
+    key = key.encode() if isinstance(key, str) else key
+    _, brace, rest = key.partition(b"{")
+    tag, end, _ = rest.partition(b"}")
+    return binascii.crc_hqx(tag if brace and end and tag else key, 0) % SLOTS
+
+
+def is_redirect(words: str) -> bool:
+    """Whether an error says that the command is to be done elsewhere, or later."""
+    return words.partition(" ")[0] in REDIRECTS
+
+
+def read_redirect(words: str, asked: Endpoint) -> tuple[int, Endpoint] | None:
+    """Slot and node of a MOVED or ASK that ``asked`` has answered with; None if it is neither."""
+    found = _REDIRECT.match(words)
+    if found is None or int(found[1]) >= SLOTS or not 0 < int(found[3]) < 1 << 16:
+        return None
+    return int(found[1]), (found[2].strip("[]") or asked[0], int(found[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one node says.
+
+    Attributes:
+        owners: Of each slot the master; None for a slot that nobody has.
+        nodes: All of them, replicas too.
+        epoch: Rises with every failover, and whenever slots have moved.
+        well: It sees a majority of masters, and all slots served.
+    """
+
+    owners: tuple[Endpoint | None, ...]
+    nodes: frozenset[Endpoint]
+    epoch: int
+    well: bool
+
+
+def read_sight(info: Any, slots: Any, asked: Endpoint) -> Sight:
+    """Take the replies to CLUSTER INFO and CLUSTER SLOTS apart.
+
+    Raises:
+        ValueError: They are none.
+    """
+    try:
+        state, epoch = _STATE.search(info), _EPOCH.search(info)
+        owners: list[Endpoint | None] = [None] * SLOTS
+        nodes: set[Endpoint] = set()
+        for first, last, *named in slots:
+            endpoints = [_endpoint(node, asked) for node in named]
+            nodes.update(endpoints)
+            if not 0 <= first <= last < SLOTS:
+                raise ValueError(f"slots {first} to {last}")
+            owners[first : last + 1] = [endpoints[0]] * (last + 1 - first)
+    except (TypeError, LookupError, AttributeError, UnicodeDecodeError) as error:
+        raise ValueError(f"no slots can be read: {error!r}") from error
+    if state is None or epoch is None:
+        raise ValueError("it does not tell the state of the Cluster")
+    return Sight(tuple(owners), frozenset(nodes), int(epoch[1]), state[1] == b"ok")
+
+
+def _endpoint(node: Any, asked: Endpoint) -> Endpoint:
+    # None or "": under the name that it was asked by. "?": it does not know the name.
+    host, port = (node[0] or b"").decode(), int(node[1])
+    return (asked[0] if host in ("", "?") else host), port
+
+
+def newest(sights: list[Sight]) -> Sight:
+    """The one to believe: of those that see a majority, the one with the newest configuration."""
+    return max(sights, key=lambda sight: (sight.well, sight.epoch))

@@ -1,0 +1,98 @@
+"""A master of a Cluster that does not answer: what lives on the others notices nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.broker.redis_cluster import ClusterBroker
+from gateway.channel_broker.base import HistoryOptions, Publishing
+from gateway.channel_broker.redis_cluster import ClusterChannelBroker
+from gateway.redis_support import keys
+from gateway.redis_support.address import parse
+from gateway.redis_support.slots import slot_of
+from tests.contract.channel_brokers import Listener, until_connected
+from tests.contract.channel_brokers import running as running_channels
+from tests.contract.test_broker import Collector, publish, running
+from tests.support.redis_cluster import RedisCluster
+
+ROUNDS = 300
+KEPT = HistoryOptions(10, 60, 60)
+UNNOTICED_S = 0.01  # below it, twice as long is noise
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    """Without replicas: nobody takes over."""
+    with RedisCluster(
+        tmp_path, "--cluster-require-full-coverage", "no", replicas=0, node_timeout_ms=60_000
+    ) as made:
+        yield made
+
+
+def names_at(cluster: RedisCluster, number: int, form: str) -> list[str]:
+    """Two names whose channels live at this master."""
+    node = cluster.nodes[number]
+    first, last, _ = next(
+        one for one in node.ask("CLUSTER", "SLOTS") if int(one[2][1]) == node.port
+    )
+    names = (f"room{n}" for n in range(1000))
+    found = [name for name in names if first <= slot_of(form.format(name)) <= last]
+    return found[:2]
+
+
+def p99(times: list[float]) -> float:
+    return statistics.quantiles(times, n=100)[98]
+
+
+async def test_what_lives_on_other_masters_is_as_fast_as_before(cluster: RedisCluster) -> None:
+    """Batches of links and publications of channels, while a third of the Cluster is frozen."""
+    address, inbox, listener = parse(cluster.url), Collector(), Listener()
+    form = keys.channel_messages("iso", "{}").replace("{chan:{}}", "{{chan:{}}}")
+    batches, channel = names_at(cluster, 0, "{}")[0], names_at(cluster, 1, form)[0]
+    theirs, their_channel = names_at(cluster, 2, "{}")[0], names_at(cluster, 2, form)[0]
+    channels = ClusterChannelBroker(parse(cluster.url), prefix="iso")
+    async with (
+        running(ClusterBroker(address), inbox) as broker,
+        running_channels(channels, listener),
+    ):
+        for name in (batches, theirs):
+            await broker.subscribe(name)
+        await channels.subscribe(channel)
+        await until_connected(channels)
+        await publish(broker, (batches, b"warm"), (theirs, b"warm"))
+        await channels.publish(Publishing(their_channel, b"warm", KEPT))
+
+        async def measure() -> list[float]:
+            times = []
+            for _ in range(ROUNDS):
+                began = time.perf_counter()  # the loop's counts milliseconds
+                assert await broker.route(batches).publish([(batches, b"")]) == [1]
+                stored = await channels.publish(Publishing(channel, b"", KEPT))
+                assert stored.position is not None
+                times.append(time.perf_counter() - began)
+            return times
+
+        before = p99(await measure())
+        cluster.nodes[2].freeze()
+        try:
+            held_up: list[asyncio.Future[Any]] = [
+                broker.route(theirs).publish([(theirs, b"")]),
+                channels.publish(Publishing(their_channel, b"", KEPT)),
+            ]
+            during = p99(await measure())
+            assert not any(one.done() for one in held_up)
+        finally:
+            cluster.nodes[2].thaw()
+        await asyncio.wait(held_up)
+
+    print(f"p99: {1000 * before:.2f} ms before, {1000 * during:.2f} ms while a master is frozen")
+    assert during < 2 * max(before, UNNOTICED_S)
+    assert inbox.resyncs == []
+    assert listener.resyncs == []

@@ -1,0 +1,187 @@
+"""The map of a Cluster: whom it believes, and what its listeners are told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.errors import BrokerUnavailable
+from gateway.redis_support.cluster import MAX_OLDER, TOLD_S, ClusterMap, OneMaster, SlotMaster
+from gateway.redis_support.slots import SLOTS, Sight
+from gateway.redis_support.stream import Endpoint
+from tests.support.waiting import eventually
+
+A, B, C = ("a", 1), ("b", 2), ("c", 3)
+
+
+def sight(first: Endpoint, second: Endpoint, *, epoch: int = 1, well: bool = True) -> Sight:
+    """Two masters, each with half of the slots."""
+    half = SLOTS // 2
+    owners = (*(first,) * half, *(second,) * half)
+    return Sight(owners, frozenset({A, B, C}), epoch, well)
+
+
+class World(ClusterMap):
+    """A map whose nodes say what the test wants."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        super().__init__([A], now=lambda: self.time)
+        self.says: dict[Endpoint, Sight] = {}
+        self.asked: list[Endpoint] = []
+        self.changes = 0
+        self.when_changed(self._count)
+
+    def _count(self) -> None:
+        self.changes += 1
+
+    def all_say(self, said: Sight) -> None:
+        self.says = dict.fromkeys([A, B, C], said)
+
+    async def _ask(self, node: Endpoint) -> Sight:
+        self.asked.append(node)
+        await asyncio.sleep(0)
+        if node not in self.says:
+            raise ConnectionRefusedError(node)
+        return self.says[node]
+
+
+@pytest.fixture
+async def world() -> World:
+    made = World()
+    made.all_say(sight(A, B))
+    await made.refresh()
+    return made
+
+
+async def test_who_has_a_slot_is_asked_of_a_seed_first(world: World) -> None:
+    assert world.asked == [A]
+    assert (world.owner(0), world.owner(SLOTS - 1)) == (A, B)
+    assert world.masters == {A, B}
+    assert world.changes == 1
+
+
+async def test_questions_at_the_same_time_are_one(world: World) -> None:
+    world.asked.clear()
+
+    await asyncio.gather(*[world.refresh() for _ in range(10)])
+
+    assert len(world.asked) == 3
+
+
+async def test_a_master_that_is_known_is_believed_at_once(world: World) -> None:
+    world.redirected("MOVED 0 b:2", A)
+
+    assert world.owner(0) == B
+    assert world.owner(1) == A
+    assert world.changes == 2
+
+
+async def test_another_master_is_asked_about_before_it_is_believed(world: World) -> None:
+    """Whom it replaced must be known as well, or both would count as masters.
+
+    Red when every redirection is believed.
+    """
+    world.all_say(sight(C, B, epoch=2))
+
+    world.redirected("MOVED 0 c:3", B)
+    assert world.owner(0) == A
+
+    await eventually(lambda: world.owner(0) == C, "the map to be asked for")
+    assert world.masters == {C, B}
+
+
+async def test_a_redirection_outlives_what_others_have_not_heard_of(world: World) -> None:
+    world.redirected("MOVED 0 b:2", A)
+    await world.refresh()
+    assert world.owner(0) == B
+
+    world.time += TOLD_S
+    await world.refresh()
+
+    assert world.owner(0) == A
+
+
+async def test_a_refusal_for_a_moment_changes_nothing(world: World) -> None:
+    world.redirected("TRYAGAIN later", A)
+    world.redirected("ASK 0 b:2", A)
+
+    assert world.owner(0) == A
+    assert world.changes == 1
+
+
+async def test_an_older_configuration_is_not_believed_at_once(world: World) -> None:
+    world.all_say(sight(B, A, epoch=5))
+    await world.refresh()
+    world.all_say(sight(A, B, epoch=4))
+
+    for _ in range(MAX_OLDER):
+        await world.refresh()
+        assert world.owner(0) == B
+    await world.refresh()
+
+    assert world.owner(0) == A  # it was set up anew
+
+
+async def test_who_is_cut_off_is_not_believed_where_others_answer(world: World) -> None:
+    world.all_say(sight(B, A, epoch=2))
+    world.says[C] = sight(A, B, epoch=9, well=False)
+
+    await world.refresh()
+
+    assert world.owner(0) == B
+
+
+async def test_where_nobody_answers_the_map_stays(world: World) -> None:
+    world.says.clear()
+
+    with pytest.raises(BrokerUnavailable, match="no node of the Cluster"):
+        await world.refresh()
+
+    assert world.owner(0) == A
+
+
+async def test_who_asks_for_one_slot_is_told_when_it_has_moved(world: World) -> None:
+    told: list[str] = []
+    here = SlotMaster(world, 0, lambda: told.append("first"))
+    SlotMaster(world, SLOTS - 1, lambda: told.append("last"))
+    world.all_say(sight(C, B, epoch=2))
+
+    world.time += 10
+    assert await here.locate() == C
+
+    assert told == ["first"]
+    assert here.primary == C
+
+
+async def test_who_cannot_connect_to_a_master_doubts_the_map(world: World) -> None:
+    one = OneMaster(world, A)
+    assert await one.locate() == A
+    world.asked.clear()
+
+    assert await one.locate() == A
+
+    await eventually(lambda: world.asked, "a question")
+    await world.aclose()
+
+
+async def test_a_slot_that_nobody_has_is_no_place(world: World) -> None:
+    world.all_say(Sight((None,) * SLOTS, frozenset({A}), 2, well=False))
+    world.time += 10
+
+    with pytest.raises(BrokerUnavailable, match="slot 5"):
+        await world.locate(5)
+
+
+async def test_those_who_watch_ask_no_more_often_than_one(world: World) -> None:
+    world.time += 10
+    world.asked.clear()
+
+    watching = [asyncio.create_task(world.watch()) for _ in range(3)]
+    await eventually(lambda: world.asked, "a question")
+    for task in watching:
+        task.cancel()
+    await asyncio.wait(watching)
+
+    assert len(world.asked) == 3  # nodes, by one of them

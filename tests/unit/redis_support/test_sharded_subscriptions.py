@@ -1,0 +1,137 @@
+"""``ShardedSubscriptions``: what becomes of one channel is of no concern to another."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.redis_support import sharded_subscriptions
+from gateway.redis_support.address import parse
+from gateway.redis_support.connection import ReplyError
+from gateway.redis_support.sharded_subscriptions import ShardedSubscriptions
+from tests.support.waiting import eventually
+from tests.unit.redis_support.test_subscriptions import Connection, World
+
+
+class Sharded(World):
+    """One connection to a master, and what the map is told."""
+
+    subscriptions: ShardedSubscriptions
+
+    def made(self) -> ShardedSubscriptions:
+        address = parse("redis+cluster://nowhere").at(("here", 1))
+        self.told: list[str] = []
+        address.node.redirected = lambda words, asked: self.told.append(f"{words} by {asked}")
+        return ShardedSubscriptions(address, name="test")
+
+    async def subscribe(self, *channels: bytes) -> None:
+        for channel in channels:
+            self.subscriptions.add(channel, channel.decode())
+        await self.turn()
+        for channel in channels:
+            self.hears([b"ssubscribe", channel, 1])
+
+
+@pytest.fixture
+async def sharded() -> Sharded:
+    return Sharded()
+
+
+async def test_each_channel_is_subscribed_by_itself(sharded: Sharded) -> None:
+    """Those of several slots in one command are refused."""
+    for channel in (b"a", b"b"):
+        sharded.subscriptions.add(channel, "")
+
+    assert await sharded.turn() == [("SSUBSCRIBE", b"a"), ("SSUBSCRIBE", b"b")]
+
+
+async def test_a_channel_that_is_taken_away_is_asked_for_again_and_in_a_resync(
+    sharded: Sharded,
+) -> None:
+    """Nobody else is. Red when a move makes the connection anew."""
+    await sharded.subscribe(b"a", b"b")
+    sharded.hears([b"sunsubscribe", b"a", 1])
+
+    assert await sharded.turn() == [("SSUBSCRIBE", b"a")]
+    sharded.hears([b"ssubscribe", b"a", 2], [b"smessage", b"a", b"hi"], [b"smessage", b"b", b"yo"])
+    await sharded.turn()
+
+    assert sharded.resyncs == [["a"]]
+    assert sharded.got == [("a", b"hi"), ("b", b"yo")]
+    assert not sharded.connection.aborted
+
+
+async def test_a_channel_that_has_moved_is_said_to_the_map_and_asked_for_again(
+    sharded: Sharded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.0)
+    await sharded.subscribe(b"b")
+    subscribed = sharded.subscriptions.add(b"a", "a")
+    await sharded.turn()
+
+    sharded.hears(ReplyError("MOVED 5 there:2"))
+
+    assert sharded.told == ["MOVED 5 there:2 by ('here', 1)"]
+    assert not subscribed.done()
+    await eventually(lambda: sharded.connection.said == [("SSUBSCRIBE", b"a")], "another try")
+    sharded.hears([b"ssubscribe", b"a", 1])
+    assert subscribed.done()
+    assert sharded.resyncs == []  # it never was subscribed
+    assert not sharded.connection.aborted
+
+
+async def test_what_is_given_back_is_no_loss(sharded: Sharded) -> None:
+    await sharded.subscribe(b"a")
+    sharded.subscriptions.remove(b"a")
+    assert await sharded.turn() == [("SUNSUBSCRIBE", b"a")]
+    sharded.hears([b"sunsubscribe", b"a", 0])
+    sharded.subscriptions.add(b"a", "a")
+    assert await sharded.turn() == [("SSUBSCRIBE", b"a")]
+    sharded.hears([b"ssubscribe", b"a", 1])
+
+    await sharded.turn()
+    assert sharded.resyncs == []
+
+
+async def test_who_is_refused_for_good_gives_up_the_connection(sharded: Sharded) -> None:
+    sharded.subscriptions.add(b"a", "a")
+    await sharded.turn()
+
+    sharded.hears(ReplyError("NOPERM no"))
+
+    assert sharded.connection.aborted
+
+
+async def test_a_channel_is_handed_over_with_who_waits_and_what_it_may_have_missed(
+    sharded: Sharded,
+) -> None:
+    await sharded.subscribe(b"a")
+    waiting = sharded.subscriptions.add(b"b", "b")
+    other = Sharded()
+
+    for channel in (b"a", b"b"):
+        handed = sharded.subscriptions.hand_over(channel)
+        assert handed is not None
+        other.subscriptions.take(channel, handed)
+    assert sharded.subscriptions.hand_over(b"a") is None
+    assert await sharded.turn() == [("SUNSUBSCRIBE", b"a")]
+    assert await other.turn() == [("SSUBSCRIBE", b"a"), ("SSUBSCRIBE", b"b")]
+    other.hears([b"ssubscribe", b"a", 1], [b"ssubscribe", b"b", 2])
+    await other.turn()
+
+    assert waiting.done()
+    assert other.resyncs == [["a"]]
+
+
+async def test_a_master_that_is_lost_is_a_resync_of_its_channels(sharded: Sharded) -> None:
+    await sharded.subscribe(b"a", b"b")
+    sharded.subscriptions._forget(sharded.connection)  # type: ignore[arg-type]
+    sharded.connection = Connection()
+    sharded.subscriptions._connection = sharded.connection  # type: ignore[assignment]
+    for channel in (b"a", b"b"):
+        sharded.subscriptions._change(channel)
+    await sharded.turn()
+
+    sharded.hears([b"ssubscribe", b"a", 1], [b"ssubscribe", b"b", 1])
+    await sharded.turn()
+
+    assert sharded.resyncs == [["a", "b"]]

@@ -7,7 +7,7 @@ us 16 GB of addresses: to let go of them takes 8 s, and every garbage collection
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import hiredis
@@ -19,10 +19,8 @@ _ABSURD: Final = re.compile(rb"\n[*%~>|]\d{7}")
 _ABSURD_AT_ONCE: Final = re.compile(rb"[*%~>|]\d{7}")
 _HEADER_CUT: Final = re.compile(rb"[*%~>|]\d{0,9}\r?\Z")
 _LONGEST_CUT: Final = 16
-_BEGINS: Final = (b"\n*", b"\n>", b"\n~", b"\n%", b"\n|")
 _SHORT: Final = 2048
-_DIGITS: Final = 7
-_GLANCES: Final = 64  # at what begins like a header; more of them are content, or one is absurd
+_GLANCES: Final = 16  # at line ends; where there are more, messages are short
 
 
 class BoundedReader:
@@ -62,7 +60,11 @@ class BoundedReader:
             self._kept
             or not data.endswith(b"\n")
             or (data[7:8].isdigit() and _ABSURD_AT_ONCE.match(data) is not None)
-            or (_ABSURD.search(data) is not None if len(data) < _SHORT else _may_be_absurd(data))
+            or (
+                _ABSURD.search(data) is not None
+                if len(data) < _SHORT
+                else next(_absurd_headers(data), None) is not None
+            )
         ):
             return self._feed_with_care(data)
         self._reader.feed(data)
@@ -87,8 +89,7 @@ class BoundedReader:
             self._refuse_header(data)
         replies: list[Any] = []
         fed = 0
-        for absurd in _ABSURD.finditer(data):
-            header = absurd.start() + 1
+        for header in _absurd_headers(data):
             self._reader.feed(data[fed:header])
             fed = header
             while (reply := self._reader.gets()) is not self._incomplete:
@@ -104,18 +105,18 @@ class BoundedReader:
             raise self._protocol_error(f"a reply that begins with {header!r}")
 
 
-def _may_be_absurd(data: bytes) -> bool:
-    """Whether one of ``_ABSURD`` is in what is long: sure if not.
+def _absurd_headers(data: bytes) -> Iterator[int]:
+    """Where what looks like an absurd header begins, if it is not the first byte.
 
-    A search for one aggregate at a time is ten times as fast as for all of them together.
+    Line ends are few in what is long. To look for one byte is a hundred times as fast as to look
+    for a header, or for the two bytes that begin one.
     """
-    glances = _GLANCES
-    for begin in _BEGINS:
-        at = data.find(begin)
-        while at >= 0:
-            header = at + len(begin)
-            glances -= 1
-            if not glances or data[header : header + _DIGITS].isdigit():
-                return _ABSURD.search(data) is not None
-            at = data.find(begin, header)
-    return False
+    at = -1
+    for _ in range(_GLANCES):
+        at = data.find(b"\n", at + 1)
+        if at < 0:
+            return
+        if _ABSURD.match(data, at) is not None:
+            yield at + 1
+    for found in _ABSURD.finditer(data, at + 1):
+        yield found.start() + 1

@@ -11,17 +11,18 @@ from contextlib import suppress
 from typing import Any, Final
 
 import hiredis
-import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
+from gateway.redis_support.one_connection import ask
+from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.slots import SLOTS, Sight, newest, read_redirect, read_sight, slot_of
 from gateway.redis_support.stream import Command, Endpoint, Place, Stream
 
 log = get_logger(__name__)
+
+_NOBODY: Final = "no node of the Cluster says where its masters are"
 
 ASK_S: Final = 1.0  # how long a node may take
 OTHERS_S: Final = 0.1  # how long the others may, once one has answered
@@ -152,20 +153,17 @@ class ClusterMap:
         errors: list[Exception] = []
         for host, port in self.seeds:
             try:
-                with redis.Redis(
-                    host, port, username=self._username, password=self._password,
-                    socket_timeout=min(ASK_S, deadline_s),
-                    socket_connect_timeout=min(ASK_S, deadline_s),
-                    retry=Retry(NoBackoff(), 0), driver_info=None, protocol=2, **self._tls_options,
-                ) as node:  # fmt: skip
-                    node.response_callbacks.clear()
-                    info = node.execute_command("CLUSTER INFO")
-                    return read_sight(info, node.execute_command("CLUSTER SLOTS"), (host, port))
+                info, slots = ask(
+                    host, port, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"),
+                    deadline_s=min(ASK_S, deadline_s),
+                    username=self._username, password=self._password, **self._tls_options,
+                )  # fmt: skip
+                return read_sight(info, slots, (host, port))
             except (RedisError, OSError, ValueError) as error:
                 errors.append(error)
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
             raise ConfigError(_never(str(errors[0])))
-        raise self._nobody(errors)
+        raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
 
     async def watch(self) -> None:
         """Ask now and then, until cancelled. Several that watch ask no more often than one."""
@@ -204,7 +202,11 @@ class ClusterMap:
         if not any(sight.well for sight in sights):
             sights += await self._ask_some([*(self._nodes - {*known}), *self.seeds], errors)
         if not sights:
-            raise self._nobody(errors)
+            if not self._silent:
+                self._silent = True
+                why = reasons(errors)
+                log.warning("no node of the cluster says where its masters are", error=why)
+            raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
         if self._silent:
             self._silent = False
             log.info("cluster answers again")
@@ -285,13 +287,6 @@ class ClusterMap:
         if self._password is None:
             return []
         return [("AUTH", *((self._username,) if self._username else ()), self._password)]
-
-    def _nobody(self, errors: Sequence[Exception]) -> BrokerUnavailable:
-        why = "; ".join(dict.fromkeys(str(error) or repr(error) for error in errors))
-        if not self._silent:
-            self._silent = True
-            log.warning("no node of the cluster says where its masters are", error=why)
-        return BrokerUnavailable(f"no node of the Cluster says where its masters are: {why}")
 
 
 class SlotMaster:

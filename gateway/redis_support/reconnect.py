@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.log import get_logger
@@ -23,3 +24,8 @@ def log_attempt(event: str, connection: str, attempt: int, error: Exception) -> 
     """Say that a connection could not be made."""
     level = "warning" if attempt == 1 else "debug"  # once an outage, not once an attempt
     getattr(log, level)(event, connection=connection, attempt=attempt, error=str(error))
+
+
+def reasons(errors: Sequence[Exception]) -> str:
+    """Why several could not be reached, each reason once."""
+    return "; ".join(dict.fromkeys(str(error) or repr(error) for error in errors))

@@ -18,14 +18,12 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import hiredis
-import redis
-from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
-from gateway.redis_support.reconnect import reconnect_delay_s
+from gateway.redis_support.one_connection import ask
+from gateway.redis_support.reconnect import reasons, reconnect_delay_s
 from gateway.redis_support.stream import Command, Endpoint, Place, Stream
 
 log = get_logger(__name__)
@@ -113,7 +111,7 @@ class Sentinels:
             return choose(answers, None)
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
             raise ConfigError(self._never(str(errors[0])))
-        raise self._nobody(errors)
+        raise BrokerUnavailable(self._nobody(errors))
 
     async def watch(self) -> None:
         """Follow every switch, until cancelled: told of it, and asking in case nobody tells."""
@@ -143,7 +141,11 @@ class Sentinels:
     async def _locate(self) -> Endpoint:
         answers, errors = await self._ask_all()
         if not answers:
-            raise self._nobody(errors)
+            if not self._silent:
+                self._silent = True
+                why = reasons(errors)
+                log.warning("no sentinel says where the primary is", primary=self.name, error=why)
+            raise BrokerUnavailable(self._nobody(errors))
         if self._silent:
             self._silent = False
             log.info("sentinels answer again", sentinels=len(answers))
@@ -228,32 +230,20 @@ class Sentinels:
 
     def _ask_blocking(self, place: Place, deadline_s: float) -> Answer:
         # By its name where there is TLS: redis-py checks the certificate for what it connects to.
-        with redis.Redis(
+        [told] = ask(
             place.address if self._context is None else place.host, place.port,
-            username=self._username, password=self._password,
-            socket_timeout=deadline_s, socket_connect_timeout=deadline_s,
-            retry=Retry(NoBackoff(), 0), driver_info=None, protocol=2, **self._tls_options,
-        ) as sentinel:  # fmt: skip
-            # Not through the pool: it takes the tickets of a TLS session for a reply.
-            connection = sentinel.connection_pool.make_connection()
-            try:
-                connection.connect()
-                connection.send_command("SENTINEL", "MASTER", self.name)
-                return read_answer(connection.read_response())
-            finally:
-                connection.disconnect()
+            ("SENTINEL", "MASTER", self.name), deadline_s=deadline_s,
+            username=self._username, password=self._password, **self._tls_options,
+        )  # fmt: skip
+        return read_answer(told)
 
     def _login(self) -> list[Command]:
         if self._password is None:
             return []
         return [("AUTH", *((self._username,) if self._username else ()), self._password)]
 
-    def _nobody(self, errors: Sequence[Exception]) -> BrokerUnavailable:
-        why = "; ".join(dict.fromkeys(str(error) or repr(error) for error in errors))
-        if not self._silent:
-            self._silent = True
-            log.warning("no sentinel says where the primary is", primary=self.name, error=why)
-        return BrokerUnavailable(f"no Sentinel says where {self.name} is: {why}")
+    def _nobody(self, errors: Sequence[Exception]) -> str:
+        return f"no Sentinel says where {self.name} is: {reasons(errors)}"
 
     def _never(self, words: str) -> str:
         if "No such master" in words:

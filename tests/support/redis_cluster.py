@@ -21,15 +21,21 @@ class ClusterNode(RedisServer):
     """One node. Its id stays the same when it is killed and started again."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self.bus = free_port()
         super().__init__(
             folder,
-            "--cluster-enabled", "yes", "--cluster-port", str(self.bus),
+            "--cluster-enabled", "yes",
             "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0",
             "--repl-ping-replica-period", "1",  # a replica counts once it was pinged
             "--cluster-allow-replica-migration", "no",
             *arguments,
         )  # fmt: skip
+        self._arguments_besides_bus = self._arguments
+        self.choose_ports()
+
+    def choose_ports(self) -> None:
+        super().choose_ports()
+        self.bus = free_port()
+        self._arguments = (*self._arguments_besides_bus, "--cluster-port", str(self.bus))
 
     def ask(self, *words: str | int) -> Any:
         """The reply to one command, as it comes."""

@@ -42,6 +42,7 @@ class RedisServer:
         self._arguments = arguments
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self._was_started = False
 
     @property
     def url(self) -> str:
@@ -57,6 +58,20 @@ class RedisServer:
         return self._process.pid
 
     def start(self) -> None:
+        """The first time at another port, if somebody has taken this one since it was free."""
+        try:
+            self._start()
+        except RuntimeError as error:
+            if self._was_started or "Address already in use" not in str(error):
+                raise
+            self.choose_ports()
+            self._start()
+        self._was_started = True
+
+    def choose_ports(self) -> None:
+        self.port = free_port()
+
+    def _start(self) -> None:
         command = [redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]
         with (self.folder / "redis.log").open("ab") as log:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.broker.redis import RedisBroker
+from gateway.broker.redis_cluster import ClusterBroker
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
@@ -22,6 +23,7 @@ from gateway.registry.redis import RedisRegistry
 from tests.contract.test_broker import Collector, channel, publish, running
 from tests.support.ids import new_worker_id
 from tests.support.ports import free_port
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer, redis_binary
 from tests.support.waiting import eventually
 
@@ -32,7 +34,8 @@ def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, P
     yield from serving_tls(tmp_path_factory.mktemp("tls"), "DNS:localhost,IP:127.0.0.1")
 
 
-def serving_tls(folder: Path, names: str) -> Iterator[tuple[int, Path]]:
+def certified(folder: Path, names: str) -> tuple[Path, list[str]]:
+    """A certificate to trust, and what a server is told to have it."""
     certificate, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
@@ -40,12 +43,16 @@ def serving_tls(folder: Path, names: str) -> Iterator[tuple[int, Path]]:
          "-addext", f"subjectAltName={names}"],
         check=True, capture_output=True,
     )  # fmt: skip
+    return certificate, [
+        "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
+        "--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no",
+    ]  # fmt: skip
+
+
+def serving_tls(folder: Path, names: str) -> Iterator[tuple[int, Path]]:
+    certificate, told = certified(folder, names)
     port = free_port()
-    server = RedisServer(
-        folder, "--tls-port", str(port), "--tls-cert-file", str(certificate),
-        "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate),
-        "--tls-auth-clients", "no",
-    )  # fmt: skip
+    server = RedisServer(folder, "--tls-port", str(port), *told)
     try:
         server.start()
     except RuntimeError as error:
@@ -126,3 +133,28 @@ async def test_a_certificate_that_nobody_trusts_is_refused(tls_redis: tuple[int,
 
     with pytest.raises(BrokerUnavailable):
         await RedisConnection.connect(address, deadline_s=2.0, name="nobody")
+
+
+async def test_a_cluster_speaks_tls_at_every_node(
+    tls_redis: tuple[int, Path], tmp_path: Path
+) -> None:
+    """The one that is asked first is one of three: each of them is reached at its own TLS port."""
+    assert tls_redis  # else it is skipped: built without
+    certificate, told = certified(tmp_path, "DNS:localhost,IP:127.0.0.1")
+    told += ["--tls-cluster", "yes", "--tls-replication", "yes"]
+    with RedisCluster(tmp_path, *told, replicas=0) as cluster:
+        first = cluster.nodes[0].tls_port
+        address = parse(f"rediss+cluster://localhost:{first}?ssl_ca_certs={certificate}")
+        check(address, "tls")
+        inbox, names, me = Collector(), [channel() for _ in range(20)], new_worker_id()
+        async with running(ClusterBroker(address), inbox) as broker:
+            for name in names:
+                await broker.subscribe(name)
+            await publish(broker, *((name, b"over TLS") for name in names))
+            await eventually(lambda: len(inbox.got) == len(names), "the deliveries")
+        registry = RedisRegistry(address, prefix="tls")
+        leases = await registry.renew(me, WorkerInfo(edge=True, handler=True), 10.0)
+        await registry.aclose()
+
+        assert list(leases.workers) == [me]
+        assert fence(address, "tls", me, deadline_s=2.0)

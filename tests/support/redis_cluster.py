@@ -29,13 +29,21 @@ class ClusterNode(RedisServer):
             "--cluster-allow-replica-migration", "no",
             *arguments,
         )  # fmt: skip
-        self._arguments_besides_bus = self._arguments
+        self._arguments_besides_ports = self._arguments
         self.choose_ports()
 
     def choose_ports(self) -> None:
         super().choose_ports()
-        self.bus = free_port()
-        self._arguments = (*self._arguments_besides_bus, "--cluster-port", str(self.bus))
+        self.bus, self.tls_port = free_port(), free_port()
+        ports = ["--cluster-port", str(self.bus)]
+        if "--tls-cluster" in self._arguments_besides_ports:
+            ports += ["--tls-port", str(self.tls_port)]
+        self._arguments = (*self._arguments_besides_ports, *ports)
+
+    @property
+    def met_at(self) -> int:
+        """The port that other nodes are told."""
+        return self.tls_port if "--tls-port" in self._arguments else self.port
 
     def ask(self, *words: str | int) -> Any:
         """The reply to one command, as it comes."""
@@ -121,7 +129,7 @@ class RedisCluster:
         node = self._node(len(self.nodes))
         node.start()
         self.nodes.append(node)
-        node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].bus)
+        node.ask("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].met_at, self.nodes[0].bus)
         self.until_agreed()
         return node
 
@@ -159,7 +167,7 @@ class RedisCluster:
         for number, node in enumerate(self.nodes):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             for other in self.nodes[:number]:  # all of them: gossip would take seconds
-                node.ask("CLUSTER", "MEET", "127.0.0.1", other.port, other.bus)
+                node.ask("CLUSTER", "MEET", "127.0.0.1", other.met_at, other.bus)
         self.until_agreed()
         for number, replica in enumerate(replicas):
             replica.ask("CLUSTER", "REPLICATE", masters[number % len(masters)].id)

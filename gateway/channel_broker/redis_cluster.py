@@ -15,7 +15,7 @@ from gateway.channel_broker.base import (
     Stored,
 )
 from gateway.channel_broker.redis import Redirected, RedisChannelBroker
-from gateway.channel_broker.redis_publications import Item, Tell
+from gateway.channel_broker.redis_publications import MAX_WAITING_BYTES, Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.channel_position import Position
@@ -67,13 +67,15 @@ class ClusterChannelBroker:
         self._prefix = prefix
         self._failed = failed
         self._detained: dict[str, list[Item]] = {}
-        self._detained_count = 0
+        self._detained_count = self._detained_bytes = 0
+        # Channels of which something is still on its way to a master that has them no more.
+        self._behind: dict[str, RedisChannelBroker] = {}
         self._nodes = Masters(
             address,
             lambda master: self._node(master, name),
             RedisChannelBroker.run_publishing,
         )
-        self._nodes.changed = self._share_run_ids
+        self._nodes.changed = self._map_changed
         self._subscriptions = ClusterSubscriptions(address, name=f"{name}.channels.subscribe")
 
     async def run(self, receiver: ChannelReceiver) -> None:
@@ -114,14 +116,15 @@ class ClusterChannelBroker:
         return self._subscriptions.settle_all()
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
-        node = self._nodes.of(self._key(publishing.channel))
-        if node is not None and publishing.channel not in self._detained:
+        channel = publishing.channel
+        node = self._nodes.of(self._key(channel))
+        if node is not None and channel not in self._detained and not self._is_behind(channel):
             return node.publish(publishing)
         return self._detain_new(publishing, publishing_size(publishing))
 
     def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
         node = self._nodes.of(self._key(channel))
-        if node is not None and channel not in self._detained:
+        if node is not None and channel not in self._detained and not self._is_behind(channel):
             return node.tell(channel, message)
         told = self._detain_new(Tell(channel, message), len(message) + len(channel))
         told.add_done_callback(_seen)
@@ -167,6 +170,23 @@ class ClusterChannelBroker:
         node.on_run_id = self._share_run_ids
         return node
 
+    def _map_changed(self) -> None:
+        """What is on its way may be refused there: what follows in its channel waits for that."""
+        self._share_run_ids()
+        for node in self._nodes.everyone:
+            for channel in node.publications.channels():
+                if self._nodes.of(self._key(channel)) is not node:
+                    self._behind[channel] = node
+
+    def _is_behind(self, channel: str) -> bool:
+        before = self._behind.get(channel)
+        if before is None:
+            return False
+        if channel in before.publications.channels():
+            return True
+        del self._behind[channel]
+        return False
+
     def _share_run_ids(self) -> None:
         nodes = list(self._nodes)
         for node in nodes:
@@ -208,18 +228,26 @@ class ClusterChannelBroker:
         for item in items:
             if item.ends_at is None:
                 item.ends_at = now + REDIS_DEADLINE_S
-            if now >= item.ends_at or self._detained_count >= MAX_DETAINED:
+            full = (
+                self._detained_count >= MAX_DETAINED
+                or self._detained_bytes + item.size > MAX_WAITING_BYTES
+            )
+            if now >= item.ends_at or full:
                 self._failed("not_connected")
                 item.fail(BrokerUnavailable("not published: no master of the Cluster takes it"))
                 continue
             self._detained.setdefault(item.what.channel, []).append(item)
             self._detained_count += 1
+            self._detained_bytes += item.size
 
     def _release(self) -> None:
-        detained, self._detained, self._detained_count = self._detained, {}, 0
+        detained, self._detained = self._detained, {}
+        self._detained_count = self._detained_bytes = 0
         for channel, items in detained.items():
+            # What was refused comes here after what was held back behind it.
+            items.sort(key=lambda item: item.number)
             node = self._nodes.of(self._key(channel))
-            if node is None:
+            if node is None or self._is_behind(channel):
                 self._detain(items)
                 continue
             for item in items:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,15 +31,19 @@ class Tell(NamedTuple):
     message: bytes
 
 
+_numbers: Final = itertools.count()
+
+
 class Item:
     """One on its way."""
 
-    __slots__ = ("answer", "ends_at", "repeated", "size", "what")
+    __slots__ = ("answer", "ends_at", "number", "repeated", "size", "what")
 
     def __init__(self, what: Publishing | Tell, size: int, answer: asyncio.Future[Stored]) -> None:
         self.what = what
         self.size = size
         self.answer = answer
+        self.number = next(_numbers)  # rises in the order of the calls
         self.repeated = False
         self.ends_at: float | None = None  # where it was refused for being at the wrong server
 
@@ -100,6 +105,10 @@ class Publications:
     def add(self, item: Item) -> None:
         """Send this one, that another server was not to be given."""
         self._add(item)
+
+    def channels(self) -> set[str]:
+        """Those of which something waits or is under way."""
+        return {item.what.channel for item in (*self._pipeline, *self._waiting)}
 
     def fail(self, item: Item, why: str, error: BrokerUnavailable) -> None:
         """Give up one that is to be sent elsewhere."""

@@ -77,6 +77,21 @@ class Calls(ABC):
         self.address = address
         self.asking: set[asyncio.Task[Any]] = set()
         self.redis = client(address, name=name)
+        address.node.when_moved(self._drop_idle)
+
+    def _drop_idle(self) -> None:
+        """End what nobody uses just now: it would stay with the node of before until it is used."""
+        pool = self.redis.connection_pool
+        dropping = asyncio.create_task(
+            pool.disconnect(inuse_connections=False), name="idle connections dropped"
+        )
+        self.asking.add(dropping)
+        dropping.add_done_callback(self._dropped)
+
+    def _dropped(self, dropping: asyncio.Task[None]) -> None:
+        self.asking.discard(dropping)
+        if not dropping.cancelled():
+            dropping.exception()  # of a connection that had gone by itself
 
     async def again(self, ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Ask, and while the slots of a Cluster move, ask again: what it refused was not done.

@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from gateway.errors import BrokerUnavailable
+from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.envelopes.membership import Gone
 from gateway.protocol.envelopes.wire import hint
@@ -76,7 +76,7 @@ def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: f
                 return False
             if address.cluster is None:
                 server.publish(keys.everyone(prefix), hint(worker, Gone(worker)))
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, ConfigError) as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
     if address.cluster is not None:
         everyone = keys.everyone(prefix)
@@ -93,5 +93,5 @@ def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: 
     try:
         with blocking_client(address.of(channel), deadline_s=deadline_s) as server:
             server.execute_command(address.publish_verb, channel, payload)
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, ConfigError) as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error

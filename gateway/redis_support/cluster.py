@@ -151,11 +151,15 @@ class ClusterMap:
     def look_blocking(self, *, deadline_s: float) -> Sight:
         """What the first node says that answers. Raises as ``locate_blocking``."""
         errors: list[Exception] = []
+        ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
         for host, port in self.seeds:
+            left_s = ends_at - self._now()
+            if left_s <= 0:
+                break
             try:
                 info, slots = ask(
                     host, port, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"),
-                    deadline_s=min(ASK_S, deadline_s),
+                    deadline_s=min(ASK_S, left_s),
                     username=self._username, password=self._password, **self._tls_options,
                 )  # fmt: skip
                 return read_sight(info, slots, (host, port))

@@ -45,6 +45,11 @@ class Masters(Generic[P]):
         masters = self.cluster.masters
         return iter([part for master, part in self._parts.items() if master in masters])
 
+    @property
+    def everyone(self) -> list[P]:
+        """Also those of masters that have just lost their last slot."""
+        return list(self._parts.values())
+
     def of(self, key: str | bytes) -> P | None:
         """The part of whoever has this key or channel; None while that is unknown."""
         owner = self.cluster.owner_of(key)

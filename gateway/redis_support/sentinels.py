@@ -102,9 +102,13 @@ class Sentinels:
         """
         answers: list[Answer] = []
         errors: list[Exception] = []
+        ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
         for place in self._resolve_blocking(errors):
+            left_s = ends_at - self._now()
+            if left_s <= 0:
+                break
             try:
-                answers.append(self._ask_blocking(place, min(ASK_S, deadline_s)))
+                answers.append(self._ask_blocking(place, min(ASK_S, left_s)))
             except (RedisError, OSError, LookupError, ValueError) as error:
                 errors.append(error)
         if answers:
@@ -150,7 +154,7 @@ class Sentinels:
             self._silent = False
             log.info("sentinels answer again", sentinels=len(answers))
         known = None if self.primary is None else Answer(self.primary, self._epoch)
-        all_say = len(answers) == len(self._places)
+        all_say = not errors and len(answers) == len(self._places)
         newest = max(answer.epoch for answer in answers)
         if known is not None and newest < known.epoch and not all_say:
             return known.primary  # those have been cut off

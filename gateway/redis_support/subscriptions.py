@@ -140,13 +140,18 @@ class Subscriptions:
                 log_attempt("subscriber not connected", self._name, attempt, error)
                 await asyncio.sleep(reconnect_delay_s(attempt))
                 continue
-            attempt = 0
             self._resync()
+            stood_since = asyncio.get_running_loop().time()
             try:
                 await self._listen(connection)
                 log.warning("subscriber lost its connection", connection=self._name)
             finally:
                 self._forget(connection)
+            if asyncio.get_running_loop().time() - stood_since >= PING_INTERVAL_S:
+                attempt = 0
+            else:  # refused at once, perhaps, and it will be again
+                attempt += 1
+                await asyncio.sleep(reconnect_delay_s(attempt))
 
     async def _subscribe_anew(self) -> RedisConnection:
         connection = await RedisConnection.connect(

@@ -14,13 +14,14 @@ from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
-from gateway.redis_support.client import fence
+from gateway.redis_support.client import fence, publish
 from gateway.registry.redis import RedisRegistry
 from gateway.worker.worker import new_worker_id
 from tests.contract.test_tls import serving_tls
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import NAME, Sentinel
+from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -83,6 +84,16 @@ def test_who_is_not_let_in_is_told_by_whom(guarded: str, url: str, said: str) ->
     assert "guess" not in str(refused.value)
 
 
+def test_a_supervisor_goes_on_when_it_is_not_let_in(guarded: str) -> None:
+    """Red when what is an error of the configuration at a start ends everything later."""
+    address = parse(f"redis+sentinel://:of-nodes@{guarded}?sentinel_password=changed")
+
+    with pytest.raises(BrokerUnavailable, match="sentinel_password"):
+        fence(address, "watched", new_worker_id(), deadline_s=2.0)
+    with pytest.raises(BrokerUnavailable, match="sentinel_password"):
+        publish(address, "nobody", b"", deadline_s=2.0)
+
+
 def test_a_node_is_no_sentinel(redis_server: RedisServer) -> None:
     with pytest.raises(ConfigError, match="what it names are no Sentinels"):
         check(parse(f"redis+sentinel://127.0.0.1:{redis_server.port}/{NAME}"), "watched")
@@ -121,3 +132,21 @@ async def test_sentinels_and_nodes_over_tls(
             unknown = f"rediss+sentinel://localhost:{theirs}/{NAME}"
             with pytest.raises(BrokerUnavailable, match="certificate"):
                 await parse(unknown).where()
+
+
+async def test_nobody_stays_with_the_node_of_before_unasked(redis_server: RedisServer) -> None:
+    """Red when only those connections end that are used again."""
+    address = parse(redis_server.url)
+    registry = RedisRegistry(address, prefix="left", name="leaving")
+    try:
+        assert await registry.revision(new_worker_id()) is None
+        with redis_server.client() as admin:
+
+            def ours() -> list[str]:
+                return [c["name"] for c in admin.client_list() if c["name"].startswith("leaving")]
+
+            assert ours()
+            address.node.switched()
+            await eventually(lambda: not ours(), "the end of idle connections")
+    finally:
+        await registry.aclose()

@@ -171,6 +171,17 @@ async def test_sentinels_that_all_begin_anew_are_believed(
     assert await sentinels.locate() == NEW
 
 
+async def test_one_that_cannot_be_found_has_not_agreed(fakes: list[FakeSentinel]) -> None:
+    """Red when the rest are all there are: a name that does not resolve is away, and may know."""
+    sentinels = Sentinels([fakes[0].host, ("no.such.host.invalid", 1)], "main")
+    fakes[0].says = Answer(NEW, 2)
+    assert await sentinels.locate() == NEW
+    fakes[0].says = Answer(OLD, 1)
+
+    assert await sentinels.locate() == NEW
+    await sentinels.aclose()
+
+
 async def test_those_who_connect_together_ask_once(
     fakes: list[FakeSentinel], sentinels: Sentinels
 ) -> None:

@@ -40,7 +40,9 @@ from tests.support.tokens import b64
 from tests.support.trace_client import TraceClient, trace_client, trace_clients
 from tests.support.waiting import eventually, eventually_async
 
-pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus here")
+pytestmark = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="no prometheus: apt-get install prometheus"
+)
 
 CHOSEN: Final = {"$job": "gateway", "$instance": ".*", "$__rate_interval": "4s"}
 MAX_CHANNELS: Final = 20

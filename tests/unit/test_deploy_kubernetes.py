@@ -74,7 +74,7 @@ def test_every_file_is_used_by_the_example() -> None:
 
 def test_kustomize_makes_the_same() -> None:
     if shutil.which("kubectl") is None:
-        pytest.skip("no kubectl here")
+        pytest.skip("no kubectl, whose kustomize this is compared with")
     rendered = subprocess.run(
         ["kubectl", "kustomize", str(EXAMPLE)],
         capture_output=True, text=True, timeout=60, check=True,

@@ -348,7 +348,8 @@ class ChannelPresence:
             log.debug("presence not looked at", error=str(error))
             return
         for (channel, count), has in zip(written.items(), found, strict=True):
-            if has is not None and has != count:
+            # None: the revision there is above all of ours, which the next write mends.
+            if has != count:
                 self._lost(has, expected=count, channel=channel)
                 return  # all is written again
 

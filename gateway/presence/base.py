@@ -94,7 +94,8 @@ class PresenceStore(Protocol):
             revision: What its last write has set.
 
         Returns:
-            For each channel the worker's members there. None: a later write has come before.
+            For each channel the worker's members there. None: a higher revision is there; if no
+            write of this worker has set it, its next one there takes it away.
         """
         ...
 

@@ -7,9 +7,9 @@ one script keeps: the workers' and the users'. Of each worker there is a hash of
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -49,6 +49,8 @@ class _Script:
 
 _WRITE: Final = _Script("presence_write")
 _CHANNELS: Final = _Script("presence_channels")
+_LOWER: Final = _Script("presence_lower")
+_SCRIPTS: Final = (_WRITE, _CHANNELS, _LOWER)
 
 
 class RedisPresenceStore(Calls):
@@ -100,6 +102,12 @@ class RedisPresenceStore(Calls):
             believed = ("", "") if upon is None else (upon.start, upon.stop - 1)
             calls.append(self._channels_call(worker, upon=believed, revision=revision))
             *left, done = await self._execute(calls)
+            if _LATE in left and done != _GONE:
+                refused = dict.fromkeys(
+                    channel for channel, found in zip(channels, left, strict=True) if found == _LATE
+                )
+                await self._lower(worker, revision, refused)
+                left = await self._execute(calls[:-1])  # to do the others again changes nothing
             if _LATE in left or done == _GONE:
                 raise BrokerRefused(f"not written: {worker} is fenced or has left")
             members = dict(zip(channels, left, strict=True))
@@ -116,6 +124,20 @@ class RedisPresenceStore(Calls):
                 listed.clear()  # Redis may have forgotten them
                 self._doubt_ends = self._now() + LATE_S
         return settled
+
+    async def _lower(self, worker: WorkerId, revision: int, channels: Iterable[str]) -> None:
+        """Mend channels in which a higher revision is than the worker has ever tried.
+
+        Its sweep sets one too, and is left alone, also where it comes meanwhile.
+        """
+        names = [keys.presence_workers(self._prefix, channel) for channel in channels]
+        found = await self._execute([("HGET", name, worker) for name in names])
+        lowered = await self._execute([
+            _LOWER.call([name], [worker, said or b"", revision, _SWEPT, int(LEFT_S)])
+            for name, said in zip(names, found, strict=True)
+        ])  # fmt: skip
+        for name in itertools.compress(names, lowered):
+            self.address.node.garbage("a revision above all of its worker, lowered", name)
 
     async def _change_channels(self, worker: WorkerId, call: _Command) -> None:
         if (await self._execute([call])) == [_GONE]:
@@ -218,7 +240,7 @@ class RedisPresenceStore(Calls):
             cursor, channels = await self._some_channels(worker, cursor or 0)
             open_at = dict.fromkeys(channels, 0)
             while open_at:
-                some = dict(islice(open_at.items(), CHANNELS))
+                some = dict(itertools.islice(open_at.items(), CHANNELS))
                 page, cursors = await self._page(worker, some)
                 for channel, at in cursors.items():
                     if at:
@@ -298,7 +320,7 @@ class RedisPresenceStore(Calls):
         """These commands in one round trip, each of which may be done twice."""
         replies = await self._send(commands)
         if any(isinstance(reply, NoScriptError) for reply in replies):
-            await self._send([("SCRIPT LOAD", one.text) for one in (_WRITE, _CHANNELS)])
+            await self._send([("SCRIPT LOAD", one.text) for one in _SCRIPTS])
             replies = await self._send(commands)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):

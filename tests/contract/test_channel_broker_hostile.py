@@ -74,6 +74,22 @@ class TestHostileContent:
         assert_begins_anew(was, await said(broker, name, 2))
         assert counted == ["garbage"]
 
+    @pytest.mark.parametrize("version", ["9" * 17, "x" * 30, ""])
+    async def test_a_version_that_is_none_suppresses_nothing(
+        self, broker: RedisChannelBroker, redis_server: RedisServer, counted: list[str],
+        version: str,
+    ) -> None:  # fmt: skip
+        """Red before: what has more characters than a version was above them all."""
+        name = channel()
+        await broker.publish(Publishing(name, b"", KEPT, version=1, version_epoch="e"))
+        with redis_server.client() as admin:
+            admin.hset(keys.history_meta("bad", name), "version", version)
+
+        second = Publishing(name, b"", KEPT, version=2, version_epoch="e")
+        assert not (await broker.publish(second)).suppressed
+        assert (await broker.publish(second)).suppressed
+        assert counted == ["garbage"]
+
     async def test_entries_of_somebody_else_are_passed_over(
         self, broker: RedisChannelBroker, redis_server: RedisServer, counted: list[str]
     ) -> None:

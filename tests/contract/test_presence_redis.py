@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.presence import redis as presence_redis
 from gateway.presence.base import PRESENCE_S, PresenceChange, PresenceStats
 from gateway.presence.redis import LATE_S, RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
@@ -178,6 +179,86 @@ async def test_a_look_changes_no_revision_and_comes_after_no_later_write(
     assert await store.look(me, 7, ["room"]) == [1]
 
     assert admin.hget(keys.presence_workers(P, "room"), me) == b"1 3"
+
+
+TOO_HIGH = ["1 10", "1 9007199254740991", "1 " + "9" * 20, "0 " + "9" * 400, "0 77 99999999999!"]
+
+
+@pytest.mark.parametrize("field", TOO_HIGH)
+async def test_a_revision_that_somebody_has_set_too_high_is_lowered_by_the_next_write(
+    store: RedisPresenceStore, admin: redis.Redis, field: str
+) -> None:
+    """Red before: every write of this worker was refused in this channel for ever."""
+    kinds: list[str] = []
+    store.address.node.count = kinds.append
+    me, other = new_worker_id(), new_worker_id()
+    await store.write(me, 1, [ANN], upon=range(1))
+    await store.write(other, 1, [ANN._replace(client="z")], upon=range(1))
+    admin.hset(keys.presence_workers(P, "room"), me, field)
+    assert await store.look(me, 1, ["room"]) == [None]
+    late = store._write_call(me, 1, "room", [("late", ANN.info)])
+
+    assert await store.write(me, 2, [BOB], upon=range(1, 2))
+    assert await store._execute([late]) == [-1]
+    assert await store.write(me, 3, [ANN], upon=range(2, 3))
+    assert await store.look(other, 1, ["room"]) == [1]
+
+    assert kinds == ["garbage"]
+    assert set(await store.members("room")) == {"a", "b", "z"}
+    assert await store.stats("room") == PresenceStats(3, 2)
+
+
+async def test_a_sweep_that_comes_while_a_revision_is_lowered_is_not_undone(
+    store: RedisPresenceStore, admin: redis.Redis
+) -> None:
+    """Red when whatever is there is lowered."""
+    dead = new_worker_id()
+    await store.write(dead, 1, [ANN], upon=range(1))
+    key = keys.presence_workers(P, "room")
+    admin.hset(key, dead, "1 50")
+    lower = presence_redis._LOWER.call([key], [dead, "1 50", 2, presence_redis._SWEPT, 3600])
+    async for page in store.pages_of(dead):
+        await store.remove(dead, page)
+
+    assert await store._execute([lower]) == [0]
+    with pytest.raises(BrokerRefused):
+        await store.write(dead, 2, [ANN], upon=None)
+
+    assert await store.members("room") == {}
+    assert (await store.stats("room")).clients == 0
+
+
+async def test_a_sweep_takes_away_what_has_a_revision_that_is_too_high(
+    store: RedisPresenceStore, admin: redis.Redis
+) -> None:
+    """Red before: the dead were shown for two hours, and counted for as long as others came."""
+    dead = new_worker_id()
+    await store.write(dead, 1, [ANN], upon=range(1))
+    admin.hset(keys.presence_workers(P, "room"), dead, "1 " + "9" * 20)
+
+    async for page in store.pages_of(dead):
+        await store.remove(dead, page)
+
+    assert await store.members("room") == {}
+    assert await store.stats("room") == PresenceStats(0, 0)
+    assert [page async for page in store.pages_of(dead)] == []
+
+
+@pytest.mark.parametrize("until_s", ["9" * 11, "9" * 30, "9" * 400])
+async def test_who_is_remembered_for_ever_is_forgotten(
+    store: RedisPresenceStore, admin: redis.Redis, until_s: str
+) -> None:
+    """Red before: a key without end, or an error of EXPIRE that refused every such write."""
+    me = new_worker_id()
+    key = keys.presence_workers(P, "room")
+    await store.write(me, 1, [ANN], upon=range(1))
+    admin.hset(key, new_worker_id(), f"0 5 {until_s}")
+    await doubt(store, me, 2)
+
+    assert await store.write(me, 3, [gone(ANN)], upon=None)
+
+    assert admin.hkeys(key) == [me.encode()]
+    assert 0 < admin.ttl(key) <= LATE_S
 
 
 @pytest.mark.parametrize("key", [keys.dead, keys.left])

@@ -113,6 +113,25 @@ class TestRedisRegistry:
 
         await eventually_async(taken, "the end of what nobody holds on to")
 
+    @pytest.mark.parametrize("ends", ["inf", 1e15])
+    async def test_an_entry_that_is_held_for_ever_is_acquired_by_and_by(
+        self, connect: Connect, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch,
+        ends: str | float,
+    ) -> None:  # fmt: skip
+        """Red before: nobody ever acquired it, and its ``on_disconnect`` was lost with the hour."""
+        monkeypatch.setattr("gateway.registry.redis_sweeps.CLAIM_S", 0.2)
+        prefix, me = f"held{next(_prefixes)}", new_worker_id()
+        registry = connect(redis_server, prefix)
+        connection = new_connection_id(me)
+        await registry.write(me, 1, {connection: entry()}, upon=range(1))
+        with redis_server.client() as admin:
+            admin.zadd(keys.sweep(prefix, me), {connection: ends})
+
+        async def taken() -> bool:
+            return [one.connection for one in await acquire(registry, me, 1)] == [connection]
+
+        await eventually_async(taken, "the end of what nobody can hold")
+
     async def test_a_sweep_does_not_put_off_the_hour_of_its_entries(
         self, connect: Connect, redis_server: RedisServer
     ) -> None:

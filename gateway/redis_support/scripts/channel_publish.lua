@@ -14,8 +14,12 @@ if kept then
   local failed = current(ARGV[5], ARGV[6])
   if failed then return failed end
   if ARGV[7] ~= '0' and version and version_epoch == ARGV[8] then
-    -- As text: a number of Lua is exact up to 2^53 only.
-    if #ARGV[7] < #version or (#ARGV[7] == #version and ARGV[7] <= version) then
+    -- As text: a number of Lua is exact up to 2^53 only, which has 16 digits. What has more is no
+    -- version, and would suppress all that come.
+    local ours = #version <= 16 and string.match(version, '^%d+$')
+    if not ours then
+      removed = 1
+    elseif #ARGV[7] < #version or (#ARGV[7] == #version and ARGV[7] <= version) then
       return {epoch, top, 1, removed}
     end
   end

@@ -2,7 +2,8 @@
 -- KEYS: members (of that worker), workers, users (all of one channel, and of one slot)
 -- ARGV: worker, revision, life_s, keep_s (for so long who has no members is remembered; 0 not at
 --       all), 1 for a sweep; how many to put; and those in turn: client, info; and who is to go
--- Returns: how many members the worker has now; -1 if it was swept, or a later write came before
+-- Returns: how many members the worker has now; -1 if it was swept, or a later write came before.
+--   A sweep always goes on: the dead write nothing later
 --
 -- The members of a worker are counted among the users if its field in workers says how many it has,
 -- and has no "!" behind its revision. Whoever deletes keys or fields breaks that: then nobody's are
@@ -10,7 +11,7 @@
 local found = redis.call('HGET', KEYS[2], ARGV[1])
 local last = found and tonumber(string.match(found, '^%d+ (%d+)')) or 0
 local revision = tonumber(ARGV[2])
-if last > revision then return -1 end
+if last > revision and ARGV[5] ~= '1' then return -1 end
 
 -- An info is <bytes of the user>:<user><the rest>: none of what a client says is decoded here.
 local function user_of(info)
@@ -88,7 +89,8 @@ elseif keep_s > 0 then
   local workers = redis.call('HGETALL', KEYS[2])
   for i = 1, #workers, 2 do
     local until_s = tonumber(string.match(workers[i + 1], '^0 %d+ (%d+)$') or '')
-    if until_s and until_s < now_s then
+    -- Nobody is remembered for longer than members live: somebody else wrote that.
+    if until_s and (until_s < now_s or until_s > now_s + tonumber(ARGV[3])) then
       redis.call('HDEL', KEYS[2], workers[i])
     elseif until_s then
       remembered_s = math.max(remembered_s, until_s - now_s)

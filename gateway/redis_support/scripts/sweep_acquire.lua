@@ -24,6 +24,10 @@ local function died(holder)
   end
   return verdicts[holder]
 end
+-- Nobody holds one for longer than that: the clock was set back, or somebody else wrote it.
+for _, connection in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ends, '+inf')) do
+  redis.call('ZADD', KEYS[2], ends, connection)
+end
 local poison, fewest
 for _, connection in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)) do
   if #acquired >= most then break end

@@ -258,6 +258,28 @@ async def test_what_somebody_deletes_in_a_channel_is_found_by_a_look_and_written
     assert len(bench.store.batches) == written + 1
 
 
+async def test_a_channel_that_refuses_a_look_is_written_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The revision there is too high, and the next write lowers it. Red when None is passed over:
+    a quiet channel is forgotten then.
+    """
+    await bench.presence.enter("room", ANN)
+    written = len(bench.store.batches)
+
+    async def look(*_: object) -> Sequence[int | None]:
+        return [None]
+
+    monkeypatch.setattr(bench.store, "look", look)
+    bench.presence._to_look_at = ["room"]
+    with capture_logs() as logs:
+        await bench.presence._look()
+    await bench.presence.settled()
+
+    assert [(line["event"], line["found"]) for line in logs] == [("presence lost", None)]
+    assert bench.store.batches[written:] == [[PresenceChange("room", "a", ANN)]]
+
+
 async def test_every_channel_is_looked_at_and_none_while_the_store_lacks_anything(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

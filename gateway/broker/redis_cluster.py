@@ -11,6 +11,7 @@ from gateway.broker.redis_publisher import RedisPublisher
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import publish
+from gateway.redis_support.cluster import Moved
 from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
 from gateway.redis_support.masters import Masters
 
@@ -85,7 +86,7 @@ class ClusterBroker:
         self._publishers.cluster.doubt()
         self._subscriptions.drop()
 
-    def _reroute(self) -> None:
+    def _reroute(self, _: Moved) -> None:
         for rerouted in self._rerouted:
             rerouted()
 

@@ -23,6 +23,7 @@ from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.recovery import History
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.cluster import Moved
 from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
 from gateway.redis_support.masters import Masters
 
@@ -170,7 +171,7 @@ class ClusterChannelBroker:
         node.on_run_id = self._share_run_ids
         return node
 
-    def _map_changed(self) -> None:
+    def _map_changed(self, _: Moved) -> None:
         """What is on its way may be refused there: what follows in its channel waits for that."""
         self._share_run_ids()
         for node in self._nodes.everyone:

@@ -33,6 +33,9 @@ FRESH_S: Final = 0.5  # a connection is made without asking before
 TOLD_S: Final = 5.0  # a redirection is newer than what other nodes say meanwhile
 MAX_OLDER: Final = 3  # sights of an older configuration that are passed over in a row
 
+# Slots that have another master than before, each with the one of before.
+Moved = Mapping[int, Endpoint | None]
+
 
 class ClusterMap:
     """The masters of a Cluster and their slots, as far as is known now.
@@ -73,14 +76,18 @@ class ClusterMap:
         self._asking: asyncio.Task[None] | None = None
         self._soon: asyncio.Task[None] | None = None
         self._streams: set[asyncio.Task[Sight]] = set()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[Moved], None]] = []
+        self._redirected: dict[int, Endpoint] = {}  # within this turn of the loop
         self._silent = False
 
-    def when_changed(self, changed: Callable[[], None]) -> None:
-        """Call ``changed`` whenever a slot has another master. It is called at any moment."""
+    def when_changed(self, changed: Callable[[Moved], None]) -> None:
+        """Call ``changed`` whenever a slot has another master, or a master has slots no more.
+
+        Until then whoever asks is told the master of before.
+        """
         self._listeners.append(changed)
 
-    def no_longer(self, changed: Callable[[], None]) -> None:
+    def no_longer(self, changed: Callable[[Moved], None]) -> None:
         """Call it no more."""
         self._listeners.remove(changed)
 
@@ -109,7 +116,11 @@ class ClusterMap:
             self._soon = asyncio.create_task(self._ask_soon(), name="cluster doubted")
 
     def redirected(self, words: str, asked: Endpoint | None) -> None:
-        """A node has answered with MOVED, ASK, TRYAGAIN or CLUSTERDOWN."""
+        """A node has answered with MOVED, ASK, TRYAGAIN or CLUSTERDOWN.
+
+        What is believed of that is so from the next turn of the loop on: one read may bring a
+        thousand, and those who listen are told once.
+        """
         if words.startswith("MOVED ") and asked is not None:
             told = read_redirect(words, asked)
             # Another master than those that are known took over from one of them. Which one that
@@ -117,9 +128,9 @@ class ClusterMap:
             if told is not None and told[1] in self.masters:
                 slot, owner = told
                 self._told[slot] = (owner, self._now() + TOLD_S)
-                if self._owners[slot] != owner:
-                    self._owners[slot] = owner
-                    self._tell()
+                if not self._redirected:
+                    asyncio.get_running_loop().call_soon(self._follow_redirections)
+                self._redirected[slot] = owner
         if not words.startswith(("ASK ", "TRYAGAIN")):
             self.doubt()
 
@@ -232,19 +243,33 @@ class ClusterMap:
         }
         for slot, (owner, _) in self._told.items():
             owners[slot] = owner
-        if owners == self._owners:
+        if owners == self._owners and masters == self.masters:
             return
         if self.masters and masters != self.masters:
             log.warning(
                 "redis masters changed",
                 masters=sorted(f"{host}:{port}" for host, port in masters), epoch=sight.epoch,
             )  # fmt: skip
+        moved = {
+            slot: before
+            for slot, (before, owner) in enumerate(zip(self._owners, owners, strict=True))
+            if before != owner
+        }
         self._owners, self.masters = owners, masters
-        self._tell()
+        self._tell(moved)
 
-    def _tell(self) -> None:
+    def _follow_redirections(self) -> None:
+        redirected, self._redirected = self._redirected, {}
+        moved: dict[int, Endpoint | None] = {}
+        for slot, owner in redirected.items():
+            if owner in self.masters and self._owners[slot] != owner:
+                moved[slot], self._owners[slot] = self._owners[slot], owner
+        if moved:
+            self._tell(moved)
+
+    def _tell(self, moved: Moved) -> None:
         for changed in tuple(self._listeners):
-            changed()
+            changed(moved)
 
     async def _ask_some(self, nodes: Sequence[Endpoint], errors: list[Exception]) -> list[Sight]:
         # Nobody is broken off: a connection that is cancelled while it is made may leave its
@@ -316,7 +341,9 @@ class SlotMaster:
     def locate_blocking(self, *, deadline_s: float) -> Endpoint:
         return self._cluster.locate_blocking(self._slot, deadline_s=deadline_s)
 
-    def _changed(self) -> None:
+    def _changed(self, moved: Moved) -> None:
+        if self._slot not in moved:
+            return
         before, self._last = self._last, self.primary
         if before is not None and self._last not in (None, before):
             self._on_switch()

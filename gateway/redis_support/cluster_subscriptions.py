@@ -6,8 +6,10 @@ import asyncio
 
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.cluster import Moved
 from gateway.redis_support.masters import Masters
 from gateway.redis_support.sharded_subscriptions import Handed, ShardedSubscriptions
+from gateway.redis_support.slots import slot_of
 from gateway.redis_support.subscriptions import OnMessages, OnResync
 
 
@@ -23,6 +25,7 @@ class ClusterSubscriptions:
         self._on_messages: OnMessages = lambda _messages: None
         self._on_resync: OnResync = lambda _names, _gap_s: None
         self._homes: dict[bytes, ShardedSubscriptions | None] = {}  # None: nobody has its slot
+        self._in_slot: dict[int, dict[bytes, None]] = {}  # the same channels
         self._homeless: dict[bytes, Handed] = {}
         self._masters = Masters(
             address,
@@ -33,8 +36,11 @@ class ClusterSubscriptions:
 
     def add(self, channel: bytes, name: str) -> asyncio.Future[None]:
         """See ``Subscriptions.add``."""
-        home = self._homes.get(channel) or self._masters.of(channel)
-        self._homes[channel] = home
+        home = self._homes.get(channel)
+        if home is None:
+            slot = slot_of(channel)
+            home = self._homes[channel] = self._masters.of_slot(slot)
+            self._in_slot.setdefault(slot, {})[channel] = None
         if home is not None:
             return home.add(channel, name)
         subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -44,7 +50,13 @@ class ClusterSubscriptions:
 
     def remove(self, channel: bytes) -> None:
         """See ``Subscriptions.remove``."""
-        home = self._homes.pop(channel, None)
+        if channel not in self._homes:
+            return
+        home = self._homes.pop(channel)
+        slot = slot_of(channel)
+        del self._in_slot[slot][channel]
+        if not self._in_slot[slot]:
+            del self._in_slot[slot]
         if home is not None:
             home.remove(channel)
         handed = self._homeless.pop(channel, None)
@@ -82,20 +94,26 @@ class ClusterSubscriptions:
     def _resync(self, names: list[str], gap_s: float) -> None:
         self._on_resync(names, gap_s)
 
-    def _settle_down(self) -> None:
-        """Slots have moved, and with them the channels."""
-        for channel, home in self._homes.items():
-            owner = self._masters.of(channel)
-            if owner is home:
-                continue
-            handed = self._homeless.pop(channel, None) if home is None else home.hand_over(channel)
-            self._homes[channel] = owner
-            if handed is None:
-                continue
-            if owner is None:
-                self._homeless[channel] = handed
-            else:
-                owner.take(channel, handed)
+    def _settle_down(self, moved: Moved) -> None:
+        """Slots have moved, and with them their channels: nobody else is looked at."""
+        for slot in moved:
+            if slot in self._in_slot:
+                owner = self._masters.of_slot(slot)
+                for channel in self._in_slot[slot]:
+                    self._settle_one(channel, owner)
+
+    def _settle_one(self, channel: bytes, owner: ShardedSubscriptions | None) -> None:
+        home = self._homes[channel]
+        if owner is home:
+            return
+        handed = self._homeless.pop(channel, None) if home is None else home.hand_over(channel)
+        self._homes[channel] = owner
+        if handed is None:
+            return
+        if owner is None:
+            self._homeless[channel] = handed
+        else:
+            owner.take(channel, handed)
 
 
 async def _all(settling: list[asyncio.Future[None]]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.cluster import ClusterMap
+from gateway.redis_support.cluster import ClusterMap, Moved
+from gateway.redis_support.slots import SLOTS, slot_of
 from gateway.redis_support.stream import Endpoint
 
 P = TypeVar("P")
@@ -23,6 +24,7 @@ class Masters(Generic[P]):
 
     Attributes:
         changed: Called after parts were made and before others end: what they have can be taken.
+            Told the slots that have another part, each with the master of before.
     """
 
     def __init__(
@@ -33,7 +35,7 @@ class Masters(Generic[P]):
     ) -> None:
         assert address.cluster is not None
         self.cluster: ClusterMap = address.cluster
-        self.changed: Callable[[], None] = lambda: None
+        self.changed: Callable[[Moved], None] = lambda _moved: None
         self._address = address
         self._make, self._run = make, run
         self._parts: dict[Endpoint, P] = {}
@@ -52,7 +54,11 @@ class Masters(Generic[P]):
 
     def of(self, key: str | bytes) -> P | None:
         """The part of whoever has this key or channel; None while that is unknown."""
-        owner = self.cluster.owner_of(key)
+        return self.of_slot(slot_of(key))
+
+    def of_slot(self, slot: int) -> P | None:
+        """The same, of a slot."""
+        owner = self.cluster.owner(slot)
         return None if owner is None else self._parts.get(owner)
 
     async def run(self) -> None:
@@ -60,7 +66,7 @@ class Masters(Generic[P]):
         self._failed = asyncio.get_running_loop().create_future()
         self.cluster.when_changed(self._follow)
         try:
-            self._follow()
+            self._follow(dict.fromkeys(range(SLOTS)))
             await self._failed
         finally:
             self.cluster.no_longer(self._follow)
@@ -71,7 +77,7 @@ class Masters(Generic[P]):
             if tasks:
                 await asyncio.wait(tasks.values())
 
-    def _follow(self) -> None:
+    def _follow(self, moved: Moved) -> None:
         masters = self.cluster.masters
         for master in masters:
             if master not in self._parts:
@@ -80,7 +86,7 @@ class Masters(Generic[P]):
                 task = asyncio.create_task(self._run(self._parts[master]), name="redis master")
                 task.add_done_callback(self._ended)
                 self._tasks[master] = task
-        self.changed()
+        self.changed(moved)
         for master in [master for master in self._parts if master not in masters]:
             del self._parts[master]
             self._tasks.pop(master).cancel()

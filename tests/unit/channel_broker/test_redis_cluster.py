@@ -58,7 +58,7 @@ async def test_what_follows_waits_for_what_may_be_refused() -> None:
     broker._nodes = nodes  # type: ignore[assignment]
     broker.publish(Publishing("x", b"1"))
     nodes.owner = new  # as somebody's MOVED has told
-    broker._map_changed()
+    broker._map_changed({0: None})
 
     broker.publish(Publishing("x", b"2"))
     broker._release()

@@ -7,44 +7,26 @@ import asyncio
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.cluster import MAX_OLDER, TOLD_S, ClusterMap, OneMaster, SlotMaster
+from gateway.redis_support.cluster import (
+    MAX_OLDER,
+    TOLD_S,
+    Moved,
+    OneMaster,
+    SlotMaster,
+)
 from gateway.redis_support.slots import SLOTS, Sight
-from gateway.redis_support.stream import Endpoint
 from tests.support.waiting import eventually
-
-A, B, C = ("a", 1), ("b", 2), ("c", 3)
-
-
-def sight(first: Endpoint, second: Endpoint, *, epoch: int = 1, well: bool = True) -> Sight:
-    """Two masters, each with half of the slots."""
-    half = SLOTS // 2
-    owners = (*(first,) * half, *(second,) * half)
-    return Sight(owners, frozenset({A, B, C}), epoch, well)
+from tests.unit.redis_support.cluster_world import A, B, C, sight
+from tests.unit.redis_support.cluster_world import World as MadeUp
 
 
-class World(ClusterMap):
-    """A map whose nodes say what the test wants."""
+class World(MadeUp):
+    """One that keeps what its listeners are told."""
 
     def __init__(self) -> None:
-        self.time = 100.0
-        super().__init__([A], now=lambda: self.time)
-        self.says: dict[Endpoint, Sight] = {}
-        self.asked: list[Endpoint] = []
-        self.changes = 0
-        self.when_changed(self._count)
-
-    def _count(self) -> None:
-        self.changes += 1
-
-    def all_say(self, said: Sight) -> None:
-        self.says = dict.fromkeys([A, B, C], said)
-
-    async def _ask(self, node: Endpoint) -> Sight:
-        self.asked.append(node)
-        await asyncio.sleep(0)
-        if node not in self.says:
-            raise ConnectionRefusedError(node)
-        return self.says[node]
+        super().__init__()
+        self.changes: list[Moved] = []
+        self.when_changed(self.changes.append)
 
 
 @pytest.fixture
@@ -59,7 +41,7 @@ async def test_who_has_a_slot_is_asked_of_a_seed_first(world: World) -> None:
     assert world.asked == [A]
     assert (world.owner(0), world.owner(SLOTS - 1)) == (A, B)
     assert world.masters == {A, B}
-    assert world.changes == 1
+    assert len(world.changes) == 1
 
 
 async def test_questions_at_the_same_time_are_one(world: World) -> None:
@@ -72,10 +54,33 @@ async def test_questions_at_the_same_time_are_one(world: World) -> None:
 
 async def test_a_master_that_is_known_is_believed_at_once(world: World) -> None:
     world.redirected("MOVED 0 b:2", A)
+    await asyncio.sleep(0)
 
     assert world.owner(0) == B
     assert world.owner(1) == A
-    assert world.changes == 2
+    assert world.changes[1:] == [{0: A}]
+
+
+async def test_what_one_read_brings_is_told_once(world: World) -> None:
+    """Red when each redirection is told by itself."""
+    for slot in range(1000):
+        world.redirected(f"MOVED {slot} b:2", A)
+    await asyncio.sleep(0)
+
+    assert world.changes[1:] == [dict.fromkeys(range(1000), A)]
+
+
+async def test_a_master_whose_last_slot_was_redirected_is_none_any_more(world: World) -> None:
+    """Red when the masters are compared by the owners of slots alone."""
+    for slot in range(SLOTS):
+        world.redirected(f"MOVED {slot} b:2", A)
+    await asyncio.sleep(0)
+    world.all_say(sight(B, B, epoch=2))
+
+    await world.refresh()
+
+    assert world.masters == {B}
+    assert world.changes[-1] == {}
 
 
 async def test_another_master_is_asked_about_before_it_is_believed(world: World) -> None:
@@ -108,7 +113,7 @@ async def test_a_refusal_for_a_moment_changes_nothing(world: World) -> None:
     world.redirected("ASK 0 b:2", A)
 
     assert world.owner(0) == A
-    assert world.changes == 1
+    assert len(world.changes) == 1
 
 
 async def test_an_older_configuration_is_not_believed_at_once(world: World) -> None:

@@ -3,7 +3,8 @@
 Half of the subscribers are in channels whose history outlasts the fault, half in channels that keep
 one publication. Positioned subscribers are told within 2 s of the return (close code 2500 of their
 subscription), subscribe again and recover, or are told that they cannot. Clients that publish are
-answered meanwhile: what they were told to be published is there, of the rest nobody knows.
+answered meanwhile: what they were told to be published is there, of the rest nobody knows. Who does
+not know publishes again with the same idempotency key, until it is told: all of that is there once.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from tests.faults.channel_stand import LONG, SHORT, SUBSCRIBERS, serve
 from tests.faults.conftest import Report
 from tests.faults.test_redis_fails import flood
 from tests.support.channel_crowd import ChannelCrowd, Subscriber
-from tests.support.channel_ledger import ChannelLedger
+from tests.support.channel_ledger import NUMBERS, ChannelLedger
 from tests.support.channel_publisher import ChannelPublisher
 from tests.support.client_publisher import ClientPublisher
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
+from tests.support.retrying_publisher import RetryingPublisher
 from tests.support.stand import Stand
 from tests.support.waiting import eventually
 
@@ -33,17 +35,22 @@ DECLARED_S = 2.0
 ANSWERED_S = REDIS_DEADLINE_S + 1.0  # shorter than what Redis is frozen and cut off for
 PER_SECOND = 5  # of the backend, to each channel
 PUBLISHED = "long:0"  # by clients, besides the backend
+RETRIED = "long:1"  # over HTTP
+RETRYING = 9
 INSUFFICIENT = 2500
 INTERNAL = 100
 
 
 @dataclass
 class Scene:
-    """Subscribers and publishing clients of two workers, and a backend that publishes past them."""
+    """Subscribers and publishing clients of two workers, a backend that asks them over HTTP, and
+    one that publishes past them.
+    """
 
     crowd: ChannelCrowd
     publisher: ChannelPublisher
     clients: Sequence[ClientPublisher]
+    retrying: RetryingPublisher | None
     ledger: ChannelLedger
 
     @property
@@ -65,9 +72,22 @@ class Scene:
         """Stop publishing, which works again; what there is must come to everybody."""
         await asyncio.gather(*(client.works(ANSWERED_S) for client in self.clients))
         await asyncio.gather(*(client.stop(ANSWERED_S) for client in self.clients))
+        if self.retrying is not None:
+            await self.retrying.stop(ANSWERED_S)
         await self.publisher.stop()
         await self.crowd.caught_up()
         return self.ledger
+
+    def assert_all_was_published(self) -> None:
+        """What was tried until it was done; that none is there twice says the ledger."""
+        assert self.retrying is not None
+        sent, there = self.retrying.sent, set(self.ledger.serials[RETRIED].values())
+        print(
+            f"of {len(sent)} publications over HTTP {self.retrying.tried_again} tried again, "
+            f"{self.retrying.suppressed} of them suppressed"
+        )
+        assert sent == self.retrying.acknowledged
+        assert sent <= there
 
     def assert_clients_answered(self, *, outage: bool = True) -> None:
         """Each publication of a client, once and in time, and truly."""
@@ -84,7 +104,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(stand: Stand) -> AsyncIterator[Scene]:
+async def a_scene(stand: Stand, *, keeps_keys: bool = True) -> AsyncIterator[Scene]:
+    """
+    Args:
+        keeps_keys: Redis remembers what it has done with an idempotency key.
+    """
     long, short = list(LONG), list(SHORT)
 
     def channels_of(number: int) -> list[str]:
@@ -101,12 +125,18 @@ async def a_scene(stand: Stand) -> AsyncIterator[Scene]:
         publisher.start()
         clients = [
             await stack.enter_async_context(
-                ClientPublisher(port, PUBLISHED, crowd.ledger, serial=1_000_000 * nth)
+                ClientPublisher(port, PUBLISHED, crowd.ledger, serial=nth * NUMBERS)
             )
             for nth, port in enumerate(ports, 1)
         ]
+        retrying = None
+        if keeps_keys:
+            crowd.ledger.disordered.add(RETRYING)
+            retrying = await stack.enter_async_context(
+                RetryingPublisher(ports, RETRIED, crowd.ledger, serial=RETRYING * NUMBERS)
+            )
         await asyncio.sleep(1)
-        yield Scene(crowd, publisher, clients, crowd.ledger)
+        yield Scene(crowd, publisher, clients, retrying, crowd.ledger)
 
 
 def all_told(clients: Sequence[Subscriber], since: float) -> bool:
@@ -128,7 +158,7 @@ async def test_channels_lose_redis_which_comes_back_empty(stand: Stand, report: 
     """
     for _ in range(2):
         await serve(stand)
-    async with a_scene(stand) as scene:
+    async with a_scene(stand, keeps_keys=False) as scene:
         await scene.publisher.stop()
         since = scene.now
         await asyncio.to_thread(stand.redis.kill)
@@ -169,22 +199,34 @@ async def test_channels_have_a_frozen_redis_for_8_s(stand: Stand, report: Report
         report(ledger)
         assert_kept(ledger, errors={INTERNAL})
         scene.assert_clients_answered()
+        scene.assert_all_was_published()
         assert ledger.ended_at
         assert all(at - returned_at <= DECLARED_S for at in ledger.ended_at)
 
 
 async def test_the_links_of_channels_are_cut_for_12_s(stand: Stand, report: Report) -> None:
     """What a backend publishes meanwhile is missing at both workers, and nothing tells of it but
-    what they look up themselves once they are back.
+    what they look up themselves once they are back. What was done before the cut and not answered
+    is asked for again.
+
+    Red when ``channel_publish`` keeps no answer for its key: that is there twice.
     """
     async with AsyncExitStack() as stack:
         links = [await stack.enter_async_context(Proxy(stand.redis.port)) for _ in range(2)]
         for link in links:
             await serve(stand, redis_url=link.url)
         async with a_scene(stand) as scene:
+            for link in links:
+                link.delay_s = 0.2  # so that several are under way
+            await asyncio.sleep(1)
+            for link in links:
+                link.freeze_answers()
+            await asyncio.sleep(0.5)
             since = scene.now
             for link in links:
                 link.cut()
+                link.thaw()
+                link.delay_s = 0.0
             await asyncio.sleep(12)
             await scene.publisher.stop()  # no publication will tell them of the gap
             for link in links:
@@ -198,6 +240,9 @@ async def test_the_links_of_channels_are_cut_for_12_s(stand: Stand, report: Repo
             report(ledger)
             assert_kept(ledger, errors={INTERNAL})
             scene.assert_clients_answered()
+            scene.assert_all_was_published()
+            assert scene.retrying is not None
+            assert scene.retrying.suppressed
             assert ledger.recovered == ledger.not_recovered == SUBSCRIBERS / 2
 
 
@@ -219,6 +264,7 @@ async def test_the_subscription_of_channels_is_killed_again_and_again(
         report(ledger)
         assert_kept(ledger, errors={INTERNAL})
         scene.assert_clients_answered(outage=False)
+        scene.assert_all_was_published()
 
 
 async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, report: Report) -> None:
@@ -247,6 +293,7 @@ async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, repo
         report(ledger)
         assert_kept(ledger, errors={INTERNAL})
         scene.assert_clients_answered(outage=False)
+        scene.assert_all_was_published()
 
 
 def subscriptions(redis: RedisServer, worker: str = "*") -> set[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 Place = tuple[str, int]  # epoch, offset
+# A publisher numbers its publications from a multiple of this on, in the order of publishing.
+NUMBERS: Final = 1_000_000
 
 
 class Gap(NamedTuple):
@@ -86,6 +88,7 @@ class ChannelLedger:
         serials: What is at each place, as its publisher or whoever came first says.
         wrong: Broken promises, by their names.
         delays_s: From publishing to arriving; collected only while it is a list.
+        disordered: Publishers, as multiples of ``NUMBERS``, whose publications overtake each other.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -98,6 +101,7 @@ class ChannelLedger:
     ended_at: list[float] = field(default_factory=list)  # of unsubscribe pushes
     subscribed_at: list[float] = field(default_factory=list)  # each time anew
     delays_s: list[float] | None = None
+    disordered: set[int] = field(default_factory=set)
     published: int = 0  # that publishers were told to be stored
     in_doubt: int = 0
     recovered: int = 0
@@ -150,6 +154,8 @@ class ChannelLedger:
         twice = sum(len(at) - len(set(at.values())) for at in self.serials.values())
         if twice:
             wrong["published twice"] = twice
+        if disorder := sum(map(self._disorder, self.serials.values())):
+            wrong["stored out of order"] = disorder
         if balance.lost:
             wrong["lost"] = balance.lost
         if balance.published != balance.delivered + balance.declared + balance.lost:
@@ -157,6 +163,18 @@ class ChannelLedger:
                 balance.published - balance.delivered - balance.declared - balance.lost
             )
         return wrong
+
+    def _disorder(self, at: dict[Place, int]) -> int:
+        """How many of a publisher are at a lower offset than one that it has published before."""
+        highest: dict[tuple[str, int], int] = {}
+        found = 0
+        for (epoch, _), serial in sorted(at.items()):
+            publisher = serial // NUMBERS
+            if publisher in self.disordered:
+                continue
+            found += serial < highest.get((epoch, publisher), 0)
+            highest[epoch, publisher] = max(serial, highest.get((epoch, publisher), 0))
+        return found
 
     def table(self, title: str) -> str:
         """One line of figures for people."""

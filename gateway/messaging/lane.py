@@ -1,4 +1,7 @@
-"""The links whose batches one publisher carries, and the clock by which they leave."""
+"""The links whose batches one publisher carries, and the clock by which they leave.
+
+Of many links few have something to send or to acknowledge: only those are looked at.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,10 @@ class Lane:
 
     Attributes:
         queues: The peer queues whose channels the publisher carries now.
+        ready: Those of them that may have something to leave with the next collection. A set in the
+            order of their readiness, and no method to call: it is written once a batch.
+        active: Those that may owe something by the passing of time. What ``tick`` finds settled is
+            left out.
         hints: Channels and payloads that leave once, unreliably.
     """
 
@@ -34,6 +41,8 @@ class Lane:
     ) -> None:
         self.publisher = publisher
         self.queues: dict[WorkerId, PeerQueue] = {}
+        self.ready: dict[PeerQueue, None] = {}
+        self.active: dict[PeerQueue, None] = {}
         self.hints: list[tuple[str, bytes]] = []
         self._counters = counters
         self._now = now
@@ -58,15 +67,42 @@ class Lane:
         if self._running is not None:
             await asyncio.wait({self._running})
 
+    def enter(self, queue: PeerQueue) -> None:
+        """Let what ``queue`` has leave from here on."""
+        queue.lane = self
+        self.queues[queue.peer] = queue
+        if not queue.settled:
+            self.active[queue] = None
+
+    def leave(self, queue: PeerQueue) -> None:
+        """The opposite."""
+        self.queues.pop(queue.peer, None)
+        self.ready.pop(queue, None)
+        self.active.pop(queue, None)
+
+    def make_ready(self, queue: PeerQueue) -> None:
+        """Something of ``queue`` may leave now."""
+        self.ready[queue] = None
+        self.clock.publish_soon()
+
+    def all_ready(self) -> None:
+        """Every queue may have something to leave."""
+        self.ready = dict.fromkeys(self.queues.values())
+        self.clock.publish_soon()
+
     def collect(self, *, interrupted: bool) -> Sequence[tuple[str, bytes]]:
         now = self._now()
+        ready, self.ready = self.ready, {}
         if interrupted:
-            for queue in self.queues.values():
+            ready = dict.fromkeys(self.queues.values())
+            for queue in ready:
                 queue.link.interrupted(now)
         outgoing, self.hints = self.hints, []
         owners: list[PeerQueue | None] = [None] * len(outgoing)
-        for queue in self.queues.values():
+        active = self.active
+        for queue in ready:
             if queue.touched or queue.due(now):
+                active[queue] = None
                 for payload in queue.payloads(now, self._counters):
                     outgoing.append((queue.channel, payload))
                     owners.append(queue)
@@ -82,15 +118,20 @@ class Lane:
 
     def cannot_leave(self) -> None:
         self.hints.clear()  # those that are late are none
-        for queue in self.queues.values():
+        ready, self.ready = self.ready, {}  # all are looked at when the broker is back
+        self.active |= ready
+        for queue in ready:
             if queue.touched:
                 queue.number(self._counters)
 
     @property
     def owing(self) -> bool:
-        return any(not queue.link.idle for queue in self.queues.values())
+        return any(not queue.link.idle for queue in self.active)
 
     def tick(self) -> bool:
         now = self._now()
         self._ticked(now)
-        return any(queue.due(now) for queue in self.queues.values())
+        due = dict.fromkeys([queue for queue in self.active if queue.due(now)])
+        self.ready |= due
+        self.active = dict.fromkeys([queue for queue in self.active if not queue.settled])
+        return bool(due)

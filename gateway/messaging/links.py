@@ -30,6 +30,7 @@ log = get_logger(__name__)
 MAX_ENDED: Final = 10_000
 TELL_EACH_S: Final = 10.0
 STRANGER_S: Final = 30.0  # longer than any lease takes to become known, or to end
+STRANGERS_EACH_S: Final = 1.0  # between two looks at all links for them
 
 
 class Links:
@@ -70,6 +71,7 @@ class Links:
         self._ended: dict[WorkerId, PeerQueue | None] = {}
         self._local: list[Envelope] = []
         self._held = False
+        self._look_for_strangers_at = now() + STRANGERS_EACH_S
         self._unreadable = Seldom(TELL_EACH_S, now)
         self._broker = broker
         self._lanes: dict[Publisher, Lane] = {}
@@ -125,7 +127,9 @@ class Links:
             self.crowded.add(peer)
         if not queue.touched:
             queue.touched = True
-            queue.clock.publish_soon()
+            lane = queue.lane
+            lane.ready[queue] = None
+            lane.clock.publish_soon()
 
     def takes(self, peer: WorkerId, owed_bytes: int) -> bool:
         """Whether the link to ``peer`` takes more of somebody who has so much on it with that.
@@ -189,11 +193,13 @@ class Links:
                 self._counters.unreadable += 1
                 return
             queue = self._queue_of(header.sender)
+        lane = queue.lane
+        lane.active[queue] = None
         self._take_from(queue, batch, payload)
         if queue.kept_back:
-            queue.clock.publish_soon()
+            lane.make_ready(queue)
         self._relieve(queue)
-        queue.clock.tick_while_needed()
+        lane.clock.tick_while_needed()
 
     def _take_from(self, queue: PeerQueue, batch: Batch, payload: bytes) -> None:
         link, header = queue.link, batch.header
@@ -218,7 +224,7 @@ class Links:
             self._counters.link_repeats += 1
         elif verdict is Verdict.EARLY:
             self._counters.link_early += 1
-            queue.clock.publish_soon()  # perhaps a new gap, to be reported at once
+            queue.lane.make_ready(queue)  # perhaps a new gap, to be reported at once
 
     def hold(self) -> None:
         """Take nothing from links, and acknowledge nothing, until ``release``."""
@@ -233,7 +239,8 @@ class Links:
         """Batches may have been lost on the way here: ask every peer."""
         for queue in self._queues.values():
             queue.link.ask(self._now())
-        self.publish_soon()
+        for lane in self._lanes.values():
+            lane.all_ready()
 
     @property
     def settled(self) -> bool:
@@ -254,7 +261,7 @@ class Links:
             return
         queue = self._queues.pop(peer, None)
         if queue is not None:
-            self._leave_lane(queue)
+            queue.lane.leave(queue)
             queue.clear(self._now())
             self.crowded.discard(peer)
             self._share.part(len(self._queues))
@@ -267,7 +274,7 @@ class Links:
         queue = self._ended.pop(peer, None)
         if queue is not None:
             self._queues[peer] = queue
-            self._enter_lane(queue)
+            self._lane_of(queue.channel).enter(queue)
             self._share.part(len(self._queues))
             self._restart(queue)
 
@@ -277,7 +284,7 @@ class Links:
             link = Link(self.me, version=VERSION, now=self._now(), share=self._share)
             queue = PeerQueue(peer, self._channel_of(peer), link, self._now())
             self._queues[peer] = queue
-            self._enter_lane(queue)
+            self._lane_of(queue.channel).enter(queue)
             self._share.part(len(self._queues))
         return queue
 
@@ -294,7 +301,7 @@ class Links:
     def _touch(self, queue: PeerQueue) -> None:
         if not queue.touched:
             queue.touched = True
-            queue.clock.publish_soon()
+            queue.lane.make_ready(queue)
 
     def _relieve(self, queue: PeerQueue) -> None:
         if queue.peer in self.crowded and queue.fill is Fill.OPEN:
@@ -304,12 +311,15 @@ class Links:
 
     def _forget_strangers(self, now: float) -> None:
         """A peer that membership does not know will not be said to be gone either."""
+        if now < self._look_for_strangers_at:
+            return
+        self._look_for_strangers_at = now + STRANGERS_EACH_S
         silent = [queue for queue in self._queues.values() if now - queue.heard_at >= STRANGER_S]
         for queue in silent:
             if not self.knows(queue.peer):
                 log.info("link forgotten", peer=queue.peer, bytes=queue.bytes_kept)
                 del self._queues[queue.peer]
-                self._leave_lane(queue)
+                queue.lane.leave(queue)
                 self.crowded.discard(queue.peer)
                 self._share.part(len(self._queues))
                 self.lost(queue.peer)
@@ -349,26 +359,17 @@ class Links:
         if (error := clock.exception()) is not None:
             running.set_exception(error)
 
-    def _enter_lane(self, queue: PeerQueue) -> None:
-        lane = self._lane_of(queue.channel)
-        lane.queues[queue.peer] = queue
-        queue.clock = lane.clock
-
-    def _leave_lane(self, queue: PeerQueue) -> None:
-        for lane in self._lanes.values():
-            lane.queues.pop(queue.peer, None)
-
     def _reroute(self) -> None:
         """Channels may have another publisher, and what was on its way there is perhaps lost."""
         now = self._now()
         for queue in self._queues.values():
-            before = queue.clock
-            self._leave_lane(queue)
-            self._enter_lane(queue)
-            if queue.clock is not before:
+            before, lane = queue.lane, self._lane_of(queue.channel)
+            if lane is not before:
+                before.leave(queue)
                 queue.link.interrupted(now)
-                queue.clock.publish_soon()
-                queue.clock.tick_while_needed()
+                lane.enter(queue)
+                lane.make_ready(queue)
+                lane.clock.tick_while_needed()
         for lane in [lane for lane in self._lanes.values() if not lane.queues and not lane.hints]:
             lane.cancel()
             del self._lanes[lane.publisher]

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.wire import MAX_BATCH_BYTES, join, stamp
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.link import NO_BODY, Link
 
+if TYPE_CHECKING:
+    from gateway.messaging.lane import Lane
+
 MAX_UNACKNOWLEDGED_BYTES: Final = 16 << 20  # a link; includes what has not left yet
 SMALL_BYTES: Final = 64 << 10  # who is owed no more than this may use the last quarter of it
-
-
-class Clock(Protocol):
-    """See ``gateway.messaging.batch_clock.BatchClock``."""
-
-    def publish_soon(self) -> None: ...
-
-    def tick_while_needed(self) -> None: ...
 
 
 class Fill(IntEnum):
@@ -42,16 +37,16 @@ class PeerQueue:
         heard_at: When the peer was last heard, or this was made.
         heard: It was heard at all.
         big: Connections with a large answer among what has collected lately.
-        clock: By which its batches leave.
+        lane: By which its batches leave. Whoever sets ``touched`` makes it ready there.
     """
 
     __slots__ = (
-        "_awaited", "_bytes_waiting", "_items", "big", "bytes_kept", "channel", "clock",
-        "crowded_bytes", "heard", "heard_at", "hello", "link", "peer", "touched",
+        "_awaited", "_bytes_waiting", "_items", "big", "bytes_kept", "channel",
+        "crowded_bytes", "heard", "heard_at", "hello", "lane", "link", "peer", "touched",
     )  # fmt: skip
 
     def __init__(self, peer: WorkerId, channel: str, link: Link, now: float) -> None:
-        self.clock: Clock
+        self.lane: Lane
         self.peer = peer
         self.channel = channel
         self.link = link

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.broker.memory import MemoryBroker
 from gateway.errors import BrokerUnavailable
+from gateway.messaging import batch_clock
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import Reply
@@ -107,8 +108,10 @@ async def test_a_master_that_does_not_answer_holds_up_only_its_own(
 
 
 async def test_what_is_for_a_channel_that_has_moved_leaves_again_at_its_next_master(
-    links: Links, masters: Masters
+    links: Links, masters: Masters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once. Red where it waits for a tick."""
+    monkeypatch.setattr(batch_clock, "TICK_S", 3600.0)
     peer, other = new_worker_id(), new_worker_id()
     say(links, peer)
     say(links, other)

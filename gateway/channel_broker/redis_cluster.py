@@ -53,7 +53,9 @@ class ClusterChannelBroker:
     One whose master was replaced by a replica begins another epoch, as on a single node.
 
     Publications that are refused because their slot is moving wait, with all that follow in their
-    channel, and are sent again: nothing was done.
+    channel, and are sent again: nothing was done. So do those for a master that was met just now,
+    until it is connected for the first time (from when on it has a run id). None waits for longer
+    than ``REDIS_DEADLINE_S``.
     """
 
     def __init__(
@@ -119,13 +121,23 @@ class ClusterChannelBroker:
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         channel = publishing.channel
         node = self._nodes.of(self._key(channel))
-        if node is not None and channel not in self._detained and not self._is_behind(channel):
+        if (
+            node is not None
+            and node.run_id
+            and channel not in self._detained
+            and not self._is_behind(channel)
+        ):
             return node.publish(publishing)
         return self._detain_new(publishing, publishing_size(publishing))
 
     def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
         node = self._nodes.of(self._key(channel))
-        if node is not None and channel not in self._detained and not self._is_behind(channel):
+        if (
+            node is not None
+            and node.run_id
+            and channel not in self._detained
+            and not self._is_behind(channel)
+        ):
             return node.tell(channel, message)
         told = self._detain_new(Tell(channel, message), len(message) + len(channel))
         told.add_done_callback(_seen)
@@ -200,18 +212,22 @@ class ClusterChannelBroker:
             self.unsubscribe(channel)
 
     async def _at(self, key: bytes, ask: Callable[[RedisChannelBroker], Awaitable[T]]) -> T:
-        """Ask the owner of the slot, and again while it moves: what is asked may be repeated."""
+        """Ask the owner of the slot, and again while it moves: what is asked may be repeated.
+
+        Waits for the owner as publications do.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + REDIS_DEADLINE_S
         while True:
             node = self._nodes.of(key)
-            if node is None:
-                raise BrokerUnavailable("no master of the Cluster is known to have it")
-            try:
-                return await ask(node)
-            except Redirected:
-                if loop.time() >= ends_at:
-                    raise
+            if node is not None and node.run_id:
+                try:
+                    return await ask(node)
+                except Redirected:
+                    if loop.time() >= ends_at:
+                        raise
+            elif loop.time() >= ends_at:
+                raise BrokerUnavailable("no master of the Cluster that has it is connected")
             await asyncio.sleep(AGAIN_S)
 
     # Publications whose slot is moving
@@ -248,7 +264,7 @@ class ClusterChannelBroker:
             # What was refused comes here after what was held back behind it.
             items.sort(key=lambda item: item.number)
             node = self._nodes.of(self._key(channel))
-            if node is None or self._is_behind(channel):
+            if node is None or not node.run_id or self._is_behind(channel):
                 self._detain(items)
                 continue
             for item in items:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.cluster import ClusterMap, Moved
-from gateway.redis_support.slots import SLOTS, slot_of
+from gateway.redis_support.slots import SLOTS
 from gateway.redis_support.stream import Endpoint
 
 P = TypeVar("P")
@@ -54,7 +54,8 @@ class Masters(Generic[P]):
 
     def of(self, key: str | bytes) -> P | None:
         """The part of whoever has this key or channel; None while that is unknown."""
-        return self.of_slot(slot_of(key))
+        owner = self.cluster.owner_of(key)
+        return None if owner is None else self._parts.get(owner)
 
     def of_slot(self, slot: int) -> P | None:
         """The same, of a slot."""

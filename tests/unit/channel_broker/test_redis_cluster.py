@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from gateway.channel_broker import redis_cluster
 from gateway.channel_broker.base import Publishing, Stored
 from gateway.channel_broker.redis_cluster import ClusterChannelBroker
-from gateway.channel_broker.redis_publications import Item
+from gateway.channel_broker.redis_publications import Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
+from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import parse
 
 
 class Node:
     """One master: keeps what it is given, as under way."""
 
-    run_id = ""
-
-    def __init__(self) -> None:
+    def __init__(self, run_id: str = "here") -> None:
+        self.run_id = run_id
         self.items: list[Item] = []
         self.publications = self
 
@@ -26,6 +28,16 @@ class Node:
         item = Item(publishing, 1, asyncio.get_running_loop().create_future())
         self.items.append(item)
         return item.answer
+
+    def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
+        item = Item(Tell(channel, message), 1, asyncio.get_running_loop().create_future())
+        self.items.append(item)
+        return item.answer
+
+    async def shared_namespaces(self) -> str | None:
+        if not self.run_id:
+            raise BrokerUnavailable("not connected")
+        return self.run_id
 
     def add(self, item: Item) -> None:
         self.items.append(item)
@@ -72,6 +84,45 @@ async def test_what_follows_waits_for_what_may_be_refused() -> None:
 
     broker.publish(Publishing("x", b"4"))
     assert bodies(new) == [b"1", b"2", b"3", b"4"]
+
+
+async def test_what_is_for_a_master_that_was_just_met_waits_for_its_connection() -> None:
+    """Red when it is given to a node that has no connection yet: it fails in the moment."""
+    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    met = Node(run_id="")
+    broker._nodes = Nodes(met)  # type: ignore[assignment]
+
+    broker.publish(Publishing("x", b"1"))
+    broker.tell("x", b"joined")
+    broker.publish(Publishing("x", b"2"))
+    asking = asyncio.create_task(broker.shared_namespaces())
+    broker._release()
+    await asyncio.sleep(0)
+    assert not met.items
+    assert not asking.done()
+
+    met.run_id = "there"
+    broker._release()
+    assert bodies(met) == [b"1", b"2"]
+    assert isinstance(met.items[1].what, Tell)
+    assert await asking == "there"
+
+
+async def test_what_is_for_a_master_that_cannot_be_connected_to_fails_in_time(
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr(redis_cluster, "REDIS_DEADLINE_S", 0.01)
+    failed: list[str] = []
+    address = parse("redis+cluster://nowhere")
+    broker = ClusterChannelBroker(address, prefix="gw", failed=failed.append)
+    broker._nodes = Nodes(Node(run_id=""))  # type: ignore[assignment]
+
+    async with asyncio.timeout(5):
+        with pytest.raises(BrokerUnavailable, match="no master of the Cluster takes it"):
+            await broker.publish(Publishing("x", b"1"))
+        with pytest.raises(BrokerUnavailable, match="connected"):
+            await broker.shared_namespaces()
+    assert failed == ["not_connected"]
 
 
 async def test_what_waits_is_bounded_by_its_bytes(monkeypatch: Any) -> None:

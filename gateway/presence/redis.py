@@ -50,7 +50,7 @@ class _Script:
 _WRITE: Final = _Script("presence_write")
 _CHANNELS: Final = _Script("presence_channels")
 _LOWER: Final = _Script("presence_lower")
-_SCRIPTS: Final = (_WRITE, _CHANNELS, _LOWER)
+_LOADS: Final = [("SCRIPT LOAD", one.text) for one in (_WRITE, _CHANNELS, _LOWER)]
 
 
 class RedisPresenceStore(Calls):
@@ -319,8 +319,8 @@ class RedisPresenceStore(Calls):
     async def _execute(self, commands: Sequence[_Command]) -> list[Any]:
         """These commands in one round trip, each of which may be done twice."""
         replies = await self._send(commands)
-        if any(isinstance(reply, NoScriptError) for reply in replies):
-            await self._send([("SCRIPT LOAD", one.text) for one in _SCRIPTS])
+        if self._spread is None and any(isinstance(reply, NoScriptError) for reply in replies):
+            await self._send(_LOADS)
             replies = await self._send(commands)
         for command, reply in zip(commands, replies, strict=True):
             if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
@@ -343,8 +343,6 @@ class RedisPresenceStore(Calls):
         self, spread: ClusterCommands, commands: Sequence[_Command]
     ) -> list[Any]:
         """What is about workers comes last: it says of the rest that it is done."""
-        if commands and commands[0][0] == "SCRIPT LOAD":
-            return await spread.everywhere(commands)
         keyed = [(command[3] if command[0] == "EVALSHA" else command[1], command)
                  for command in commands]  # fmt: skip
         replies: list[Any] = [None] * len(commands)
@@ -355,7 +353,7 @@ class RedisPresenceStore(Calls):
                 if key.startswith(self._workers) is last
             ]
             if numbers:
-                said = await spread.send([keyed[number] for number in numbers])
+                said = await spread.send([keyed[number] for number in numbers], loads=_LOADS)
                 for number, reply in zip(numbers, said, strict=True):
                     replies[number] = reply
         return replies

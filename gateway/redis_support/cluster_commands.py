@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import redis.asyncio
+from redis.exceptions import AskError, NoScriptError
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.calls import AGAIN_S, REDIRECTED
 from gateway.redis_support.client import client
+from gateway.redis_support.cluster import ClusterMap
 from gateway.redis_support.stream import Endpoint
 
 Command = tuple[Any, ...]
+
+ASKING: Final[Command] = ("ASKING",)
+
+
+class _Way(NamedTuple):
+    """Where commands go.
+
+    Attributes:
+        asking: To a master that does not own their slot yet, and has their keys already.
+    """
+
+    master: Endpoint
+    asking: bool
 
 
 class ClusterCommands:
@@ -26,74 +42,146 @@ class ClusterCommands:
         self._address, self._cluster = address, address.cluster
         self._name = name
         self._clients: dict[Endpoint, redis.asyncio.Redis] = {}
+        self._in_use: Counter[Endpoint] = Counter()
 
-    async def everywhere(self, commands: Sequence[Command]) -> list[Any]:
-        """These commands at all masters. What one of them replied."""
-        masters = await self._masters()
-        replies = await asyncio.gather(*[self._send(master, commands) for master in masters])
-        return replies[0]
-
-    async def send(self, commands: Sequence[tuple[str, Command]]) -> list[Any]:
+    async def send(
+        self, commands: Sequence[tuple[str, Command]], *, loads: Sequence[Command] = ()
+    ) -> list[Any]:
         """Each command at the owner of its key, and again while that moves. Their replies.
 
-        Those of one master are carried out in order. A reply may be an exception.
+        Those of one master are carried out in order. While a slot moves, who has its keys already
+        is asked for them. A reply may be an exception.
+
+        Args:
+            loads: Make scripts known. Sent to a master that knows one of them no more, before what
+                it has refused for that.
 
         Raises:
-            BrokerUnavailable: A master is not known.
-            RedisError: One does not answer; others may have carried theirs out.
+            BrokerUnavailable: A master is not known. Those of others were carried out.
+            RedisError: One does not answer. The same.
             OSError: The same.
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + REDIS_DEADLINE_S
-        replies: list[Any] = [None] * len(commands)
-        left: Iterable[int] = range(len(commands))
+        sending = _Sending(commands, loads)
         while True:
-            await self._masters()
-            groups: dict[Endpoint, list[int]] = {}
-            for number in left:
-                owner = self._cluster.owner_of(commands[number][0])
-                if owner is None:
-                    self._cluster.doubt()
-                    raise BrokerUnavailable("no master of the Cluster is known to have it")
-                groups.setdefault(owner, []).append(number)
-            sent = await asyncio.gather(
-                *[
-                    self._send(owner, [commands[number][1] for number in numbers])
-                    for owner, numbers in groups.items()
-                ],
+            await self._know_masters()
+            ways = sending.ways(self._cluster)
+            said = await asyncio.gather(
+                *[self._send(way, sending.through(way, numbers)) for way, numbers in ways.items()],
                 return_exceptions=True,
             )
-            again: list[int] = []
-            for numbers, said in zip(groups.values(), sent, strict=True):
-                if isinstance(said, BaseException):
-                    self._cluster.doubt()
-                    raise said
-                for number, reply in zip(numbers, said, strict=True):
-                    replies[number] = reply
-                    if isinstance(reply, REDIRECTED):
-                        again.append(number)
-            if not again or loop.time() >= ends_at:
-                return replies
-            left = again
-            await asyncio.sleep(AGAIN_S)
+            sending.hear(ways, said)
+            if sending.failed:
+                self._cluster.doubt()
+            if not sending.left or loop.time() >= ends_at:
+                if sending.failed:
+                    raise sending.failed[0]
+                return sending.replies
+            if not sending.at_once:
+                await asyncio.sleep(AGAIN_S)
 
     async def aclose(self) -> None:
         clients, self._clients = self._clients, {}
         for one in clients.values():
             await one.aclose()
 
-    async def _masters(self) -> frozenset[Endpoint]:
+    async def _know_masters(self) -> None:
         if not self._cluster.masters:
             await self._cluster.refresh()
-        for gone in [master for master in self._clients if master not in self._cluster.masters]:
-            await self._clients.pop(gone).aclose()
-        return self._cluster.masters
+        gone = [
+            self._clients.pop(master)
+            for master in [*self._clients]
+            if master not in self._cluster.masters and not self._in_use[master]
+        ]
+        for one in gone:
+            await one.aclose()
 
-    async def _send(self, master: Endpoint, commands: Sequence[Command]) -> list[Any]:
+    async def _send(self, way: _Way, commands: Sequence[Command]) -> list[Any]:
+        master = way.master
         if master not in self._clients:
             self._clients[master] = client(self._address.at(master), name=self._name)
-        async with self._clients[master].pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
-            return replies
+        self._in_use[master] += 1
+        try:
+            async with self._clients[master].pipeline(transaction=False) as pipe:
+                for command in commands:
+                    pipe.execute_command(*command)
+                replies: list[Any] = await pipe.execute(raise_on_error=False)
+                return replies
+        finally:
+            self._in_use[master] -= 1
+
+
+class _Sending:
+    """Commands on their way, by their number.
+
+    Attributes:
+        replies: The last of each.
+        left: What is to be sent, or sent again.
+        at_once: All of that can be.
+        failed: Why some have no reply.
+    """
+
+    def __init__(self, commands: Sequence[tuple[str, Command]], loads: Sequence[Command]) -> None:
+        self.replies: list[Any] = [None] * len(commands)
+        self.left: list[int] = [*range(len(commands))]
+        self.at_once = True
+        self.failed: list[BaseException] = []
+        self._commands, self._loads = commands, loads
+        self._importing: dict[int, Endpoint] = {}
+        self._loading: set[Endpoint] = set()  # now
+        self._loaded: set[Endpoint] = set()
+
+    def ways(self, cluster: ClusterMap) -> dict[_Way, list[int]]:
+        """Where everything that is left goes now."""
+        ways: dict[_Way, list[int]] = {}
+        for number in self.left:
+            owner = cluster.owner_of(self._commands[number][0])
+            if number in self._importing:
+                ways.setdefault(_Way(self._importing[number], asking=True), []).append(number)
+            elif owner is not None:
+                ways.setdefault(_Way(owner, asking=False), []).append(number)
+            else:
+                self.failed.append(
+                    BrokerUnavailable("no master of the Cluster is known to have it")
+                )
+        return ways
+
+    def through(self, way: _Way, numbers: Sequence[int]) -> list[Command]:
+        """What is sent there for these."""
+        sent: list[Command] = [*self._loads] if way.master in self._loading else []
+        for number in numbers:
+            if way.asking:
+                sent.append(ASKING)  # it is about the next command alone
+            sent.append(self._commands[number][1])
+        return sent
+
+    def hear(
+        self, ways: Mapping[_Way, Sequence[int]], said: Sequence[list[Any] | BaseException]
+    ) -> None:
+        """What was replied to all that left, or why it was not."""
+        loading, self._loading = self._loading, set()
+        self._loaded |= loading
+        self.left, self._importing, self.at_once = [], {}, True
+        for (way, numbers), replies in zip(ways.items(), said, strict=True):
+            if isinstance(replies, BaseException):
+                self.failed.append(replies)
+                continue
+            if way.master in loading:
+                del replies[: len(self._loads)]
+            for number, reply in zip(numbers, replies[way.asking :: 1 + way.asking], strict=True):
+                self.replies[number] = reply
+                self._hear_one(way, number, reply)
+
+    def _hear_one(self, way: _Way, number: int, reply: Any) -> None:
+        if isinstance(reply, NoScriptError) and self._loads and way.master not in self._loaded:
+            self._loading.add(way.master)
+            self.left.append(number)
+            if way.asking:
+                self._importing[number] = way.master
+        elif isinstance(reply, REDIRECTED):
+            self.left.append(number)
+            if type(reply) is AskError and not way.asking:
+                self._importing[number] = (reply.host.strip("[]") or way.master[0], reply.port)
+            else:
+                self.at_once = False

@@ -106,7 +106,7 @@ class ChannelBroker(Protocol):
 
     @property
     def connected(self) -> bool:
-        """False while ``publish`` would fail at once."""
+        """False while ``publish`` would fail at once, in a Cluster whatever the channel is."""
         ...
 
     def subscribe(self, channel: str) -> asyncio.Future[None]:

@@ -98,8 +98,7 @@ class ClusterChannelBroker:
 
     @property
     def connected(self) -> bool:
-        nodes = list(self._nodes)
-        return bool(nodes) and all(node.connected for node in nodes)
+        return any(node.connected for node in self._nodes)
 
     def subscribe(self, channel: str) -> asyncio.Future[None]:
         subscribed = self._subscriptions.add(self._key(channel), channel)

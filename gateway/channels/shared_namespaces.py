@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from gateway.channel_broker.base import ChannelBroker
@@ -21,6 +22,7 @@ EVERY_S: Final = 10.0
 RETRY_S: Final = 0.5
 LOOK_S: Final = 0.1
 WAIT_S: Final = 2.0
+OLD_S: Final = 0.5  # that others are waited for while there are old ones
 
 
 async def keep_shared(broker: ChannelBroker, namespaces: Namespaces) -> None:
@@ -39,7 +41,11 @@ async def keep_shared(broker: ChannelBroker, namespaces: Namespaces) -> None:
 
 
 class SharedNamespaces:
-    """What the workers have told, at most ``EVERY_S`` old. Make it inside the event loop."""
+    """What the workers have told, at most ``EVERY_S`` old. Make it inside the event loop.
+
+    While the broker does not say them, the old ones count: in a Cluster the master that has them
+    may be away, and those that have the channels may not.
+    """
 
     def __init__(self, broker: ChannelBroker, now: Callable[[], float] = time.monotonic) -> None:
         self._broker = broker
@@ -66,9 +72,15 @@ class SharedNamespaces:
             ConfigError: A worker of a newer release has told what this one does not know.
         """
         async with self._reading:
-            if self._namespaces is None or self._now() >= self._good_until:
+            if self._namespaces is None:
                 await self._read()
-                self._good_until = self._now() + EVERY_S
+            elif self._now() >= self._good_until:
+                with suppress(BrokerUnavailable, TimeoutError):
+                    async with asyncio.timeout(OLD_S):
+                        await self._read()
+            else:
+                return
+            self._good_until = self._now() + EVERY_S
 
     async def _read(self) -> None:
         said = await self._broker.shared_namespaces()

@@ -1,4 +1,4 @@
-"""A master of a Cluster that does not answer: what lives on the others notices nothing."""
+"""A master of a Cluster that is away: what lives on the others goes on, and notices nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from gateway.backend_client.channels import ClientChannels
 from gateway.broker.redis_cluster import ClusterBroker
 from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.channel_broker.redis_cluster import ClusterChannelBroker
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.slots import slot_of
+from gateway.settings.namespaces import ChannelOptions, Namespaces
 from tests.contract.channel_brokers import Listener, until_connected
 from tests.contract.channel_brokers import running as running_channels
 from tests.contract.test_broker import Collector, publish, running
@@ -96,3 +99,27 @@ async def test_what_lives_on_other_masters_is_as_fast_as_before(cluster: RedisCl
     assert during < 2 * max(before, UNNOTICED_S)
     assert inbox.resyncs == []
     assert listener.resyncs == []
+
+
+async def test_a_client_works_where_masters_are_up(cluster: RedisCluster) -> None:
+    """It begins while one is away. Red when it waits for all of them."""
+    address, form = parse(cluster.url), keys.channel_messages("away", "{}")
+    form = form.replace("{chan:{}}", "{{chan:{}}}")
+    workers = slot_of(keys.workers("away"))
+    gone = next(n for n in range(3) if not cluster.nodes[n].owns(workers))
+    here = next(n for n in range(3) if n != gone)
+    namespaces = Namespaces(ChannelOptions(presence=True))
+    broker = ClusterChannelBroker(parse(cluster.url), prefix="away")
+    async with running_channels(broker, Listener()):
+        await broker.share_namespaces(namespaces.as_json(), starting=True)
+    await asyncio.to_thread(cluster.nodes[gone].kill)
+
+    client = ClientChannels(address, prefix="away", name="client")
+    try:
+        async with asyncio.timeout(REDIS_DEADLINE_S):
+            [name, *_] = names_at(cluster, here, form)
+            publisher, presence = await client.publisher(), await client.presence()
+            await publisher.publish(name, b'"hello"')
+            assert (await presence.stats(name)).clients == 0
+    finally:
+        await client.aclose()

@@ -19,6 +19,7 @@ from gateway.errors import HandlerFailed
 from gateway.handlers.definitions import Handlers, of_facts
 from gateway.handlers.invocation import Invocation
 from gateway.handlers.queue import AnyDispatch, Queue, QueueState
+from gateway.handlers.unsendable import unsendable
 from gateway.log import get_logger
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import Answer, Failed, Forget, Introduce
@@ -37,7 +38,7 @@ class Answers(Protocol):
     @property
     def crowded(self) -> Collection[WorkerId]: ...
 
-    def answer(self, edge: WorkerId, answer: Answer) -> None: ...
+    def answer(self, edge: WorkerId, answer: Answer) -> str | None: ...
 
     def congested(self, edge: WorkerId, connection: str) -> bool: ...
 
@@ -270,7 +271,9 @@ class Runner:
         self._ended_at = self._now()
         self._counters.handler_seconds.observe(self._ended_at - queue.started_at)
         if self._queues.get(edge, {}).get(dispatch.connection) is queue:
-            answers.answer(edge, answer)
+            why = answers.answer(edge, answer)
+            if why is not None:
+                log.error("answer not sendable", **unsendable(dispatch, answer), why=why)
         if queue.dispatches:
             self._enqueue(queue)
         elif queue.forgotten:

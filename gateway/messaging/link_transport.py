@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gateway.errors import EnvelopeTooLarge, HandlerFailed
-from gateway.log import get_logger
 from gateway.messaging.links import Links
 from gateway.messaging.peer_queue import SMALL_BYTES
 from gateway.protocol.envelopes.dispatching import Answer, Failed, Reply
 from gateway.protocol.envelopes.requests_to_owners import Question, Receipted, Send
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members
-
-log = get_logger(__name__)
 
 
 class LinkTransport:
@@ -29,8 +26,12 @@ class LinkTransport:
         self.crowded: Collection[WorkerId] = links.crowded
         links.knows = self.knows
 
-    def answer(self, edge: WorkerId, answer: Answer) -> None:
-        """Send an answer back to the edge that asked. One that cannot be sent becomes an error."""
+    def answer(self, edge: WorkerId, answer: Answer) -> str | None:
+        """Send an answer back to the edge that asked.
+
+        Returns:
+            Why it cannot be sent, if so: an error was sent in its place.
+        """
         try:
             self._links.send(edge, answer)
             if isinstance(answer, Reply) and len(answer.text or "") > SMALL_BYTES // 4:
@@ -38,10 +39,12 @@ class LinkTransport:
                 if queue is not None:
                     queue.big.add(answer.connection)
         except (EnvelopeTooLarge, UnicodeEncodeError) as error:
-            why = str(error) if isinstance(error, EnvelopeTooLarge) else "it is not Unicode"
-            log.error("answer not sendable", connection_id=answer.connection, why=why)
             failed = Failed(answer.connection, answer.number, answer.attempt, HandlerFailed.code)
             self._links.send(edge, failed)
+            if isinstance(error, EnvelopeTooLarge):
+                return str(error)
+            return f"it is not Unicode: a lone surrogate, {error.start} characters after its begin"
+        return None
 
     def congested(self, edge: WorkerId, connection: str) -> bool:
         """Whether answers to ``edge`` pile up: start nothing more of this connection, until the

@@ -12,6 +12,7 @@ from gateway import Gateway, Message, Refused
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.support.inprocess import in_process
+from tests.support.logs import capture_logs
 from tests.support.rawclient import RawClient, raw_websocket
 from tests.support.trace_client import trace_client
 from tests.support.waiting import eventually
@@ -106,11 +107,19 @@ async def test_what_cannot_be_sent_fails_its_message_only(
         raw_websocket(served.port) as other,
         raw_websocket(served.port) as client,
     ):
-        client.say("bad")
-
-        assert await last_words(client) == FAILED
+        with capture_logs() as logs:
+            client.say("bad")
+            assert await last_words(client) == FAILED
         other.say("good")
         assert await other.texts(1) == ["good"]
+
+    [said] = [line for line in logs if line["log_level"] == "error"]
+    if said["event"] == "answer not sendable":
+        assert said["hook"] == "on_message"
+        assert said["returned"] == f"str of {len(result)} characters"
+        assert ("surrogate" if len(result) == 1 else "1048576 B") in said["why"]
+    else:
+        assert "on_message" in said["why"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from threading import Thread
 
-from gateway import Admit, Connection, Message
+import pytest
+
+from gateway import (
+    Admit,
+    Call,
+    Connection,
+    Denied,
+    Grant,
+    Message,
+    Publishing,
+    Subscription,
+)
 from gateway.handlers.definitions import Handlers
+from gateway.handlers.queue import AnyDispatch
 from gateway.handlers.runner import RUN_S, Runner
+from gateway.handlers.unsendable import EXPECTED
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import (
     Admitted,
@@ -18,10 +31,14 @@ from gateway.protocol.envelopes.dispatching import (
     ConnectionFacts,
     Dispatch,
     DispatchConnect,
+    DispatchDisconnect,
     Introduce,
     Reply,
 )
+from gateway.protocol.envelopes.hooks import DispatchHook
+from gateway.protocol.hooks import HookKind
 from gateway.protocol.ids import ConnectionId, WorkerId
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
 EDGE = WorkerId("edgeedgeedgeedge")
@@ -34,11 +51,13 @@ class Heard:
 
     crowded: frozenset[WorkerId] = frozenset()
 
-    def __init__(self) -> None:
+    def __init__(self, why: str | None = None) -> None:
         self.answers: list[Answer] = []
+        self._why = why
 
-    def answer(self, edge: WorkerId, answer: Answer) -> None:
+    def answer(self, edge: WorkerId, answer: Answer) -> str | None:
         self.answers.append(answer)
+        return self._why
 
     def congested(self, edge: WorkerId, connection: str) -> bool:
         return False
@@ -100,6 +119,80 @@ async def test_a_worker_that_did_not_decide_learns_the_end_with_the_introduction
         await eventually(lambda: heard.answers, "the answer")
 
     assert heard.answers == [Reply(NAME, 2, 1, f"ann until {UNTIL}")]
+
+
+# What cannot be sent
+
+
+@pytest.mark.parametrize(
+    ("dispatch", "hook", "returned"),
+    [
+        (Dispatch(NAME, 1, 1, "x"), {"hook": "on_message"}, "str of 9 characters"),
+        (
+            DispatchConnect(NAME, 1, 1),
+            {"hook": "on_connect"},
+            "user of 3 characters, 2 channels",
+        ),
+        (
+            DispatchDisconnect(NAME, 1, 1, 1000, ""),
+            {"hook": "on_disconnect"},
+            "str of 0 characters",
+        ),
+        (
+            DispatchHook(NAME, 1, 1, "subscribe", "room:1"),
+            {"hook": "on_subscribe", "channel": "room:1"},
+            "Grant with data of 11 B as JSON, and info of 3 B",
+        ),
+        (
+            DispatchHook(NAME, 1, 1, "rpc", "sum"),
+            {"hook": "on_rpc", "method": "sum"},
+            "a value of 11 B as JSON",
+        ),
+        (
+            DispatchHook(NAME, 1, 1, "publish", "room:1", data=b"1"),
+            {"hook": "on_publish", "channel": "room:1"},
+            "raised Denied with a message of 2 characters",
+        ),
+    ],
+)
+async def test_an_answer_that_cannot_be_sent_is_told_with_its_hook_and_type(
+    dispatch: AnyDispatch, hook: dict[str, str], returned: str
+) -> None:
+    """And with what would be right, and nothing that anybody wrote. Red when it names no hook."""
+    handlers, heard = Handlers(), Heard(why="too much")
+
+    async def on_message(_: Message) -> str:
+        return "x" * 9
+
+    async def on_connect(_: Connection) -> Admit:
+        return Admit("ann", channels=["a", "b"])
+
+    async def on_subscribe(_: Subscription) -> Grant:
+        return Grant(data="x" * 9, info="i")
+
+    async def on_publish(_: Publishing) -> None:
+        raise Denied(1000, "no")
+
+    async def on_rpc(_: Call) -> str:
+        return "x" * 9
+
+    handlers.set("on_message", on_message)
+    handlers.set("on_connect", on_connect)
+    handlers.hooks.set(HookKind.SUBSCRIBE, "*", on_subscribe)
+    handlers.hooks.set(HookKind.PUBLISH, "*", on_publish)
+    handlers.hooks.set(HookKind.RPC, "*", on_rpc)
+    with capture_logs() as logs:
+        async with running(handlers, heard) as runner:
+            runner.introduce(EDGE, Introduce(NAME, ConnectionFacts(None, "", "", (), ())))
+            runner.dispatch(EDGE, dispatch)
+            await eventually(lambda: logs, "the log")
+
+    assert logs == [
+        {
+            "event": "answer not sendable", "log_level": "error", "connection_id": NAME, **hook,
+            "returned": returned, "expected": EXPECTED, "why": "too much",
+        }
+    ]  # fmt: skip
 
 
 # Turns of the loop

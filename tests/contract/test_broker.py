@@ -142,7 +142,7 @@ async def test_binary_payloads_arrive_as_they_are(brokers: Running) -> None:
     payload = bytes(range(256)) * 1024
 
     await publish(broker, (name, payload))
-    assert broker.connected
+    await eventually(lambda: broker.connected, "the connections to all")
 
     await eventually(lambda: inbox.got, "the delivery")
     assert inbox.got == [(name, payload)]

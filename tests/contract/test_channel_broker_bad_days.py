@@ -127,7 +127,7 @@ async def test_subscribing_in_an_outage_fails_in_time_and_works_later(
     asked_at = time.monotonic()
     with pytest.raises(BrokerUnavailable, match="acknowledged"):
         await broker.subscribe(name)
-    assert time.monotonic() - asked_at < REDIS_DEADLINE_S + 1.0
+    assert time.monotonic() - asked_at < REDIS_DEADLINE_S + 5.0
     subscribed = broker.subscribe(pending)
     own_redis.start()
     await subscribed

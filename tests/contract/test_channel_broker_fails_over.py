@@ -45,6 +45,8 @@ async def test_a_restarted_server_with_a_snapshot_begins_another_epoch(
     top = (await eventually_read(broker, name)).epoch
     assert one.position is not None
     assert top != one.position.epoch
+    await until_connected(broker)
+    await eventually(lambda: listener.resyncs, "a resync")
     await said(broker, name, 5)
     await broker.settle()
     no_offset_twice(listener)

@@ -289,8 +289,8 @@ class TestRedisRegistry:
         registry = connect(redis_server, prefix)
         await registry.renew(dead, INFO, 10.0)
 
-        assert fence(address, prefix, dead, deadline_s=1.0)
-        assert not fence(address, prefix, dead, deadline_s=1.0)
+        assert fence(address, prefix, dead, deadline_s=10.0)
+        assert not fence(address, prefix, dead, deadline_s=10.0)
 
         leases = await registry.look()
         assert dead in leases.fenced
@@ -299,7 +299,7 @@ class TestRedisRegistry:
 
     async def test_a_worker_that_left_is_not_fenced(self, redis_server: RedisServer) -> None:
         address = parse(redis_server.url)
-        assert not fence(address, f"fence{next(_prefixes)}", new_worker_id(), deadline_s=1.0)
+        assert not fence(address, f"fence{next(_prefixes)}", new_worker_id(), deadline_s=10.0)
 
     async def test_a_claim_ends_so_that_a_dead_sweeper_is_replaced(
         self, connect: Connect, redis_server: RedisServer
@@ -386,4 +386,4 @@ class TestRedisRegistry:
         with pytest.raises(BrokerUnavailable):
             check(address, "x")
         with pytest.raises(BrokerUnavailable):
-            fence(address, "x", me, deadline_s=1.0)
+            fence(address, "x", me, deadline_s=10.0)

@@ -25,11 +25,23 @@ def open_to_all(settings: MakeSettings) -> AbstractAsyncContextManager[InProcess
     return in_process(settings(**ANONYMOUS))
 
 
-def with_timing(monkeypatch: pytest.MonkeyPatch, timing: Timing) -> None:
+def with_timing(monkeypatch: pytest.MonkeyPatch, timing: Timing) -> list[Session]:
+    """Returns the sessions, once there are some."""
+    made: list[Session] = []
+
     def session(*args: Any, **named: Any) -> Session:
-        return Session(*args, **named, timing=timing)
+        made.append(Session(*args, **named, timing=timing))
+        return made[-1]
 
     monkeypatch.setattr(edge_session, "Session", session)
+    return made
+
+
+def wants_pongs_within(seconds: float, session: Session) -> None:
+    """From its next ping on."""
+    heartbeat = session._heartbeat
+    assert heartbeat is not None
+    heartbeat._pong_s = seconds
 
 
 async def test_a_client_is_told_its_connection_and_who_serves_it(settings: MakeSettings) -> None:
@@ -217,7 +229,7 @@ async def test_who_does_not_connect_in_time_is_stale(
 async def test_clients_are_pinged_and_one_that_does_not_answer_is_closed(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_timing(monkeypatch, Timing(ping_s=1, pong_s=0.3))
+    sessions = with_timing(monkeypatch, Timing(ping_s=1))
     async with (
         in_process(settings(**ANONYMOUS)) as served,
         centrifuge_client(served.port) as client,
@@ -225,6 +237,8 @@ async def test_clients_are_pinged_and_one_that_does_not_answer_is_closed(
         for _ in range(2):
             await client.ping()
             client.say({})
+        [session] = sessions
+        wants_pongs_within(0.1, session)
         await client.ping()
 
         assert await client.closed() == (3012, "no pong")
@@ -297,7 +311,7 @@ async def test_a_drain_that_takes_its_time_misses_no_pong(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is read any more, pongs neither."""
-    with_timing(monkeypatch, Timing(ping_s=1, pong_s=0.2))
+    sessions = with_timing(monkeypatch, Timing(ping_s=1))
     gateway, go_on = Gateway(), asyncio.Event()
 
     @gateway.on_rpc("slow")
@@ -311,6 +325,9 @@ async def test_a_drain_that_takes_its_time_misses_no_pong(
     ):
         client.say(command := client.command(rpc={"method": "slow"}))
         served.should_exit = True
+        await eventually(lambda: not served.worker.ready, "the drain")
+        [session] = sessions
+        wants_pongs_within(0.2, session)
         for _ in range(3):
             await client.ping()
             client.say({})

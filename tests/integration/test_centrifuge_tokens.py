@@ -70,7 +70,7 @@ async def test_a_client_is_told_for_how_long_its_token_lasts(
         result = await client.connect(token=ann(exp=time.time() + 100, **claims))
 
         assert result["expires"] is True
-        assert 98 <= result["ttl"] <= 100
+        assert 40 < result["ttl"] <= 100
 
 
 async def test_a_token_that_names_channels_lasts_no_longer(settings: MakeSettings) -> None:
@@ -78,7 +78,7 @@ async def test_a_token_that_names_channels_lasts_no_longer(settings: MakeSetting
         result = await client.connect(token=ann(exp=time.time() + 100, channels=["news"]))
 
         assert list(result["subs"]) == ["news"]
-        assert 98 <= result["ttl"] <= 100
+        assert 40 < result["ttl"] <= 100
 
 
 async def test_an_expired_token_is_told_apart(settings: MakeSettings) -> None:
@@ -128,12 +128,12 @@ async def test_a_token_may_not_contradict_the_application(settings: MakeSettings
 
 async def test_a_new_token_lets_a_client_stay(settings: MakeSettings) -> None:
     async with serving(settings) as served, centrifuge_socket(served.port) as client:
-        await client.connect(token=ann(exp=time.time() + 10))
+        await client.connect(token=ann(exp=time.time() + 30))
 
         refreshed = (await client.ask(refresh={"token": ann(exp=time.time() + 100)}))["refresh"]
 
         assert refreshed["client"] == client.id
-        assert 98 <= refreshed["ttl"] <= 100
+        assert 40 < refreshed["ttl"] <= 100
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_another_token_does_not(
     settings: MakeSettings, given: str, close: tuple[int, str]
 ) -> None:
     async with serving(settings) as served, centrifuge_socket(served.port) as client:
-        await client.connect(token=ann(exp=time.time() + 10))
+        await client.connect(token=ann(exp=time.time() + 30))
         client.say(client.command(refresh={"token": given}))
 
         assert await client.closed() == close

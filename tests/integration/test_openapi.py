@@ -113,6 +113,11 @@ def call_often(served: InProcess, operation: str, mode: GenerationMode, connecti
                 case.query.pop("history", None)  # a version needs it
             if "since_offset" not in case.query:
                 case.query.pop("since_epoch", None)
-        case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"})
+        headers = {"Authorization": f"Bearer {KEY}"}
+        for _ in range(3):
+            answer = case.call(headers=headers)
+            if answer.status_code != 503 or b"Redis does not answer" not in answer.content:
+                break  # else this machine was late by all its deadline
+        case.validate_response(answer, headers=headers, transport_kwargs={"headers": headers})
 
     call()

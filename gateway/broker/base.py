@@ -14,14 +14,15 @@ Guarantees, proved on every implementation by ``tests/contract/test_broker.py``:
    True again once one may succeed.
 8. What was published quietly is in order with all else. If it may be lost with the connection,
    ``losses`` has risen by the time ``connected`` is True again.
+9. ``reach`` says within 5 s who is away, and that they are back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,23 @@ class Resync:
 
     channels: tuple[str, ...]
     gap_s: float
+
+
+class Reach(NamedTuple):
+    """Who of those that a worker needs is there, as it was seen last.
+
+    Attributes:
+        unlocated: Nobody says where to connect to: no Sentinel, or no node of a Cluster.
+        sentinels_away: How many Sentinels do not answer.
+        slots_uncovered: How many slots of a Cluster no master has.
+        masters_away: Each master of a Cluster that has slots, and whether nothing can be published
+            there.
+    """
+
+    unlocated: bool = False
+    sentinels_away: int = 0
+    slots_uncovered: int = 0
+    masters_away: Mapping[str, bool] = {}
 
 
 class Receiver(Protocol):
@@ -103,6 +121,10 @@ class Broker(Publisher, Protocol):
         Raises:
             BrokerUnavailable: It was not published, or nobody can know.
         """
+        ...
+
+    def reach(self) -> Reach:
+        """For people. What is there once more is so at once; what is away, with its deadline."""
         ...
 
     def resubscribe(self) -> None:

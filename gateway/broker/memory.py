@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from gateway.broker.base import Receiver, Resync
+from gateway.broker.base import Reach, Receiver, Resync
 from gateway.log import get_logger
 
 log = get_logger(__name__)
@@ -77,6 +77,9 @@ class MemoryBroker:
 
     def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
         """Nothing: whoever would hear of it is held by the same loop."""
+
+    def reach(self) -> Reach:
+        return Reach()
 
     def resubscribe(self) -> None:
         if self._receiver is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from gateway.broker.base import Receiver, Resync
+from gateway.broker.base import Reach, Receiver, Resync
 from gateway.broker.redis_publisher import RedisPublisher
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import publish
@@ -56,6 +56,12 @@ class RedisBroker:
 
     def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
         publish(self._address, channel, payload, deadline_s=deadline_s)
+
+    def reach(self) -> Reach:
+        sentinels = self._address.sentinels
+        if sentinels is None:
+            return Reach()
+        return Reach(unlocated=sentinels.silent, sentinels_away=len(sentinels.away))
 
     def resubscribe(self) -> None:
         self._subscriptions.drop()

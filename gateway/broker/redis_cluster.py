@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from gateway.broker.base import Broker, Publisher, Receiver, Resync
+from gateway.broker.base import Broker, Publisher, Reach, Receiver, Resync
 from gateway.broker.redis import RedisBroker
 from gateway.broker.redis_publisher import RedisPublisher
 from gateway.errors import BrokerUnavailable
@@ -81,6 +81,15 @@ class ClusterBroker:
 
     def publish_blocking(self, channel: str, payload: bytes, *, deadline_s: float) -> None:
         publish(self._address, channel, payload, deadline_s=deadline_s)
+
+    def reach(self) -> Reach:
+        cluster = self._publishers.cluster
+        away = {
+            f"{host}:{port}": (one := self._publishers.at((host, port))) is None
+            or not one.connected
+            for host, port in cluster.masters
+        }
+        return Reach(cluster.silent, 0, cluster.uncovered, away)
 
     def resubscribe(self) -> None:
         self._publishers.cluster.doubt()

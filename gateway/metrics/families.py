@@ -43,6 +43,25 @@ PROBE_AGE = Gauge(
     "Seconds since the last loopback probe came back.",
     multiprocess_mode="livemax",
 )
+REDIS_UNLOCATED = Gauge(
+    "gateway_redis_unlocated",
+    "Workers that nobody tells where Redis is: no Sentinel, or no node of the Cluster.",
+    multiprocess_mode="livesum",
+)
+SENTINELS_AWAY = Gauge(
+    "gateway_redis_sentinels_away", "Sentinels that do not answer.", multiprocess_mode="livemax"
+)
+SLOTS_UNCOVERED = Gauge(
+    "gateway_redis_slots_uncovered",
+    "Slots of the Cluster that no master has.",
+    multiprocess_mode="livemax",
+)
+MASTER_AWAY = Gauge(
+    "gateway_redis_master_away",
+    "Workers that cannot publish to this master of the Cluster.",
+    ["master"],
+    multiprocess_mode="livesum",
+)
 MAX_CONNECTIONS = Gauge(
     "gateway_max_connections",
     "Connections that the workers of this port take.",

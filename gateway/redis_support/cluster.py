@@ -49,6 +49,8 @@ class ClusterMap:
 
     Attributes:
         masters: That have slots.
+        silent: No node said anything when they were asked last.
+        uncovered: How many slots nobody has.
     """
 
     def __init__(
@@ -78,7 +80,8 @@ class ClusterMap:
         self._streams: set[asyncio.Task[Sight]] = set()
         self._listeners: list[Callable[[Moved], None]] = []
         self._redirected: dict[int, Endpoint] = {}  # within this turn of the loop
-        self._silent = False
+        self.silent = False
+        self.uncovered = 0
 
     def when_changed(self, changed: Callable[[Moved], None]) -> None:
         """Call ``changed`` whenever a slot has another master, or a master has slots no more.
@@ -217,13 +220,13 @@ class ClusterMap:
         if not any(sight.well for sight in sights):
             sights += await self._ask_some([*(self._nodes - {*known}), *self.seeds], errors)
         if not sights:
-            if not self._silent:
-                self._silent = True
+            if not self.silent:
+                self.silent = True
                 why = reasons(errors)
                 log.warning("no node of the cluster says where its masters are", error=why)
             raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
-        if self._silent:
-            self._silent = False
+        if self.silent:
+            self.silent = False
             log.info("cluster answers again")
         self._believe(newest(sights))
 
@@ -243,6 +246,7 @@ class ClusterMap:
         }
         for slot, (owner, _) in self._told.items():
             owners[slot] = owner
+        self._count_uncovered(owners.count(None))
         if owners == self._owners and masters == self.masters:
             return
         if self.masters and masters != self.masters:
@@ -266,6 +270,13 @@ class ClusterMap:
                 moved[slot], self._owners[slot] = self._owners[slot], owner
         if moved:
             self._tell(moved)
+
+    def _count_uncovered(self, uncovered: int) -> None:
+        if uncovered and not self.uncovered:
+            log.warning("slots without a master", slots=uncovered)
+        elif self.uncovered and not uncovered:
+            log.info("every slot has a master again")
+        self.uncovered = uncovered
 
     def _tell(self, moved: Moved) -> None:
         for changed in tuple(self._listeners):

@@ -89,12 +89,15 @@ class RedisConnection(asyncio.Protocol):
             return cls(deadline_s=deadline_s, node=address.node, on_replies=on_replies)
 
         connection: RedisConnection | None = None
+        at = ""
         try:
             async with asyncio.timeout(deadline_s):
                 if address.path is not None:
                     _, connection = await loop.create_unix_connection(make, address.path)
                 else:
                     endpoint = await address.where()
+                    if address.sentinels is not None:
+                        at = f", which is {endpoint[0]}:{endpoint[1]} now"
                     _, connection = await loop.create_connection(make, *endpoint, ssl=address.tls)
                     connection.endpoint = endpoint
                 greeting = _greeting(address, name)
@@ -103,7 +106,7 @@ class RedisConnection(asyncio.Protocol):
             if connection is not None:
                 connection.abort()
             if isinstance(error, OSError | TimeoutError | BrokerUnavailable):
-                why = f"no connection to {address.display}: {error!r}"
+                why = f"no connection to {address.display}{at}: {error!r}"
                 raise BrokerUnavailable(why) from error
             raise
         if address.path is None and not address.is_at(endpoint):

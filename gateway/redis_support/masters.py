@@ -52,6 +52,10 @@ class Masters(Generic[P]):
         """Also those of masters that have just lost their last slot."""
         return list(self._parts.values())
 
+    def at(self, master: Endpoint) -> P | None:
+        """The part of this master; None while there is none."""
+        return self._parts.get(master)
+
     def of(self, key: str | bytes) -> P | None:
         """The part of whoever has this key or channel; None while that is unknown."""
         owner = self.cluster.owner_of(key)

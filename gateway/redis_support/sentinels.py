@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import hiredis
@@ -54,6 +55,7 @@ class Sentinels:
 
     Attributes:
         primary: Where connections are made; None until it was asked for.
+        silent: None of them said when they were asked last.
         on_switch: Called at once when ``primary`` becomes another.
     """
 
@@ -70,6 +72,7 @@ class Sentinels:
         self.hosts = tuple(hosts)
         self.name = name
         self.primary: Endpoint | None = None
+        self.silent = False
         self.on_switch: Callable[[Endpoint], None] = lambda _primary: None
         self._username, self._password = username, password
         self._context = None if tls is None else tls[0]
@@ -79,8 +82,31 @@ class Sentinels:
         self._asking: set[asyncio.Task[Answer]] = set()
         self._told = asyncio.Event()
         self._now = now
-        self._silent = False
         self._places: list[Place] = []  # that were asked last
+        self._told_by: dict[Place, Exception | None] = {}  # None: it has answered
+        self._unfound: dict[Endpoint, Exception] = {}  # names that were nobody's
+        self._known_away: frozenset[Endpoint] = frozenset()
+
+    @property
+    def away(self) -> Mapping[Endpoint, Exception]:
+        """Those that gave no answer when they were asked last, and why.
+
+        A name of which nothing answers is one. Of a name that stands for addresses of both
+        families, those of one of which nothing answers are none: a Sentinel often listens on one.
+        """
+        found: dict[Endpoint, Exception] = dict(self._unfound)
+        named: dict[Endpoint, list[Place]] = {}
+        for place in self._told_by:
+            named.setdefault((place.host, place.port), []).append(place)
+        for host, places in named.items():
+            well = {":" in place.address for place in places if self._told_by[place] is None}
+            for place in places:
+                error = self._told_by[place]
+                if error is not None and not well:
+                    found.setdefault(host, error)
+                elif error is not None and (":" in place.address) in well:
+                    found[place.address, place.port] = error
+        return found
 
     async def locate(self) -> Endpoint:
         """Ask where the primary is. Callers at the same time share one question.
@@ -145,14 +171,12 @@ class Sentinels:
     async def _locate(self) -> Endpoint:
         answers, errors = await self._ask_all()
         if not answers:
-            if not self._silent:
-                self._silent = True
+            if not self.silent:
+                self.silent = True
                 why = reasons(errors)
                 log.warning("no sentinel says where the primary is", primary=self.name, error=why)
             raise BrokerUnavailable(self._nobody(errors))
-        if self._silent:
-            self._silent = False
-            log.info("sentinels answer again", sentinels=len(answers))
+        self._say_who_is_away(len(answers))
         known = None if self.primary is None else Answer(self.primary, self._epoch)
         all_say = not errors and len(answers) == len(self._places)
         newest = max(answer.epoch for answer in answers)
@@ -174,11 +198,14 @@ class Sentinels:
         # socket behind (uvloop). Who takes longer ends by itself, after ASK_S.
         errors: list[Exception] = []
         self._places = await self._resolve(errors)
-        asking = {asyncio.create_task(self._ask(place)) for place in self._places}
-        self._asking |= asking
-        for task in asking:
+        self._told_by = {p: self._told_by[p] for p in self._places if p in self._told_by}
+        asking: set[asyncio.Task[Answer]] = set()
+        for place in self._places:
+            task = asyncio.create_task(self._ask(place))
             task.add_done_callback(self._asking.discard)
-            task.add_done_callback(_looked_at)
+            task.add_done_callback(partial(self._has_told, place))
+            asking.add(task)
+        self._asking |= asking
         done: set[asyncio.Task[Answer]] = set()
         waiting, ends_at = asking, None
         while waiting:
@@ -195,16 +222,36 @@ class Sentinels:
         answers = [task.result() for task in done if task.exception() is None]
         return answers, errors + [error for error in failed if isinstance(error, Exception)]
 
+    def _has_told(self, place: Place, task: asyncio.Task[Answer]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if not task.cancelled() and (error is None or isinstance(error, Exception)):
+            self._told_by[place] = error
+
+    def _say_who_is_away(self, answers: int) -> None:
+        away = self.away
+        gone = {
+            sentinel: error for sentinel, error in away.items() if sentinel not in self._known_away
+        }
+        if self.silent or not self._known_away <= away.keys():
+            log.info("sentinels answer again", sentinels=answers)
+        if gone:
+            names = sorted(f"{host}:{port}" for host, port in gone)
+            log.warning("sentinels do not answer", away=names, error=reasons(list(gone.values())))
+        self.silent, self._known_away = False, frozenset(away)
+
     async def _resolve(self, errors: list[Exception]) -> list[Place]:
         loop, places = asyncio.get_running_loop(), dict[Place, None]()
+        unfound: dict[Endpoint, Exception] = {}
         for host, port in self.hosts:
             try:
                 async with asyncio.timeout(ASK_S):
                     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except (OSError, TimeoutError) as error:
                 errors.append(error)
+                unfound[host, port] = error
             else:
                 places.update((Place(str(info[4][0]), port, host), None) for info in found)
+        self._unfound = unfound
         return list(places)
 
     def _resolve_blocking(self, errors: list[Exception]) -> list[Place]:

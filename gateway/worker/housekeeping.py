@@ -18,6 +18,7 @@ class Housekeeping:
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
+        self._masters: set[str] = set()  # of a Cluster, that have been seen
 
     async def run(self) -> None:
         """Keep house until cancelled."""
@@ -42,7 +43,19 @@ class Housekeeping:
         metrics.CHANNELS.set(len(parts.channels))
         metrics.PRESENCE_MEMBERS.set(len(parts.presence))
         metrics.PRESENCE_FAILING.set(parts.presence.failing)
+        self._fold_reach()
         parts.counters.fold()
+
+    def _fold_reach(self) -> None:
+        reach = self._parts.broker.reach()
+        metrics.REDIS_UNLOCATED.set(reach.unlocated)
+        metrics.SENTINELS_AWAY.set(reach.sentinels_away)
+        metrics.SLOTS_UNCOVERED.set(reach.slots_uncovered)
+        # A master that has no slots any more keeps its series: files of several processes forget
+        # no label.
+        self._masters |= reach.masters_away.keys()
+        for master in self._masters:
+            metrics.MASTER_AWAY.labels(master=master).set(reach.masters_away.get(master, False))
 
     async def _check_connections(self) -> None:
         waiting_bytes = 0

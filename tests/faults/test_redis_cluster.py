@@ -7,6 +7,7 @@ killed loses what it had not told its replica yet, and holds up what lives on it
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.support.channel_crowd import ChannelCrowd
 from tests.support.channel_publisher import ChannelPublisher
 from tests.support.crowd import Crowd
 from tests.support.redis_cluster import ClusterNode, RedisCluster
+from tests.support.serve import Served
 from tests.support.stand import Stand, a_stand
 from tests.support.waiting import eventually
 
@@ -62,6 +64,12 @@ async def move_to_and_fro(
             to = masters[(at + 1) % len(masters)]
             await asyncio.to_thread(cluster.move, slot, to)
         await asyncio.sleep(0.2 * (number % 2))
+
+
+def away(served: Sequence[Served]) -> set[str]:
+    """The masters that a gateway says are away."""
+    pattern = r'(?m)^gateway_redis_master_away{master="(\S+)"} [1-9]'
+    return {master for one in served for master in re.findall(pattern, one.get("/metrics")[1])}
 
 
 async def promoted(cluster: RedisCluster, slot: int, old: ClusterNode) -> ClusterNode:
@@ -155,6 +163,7 @@ async def test_a_master_is_killed(
             await asyncio.to_thread(cluster.replica_of(old).kill)
             await asyncio.to_thread(old.kill)
             await crowd.send_for(3)
+            assert away(served) == {f"127.0.0.1:{old.port}"}
         else:
             await asyncio.to_thread(old.kill)
             await promoted(cluster, slot, old)
@@ -165,6 +174,7 @@ async def test_a_master_is_killed(
         stand.redis = cluster.master_of(WORKERS)
         await stand.registry_true(crowd)
         await all_ready(served)
+        await eventually(lambda: not away(served), "masters that are all there")
 
         report(ledger)
         assert not ledger.broken

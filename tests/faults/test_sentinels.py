@@ -6,7 +6,7 @@ What it had not yet told its replica is lost; nothing else may be. Nobody goes b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tests.support.crowd import Crowd
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import SentinelGroup
+from tests.support.serve import Served
 from tests.support.stand import Stand, a_stand
 from tests.support.waiting import eventually
 
@@ -131,6 +132,21 @@ async def test_a_switch_is_followed_and_nothing_is_lost(
         assert not ledger.closes
         assert not our_connections(old)
         assert all(s.events("redis primary switched") for s in served)
+        if how == "killed":
+            await sentinels_go(group, served)
+
+
+async def sentinels_go(group: SentinelGroup, served: Sequence[Served]) -> None:
+    """One of them and then all, whom nobody would miss otherwise before the next switch."""
+    group.sentinels[0].kill()
+    one = lambda: all(s.metric("gateway_redis_sentinels_away") == 1 for s in served)  # noqa: E731
+    await eventually(one, "a Sentinel that is missed", FOLLOWED_S)
+    assert not any(s.metric("gateway_redis_unlocated") for s in served)
+    for sentinel in group.sentinels:
+        sentinel.kill()
+    nobody = lambda: all(s.metric("gateway_redis_unlocated") for s in served)  # noqa: E731
+    await eventually(nobody, "workers whom nobody tells", FOLLOWED_S)
+    await all_ready(served)  # nothing that stands has ended
 
 
 async def test_subscribers_are_told_of_what_a_switch_may_have_lost(

@@ -76,6 +76,10 @@ GOOD: Series = {
     of_port("gateway_handler_workers"): steady(2),
     of_port("gateway_workers"): steady(2),
     of_port("gateway_canary_age_seconds"): steady(1),
+    of_port("gateway_redis_unlocated"): steady(0),
+    of_port("gateway_redis_sentinels_away"): steady(0),
+    of_port("gateway_redis_slots_uncovered"): steady(0),
+    of_port("gateway_redis_master_away", master="a:6379"): steady(0),
     of_port("gateway_connections"): steady(10_000),
     of_port("gateway_max_connections"): steady(15_000),
     of_port("gateway_outbox_bytes"): steady(1000),
@@ -132,6 +136,21 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "redis is full": (
         {of_port("gateway_redis_errors_total", kind="memory"): rising(0.1)},
         {"GatewayRedisRefuses"},
+    ),
+    "nobody says where redis is": (
+        {of_port("gateway_redis_unlocated"): steady(2)}, {"GatewayRedisUnlocated"},
+    ),
+    "a sentinel is away": (
+        {of_port("gateway_redis_sentinels_away"): steady(1)}, {"GatewaySentinelsAway"},
+    ),
+    "a master is away": (
+        {of_port("gateway_redis_master_away", master="a:6379"): steady(2)}, {"GatewayMasterAway"},
+    ),
+    "a master is away until its replica takes over": (
+        {of_port("gateway_redis_master_away", master="a:6379"): "0x59 2 0x20"}, set(),
+    ),
+    "slots are nobody's": (
+        {of_port("gateway_redis_slots_uncovered"): steady(5461)}, {"GatewaySlotsUncovered"},
     ),
     "messages move": (
         {of_port("gateway_dispatches_total", path="remote", outcome="moved"): rising(0.1)},

@@ -67,6 +67,33 @@ REDIS: Final = Row("Is Redis well?", (
         (Query("sum(increase(gateway_envelopes_unreadable_total{OURS}[RATE]))", "unreadable"),),
         alerts=("GatewayUnreadable",), bound=1,
     ),
+    Panel(
+        "Who says where Redis is",
+        "Sentinels that do not answer: with most of them away nobody is promoted. Workers that no"
+        " Sentinel, or no node of the Cluster, tells: none of them can connect anew.",
+        "redis.md#nobody-says-where-redis-is",
+        (
+            Query("sum(gateway_redis_unlocated{OURS})", "workers that are not told"),
+            Query("max(gateway_redis_sentinels_away{OURS})", "Sentinels away"),
+        ),
+        alerts=("GatewayRedisUnlocated", "GatewaySentinelsAway"), bound=1,
+    ),
+    Panel(
+        "Masters of the Cluster that are away",
+        "Workers that cannot publish to it. For some seconds: a failover. Longer: it has no"
+        " replica that could take over. What lives there waits.",
+        "redis.md#a-master-is-away",
+        (Query("sum by (master) (gateway_redis_master_away{OURS})", "{{master}}"),),
+        alerts=("GatewayMasterAway",), bound=1,
+    ),
+    Panel(
+        "Slots without a master",
+        "Of the Cluster's 16,384. What lives in them is served by nobody, and all of it where"
+        " `cluster-require-full-coverage` is `yes`.",
+        "redis.md#slots-without-a-master",
+        (Query("max(gateway_redis_slots_uncovered{OURS})", "slots"),),
+        alerts=("GatewaySlotsUncovered",), bound=1,
+    ),
 ))  # fmt: skip
 
 LEAVING: Final = Row("Who is leaving?", (

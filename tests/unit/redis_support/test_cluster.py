@@ -15,6 +15,7 @@ from gateway.redis_support.cluster import (
     SlotMaster,
 )
 from gateway.redis_support.slots import SLOTS, Sight
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.redis_support.cluster_world import A, B, C, sight
 from tests.unit.redis_support.cluster_world import World as MadeUp
@@ -145,6 +146,24 @@ async def test_where_nobody_answers_the_map_stays(world: World) -> None:
         await world.refresh()
 
     assert world.owner(0) == A
+    assert world.silent
+
+
+async def test_slots_that_nobody_has_are_counted_and_said_once(world: World) -> None:
+    assert world.uncovered == 0
+    half = SLOTS // 2
+    with capture_logs() as logs:
+        for epoch in (2, 3):
+            owners = (*(None,) * (half - epoch), *(A,) * (half + epoch))
+            world.all_say(Sight(owners, frozenset({A, B, C}), epoch, well=False))
+            await world.refresh()
+            assert world.uncovered == half - epoch
+        world.all_say(sight(A, B, epoch=4))
+        await world.refresh()
+
+    assert world.uncovered == 0
+    events = [line["event"] for line in logs if "master " in line["event"] or "slots" in line]
+    assert events == ["slots without a master", "every slot has a master again"]
 
 
 async def test_who_asks_for_one_slot_is_told_when_it_has_moved(world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.sentinels import Answer, Sentinels, choose, read_answer
-from gateway.redis_support.stream import Endpoint
+from gateway.redis_support.stream import Endpoint, Place
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
@@ -242,6 +242,76 @@ async def test_no_answer_is_said_once_and_its_end(
 
     events = [line["event"] for line in logs]
     assert events == ["no sentinel says where the primary is", "sentinels answer again"]
+
+
+async def test_one_that_is_away_is_named_once_and_the_rest_serve(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    fakes[1].error = b"NOAUTH Authentication required."
+    with capture_logs() as logs:
+        for _ in range(3):
+            await sentinels.locate()
+        away = set(sentinels.away)
+        fakes[1].error = b""
+        await sentinels.locate()
+
+    assert away == {fakes[1].host}
+    assert not sentinels.away
+    assert not sentinels.silent
+    said, again = logs
+    assert said["event"] == "sentinels do not answer"
+    assert said["away"] == [f"{fakes[1].host[0]}:{fakes[1].host[1]}"]
+    assert "NOAUTH" in said["error"]
+    assert (again["event"], again["sentinels"]) == ("sentinels answer again", 3)
+
+
+async def test_all_of_them_are_away(fakes: list[FakeSentinel], sentinels: Sentinels) -> None:
+    for fake in fakes:
+        fake.error = b"NOAUTH Authentication required."
+    with pytest.raises(BrokerUnavailable):
+        await sentinels.locate()
+
+    assert sentinels.silent
+    assert set(sentinels.away) == {fake.host for fake in fakes}
+
+
+async def test_one_that_takes_its_time_is_not_away(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    """Red when whoever is slower than the first counts as away."""
+    fakes[2].says = None
+    await sentinels.locate()
+
+    assert not sentinels.away
+
+
+async def test_a_name_that_is_nobodys_is_away(fakes: list[FakeSentinel]) -> None:
+    sentinels = Sentinels([fakes[0].host, ("no.such.host.invalid", 1)], "main")
+    await sentinels.locate()
+
+    assert set(sentinels.away) == {("no.such.host.invalid", 1)}
+    await sentinels.aclose()
+
+
+REFUSED = ConnectionRefusedError(111, "Connection refused")
+
+
+@pytest.mark.parametrize(
+    ("told_by", "away"),
+    [
+        ({"127.0.0.1": None, "::1": REFUSED}, set()),  # it listens on one family
+        ({"127.0.0.1": REFUSED, "::1": REFUSED}, {("all", 1)}),
+        ({"10.0.0.1": None, "10.0.0.2": REFUSED}, {("10.0.0.2", 1)}),  # a name for several
+        ({"10.0.0.1": None, "10.0.0.2": None}, set()),
+    ],
+)
+def test_of_a_name_those_are_away_that_others_of_their_family_stand_for(
+    told_by: dict[str, Exception | None], away: set[Endpoint]
+) -> None:
+    sentinels = Sentinels([("all", 1)], "main")
+    sentinels._told_by = {Place(address, 1, "all"): told for address, told in told_by.items()}
+
+    assert set(sentinels.away) == away
 
 
 async def test_who_waits_may_be_cancelled_and_the_others_still_learn(

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+from prometheus_client import REGISTRY
+
+from gateway.broker.base import Reach
 from gateway.edge.connection import ClientConnection
 from gateway.messaging.hub import Hub
 from gateway.worker.housekeeping import SLICE, Housekeeping
 from tests.support.ids import new_connection_id
 
 CONNECTIONS = 10 * SLICE
+MASTERS = "gateway_redis_master_away"
 
 
 class Checked(ClientConnection):
@@ -44,3 +48,28 @@ async def test_connections_are_checked_in_slices() -> None:
 
     assert most == SLICE
     assert seen == connections
+
+
+def test_a_master_that_has_no_slots_any_more_is_not_away() -> None:
+    """Red where its series stays as it was: it was removed while it did not answer."""
+    reaches = iter(
+        [
+            Reach(unlocated=True, masters_away={"a:1": False, "b:2": True}),
+            Reach(sentinels_away=2, slots_uncovered=7, masters_away={"a:1": False}),
+        ]
+    )
+    broker = SimpleNamespace(reach=lambda: next(reaches))
+    house = Housekeeping(SimpleNamespace(broker=broker))  # type: ignore[arg-type]
+
+    def told() -> list[float | None]:
+        masters = [REGISTRY.get_sample_value(MASTERS, {"master": m}) for m in ("a:1", "b:2")]
+        others = ("unlocated", "sentinels_away", "slots_uncovered")
+        return masters + [REGISTRY.get_sample_value(f"gateway_redis_{name}") for name in others]
+
+    house._fold_reach()
+    assert told() == [0, 1, 1, 0, 0]
+    house._fold_reach()
+    assert told() == [0, 0, 0, 2, 7]
+    house._masters.clear()
+    broker.reach = Reach
+    house._fold_reach()

@@ -20,7 +20,8 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
 from gateway.redis_support.node import subject
 from gateway.redis_support.publishing import PublishingConnection
-from gateway.redis_support.slots import is_redirect
+from gateway.redis_support.slots import is_redirect, read_redirect
+from gateway.redis_support.stream import Endpoint
 from gateway.redis_support.subscriptions import Subscriptions
 
 NAMESPACES_S: Final = 3600
@@ -31,8 +32,19 @@ MAX_TOPS: Final = 16  # that bring no publications
 _RUN_ID: Final = re.compile(rb"run_id:([0-9a-f]+)")
 
 
+_ASKING: Final[Command] = ("ASKING",)
+
+
 class Redirected(BrokerRefused):
-    """Nothing was done: it is to be done by another server, or later."""
+    """Nothing was done: it is to be done by another server, or later.
+
+    Attributes:
+        importing: The server that has what was asked for, and does not own its slot yet.
+    """
+
+    def __init__(self, why: str, importing: Endpoint | None) -> None:
+        super().__init__(why)
+        self.importing = importing
 
 
 class RedisChannelBroker:
@@ -110,13 +122,23 @@ class RedisChannelBroker:
     def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
         return self.publications.tell(Tell(channel, message))
 
-    async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
+    # What is asked ``while_importing`` concerns keys whose slot is still another server's.
+
+    async def read(
+        self,
+        channel: str,
+        after: int | None,
+        history: HistoryOptions,
+        *,
+        while_importing: bool = False,
+    ) -> History:
         top, found = await self._read(
             channel,
             history,
             limit=0 if after is None else MAX_READ,
             low=1 if after is None else after + 1,
             reverse=True,
+            while_importing=while_importing,
         )
         return History(top, found[::-1])
 
@@ -128,6 +150,7 @@ class RedisChannelBroker:
         limit: int,
         since: Position | None = None,
         reverse: bool = False,
+        while_importing: bool = False,
     ) -> Page:
         low, high = 1, HIGHEST
         if since is not None:
@@ -135,23 +158,26 @@ class RedisChannelBroker:
         epoch = "" if since is None else since.epoch
         top, found = await self._read(
             channel, history, limit=min(limit, MAX_READ),
-            low=low, high=high, epoch=epoch, reverse=reverse,
+            low=low, high=high, epoch=epoch, reverse=reverse, while_importing=while_importing,
         )  # fmt: skip
         if epoch not in ("", top.epoch):
             raise UnrecoverablePosition(f"epoch {epoch} of {channel} is over")
         return Page(top, found)
 
-    async def remove_history(self, channel: str) -> None:
-        await self._ask(self._scripts.remove(channel))
+    async def remove_history(self, channel: str, *, while_importing: bool = False) -> None:
+        await self._ask(self._scripts.remove(channel), while_importing)
 
-    async def share_namespaces(self, said: str, *, starting: bool) -> None:
+    async def share_namespaces(
+        self, said: str, *, starting: bool, while_importing: bool = False
+    ) -> None:
         key = keys.namespaces(self._prefix)
-        await self._ask(("SET", key, said, "EX", NAMESPACES_S, *(() if starting else ("NX",))))
+        command = ("SET", key, said, "EX", NAMESPACES_S, *(() if starting else ("NX",)))
+        await self._ask(command, while_importing)
         if not starting:
-            await self._ask(("EXPIRE", key, NAMESPACES_S))
+            await self._ask(("EXPIRE", key, NAMESPACES_S), while_importing)
 
-    async def shared_namespaces(self) -> str | None:
-        said = await self._ask(("GET", keys.namespaces(self._prefix)))
+    async def shared_namespaces(self, *, while_importing: bool = False) -> str | None:
+        said = await self._ask(("GET", keys.namespaces(self._prefix)), while_importing)
         return said.decode(errors="replace") if isinstance(said, bytes) else None
 
     async def run_publishing(self) -> None:
@@ -190,7 +216,13 @@ class RedisChannelBroker:
         self._scripts.server = " ".join((self.run_id, *run_ids))
 
     async def _read(
-        self, channel: str, history: HistoryOptions, *, limit: int, **bounds: Any
+        self,
+        channel: str,
+        history: HistoryOptions,
+        *,
+        limit: int,
+        while_importing: bool,
+        **bounds: Any,
     ) -> tuple[Position, list[Publication]]:
         """A read counts until it is answered, whether anybody still waits for that or not."""
         room = self._reads if limit else self._tops
@@ -201,7 +233,7 @@ class RedisChannelBroker:
             most = MAX_READS if limit else MAX_TOPS
             raise BrokerUnavailable(f"{most} reads are under way already") from None
         command = self._scripts.read(channel, history, limit=limit, **bounds)
-        asked = asyncio.create_task(self._ask(command), name="channel read")
+        asked = asyncio.create_task(self._ask(command, while_importing), name="channel read")
         self._reading.add(asked)
         asked.add_done_callback(partial(self._was_read, room))
         reply = await asyncio.shield(asked)
@@ -217,16 +249,21 @@ class RedisChannelBroker:
         if not asked.cancelled():
             asked.exception()  # nobody need look at it
 
-    async def _ask(self, command: Command) -> Any:
+    async def _ask(self, command: Command, while_importing: bool) -> Any:
         """One command, that may be repeated. Its reply."""
         connection = self._publishing.connection
         if connection is None:
             raise BrokerUnavailable(f"not connected to {self._address.display}")
-        [reply] = await connection.execute([command])
+        asked = [_ASKING, command] if while_importing else [command]
+        *_, reply = await connection.execute(asked)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
-            _, reply = await connection.execute([self._scripts.load(READ), command])
+            *_, reply = await connection.execute([self._scripts.load(READ), *asked])
         if isinstance(reply, ReplyError):
-            self._address.node.refused(str(reply), subject(command), connection.endpoint)
-            kind = Redirected if is_redirect(str(reply)) else BrokerRefused
-            raise kind(f"{self._address.display} refuses: {reply}")
+            words, endpoint = str(reply), connection.endpoint
+            self._address.node.refused(words, subject(command), endpoint)
+            why = f"{self._address.display} refuses: {words}"
+            if not is_redirect(words):
+                raise BrokerRefused(why)
+            told = read_redirect(words, endpoint) if endpoint and words.startswith("ASK ") else None
+            raise Redirected(why, None if told is None else told[1])
         return reply

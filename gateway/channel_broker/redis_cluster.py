@@ -143,7 +143,10 @@ class ClusterChannelBroker:
         return told
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
-        return await self._at(self._key(channel), lambda node: node.read(channel, after, history))
+        return await self._at(
+            self._key(channel),
+            lambda node, importing: node.read(channel, after, history, while_importing=importing),
+        )
 
     async def page(
         self,
@@ -156,21 +159,31 @@ class ClusterChannelBroker:
     ) -> Page:
         return await self._at(
             self._key(channel),
-            lambda node: node.page(channel, history, limit=limit, since=since, reverse=reverse),
-        )
+            lambda node, importing: node.page(
+                channel, history, limit=limit, since=since, reverse=reverse,
+                while_importing=importing,
+            ),
+        )  # fmt: skip
 
     async def remove_history(self, channel: str) -> None:
-        await self._at(self._key(channel), lambda node: node.remove_history(channel))
+        await self._at(
+            self._key(channel),
+            lambda node, importing: node.remove_history(channel, while_importing=importing),
+        )
 
     async def share_namespaces(self, said: str, *, starting: bool) -> None:
         await self._at(
             keys.namespaces(self._prefix).encode(),
-            lambda node: node.share_namespaces(said, starting=starting),
+            lambda node, importing: node.share_namespaces(
+                said, starting=starting, while_importing=importing
+            ),
         )
 
     async def shared_namespaces(self) -> str | None:
-        key = keys.namespaces(self._prefix).encode()
-        return await self._at(key, lambda node: node.shared_namespaces())
+        return await self._at(
+            keys.namespaces(self._prefix).encode(),
+            lambda node, importing: node.shared_namespaces(while_importing=importing),
+        )
 
     def _key(self, channel: str) -> bytes:
         return keys.channel_messages(self._prefix, channel).encode()
@@ -210,10 +223,11 @@ class ClusterChannelBroker:
             subscribed.set_exception(BrokerUnavailable(why))
             self.unsubscribe(channel)
 
-    async def _at(self, key: bytes, ask: Callable[[RedisChannelBroker], Awaitable[T]]) -> T:
+    async def _at(self, key: bytes, ask: Callable[[RedisChannelBroker, bool], Awaitable[T]]) -> T:
         """Ask the owner of the slot, and again while it moves: what is asked may be repeated.
 
-        Waits for the owner as publications do.
+        Waits for the owner as publications do. Who has the keys already is asked at once, if it is
+        a master that has slots.
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + REDIS_DEADLINE_S
@@ -221,13 +235,24 @@ class ClusterChannelBroker:
             node = self._nodes.of(key)
             if node is not None and node.run_id:
                 try:
-                    return await ask(node)
+                    return await self._where_it_is(node, ask)
                 except Redirected:
                     if loop.time() >= ends_at:
                         raise
             elif loop.time() >= ends_at:
                 raise BrokerUnavailable("no master of the Cluster that has it is connected")
             await asyncio.sleep(AGAIN_S)
+
+    async def _where_it_is(
+        self, node: RedisChannelBroker, ask: Callable[[RedisChannelBroker, bool], Awaitable[T]]
+    ) -> T:
+        try:
+            return await ask(node, False)
+        except Redirected as error:
+            other = None if error.importing is None else self._nodes.at(error.importing)
+            if other is None or not other.connected:
+                raise
+        return await ask(other, True)
 
     # Publications whose slot is moving
 

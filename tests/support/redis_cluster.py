@@ -45,7 +45,7 @@ class ClusterNode(RedisServer):
         """The port that other nodes are told."""
         return self.tls_port if "--tls-port" in self._arguments else self.port
 
-    def ask(self, *words: str | int) -> Any:
+    def ask(self, *words: str | bytes | int) -> Any:
         """The reply to one command, as it comes."""
         with redis.Redis(port=self.port, socket_timeout=5) as client:
             client.response_callbacks.clear()
@@ -112,11 +112,26 @@ class RedisCluster:
         source = self.master_of(slot)
         if source is to:
             return
+        self.begin_move(slot, to)
+        self.end_move(slot, to)
+
+    def begin_move(self, slot: int, to: ClusterNode) -> None:
+        """Mark a slot as moving, and leave its keys where they are."""
+        source = self.master_of(slot)
         here, there = source.id, to.id
         to.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", here)
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", there)
+
+    def move_keys(self, slot: int, to: ClusterNode, *names: str | bytes) -> None:
+        """Of a slot that is moving, some keys."""
+        source = self.master_of(slot)
+        source.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *names)
+
+    def end_move(self, slot: int, to: ClusterNode) -> None:
+        """Move the rest, and hand the slot over."""
+        source, there = self.master_of(slot), to.id
         while found := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
-            source.ask("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *found)
+            self.move_keys(slot, to, *found)
         to.ask("CLUSTER", "SETSLOT", slot, "NODE", there)
         source.ask("CLUSTER", "SETSLOT", slot, "NODE", there)
         for node in self.nodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -29,6 +30,7 @@ from gateway.redis_support.masters import Masters
 
 AGAIN_S: Final = 0.03  # until what was refused on its way is tried again
 MAX_DETAINED: Final = 10_000
+MAX_DEPARTED: Final = 8  # each is an argument of 41 B with every publication that is kept
 
 T = TypeVar("T")
 _Failed = Callable[[str], object]
@@ -49,8 +51,9 @@ def channel_broker_at(
 class ClusterChannelBroker:
     """``ChannelBroker`` on the masters of a Cluster.
 
-    A channel comes from one living master to another with all that it keeps, and its epoch goes on.
-    One whose master was replaced by a replica begins another epoch, as on a single node.
+    A channel comes from one living master to another with all that it keeps, and its epoch goes on,
+    also when the first has left later on. One whose master was replaced by a replica begins another
+    epoch, as on a single node.
 
     Publications that are refused because their slot is moving wait, with all that follow in their
     channel, and are sent again: nothing was done. So do those for a master that was met just now,
@@ -71,6 +74,8 @@ class ClusterChannelBroker:
         self._failed = failed
         self._detained: dict[str, list[Item]] = {}
         self._detained_count = self._detained_bytes = 0
+        # Run ids of masters that have given away all they had, and were there to do it.
+        self._departed: deque[str] = deque(maxlen=MAX_DEPARTED)
         # Channels of which something is still on its way to a master that has them no more.
         self._behind: dict[str, RedisChannelBroker] = {}
         self._nodes = Masters(
@@ -195,13 +200,33 @@ class ClusterChannelBroker:
         node.on_run_id = self._share_run_ids
         return node
 
-    def _map_changed(self, _: Moved) -> None:
+    def _map_changed(self, moved: Moved) -> None:
         """What is on its way may be refused there: what follows in its channel waits for that."""
+        self._note_departed(moved)
         self._share_run_ids()
         for node in self._nodes.everyone:
             for channel in node.publications.channels():
                 if self._nodes.of(self._key(channel)) is not node:
                     self._behind[channel] = node
+
+    def _note_departed(self, moved: Moved) -> None:
+        """Tell a master that has left from one that was lost: both are masters no more.
+
+        Who takes over for one that was lost is met then. One that leaves gives its slots to masters
+        that were known before, and stands until it has none; what came from it is whole.
+        """
+        staying = set(self._nodes)
+        leaving = {node for node in self._nodes.everyone if node not in staying}
+        if not leaving:
+            return
+        for slot, before in moved.items():
+            heir = self._nodes.of_slot(slot)
+            node = None if before is None else self._nodes.at(before)
+            if node in leaving and (heir is None or not heir.run_id):
+                leaving.discard(node)
+        for node in leaving:
+            if node.connected and node.run_id not in self._departed:
+                self._departed.append(node.run_id)
 
     def _is_behind(self, channel: str) -> bool:
         before = self._behind.get(channel)
@@ -215,7 +240,8 @@ class ClusterChannelBroker:
     def _share_run_ids(self) -> None:
         nodes = list(self._nodes)
         for node in nodes:
-            node.trust(one.run_id for one in nodes if one is not node and one.run_id)
+            others = [one.run_id for one in nodes if one is not node and one.run_id]
+            node.trust([*others, *self._departed])
 
     def _give_up(self, channel: str, subscribed: asyncio.Future[None]) -> None:
         if not subscribed.done():

@@ -24,6 +24,7 @@ from tests.contract.channel_brokers import Listener, until_connected
 from tests.contract.channel_brokers import running as running_channels
 from tests.contract.test_broker import Collector, publish, running
 from tests.support.redis_cluster import RedisCluster
+from tests.support.waiting import eventually
 
 ROUNDS = 300
 KEPT = HistoryOptions(10, 60, 60)
@@ -127,3 +128,25 @@ async def test_a_client_works_where_masters_are_up(cluster: RedisCluster) -> Non
             assert (await presence.stats(name)).clients == 0
     finally:
         await client.aclose()
+
+
+async def test_a_channel_that_was_left_alone_goes_on_where_its_old_master_has_left(
+    cluster: RedisCluster,
+) -> None:
+    """Nothing of it was lost. Red when who is master no more was lost, whatever became of it."""
+    broker = ClusterChannelBroker(parse(cluster.url), prefix="left")
+    slot = slot_of(keys.channel_messages("left", "room"))
+    home, added = cluster.master_of(slot), await asyncio.to_thread(cluster.add)
+    masters = broker._nodes.cluster
+    async with running_channels(broker, Listener()):
+        await asyncio.to_thread(cluster.move, slot, added)
+        stored = await broker.publish(Publishing("room", b"1", KEPT))
+        assert masters.owner(slot) == ("127.0.0.1", added.port)
+        await asyncio.to_thread(cluster.move, slot, home)
+        await eventually(lambda: len(masters.masters) == 3, "the map without it", 10)
+        await asyncio.to_thread(cluster.remove, added)
+
+        read = await broker.read("room", 0, KEPT)
+
+    assert read.top == stored.position
+    assert [one.payload for one in read.publications] == [b"1"]

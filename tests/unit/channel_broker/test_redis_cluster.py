@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from gateway.channel_broker import redis_cluster
 from gateway.channel_broker.base import Publishing, Stored
-from gateway.channel_broker.redis_cluster import ClusterChannelBroker
+from gateway.channel_broker.redis_cluster import MAX_DEPARTED, ClusterChannelBroker
 from gateway.channel_broker.redis_publications import Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
@@ -21,6 +22,8 @@ class Node:
 
     def __init__(self, run_id: str = "here") -> None:
         self.run_id = run_id
+        self.connected = True
+        self.trusted: list[str] = []
         self.items: list[Item] = []
         self.publications = self
 
@@ -34,7 +37,8 @@ class Node:
         self.items.append(item)
         return item.answer
 
-    async def shared_namespaces(self) -> str | None:
+    async def shared_namespaces(self, *, while_importing: bool) -> str | None:
+        assert not while_importing
         if not self.run_id:
             raise BrokerUnavailable("not connected")
         return self.run_id
@@ -42,17 +46,29 @@ class Node:
     def add(self, item: Item) -> None:
         self.items.append(item)
 
+    def trust(self, run_ids: Iterable[str]) -> None:
+        self.trusted = [*run_ids]
+
     def channels(self) -> set[str]:
         return {item.what.channel for item in self.items}
 
 
 class Nodes:
+    """Masters, of which one has all slots. Their endpoints are their numbers."""
+
     def __init__(self, *nodes: Node) -> None:
         self.everyone = list(nodes)
         self.owner: Node | None = nodes[0]
+        self.masters: list[Node] = []
 
-    def __iter__(self) -> Any:
-        return iter(())
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.masters)
+
+    def of_slot(self, _slot: int) -> Node | None:
+        return self.owner
+
+    def at(self, master: tuple[str, int]) -> Node:
+        return self.everyone[master[1]]
 
     def of(self, _key: bytes) -> Node | None:
         return self.owner
@@ -84,6 +100,42 @@ async def test_what_follows_waits_for_what_may_be_refused() -> None:
 
     broker.publish(Publishing("x", b"4"))
     assert bodies(new) == [b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize(
+    ("connected", "heir", "trusted"),
+    [
+        (True, "known", ["other", "old"]),
+        (False, "known", ["other"]),  # nobody knows what it had
+        (True, "", ["other"]),  # a replica of it, that is met now
+    ],
+)
+async def test_a_master_that_leaves_is_told_from_one_that_is_lost(
+    connected: bool, heir: str, trusted: list[str]
+) -> None:
+    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    old, new, other = Node("old"), Node(heir), Node("other")
+    nodes = Nodes(old, new, other)
+    broker._nodes = nodes  # type: ignore[assignment]
+    old.connected = connected
+    nodes.owner, nodes.masters = new, [new, other]
+
+    broker._map_changed({7: ("", 0), 8: None})
+
+    assert new.trusted == trusted
+    assert "old" in other.trusted or trusted == ["other"]
+
+
+async def test_of_those_that_left_the_last_ones_are_remembered() -> None:
+    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    known = Node("known")
+    for number in range(100):
+        nodes = Nodes(Node(str(number)), known)
+        nodes.owner, nodes.masters = known, [known]
+        broker._nodes = nodes  # type: ignore[assignment]
+        broker._map_changed({7: ("", 0)})
+
+    assert known.trusted == [str(number) for number in range(100 - MAX_DEPARTED, 100)]
 
 
 async def test_what_is_for_a_master_that_was_just_met_waits_for_its_connection() -> None:

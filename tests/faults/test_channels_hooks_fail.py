@@ -39,6 +39,7 @@ async def ask(client: CentrifugeClient, kind: str, word: str) -> dict[str, Any]:
 
 async def test_hooks_do_their_worst(stand: Stand, report: Report) -> None:
     """Each that asks is answered once, in order, and its socket stays; nobody else sees anything.
+    So is what a client sends to ``on_message``, which others handle in the place of who dies.
 
     Red without ``Dispatcher.worker_gone``: what a dead worker was asked is answered by nobody.
     """
@@ -63,6 +64,7 @@ async def test_hooks_do_their_worst(stand: Stand, report: Report) -> None:
             assert dict(zip(OUTCOMES, answered, strict=True)) == OUTCOMES, kind
             assert await one(edge.port, kind, KILLS_ALL) == INTERNAL, kind
             await handlers_back()
+        await sends(edge.port)
         await publisher.stop()
         await crowd.caught_up()
 
@@ -83,3 +85,19 @@ async def one(port: int, kind: str, word: str) -> int:
         ids = [message["id"] for message in client.seen if "id" in message]
         assert ids == sorted(set(ids))
         return int(reply.get("error", {}).get("code", 0))
+
+
+async def sends(port: int) -> None:
+    """What is under way with a worker that is killed is handled by another one, and answered once;
+    what comes behind it waits.
+    """
+    async with centrifuge_client(port) as client:
+        client.say(*({"send": {"data": {"word": word}}} for word in ("let", "die", "let")))
+        answers = [(await client.push("message"))["message"]["data"] for _ in range(3)]
+        after = await ask(client, "rpc", "let")
+        assert after["rpc"]["data"] == "done"
+        assert [a["word"] for a in answers] == ["let", "die", "let"]
+        # The first one too, if its answer had not left.
+        assert [a["attempt"] for a in answers] in ([1, 2, 1], [1, 2, 2], [2, 2, 2])
+        assert len({a["id"] for a in answers}) == 3
+        assert sum("message" in m.get("push", {}) for m in client.seen) == 3

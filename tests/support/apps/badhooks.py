@@ -1,8 +1,11 @@
-"""An application whose hooks do what the channel or the method is called; text sockets join."""
+"""An application whose hooks do what the channel or the method is called, and that does what a
+``send`` says; text sockets join.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 
@@ -53,4 +56,8 @@ async def connected(connection: Connection) -> Admit | None:
 
 @gateway.on_message
 async def joins(message: Message) -> str:
+    if message.text.startswith("{"):  # sent by a Centrifuge client
+        word = json.loads(message.text)["word"]
+        await decide(word, message.attempt)
+        return json.dumps({"word": word, "id": message.id, "attempt": message.attempt})
     return str(await gateway.subscribe(message.connection.id, message.text))

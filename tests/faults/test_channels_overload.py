@@ -133,7 +133,10 @@ async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> 
     the slowest of a hundred; and two such a second meet more than one in a hundred. The factors
     leave room for neighbours that come and go within the run: one took 214 ms, its p99 515.
 
-    Red when a delivery takes 0.3 ms longer.
+    One bound is absolute: a publication alone takes less than the pause between two. It is a safety
+    net, not the promise. Where it is not kept a backlog builds up whatever the gateway does, and
+    the comparisons say nothing; and as a slower delivery makes both sides of each comparison
+    slower, this alone is red when one takes 0.3 ms longer. It leaves 3.5 times what it usually is.
     """
     served = [await serve(stand) for _ in range(2)]
     hot = {"long:0": LONG["long:0"]}
@@ -165,7 +168,7 @@ async def test_a_hot_channel_beside_quiet_ones(stand: Stand, report: Report) -> 
             assert not ledger.broken
             assert not ledger.closes
             assert not ledger.ends
-        assert alone_ms <= 1000 / HOT_PER_S  # or it could not keep up
+        assert alone_ms <= 1000 / HOT_PER_S
         assert within.p99_ms <= 3 * alone_ms
         assert beside.p99_ms <= before.p99_ms + 2 * alone_ms
         assert beside.median_ms <= before.median_ms + alone_ms

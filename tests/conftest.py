@@ -22,8 +22,11 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """One Cluster for all tests that do not harm it. Keys are kept apart by prefixes."""
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    """One Cluster for all tests that do not harm it. Keys are kept apart by prefixes.
+
+    No node is taken for dead because a busy machine is late to run it.
+    """
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), node_timeout_ms=60_000) as cluster:
         yield cluster
 
 

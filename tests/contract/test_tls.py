@@ -142,7 +142,7 @@ async def test_a_cluster_speaks_tls_at_every_node(
     assert tls_redis  # else it is skipped: built without
     certificate, told = certified(tmp_path, "DNS:localhost,IP:127.0.0.1")
     told += ["--tls-cluster", "yes", "--tls-replication", "yes"]
-    with RedisCluster(tmp_path, *told, replicas=0) as cluster:
+    with RedisCluster(tmp_path, *told, replicas=0, node_timeout_ms=60_000) as cluster:
         first = cluster.nodes[0].tls_port
         address = parse(f"rediss+cluster://localhost:{first}?ssl_ca_certs={certificate}")
         check(address, "tls")

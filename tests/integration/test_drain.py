@@ -24,7 +24,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
 BUSY, IDLE = 6, 4
-LONG_S = 20.0
+LONG_S = 60.0
+AT_ONCE_S = 20.0  # a busy machine included
 
 
 class Host:
@@ -60,7 +61,7 @@ async def stop(served: InProcess) -> float:
     """Stop it kindly. Returns how long that took."""
     began = time.monotonic()
     worker, served.should_exit = served.worker, True
-    await eventually(lambda: served.gateway._worker is not worker, "the end", LONG_S)
+    await eventually(lambda: served.gateway._worker is not worker, "the end", LONG_S + 10)
     return time.monotonic() - began
 
 
@@ -258,7 +259,7 @@ async def test_an_undecided_handshake_is_sent_elsewhere_at_once(
             host.door.set()
 
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        assert await stopping < 5
+        assert await stopping < AT_ONCE_S
     assert host.gone == (["ann"] if admits else [])
 
 
@@ -274,7 +275,7 @@ async def test_a_handshake_that_waits_for_a_handler_worker_is_sent_elsewhere(
         stopping = asyncio.create_task(stop(served))
 
         assert (await client.response()).status == 503
-        assert await stopping < 5
+        assert await stopping < AT_ONCE_S
 
 
 async def test_a_request_that_never_ends_holds_up_no_drain(settings: MakeSettings) -> None:
@@ -285,7 +286,7 @@ async def test_a_request_that_never_ends_holds_up_no_drain(settings: MakeSetting
         client.send(request()[:30])
         await eventually(lambda: served.server_state.connections, "the connection")
 
-        assert await stop(served) < 5
+        assert await stop(served) < AT_ONCE_S
 
 
 async def test_a_socket_that_opens_during_a_drain_is_drained(
@@ -320,7 +321,7 @@ async def test_a_socket_that_opens_during_a_drain_is_drained(
 
         assert await client.texts(2) == ["early", "Bye!!!"]
         assert (await client.rest())[-1].closing == (3001, "drain")
-        assert await stopping < 5
+        assert await stopping < AT_ONCE_S
 
 
 def _left(server: RedisServer, prefix: str, worker: str) -> set[str]:

@@ -209,7 +209,7 @@ async def test_whatever_answers_in_the_place_of_redis_workers_go_on(
             await eventually(lambda: proxy.accepted > accepted + 4, "more connections", 10)
             started_at = asyncio.get_running_loop().time()
             await asyncio.sleep(0)
-            assert asyncio.get_running_loop().time() - started_at < 1
+            assert asyncio.get_running_loop().time() - started_at < 4  # of 8
             proxy.target_port = redis_server.port
             proxy.reset()
             await eventually(lambda: served.worker.ready, "readiness", 10)

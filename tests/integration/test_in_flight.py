@@ -83,13 +83,13 @@ async def test_a_connection_whose_socket_is_not_read_is_not_taken_for_dead(
     """Its client's pongs are among what is not read."""
     app = Gated()
     async with (
-        in_process(settings(), app.gateway, ws_ping_interval=0.05, ws_ping_timeout=0.5) as served,
+        in_process(settings(), app.gateway, ws_ping_interval=0.05, ws_ping_timeout=3.0) as served,
         raw_websocket(served.port) as full,
         raw_websocket(served.port) as clock,
     ):
         full.say(*map(str, range(40)))
         await eventually(lambda: served.worker.parts.dispatcher.unanswered == 32, "the bound")
-        await _answer_pings(clock, 25)
+        await _answer_pings(clock, 80)  # 4 s
         app.gate.set()
 
         assert await _texts(full, 40) == [f"Received:{number}" for number in range(40)]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import RedisConnection, ReplyError
-from gateway.redis_support.slots import is_redirect
+from gateway.redis_support.slots import is_redirect, read_redirect, slot_of
 from gateway.redis_support.subscriptions import Subscriptions, Verbs
 
 AGAIN_S: Final = 0.1  # after a master has refused one channel
@@ -110,12 +110,20 @@ class ShardedSubscriptions(Subscriptions):
             self._change(channel)
 
     def _refused_one(self, error: ReplyError) -> None:
+        connection = self._connection
+        asked = None if connection is None else connection.endpoint
+        told = None if asked is None else read_redirect(str(error), asked)
+        if told is not None and not (
+            self._outstanding and slot_of(self._outstanding[0][1]) == told[0]
+        ):
+            # Of a SUNSUBSCRIBE that has found its slot gone. What took the channel away came before
+            # that, and looks like the answer: there was none left for this.
+            self._address.node.refused(str(error), self.verbs.unsubscribe, asked)
+            return
         if not self._outstanding:
             self._refused(error)
             return
         word, channel = self._outstanding.popleft()
-        connection = self._connection
-        asked = None if connection is None else connection.endpoint
         name = self._wanted.get(channel, "")
         if word == self.verbs.subscribe:
             self._unacknowledged[channel] -= 1

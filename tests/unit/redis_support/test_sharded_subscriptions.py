@@ -8,6 +8,7 @@ from gateway.redis_support import sharded_subscriptions
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import ReplyError
 from gateway.redis_support.sharded_subscriptions import ShardedSubscriptions
+from gateway.redis_support.slots import slot_of
 from tests.support.waiting import eventually
 from tests.unit.redis_support.test_subscriptions import Connection, World
 
@@ -68,9 +69,10 @@ async def test_a_channel_that_has_moved_is_said_to_the_map_and_asked_for_again(
     subscribed = sharded.subscriptions.add(b"a", "a")
     await sharded.turn()
 
-    sharded.hears(ReplyError("MOVED 5 there:2"))
+    words = f"MOVED {slot_of(b'a')} there:2"
+    sharded.hears(ReplyError(words))
 
-    assert sharded.told == ["MOVED 5 there:2 by ('here', 1)"]
+    assert sharded.told == [f"{words} by ('here', 1)"]
     assert not subscribed.done()
     await eventually(lambda: sharded.connection.said == [("SSUBSCRIBE", b"a")], "another try")
     sharded.hears([b"ssubscribe", b"a", 1])
@@ -90,6 +92,52 @@ async def test_what_is_given_back_is_no_loss(sharded: Sharded) -> None:
 
     await sharded.turn()
     assert sharded.resyncs == []
+
+
+@pytest.mark.parametrize("others", [[], [b"c"], [b"c", b"d"]])
+async def test_a_channel_is_taken_away_while_it_is_given_back_and_wanted_again(
+    others: list[bytes], sharded: Sharded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes it away looks like the answer to the first command, whose own is a MOVED, as is
+    the second's: one too many for those that wait. Red when each is that of the next in turn: then
+    others wait for another try, or the connection is given up.
+    """
+    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.0)
+    await sharded.subscribe(b"a", b"b")
+    sharded.subscriptions.remove(b"a")
+    await sharded.turn()
+    again = sharded.subscriptions.add(b"a", "a")
+    waiting = [sharded.subscriptions.add(other, other.decode()) for other in others]
+    await sharded.turn()
+    moved = ReplyError(f"MOVED {slot_of(b'a')} there:2")
+
+    sharded.hears([b"sunsubscribe", b"a", 1], moved, moved)
+    for other in others:
+        sharded.hears([b"ssubscribe", other, 2])
+
+    assert all(one.done() for one in waiting)
+    assert not again.done()
+    assert not sharded.connection.aborted
+    await eventually(lambda: sharded.connection.said == [("SSUBSCRIBE", b"a")], "another try")
+    sharded.hears([b"ssubscribe", b"a", 1], [b"smessage", b"a", b"hi"])
+    assert again.done()
+    assert sharded.got == [("a", b"hi")]
+    assert sharded.resyncs == []
+
+
+async def test_a_channel_is_taken_away_while_it_is_given_back(sharded: Sharded) -> None:
+    """The others are left alone. Red when an answer too many gives up the connection."""
+    await sharded.subscribe(b"a")
+    sharded.subscriptions.remove(b"a")
+    await sharded.turn()
+    waiting = sharded.subscriptions.add(b"b", "b")
+
+    sharded.hears([b"sunsubscribe", b"a", 1], ReplyError(f"MOVED {slot_of(b'a')} there:2"))
+    await sharded.turn()
+    sharded.hears([b"ssubscribe", b"b", 1])
+
+    assert waiting.done()
+    assert not sharded.connection.aborted
 
 
 async def test_who_is_refused_for_good_gives_up_the_connection(sharded: Sharded) -> None:

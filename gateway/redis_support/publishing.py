@@ -56,7 +56,7 @@ class PublishingConnection:
 
     async def run(self) -> None:
         """Keep it up until cancelled."""
-        attempt = 0
+        attempt = lost = 0
         while True:
             try:
                 connection = await self._connect()
@@ -67,6 +67,7 @@ class PublishingConnection:
                 continue
             attempt = 0
             self.connection = connection
+            stood_since = asyncio.get_running_loop().time()
             try:
                 await self._watch_role(connection)
                 log.warning("publisher lost its connection", connection=self._name)
@@ -74,7 +75,9 @@ class PublishingConnection:
                 self.connection = None
                 self.losses += 1
                 connection.abort()
-            await asyncio.sleep(reconnect_delay_s(1))  # all of us have lost it, perhaps
+            stood = asyncio.get_running_loop().time() - stood_since >= ROLE_INTERVAL_S
+            lost = 1 if stood else lost + 1  # in a row, each as soon as it was connected
+            await asyncio.sleep(reconnect_delay_s(lost))  # all of us have lost it, perhaps
 
     async def _connect(self) -> RedisConnection:
         connection = await RedisConnection.connect(

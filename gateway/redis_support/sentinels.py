@@ -311,15 +311,16 @@ class Sentinels:
     async def _listen(self) -> None:
         failed = 0
         while True:
+            began = self._now()
             try:
                 async with asyncio.timeout(ASK_S):
                     places = self._places or await self._resolve([])
                     place = random.choice(places)  # noqa: S311
                     stream = await Stream.open(place, self._context)
-                failed = 0
                 await self._listen_to(stream)
             except (OSError, TimeoutError, LookupError, hiredis.HiredisError):
-                failed += 1
+                # One that lets us connect may refuse what we say at once, and will again.
+                failed = failed + 1 if self._now() - began < SILENCE_S else 1
                 await asyncio.sleep(reconnect_delay_s(failed))
 
     async def _listen_to(self, stream: Stream) -> None:

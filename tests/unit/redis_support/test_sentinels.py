@@ -14,6 +14,7 @@ from gateway.redis_support.sentinels import Answer, Sentinels, choose, read_answ
 from gateway.redis_support.stream import Endpoint, Place
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
+from tests.unit.redis_support.test_subscriptions import Pauses
 
 OLD: Endpoint = ("old", 6379)
 NEW: Endpoint = ("new", 6379)
@@ -111,7 +112,9 @@ class FakeSentinel:
         while data := await reader.read(1 << 16):
             commands.feed(data)
             while (command := commands.gets()) is not False:
-                if command[0] == b"SUBSCRIBE":
+                if command[0] == b"SUBSCRIBE" and self.error:
+                    writer.write(b"-" + self.error + b"\r\n")
+                elif command[0] == b"SUBSCRIBE":
                     self.listeners.append(writer)
                 elif command[0] == b"PING":
                     writer.write(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
@@ -225,6 +228,24 @@ async def test_a_watch_follows_a_switch(
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+
+
+async def test_who_refuses_a_listener_is_asked_less_and_less(
+    fakes: list[FakeSentinel], sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when a connection that was made is enough to begin anew."""
+    attempts = Pauses()
+    monkeypatch.setattr("gateway.redis_support.sentinels.reconnect_delay_s", attempts)
+    for fake in fakes:
+        fake.error = b"NOPERM no"
+    watch = asyncio.create_task(sentinels.watch())
+    try:
+        await eventually(lambda: len(attempts) >= 4, "four refusals")
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+    assert attempts[:4] == [1, 2, 3, 4]
 
 
 async def test_no_answer_is_said_once_and_its_end(

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.errors import BrokerUnavailable
+from gateway.redis_support import subscriptions
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import Command, ReplyError
 from gateway.redis_support.subscriptions import MAX_CHANNELS, Subscriptions
+from tests.support.waiting import eventually
 
 
 class Connection:
@@ -182,3 +184,52 @@ async def test_what_is_no_reply_is_counted(world: World) -> None:
 
     assert kinds == ["garbage"] * 5
     assert world.got == []
+
+
+class Fleeting(Connection):
+    """A connection that is lost as soon as it is made."""
+
+    made = 0
+
+    @classmethod
+    async def connect(cls, *_: object, **__: object) -> Fleeting:
+        cls.made += 1
+        await asyncio.sleep(0)
+        connection = cls()
+        asyncio.get_running_loop().call_soon(connection.lost.set_result, None)
+        return connection
+
+    def push_mode(self) -> None:
+        """Nothing comes."""
+
+    async def execute(self, commands: list[Command]) -> list[None]:
+        return [None for _ in commands]
+
+
+class Pauses(list[int]):
+    """Which attempts were paused after, and not for long."""
+
+    def __call__(self, attempt: int) -> float:
+        self.append(attempt)
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("stands_s", "paused"), [(60.0, [1, 2, 3, 4]), (0.0, [])], ids=["at once", "later"]
+)
+async def test_who_is_refused_at_once_waits_longer_and_longer(
+    stands_s: float, paused: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when a connection that was made is enough to begin anew."""
+    attempts = Pauses()
+    monkeypatch.setattr(subscriptions, "RedisConnection", Fleeting)
+    monkeypatch.setattr(subscriptions, "PING_INTERVAL_S", stands_s)
+    monkeypatch.setattr(subscriptions, "reconnect_delay_s", attempts)
+    made = Fleeting.made
+    running = asyncio.create_task(World().subscriptions.run(lambda _: None, lambda *_: None))
+
+    await eventually(lambda: Fleeting.made >= made + 5, "five connections")
+    running.cancel()
+    await asyncio.wait({running})
+
+    assert attempts[:4] == paused

@@ -44,7 +44,7 @@ class Connecting:
         name; from the positions on that it says.
         """
         grants = self._grants(session, connection)
-        channels = dict.fromkeys(grants, _nobody) | session.take_wanted()
+        channels = dict.fromkeys(grants, _nobody) | session.server_side.take_wanted()
         if not channels:
             answer(result)
             return

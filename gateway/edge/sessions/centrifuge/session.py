@@ -1,4 +1,7 @@
-"""One client of the Centrifuge protocol: its rules, and the connection on which they are spoken."""
+"""One client of the Centrifuge protocol: its rules, and the connection on which they are spoken.
+
+What the server wants of its subscriptions is in ``server_side``.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,18 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from functools import partial
-from itertools import chain
 from typing import Final
 
 import msgspec
 
 from gateway.close_codes import INAPPROPRIATE_PROTOCOL, INSUFFICIENT_STATE, NORMAL, Close
 from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.server_side import ServerSide, Told
 from gateway.edge.sessions.centrifuge.session_context import SessionContext
-from gateway.edge.sessions.centrifuge.subscription import Done, Outcome, Subscription
-from gateway.edge.sessions.centrifuge.untold import Untold
+from gateway.edge.sessions.centrifuge.subscription import Subscription
 from gateway.edge.sockets.timer_wheel import NOWHERE
-from gateway.errors import GatewayError, HandlerFailed
+from gateway.errors import HandlerFailed
 from gateway.log import get_logger
-from gateway.protocol.centrifuge.codes import BY_SERVER
 from gateway.protocol.centrifuge.commands import parts
 from gateway.protocol.centrifuge.replies import (
     ConnectResult,
@@ -33,12 +32,11 @@ from gateway.protocol.centrifuge.replies import (
     message_push,
 )
 from gateway.protocol.centrifuge.session import Answer, Session
-from gateway.protocol.centrifuge.states import ChannelState, State
+from gateway.protocol.centrifuge.states import State
 from gateway.protocol.centrifuge.steps import Ask, End, Step, Write
 from gateway.protocol.centrifuge.subscriptions import NEVER
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.receipt import Receipt
 from gateway.protocol.run import Run
 from gateway.protocol.token_claims import ConnectionClaims
 
@@ -48,20 +46,6 @@ MAX_HELD: Final = 256  # pushes that come while a connect is answered
 MAX_AT_ONCE: Final = 64  # commands of a frame, before the loop goes on with something else
 
 _MOVES_DEADLINE: Final = (ConnectResult, SubscribeResult, RefreshResult, SubRefreshResult)
-
-
-Told = Callable[[Receipt | GatewayError], None]
-
-
-def _receipt(outcome: Outcome) -> Receipt | GatewayError:
-    if isinstance(outcome, GatewayError):
-        return outcome
-    return Receipt.GONE if outcome is None else Receipt.WRITTEN
-
-
-def _tell(waiting: list[Told], outcome: Outcome) -> None:
-    for told in waiting:
-        told(_receipt(outcome))
 
 
 def _end(
@@ -80,11 +64,13 @@ class CentrifugeSession:
         connection: While it is open.
         claims: What the token said with which it came, if it came with one.
         subscriptions: Those that have begun and are not ended.
+        server_side: What the server wants of them.
+        rules: From the greeting on.
     """
 
     __slots__ = (
-        "_context", "_doing", "_due_at", "_going_on", "_held", "_rest", "_rules", "_slot", "_steps",
-        "_turn", "_unanswered", "_untold", "_wanted", "claims", "connection", "received",
+        "_doing", "_due_at", "_going_on", "_held", "_rest", "_slot", "_steps", "_turn",
+        "_unanswered", "claims", "connection", "context", "received", "rules", "server_side",
         "subscriptions",
     )  # fmt: skip
 
@@ -98,14 +84,13 @@ class CentrifugeSession:
         self.claims: ConnectionClaims | None = None
         self.received = 0
         self.subscriptions: dict[str, Subscription] = {}
-        self._context = context
-        self._rules: Session | None = None  # from the greeting on
+        self.server_side = ServerSide()
+        self.context = context
+        self.rules: Session | None = None
         self._rest: list[str] = []  # of a frame, in parts, the last one first
         self._going_on = False
         self._steps: deque[Step] = deque()
         self._held: list[bytes] = []  # pushes until the connect is answered
-        self._untold: Untold | None = None
-        self._wanted: dict[str, list[Told]] = {}  # by the server, before the client has connected
         self._doing = False
         self._unanswered: set[int] = set()
         self._turn: asyncio.Lock | None = None  # once something is asked
@@ -114,7 +99,7 @@ class CentrifugeSession:
 
     @property
     def full(self) -> bool:
-        return bool(self._rest) or (self._rules is not None and self._rules.full)
+        return bool(self._rest) or (self.rules is not None and self.rules.full)
 
     @property
     def idle(self) -> bool:
@@ -136,20 +121,20 @@ class CentrifugeSession:
 
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:  # noqa: ARG002
         self.received += self.messages_in(text)
-        if self._rules is not None:
+        if self.rules is not None:
             first, *rest = parts(text, MAX_AT_ONCE)
             self._rest = rest[::-1]
-            self._do(self._rules.receive(first))
+            self.do(self.rules.receive(first))
 
     def go_on(self) -> None:
-        if self._rest and not self._going_on and self._rules is not None and not self._rules.full:
+        if self._rest and not self._going_on and self.rules is not None and not self.rules.full:
             self._going_on = True
             asyncio.get_running_loop().call_soon(self._take_rest)
 
     def _take_rest(self) -> None:
         self._going_on = False
-        if self._rest and self._rules is not None:
-            self._do(self._rules.receive(self._rest.pop()))
+        if self._rest and self.rules is not None:
+            self.do(self.rules.receive(self._rest.pop()))
 
     def on_binary(self, connection: OpenConnection) -> None:
         """Protobuf comes in those."""
@@ -157,29 +142,26 @@ class CentrifugeSession:
 
     def on_close(self, code: int, reason: str) -> None:
         connection, self.connection = self.connection, None
-        self._context.timers.take(self, self._slot)
+        self.context.timers.take(self, self._slot)
         self._slot = NOWHERE
-        if self._rules is not None:
-            self._rules.close(Close(code, reason), "closed")
+        if self.rules is not None:
+            self.rules.close(Close(code, reason), "closed")
         self._rest.clear()
-        self._untold = None
         self._steps.clear()
         self._held.clear()
         subscriptions, self.subscriptions = self.subscriptions, {}
         for channel, subscription in subscriptions.items():
             if connection is not None:
                 _end(connection, channel, subscription, code, reason)
-        wanted, self._wanted = self._wanted, {}
-        for told in chain.from_iterable(wanted.values()):
-            told(Receipt.GONE)
+        self.server_side.close()
 
     # What leaves
 
     def greeting(self, connection: OpenConnection) -> bytes | None:
         """Nothing is sent: the client begins."""
-        context = self._context
+        context = self.context
         self.connection = connection
-        self._rules = Session(
+        self.rules = Session(
             connection.id,
             version=context.version,
             available=context.requests.available,
@@ -191,7 +173,7 @@ class CentrifugeSession:
 
     def push(self, text: str) -> bytes | None:
         """A ``message``: the JSON value that ``text`` is; as a string, if it is none."""
-        if self._rules is None or self._rules.state is not State.CONNECTED:
+        if self.rules is None or self.rules.state is not State.CONNECTED:
             return None
         try:
             data = embeddable(text.encode())
@@ -221,17 +203,16 @@ class CentrifugeSession:
 
     def answer(self, ticket: int, answer: Answer) -> None:
         """Answer what was asked with this ticket. Nothing a second time, nor after the end."""
-        if self._rules is None or self.connection is None or ticket not in self._unanswered:
+        if self.rules is None or self.connection is None or ticket not in self._unanswered:
             return
         self._unanswered.discard(ticket)
-        self._do(self._rules.answer(ticket, answer, self._context.now()))
-        if self._held and self._rules.state is State.CONNECTED:
+        self.do(self.rules.answer(ticket, answer, self.context.now()))
+        if self._held and self.rules.state is State.CONNECTED:
             held, self._held = self._held, []
-            self._do([Write(push) for push in held])
-        if self._wanted and self._rules.state is State.CONNECTED:
-            self._subscribe_wanted()
-        if self._untold:
-            self._tell_held(self._untold)
+            self.do([Write(push) for push in held])
+        server_side = self.server_side
+        if server_side.wanted or server_side.untold:
+            server_side.answered(self)
         if isinstance(answer, _MOVES_DEADLINE):
             self._put_deadline()
 
@@ -243,30 +224,26 @@ class CentrifugeSession:
             return
         if self._steps:
             self._steps.extend(map(Write, run.messages))
-        elif self._rules is not None and self._rules.state is State.CONNECTED:
+        elif self.rules is not None and self.rules.state is State.CONNECTED:
             self.connection.send_run(run)
         elif len(self._held) + len(run.messages) <= MAX_HELD:
             self._held.extend(run.messages)
         else:
-            self._missed()
+            self.missed()
 
-    def _missed(self) -> None:
+    def missed(self) -> None:
+        """More has come than can be kept for it."""
         if self.connection is not None:
             self.connection.close(*INSUFFICIENT_STATE)
 
-    def _tell_held(self, untold: Untold) -> None:
-        states = {} if self._rules is None else self._rules.channels
-        undecided = {name for name, at in states.items() if at is ChannelState.SUBSCRIBING}
-        untold.tell(undecided, self.subscriptions, self.deliver)
-
     def insufficient(self, channel: str) -> None:
         """A subscription has missed something."""
-        if self._rules is None or self.connection is None:
+        if self.rules is None or self.connection is None:
             return
-        if self._rules.state is State.CONNECTED:
-            self._do(self._rules.insufficient(channel))
+        if self.rules.state is State.CONNECTED:
+            self.do(self.rules.insufficient(channel))
         else:
-            self._missed()
+            self.missed()
 
     def end(self, channel: str, code: int = 0, reason: str = "") -> None:
         """End the subscription to a channel, if there is one; the client knows.
@@ -275,16 +252,15 @@ class CentrifugeSession:
             code: Why, as the application's ``on_unsubscribe`` is told.
         """
         subscription = self.subscriptions.pop(channel, None)
-        if self._untold:
-            self._untold.forget(channel)
+        self.server_side.ended(channel)
         if subscription is not None and self.connection is not None:
             _end(self.connection, channel, subscription, code, reason)
 
     def ends_at(self, channel: str, unix_s: float) -> None:
         """Let a subscription expire, of which the client is not told before."""
-        if self._rules is not None:
-            now = self._context.now()
-            self._rules.ends_at(channel, now + unix_s - time.time())
+        if self.rules is not None:
+            now = self.context.now()
+            self.rules.ends_at(channel, now + unix_s - time.time())
             self._put_deadline()
 
     def client_info(self, connection: OpenConnection, chan_info: bytes = b"") -> ClientInfo:
@@ -295,77 +271,35 @@ class CentrifugeSession:
     # What the server wants
 
     def subscribe(self, connection: OpenConnection, channel: str, done: Told) -> None:
-        """Before the client has connected it is only noted."""
-        if self._rules is None or self._rules.state is not State.CONNECTED:
-            self._wanted.setdefault(channel, []).append(done)
-            return
-
-        def settled(outcome: Outcome) -> None:
-            if self._rules is not None and isinstance(outcome, SubscribeResult):
-                self._do(self._rules.subscribe(channel, outcome, self._context.now()))
-                subscription = self.subscriptions.get(channel)
-                undecided = self._rules.channels.get(channel) is ChannelState.SUBSCRIBING
-                if undecided and subscription is not None:
-                    self._untold = self._untold or Untold(self._missed)
-                    self._untold.hold(channel, subscription)
-            done(_receipt(outcome))
-
-        try:
-            self._context.requests.subscribe(self, connection, channel, settled)
-        except GatewayError as error:
-            done(error)
-
-    def _subscribe_wanted(self) -> None:
-        """What the server has wanted since the channels of this connect were taken."""
-        wanted, self._wanted = self._wanted, {}
-        for channel, told in wanted.items():
-            for done in told:
-                if self.connection is None:
-                    done(Receipt.GONE)
-                else:
-                    self.subscribe(self.connection, channel, done)
+        self.server_side.subscribe(self, connection, channel, done)
 
     def unsubscribe(self, connection: OpenConnection, channel: str, done: Told) -> None:  # noqa: ARG002
-        for told in self._wanted.pop(channel, ()):
-            told(Receipt.GONE)
-        if self._rules is not None:
-            self._do(self._rules.unsubscribe(channel, BY_SERVER))
-            subscription = self.subscriptions.get(channel)
-            if subscription is not None and (
-                channel not in self._rules.channels or not subscription.by_client
-            ):
-                self.end(channel, *BY_SERVER)  # the client has not been told of it yet
-        done(Receipt.WRITTEN)
-
-    def take_wanted(self) -> dict[str, Done]:
-        """The channels to which the server subscribes a client that connects; whom to tell."""
-        wanted, self._wanted = self._wanted, {}
-        return {channel: partial(_tell, told) for channel, told in wanted.items()}
+        self.server_side.unsubscribe(self, channel, done)
 
     # Time
 
     def due(self, slot: int) -> None:
-        if slot != self._slot or self._rules is None or self.connection is None:
+        if slot != self._slot or self.rules is None or self.connection is None:
             return
         self._slot, self._due_at = NOWHERE, NEVER
-        self._do(self._rules.tick(self._context.now(), reading=self.connection.reading))
+        self.do(self.rules.tick(self.context.now(), reading=self.connection.reading))
         self._put_deadline()
 
     def _put_deadline(self) -> None:
         """Have ``due`` called in time. One that has become later is left to come early."""
-        if self._rules is None or self.connection is None:
+        if self.rules is None or self.connection is None:
             return
-        due_at = self._rules.due_at
+        due_at = self.rules.due_at
         if due_at >= self._due_at:
             return
-        timers = self._context.timers
+        timers = self.context.timers
         timers.take(self, self._slot)
-        self._slot = timers.put(self, max(0.0, due_at - self._context.now()))
+        self._slot = timers.put(self, max(0.0, due_at - self.context.now()))
         self._due_at = due_at
 
     # Steps
 
-    def _do(self, steps: list[Step]) -> None:
+    def do(self, steps: list[Step]) -> None:
         """Do steps in the order in which they came, also those that come meanwhile."""
         self._steps.extend(steps)
         if self._doing:
@@ -385,7 +319,7 @@ class CentrifugeSession:
                 connection.send(payload)
             case Ask():
                 self._unanswered.add(step.ticket)
-                self._context.requests.ask(self, step)
+                self.context.requests.ask(self, step)
             case End(close, why):
                 log.debug("client ended", connection_id=connection.id, code=close.code, why=why)
                 connection.close(*close)

@@ -231,7 +231,7 @@ async def test_a_pong_does_not_count_as_a_message(client: Connected) -> None:
 
 
 async def test_it_is_taken_off_the_timer_when_it_ends(client: Connected) -> None:
-    timers = client.session._context.timers
+    timers = client.session.context.timers
     assert len(timers) == 1
 
     client.close(4000, "enough")
@@ -240,7 +240,7 @@ async def test_it_is_taken_off_the_timer_when_it_ends(client: Connected) -> None
 
 async def test_a_ping_is_sent_when_it_is_due(client: Connected) -> None:
     client.now += 26
-    timers = client.session._context.timers
+    timers = client.session.context.timers
     slot = client.session._slot
     timers.take(client.session, slot)
     client.session.due(slot)

@@ -36,6 +36,7 @@ from gateway.protocol.hooks import HookKind, check_pattern
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.settings.config import Settings
 from gateway.settings.sources import current
+from gateway.tracing.variants import variants_of
 from gateway.worker.health import FOLDER_VARIABLE, PortHealth
 from gateway.worker.stores import stores_of
 from gateway.worker.worker import Worker, new_worker_id
@@ -221,6 +222,7 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
             presence_store=stores.presence,
             health=PortHealth(Path(folder) if folder else None),
             me=me,
+            variants=variants_of(me, opentelemetry=settings.opentelemetry),
         )
         if settings.role != "edge" and self.handlers.on_message is None:
             log.warning("no on_message handler", app=settings.app)

@@ -49,6 +49,7 @@ class FanOut:
         self._unreadable = Seldom(TELL_EACH_S, now)
         self._publication: dict[Encoding, EncodePublication] = {}
         self._member: dict[Encoding, EncodeMember] = {}
+        self._read_publication: Callable[[bytes], PublicationBody] = read_publication
 
     def register(
         self, encoding: Encoding, publication: EncodePublication, member: EncodeMember
@@ -166,7 +167,7 @@ class FanOut:
         bodies: list[tuple[int, PublicationBody]] = []
         for offset, payload in publications:
             try:
-                bodies.append((offset, read_publication(payload)))
+                bodies.append((offset, self._read_publication(payload)))
             except _UNREADABLE:
                 self.unreadable(channel)
         return bodies

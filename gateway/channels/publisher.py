@@ -58,6 +58,8 @@ class Publisher:
         self._broker = broker
         self._options_of = options_of
         self._counters = counters
+        self._body: Callable[[bytes, ClientInfo | None, dict[str, str]], PublicationBody]
+        self._body = PublicationBody
 
     def publish(
         self,
@@ -93,7 +95,7 @@ class Publisher:
         if size > MAX_PUBLICATION_BYTES:
             raise PublicationTooLarge(size_bytes=size, limit_bytes=MAX_PUBLICATION_BYTES)
         self._counters.publications += 1
-        body = encode(PublicationBody(data, info, tags))
+        body = encode(self._body(data, info, tags))
         return self._broker.publish(
             Publishing(channel, body, history, idempotency_key, version, version_epoch)
         )

@@ -29,6 +29,7 @@ from gateway.protocol.envelopes.dispatching import (
     Introduce,
 )
 from gateway.protocol.envelopes.hooks import DispatchHook, asking
+from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
@@ -117,6 +118,7 @@ class Dispatcher:
     ) -> None:
         self._members = members
         self._links = links
+        self._send: Callable[[WorkerId, Envelope], None] = links.send
         self._counters = counters
         self.patience_s = patience_s
         self._now = now
@@ -234,9 +236,9 @@ class Dispatcher:
                     envelope = Dispatch(
                         state.dispatchable.id, pending.number, pending.attempt, pending.text
                     )
-                    self._links.send(target, envelope)
+                    self._send(target, envelope)
                 else:
-                    self._links.send(target, _rare_envelope(state.dispatchable.id, pending))
+                    self._send(target, _rare_envelope(state.dispatchable.id, pending))
         if conversation.waiting:
             self._wait(state, full)
         elif self._blocked.pop(state.dispatchable.id, None) is not None:
@@ -360,17 +362,17 @@ class Dispatcher:
         """Its facts have changed: tell the worker that knows them, if there is one."""
         if state.introduced_to is not None:
             facts = state.dispatchable.facts
-            self._links.send(state.introduced_to, Introduce(state.dispatchable.id, facts))
+            self._send(state.introduced_to, Introduce(state.dispatchable.id, facts))
 
     def _introduce(self, state: DispatchState, target: WorkerId) -> None:
         self._forget(state)
         state.introduced_to = target
         self._introduced[target][state.dispatchable.id] = state
-        self._links.send(target, Introduce(state.dispatchable.id, state.dispatchable.facts))
+        self._send(target, Introduce(state.dispatchable.id, state.dispatchable.facts))
 
     def _forget(self, state: DispatchState) -> None:
         if state.introduced_to is not None:
-            self._links.send(state.introduced_to, Forget(state.dispatchable.id))
+            self._send(state.introduced_to, Forget(state.dispatchable.id))
             self._introduced[state.introduced_to].pop(state.dispatchable.id, None)
 
 

@@ -49,6 +49,7 @@ class Runner:
     Args:
         seconds: A handler is cancelled after this long.
         concurrency: So many run at once; others wait in the order in which they came.
+        invocation: Makes what calls the handlers.
 
     Attributes:
         before_run: Called before handlers are started in a turn of the loop; it may ``hold``.
@@ -63,6 +64,7 @@ class Runner:
         seconds: float,
         concurrency: int,
         now: Callable[[], float],
+        invocation: Callable[..., Invocation] = Invocation,
     ) -> None:
         self._answers = answers
         self._counters = counters
@@ -86,7 +88,7 @@ class Runner:
         # Not that of whoever happens to bring the first message: handlers would see what a
         # middleware of the surrounding application has set for one handshake.
         self._context = copy_context()
-        self._invocation = Invocation(handlers, seconds=seconds, context=self._context)
+        self._invocation = invocation(handlers, seconds=seconds, context=self._context)
 
     # What edges say
 

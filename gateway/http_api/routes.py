@@ -60,6 +60,7 @@ class Api:
         count: Told the method and the status of every request.
         now: Monotonic seconds.
         clock: Seconds of the wall clock.
+        around: Given each request, its route and what answers it, if anything is to be.
     """
 
     calls: Calls
@@ -70,6 +71,7 @@ class Api:
     count: Callable[[str, int], None]
     now: Callable[[], float]
     clock: Callable[[], float]
+    around: Callable[[Request, str, Awaitable[Response]], Awaitable[Response]] | None = None
 
 
 def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute]:
@@ -80,7 +82,8 @@ def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute
         return answer(document(request.scope.get("root_path") or "/", version))
 
     def path(template: str, operations: Operations, choose: Choose | None = None) -> BaseRoute:
-        return Route(template, _Path(api, operations, choose))
+        route = template.replace(":gateway_rest", "")
+        return Route(template, _Path(api, operations, choose, route))
 
     return [
         Route("/@openapi.json", openapi, methods=["GET"]),
@@ -174,10 +177,12 @@ class _Path:
         api: Callable[[], Api | None],
         operations: Operations,
         choose: Choose | None,
+        route: str,
     ) -> None:
         self._api = api
         self._operations = operations
         self._choose = choose
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -187,7 +192,10 @@ class _Path:
         else:
             status = 500
             try:
-                response = await self._call(api, request)
+                answering: Awaitable[Response] = self._call(api, request)
+                if api.around is not None:
+                    answering = api.around(request, self._route, answering)
+                response = await answering
                 status = response.status_code
             except Problem as problem:
                 response = problem.response

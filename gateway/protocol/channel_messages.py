@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from gateway.protocol.trace_context import TraceContext
+
 MAX_PUBLICATION_BYTES: Final = 64 << 10  # of its data and its tags
 
 
@@ -42,6 +44,14 @@ class PublicationBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
     data: bytes
     info: ClientInfo | None = None
     tags: dict[str, str] = {}
+
+
+class TracedPublicationBody(PublicationBody, frozen=True):
+    """One that is a part of a trace, and the span that it follows from. Who does not trace reads a
+    ``PublicationBody``. The fourth place is that of ``trace``, in all releases.
+    """
+
+    trace: TraceContext | None = None
 
 
 class ChannelMessage(NamedTuple):

@@ -37,6 +37,7 @@ class WorkerInfo:
         pid: For people.
         hooks: The kind and the pattern of each hook of its application. None is of a release that
             cannot be asked.
+        traces: It reads what is a part of a trace (``gateway.protocol.envelopes.traced``).
     """
 
     edge: bool
@@ -49,6 +50,7 @@ class WorkerInfo:
     host: str = ""
     pid: int = 0
     hooks: tuple[tuple[str, str], ...] | None = None
+    traces: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,12 @@ class Settings:
     trace: bool = _setting(
         False, value.switch, "on, off", "Offer the subprotocol gateway.trace.v1. It shows topology."
     )
+    opentelemetry: bool = _setting(
+        False,
+        value.switch,
+        "on, off",
+        "Export traces with OpenTelemetry, as its own variables `OTEL_*` say. An extra.",
+    )
     page: bool = _setting(
         True, value.switch, "on, off", "Serve the page to try the gateway with, at `/`."
     )

@@ -15,19 +15,15 @@ from functools import partial
 from gateway.broker.base import Broker
 from gateway.channel_broker.base import ChannelBroker
 from gateway.channels.channels import Channels
-from gateway.channels.fan_out import FanOut
 from gateway.channels.lists import ChannelLists
 from gateway.channels.presence import ChannelPresence
 from gateway.channels.presence_questions import PresenceQuestions
-from gateway.channels.publisher import Publisher
 from gateway.cluster.composition import ClusterParts
 from gateway.cluster.presence_sweep import PresenceSweep
 from gateway.edge.admission import Admission
 from gateway.edge.connection_context import ConnectionContext, ConnectionLimits
-from gateway.edge.endpoint import SocketEndpoint
 from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.negotiation import centrifuge_sessions
-from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.edge.sessions.centrifuge.results import register_encoding
 from gateway.edge.sessions.centrifuge.session_context import TICK_S, SessionContext
 from gateway.edge.sessions.centrifuge.subscription import ChannelParts
@@ -37,7 +33,6 @@ from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.edge.token_guard import TokenGuard
 from gateway.errors import BadChannel, UnknownChannel
 from gateway.handlers.definitions import Handlers
-from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.invocation import Invocation
 from gateway.handlers.runner import Runner
 from gateway.http_api.calls import Calls
@@ -46,10 +41,7 @@ from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.hub import Hub
-from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.links import Links
-from gateway.messaging.owner_receipts import OwnerReceipts
-from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.metrics import Counters
 from gateway.presence.base import PresenceStore
@@ -62,6 +54,7 @@ from gateway.registry.base import Registry
 from gateway.settings.config import Settings
 from gateway.settings.version import __version__
 from gateway.tokens.verifier import token_verifier
+from gateway.tracing.variants import PLAIN, Variants
 from gateway.worker import envelope_receivers
 from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.handshake_limits import limits
@@ -77,6 +70,7 @@ class WorkerParts:
     Args:
         health: What the workers of its port share.
         cannot_go_on: Called with the reason when this worker has to end.
+        variants: Of which classes it is made.
     """
 
     def __init__(
@@ -92,8 +86,10 @@ class WorkerParts:
         health: PortHealth,
         cannot_go_on: Callable[[str], None],
         now: Callable[[], float],
+        variants: Variants = PLAIN,
     ) -> None:
         self.me = me
+        self._variants = variants
         self.settings = settings
         self.handlers = handlers
         self.broker = broker
@@ -130,6 +126,7 @@ class WorkerParts:
             host=socket.gethostname(),
             pid=os.getpid(),
             hooks=self.handlers.hooks.declared() if handles else (),
+            traces=self._variants.traces,
         )
 
     def count_refusal(self, reason: str) -> None:
@@ -144,8 +141,8 @@ class WorkerParts:
             everyone=self.everyone,
             now=self.now,
         )
-        self._transport = LinkTransport(self.links, self.members)
-        self.requests_to_owners = RequestsToOwners(
+        self._transport = self._variants.link_transport(self.links, self.members)
+        self.requests_to_owners = self._variants.requests_to_owners(
             self._transport,
             self.registry.look,
             lease_s=self.settings.lease_seconds,
@@ -153,7 +150,7 @@ class WorkerParts:
         )
         self.requests_to_users = RequestsToUsers(self.requests_to_owners, self.registry.of_user)
         self.survey = ChannelSurvey(self.requests_to_owners, self.registry, self.requests_to_users)
-        self.owner_receipts = OwnerReceipts(
+        self.owner_receipts = self._variants.owner_receipts(
             self.hub,
             answer=self._transport.receipt,
             holding=lambda: not self.cluster.lease_guard.may_act,
@@ -162,7 +159,7 @@ class WorkerParts:
 
     def _put_channels_together(self) -> None:
         options_of = self.settings.channel.options_of
-        fan_out = FanOut(self.counters, self.hub, now=self.now)
+        fan_out = self._variants.fan_out(self.counters, self.hub, now=self.now)
         register_encodings(fan_out)
         register_encoding(fan_out)
         self.channels = Channels(
@@ -173,7 +170,7 @@ class WorkerParts:
             max_channels=self.settings.max_channels,
             now=self.now,
         )
-        self.publisher = Publisher(self.channel_broker, options_of, self.counters)
+        self.publisher = self._variants.publisher(self.channel_broker, options_of, self.counters)
         self.presence = ChannelPresence(
             self.me,
             self.presence_store,
@@ -203,8 +200,9 @@ class WorkerParts:
             seconds=settings.handler_seconds,
             concurrency=settings.handler_concurrency,
             now=self.now,
+            invocation=self._variants.invocation,
         )
-        self.dispatcher = Dispatcher(
+        self.dispatcher = self._variants.dispatcher(
             self.members,
             self.links,
             self.counters,
@@ -299,7 +297,7 @@ class WorkerParts:
             now=self.now,
         )
         endpoint = partial(
-            SocketEndpoint,
+            self._variants.endpoint,
             self.me,
             edge,
             self.admission,
@@ -320,7 +318,7 @@ class WorkerParts:
     def _centrifuge_context(self) -> SessionContext:
         return SessionContext(
             version=__version__,
-            requests=ClientRequests(
+            requests=self._variants.client_requests(
                 ChannelParts(
                     channels=self.channels,
                     publisher=self.publisher,
@@ -354,4 +352,5 @@ class WorkerParts:
             count=self.counters.count_api_request,
             now=self.now,
             clock=time.time,
+            around=self._variants.api_call,
         )

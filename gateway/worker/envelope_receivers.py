@@ -35,6 +35,13 @@ from gateway.protocol.envelopes.requests_to_owners import (
     SubscribeConnection,
     UnsubscribeConnection,
 )
+from gateway.protocol.envelopes.traced import (
+    TracedDispatch,
+    TracedDispatchConnect,
+    TracedDispatchDisconnect,
+    TracedDispatchHook,
+    TracedSend,
+)
 from gateway.protocol.ids import WorkerId
 from gateway.worker.inbox import Inbox
 
@@ -60,6 +67,10 @@ def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: 
     inbox.register(DispatchHook, runner.dispatch)
     inbox.register(HookAnswered, answered)
     inbox.register(HookDenied, answered)
+    inbox.register(TracedDispatch, runner.dispatch)
+    inbox.register(TracedDispatchConnect, runner.dispatch)
+    inbox.register(TracedDispatchDisconnect, runner.dispatch)
+    inbox.register(TracedDispatchHook, runner.dispatch)
 
 
 def register_owner_requests(
@@ -70,6 +81,7 @@ def register_owner_requests(
     channel_lists: ChannelLists,
 ) -> None:
     inbox.register(Send, responses.asked)
+    inbox.register(TracedSend, responses.asked)
     inbox.register(Disconnect, responses.asked)
     inbox.register(Inquire, responses.asked)
     inbox.register(SubscribeConnection, responses.asked)

@@ -23,6 +23,7 @@ from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
 from gateway.settings.version import __version__
+from gateway.tracing.variants import PLAIN, Variants
 from gateway.worker.composition import WorkerParts
 from gateway.worker.drain import Drain
 from gateway.worker.health import PortHealth
@@ -63,8 +64,10 @@ class Worker:
         health: PortHealth | None = None,
         me: WorkerId,
         now: Callable[[], float] = time.monotonic,
+        variants: Variants = PLAIN,
     ) -> None:
         self.me = me
+        self._flush = variants.flush
         self.on_exit: Callable[[], None] = lambda: signal.raise_signal(signal.SIGTERM)
         self.parts = WorkerParts(
             settings,
@@ -77,6 +80,7 @@ class Worker:
             health=health or PortHealth(None),
             cannot_go_on=self._exit,
             now=now,
+            variants=variants,
         )
         self.readiness = self.parts.readiness
         self._housekeeping = Housekeeping(self.parts)
@@ -111,6 +115,7 @@ class Worker:
             self._housekeeping.fold()
             await parts.registry.aclose()
             await parts.presence_store.aclose()
+            await self._flush()
             log.info("worker stopped")
 
     async def drain(self) -> None:

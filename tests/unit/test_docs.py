@@ -16,6 +16,7 @@ import pytest
 from gateway.app import Gateway
 from gateway.edge.sockets.socket import EXTENSION
 from gateway.protocol.text_endpoint import TRACE_SUBPROTOCOL
+from gateway.tracing import attributes
 from tests.support.pages import DOCS, EVERY_PAGE, PAGES, ROOT, anchors, blocks, links, name_of
 
 GUIDES = {  # and how many tests each has
@@ -52,8 +53,9 @@ def resolves(name: str) -> bool:
 def test_every_name_of_the_package_is_there(page: Path) -> None:
     of_an_application = {f"gateway.{name}" for name in dir(Gateway)}  # its own variable `gateway`
     on_the_wire = {EXTENSION, TRACE_SUBPROTOCOL}
+    in_spans = {str(value) for value in vars(attributes).values()}
     files = {name for name in names_in(page) if name.rpartition(".")[2] in ("toml", "conf")}
-    named = names_in(page) - of_an_application - on_the_wire - files
+    named = names_in(page) - of_an_application - on_the_wire - in_spans - files
 
     assert not {name for name in named if not resolves(name)}
 

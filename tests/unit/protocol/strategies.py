@@ -31,9 +31,17 @@ from gateway.protocol.envelopes.requests_to_owners import (
     SubscribeConnection,
     UnsubscribeConnection,
 )
+from gateway.protocol.envelopes.traced import (
+    TracedDispatch,
+    TracedDispatchConnect,
+    TracedDispatchDisconnect,
+    TracedDispatchHook,
+    TracedSend,
+)
 from gateway.protocol.envelopes.wire import VERSION, Header
 from gateway.protocol.ids import connection_id, worker_id
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.trace_context import TraceContext
 
 TEXT = st.text(max_size=20)
 BYTES = st.binary(max_size=20)
@@ -52,6 +60,7 @@ FACTS = st.builds(
 )
 PARTICULARS = st.builds(Particulars, COUNT, COUNT, st.none() | TEXT, TEXT, TEXT)
 RECEIPT = st.sampled_from(Receipt)
+TRACE = st.builds(TraceContext, TEXT, TEXT)
 CHANNELS = st.lists(TEXT, max_size=3).map(tuple)
 BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Introduce: st.builds(Introduce, CONNECTION, FACTS),
@@ -90,6 +99,28 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
         HookAnswered, CONNECTION, COUNT, COUNT, st.none() | BYTES, st.none() | BYTES, EXPIRY
     ),
     HookDenied: st.builds(HookDenied, CONNECTION, COUNT, COUNT, COUNT, TEXT, st.booleans()),
+    TracedDispatch: st.builds(TracedDispatch, CONNECTION, COUNT, COUNT, TEXT, TRACE),
+    TracedDispatchConnect: st.builds(TracedDispatchConnect, CONNECTION, COUNT, COUNT, TRACE),
+    TracedDispatchDisconnect: st.builds(
+        TracedDispatchDisconnect, CONNECTION, COUNT, COUNT, COUNT, TEXT, TRACE
+    ),
+    TracedDispatchHook: st.builds(
+        TracedDispatchHook,
+        CONNECTION,
+        COUNT,
+        COUNT,
+        TEXT,
+        TEXT,
+        BYTES,
+        BYTES,
+        BYTES,
+        COUNT,
+        TEXT,
+        TRACE,
+    ),
+    TracedSend: st.builds(
+        TracedSend, CONNECTION, COUNT, TEXT, st.none() | TEXT, st.booleans(), TRACE
+    ),
 }
 ENVELOPE = st.one_of(*BY_KIND.values())
 HEADER = st.builds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,12 +13,14 @@ from gateway.protocol.channel_messages import (
     ClientInfo,
     MessageKind,
     PublicationBody,
+    TracedPublicationBody,
     encode,
     message,
     read,
     read_client_info,
     read_publication,
 )
+from gateway.protocol.trace_context import TraceContext
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -67,3 +70,15 @@ def test_a_publication_keeps_its_bytes() -> None:
     assert read_publication(encode(body)) == body
     assert read_client_info(encode(info)) == info
     assert read_publication(encode(PublicationBody(b"1"))) == PublicationBody(b"1", None, {})
+
+
+def test_a_trace_is_behind_what_all_read_and_without_one_nothing_is_there() -> None:
+    plain = PublicationBody(b"1", ClientInfo("ann", "c1"), {"k": "v"})
+    told = TraceContext("00-a-b-01", "a=1")
+    traced = TracedPublicationBody(b"1", ClientInfo("ann", "c1"), {"k": "v"}, told)
+    read_traced = msgspec.msgpack.Decoder(TracedPublicationBody).decode
+
+    assert read_publication(encode(traced)) == plain
+    assert read_traced(encode(traced)) == traced
+    assert read_traced(encode(plain)).trace is None
+    assert len(msgspec.msgpack.decode(encode(plain))) == 3

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, object] = {
     "subscribe_to_user_personal_channel_personal_channel_namespace": "",
     "channel": Namespaces(),
     "trace": False,
+    "opentelemetry": False,
     "page": True,
     "message_bytes": 65536,
     "messages_per_second": None,
@@ -105,7 +106,14 @@ SECONDS = {
     "drain_seconds": (0, 3600),
     "token_leeway_seconds": (0, 600),
 }
-SWITCHES = ("reload", "trace", "page", "subscription_token_enabled", "communicate_token")
+SWITCHES = (
+    "reload",
+    "trace",
+    "opentelemetry",
+    "page",
+    "subscription_token_enabled",
+    "communicate_token",
+)
 LISTS = {
     "allowed_origins": ("https://a.example", "http://[::1]:8080"),
     "allowed_hosts": ("a.example", "127.0.0.1"),

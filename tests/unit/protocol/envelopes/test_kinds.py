@@ -38,6 +38,11 @@ TAGS = {
     30: "DispatchHook",
     31: "HookAnswered",
     32: "HookDenied",
+    33: "TracedDispatch",
+    34: "TracedDispatchConnect",
+    35: "TracedDispatchDisconnect",
+    36: "TracedDispatchHook",
+    37: "TracedSend",
 }
 
 

@@ -1,0 +1,72 @@
+"""Commands of clients of the Centrifuge protocol, traced: each from its frame to its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opentelemetry.trace import SpanKind
+
+from gateway.close_codes import Close
+from gateway.edge.sessions.base import OpenConnection
+from gateway.edge.sessions.centrifuge.requests import ClientRequests
+from gateway.edge.sessions.centrifuge.session import CentrifugeSession
+from gateway.errors import GatewayError
+from gateway.protocol.centrifuge.codes import Error
+from gateway.protocol.centrifuge.commands import Request, Rpc
+from gateway.protocol.centrifuge.session import Answer
+from gateway.protocol.centrifuge.steps import Ask
+from gateway.tracing.attributes import CONNECTION, DESTINATION, ERROR_CODE, RPC_METHOD
+from gateway.tracing.connections import ConnectionTraces
+from gateway.tracing.tracing import ROOT, Tracing, being_current, fail
+
+
+class TracedClientRequests(ClientRequests):
+    """``ClientRequests``, a trace for each command."""
+
+    def __init__(
+        self, tracing: Tracing, traces: ConnectionTraces, *parts: Any, **options: Any
+    ) -> None:
+        super().__init__(*parts, **options)
+        self._tracing = tracing
+        self._traces = traces
+
+    def _ask(
+        self,
+        session: CentrifugeSession,
+        connection: OpenConnection,
+        ask: Ask,
+        answer: Callable[[Answer], None],
+    ) -> None:
+        span = self._tracing.start(
+            type(ask.request).__name__.lower(),
+            SpanKind.SERVER,
+            ROOT,
+            link=self._traces.handshake(connection.id),
+            attributes={CONNECTION: connection.id, **_subject(ask.request)},
+        )
+
+        def answered(said: Answer) -> None:
+            if isinstance(said, Error | Close):
+                span.set_attribute(ERROR_CODE, said.code)
+            answer(said)
+            self._traces.ended(connection.id, span)
+
+        self._traces.begun(connection.id, span)
+        before, self._traces.command = self._traces.command, span
+        try:
+            with being_current(span):
+                super()._ask(session, connection, ask, answered)
+        except GatewayError as error:  # which is the answer
+            fail(span, type(error).__name__)
+            self._traces.ended(connection.id, span)
+            raise
+        finally:
+            self._traces.command = before
+
+
+def _subject(request: Request) -> dict[str, str]:
+    if isinstance(request, Rpc):
+        return {RPC_METHOD: request.method}
+    channel = getattr(request, "channel", None)
+    return {DESTINATION: channel} if isinstance(channel, str) else {}

@@ -1,0 +1,191 @@
+"""What an edge has handled, traced: from the event to its answer, and each dispatch of it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind
+
+from gateway.handlers.dispatcher import Dispatchable, Dispatcher, DispatchState
+from gateway.handlers.queue import AnyDispatch
+from gateway.protocol.conversation import Event
+from gateway.protocol.envelopes.dispatching import (
+    Answer,
+    Dispatch,
+    DispatchConnect,
+    DispatchDisconnect,
+    Failed,
+)
+from gateway.protocol.envelopes.hooks import DispatchHook
+from gateway.protocol.envelopes.kinds import Envelope
+from gateway.protocol.envelopes.traced import traced
+from gateway.protocol.hooks import HookKind, HookRequest
+from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.tracing.attributes import ATTEMPT, BODY_BYTES, CONNECTION, TO_WORKER
+from gateway.tracing.connections import ConnectionTraces
+from gateway.tracing.tracing import ROOT, Tracing, being_current, carried, fail
+
+_DISPATCHES: Final = (Dispatch, DispatchConnect, DispatchDisconnect, DispatchHook)
+
+
+class _Waiting:
+    """One event whose answer is waited for.
+
+    Attributes:
+        above: What it is a part of: its own span, or that of a handshake or a command.
+        own: ``above`` ends with the answer.
+        dispatch: The last attempt.
+    """
+
+    __slots__ = ("above", "dispatch", "name", "own")
+
+    def __init__(self, name: str, above: Span, *, own: bool) -> None:
+        self.name = name
+        self.above = above
+        self.own = own
+        self.dispatch: Span | None = None
+
+    def end(self, error: str | None = None) -> None:
+        for span in (self.dispatch, self.above if self.own else None):
+            if span is not None:
+                if error is not None:
+                    fail(span, error)
+                span.end()
+
+
+class TracedDispatcher(Dispatcher):
+    """A ``Dispatcher`` that keeps a span for each event that is sampled and not answered yet."""
+
+    def __init__(
+        self, tracing: Tracing, traces: ConnectionTraces, *parts: Any, **options: Any
+    ) -> None:
+        super().__init__(*parts, **options)
+        self._tracing = tracing
+        self._traces = traces
+        self._waiting: dict[ConnectionId, dict[int, _Waiting]] = {}
+        self._plainly = self._send
+        self._send = self._send_traced
+
+    def open(self, dispatchable: Dispatchable) -> DispatchState:
+        self._traces.handshaken(dispatchable.id, trace.get_current_span().get_span_context())
+        return super().open(dispatchable)
+
+    def close(self, state: DispatchState) -> None:
+        connection = state.dispatchable.id
+        super().close(state)
+        self._traces.closed(connection)
+        for waiting in self._waiting.pop(connection, {}).values():
+            waiting.end("abandoned")
+
+    def read(  # noqa: PLR0917 (as Conversation.read)
+        self,
+        state: DispatchState,
+        event: Event,
+        text: str = "",
+        size_bytes: int = 0,
+        close_code: int = 0,
+        attempt: int = 1,
+    ) -> None:
+        if event is Event.CONNECT:
+            self._expect(state, "connect", trace.get_current_span(), own=False)
+        elif event is Event.MESSAGE and (command := self._traces.command) is not None:
+            self._expect(state, "message", command, own=False)
+        else:
+            self._begin(state, event.name.lower(), size_bytes)
+        super().read(state, event, text, size_bytes, close_code, attempt)
+
+    def ask(self, state: DispatchState, hook: HookRequest) -> None:
+        if hook.kind is HookKind.UNSUBSCRIBE:
+            self._begin(state, hook.kind.value, hook.size_bytes)
+        else:
+            self._expect(state, hook.kind.value, trace.get_current_span(), own=False)
+        super().ask(state, hook)
+
+    def settle(self, state: DispatchState, worker: WorkerId, answer: Answer) -> None:
+        connection = state.dispatchable.id
+        waiting = self._waiting.get(connection, {}).get(answer.number)
+        if waiting is None:
+            super().settle(state, worker, answer)
+            return
+        with being_current(waiting.above):  # what follows from the answer is a part of it
+            super().settle(state, worker, answer)
+        oldest = state.conversation.oldest
+        if oldest is None or oldest.number > answer.number:
+            error = answer.code if isinstance(answer, Failed) else None
+            self._end(connection, answer.number, error)
+
+    def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
+        late = super().give_up_waiting(away=away)
+        for connection in list(self._waiting):
+            self._end_missing(connection)
+        return late
+
+    def worker_gone(self, worker: WorkerId) -> None:
+        super().worker_gone(worker)
+        for connection in list(self._waiting):
+            self._end_missing(connection)
+
+    def _begin(self, state: DispatchState, name: str, size_bytes: int) -> None:
+        """A trace of its own, for what a client or its end has brought about.
+
+        Linked to the handshake, and not a part of its trace: a socket may live for days.
+        """
+        connection = state.dispatchable.id
+        span = self._tracing.start(
+            name,
+            SpanKind.SERVER if name == "message" else SpanKind.INTERNAL,
+            ROOT,
+            link=self._traces.handshake(connection),
+            attributes={CONNECTION: connection, BODY_BYTES: size_bytes},
+        )
+        self._expect(state, name, span, own=True)
+
+    def _expect(self, state: DispatchState, name: str, above: Span, *, own: bool) -> None:
+        """Its number is the next of the conversation."""
+        if above.is_recording():
+            waiting = self._waiting.setdefault(state.dispatchable.id, {})
+            waiting[state.conversation.last_number + 1] = _Waiting(name, above, own=own)
+
+    def _end(self, connection: ConnectionId, number: int, error: str | None) -> None:
+        events = self._waiting.get(connection, {})
+        waiting = events.pop(number, None)
+        if waiting is not None:
+            waiting.end(error)
+        if not events:
+            self._waiting.pop(connection, None)
+
+    def _end_missing(self, connection: ConnectionId) -> None:
+        """Those that were given up: answers come in order, and nothing else takes an event out."""
+        state = self._states.get(connection)
+        oldest = None if state is None else state.conversation.oldest
+        for number in list(self._waiting.get(connection, {})):
+            if oldest is None or number < oldest.number:
+                self._end(connection, number, "unhandled")
+
+    def _send_traced(self, target: WorkerId, envelope: Envelope) -> None:
+        if isinstance(envelope, _DISPATCHES):
+            envelope = self._dispatched(target, envelope)
+        self._plainly(target, envelope)
+
+    def _dispatched(self, target: WorkerId, envelope: AnyDispatch) -> Envelope:
+        waiting = self._waiting.get(envelope.connection, {}).get(envelope.number)
+        if waiting is None:
+            return envelope
+        if waiting.dispatch is not None:
+            fail(waiting.dispatch, "worker gone")
+            waiting.dispatch.end()
+        waiting.dispatch = self._tracing.start(
+            f"dispatch {waiting.name}",
+            SpanKind.PRODUCER,
+            trace.set_span_in_context(waiting.above),
+            attributes={
+                CONNECTION: envelope.connection,
+                TO_WORKER: target,
+                ATTEMPT: envelope.attempt,
+            },
+        )
+        info = self._members.known.get(target)
+        if info is None or not info.traces or (told := carried(waiting.dispatch)) is None:
+            return envelope
+        return traced(envelope, told)

@@ -1,0 +1,100 @@
+"""Where spans go: as the environment variables of OpenTelemetry say (``OTEL_*``).
+
+An application that has set up a provider of its own keeps it, and gets the gateway's spans there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from contextlib import suppress
+from importlib.metadata import entry_points
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.environment_variables import OTEL_TRACES_EXPORTER
+from opentelemetry.sdk.environment_variables import (
+    OTEL_EXPORTER_OTLP_PROTOCOL,
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+)
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import ProxyTracerProvider
+
+from gateway.errors import ConfigError
+from gateway.log import get_logger
+from gateway.protocol.ids import WorkerId
+from gateway.settings.version import __version__
+
+log = get_logger(__name__)
+
+FLUSH_S: Final = 2.0  # at the end of a worker, which a collector that is away does not hold up
+
+
+def provide(me: WorkerId) -> trace.TracerProvider:
+    """The provider of this process, set up if nobody has.
+
+    Raises:
+        ConfigError: ``OTEL_TRACES_EXPORTER`` names what is not installed.
+    """
+    found = trace.get_tracer_provider()
+    if not isinstance(found, ProxyTracerProvider):
+        return found
+    exporters = [_exporter(name) for name in _exporters()]
+    named = Resource.create(
+        {"service.name": "gateway", "service.version": __version__, "service.instance.id": me}
+    )
+    resource = named.merge(OTELResourceDetector().detect())
+    # Not at exit: it would go on trying for 10 s, where ``flush`` has a bound.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    for exporter in exporters:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    log.info("traces exported", exporters=_exporters(), sampler=provider.sampler.get_description())
+    return provider
+
+
+async def flush(provider: trace.TracerProvider) -> None:
+    """Export what has ended, for at most ``FLUSH_S``. Raises nothing."""
+    force = getattr(provider, "force_flush", None)
+    if force is None:
+        return
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            force(int(FLUSH_S * 1000))
+        except Exception:
+            log.exception("trace flush failed")
+        with suppress(RuntimeError):  # the loop has not waited for it
+            loop.call_soon_threadsafe(done.set)
+
+    # A daemon: a thread of the loop's executor would be waited for, however long it takes.
+    threading.Thread(target=run, name="traces flush", daemon=True).start()
+    try:
+        await asyncio.wait_for(done.wait(), FLUSH_S)
+    except TimeoutError:
+        log.warning("traces not flushed", after_s=FLUSH_S)
+
+
+def _exporters() -> list[str]:
+    said = os.environ.get(OTEL_TRACES_EXPORTER, "").strip() or "otlp"
+    names = [name.strip() for name in said.split(",")]
+    return [] if "none" in names else names
+
+
+def _exporter(name: str) -> SpanExporter:
+    wanted = name
+    if name == "otlp":
+        protocol = os.environ.get(
+            OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+            os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL, "http/protobuf"),
+        )
+        wanted = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
+    for found in entry_points(group="opentelemetry_traces_exporter", name=wanted):
+        exporter: SpanExporter = found.load()()
+        return exporter
+    raise ConfigError(f"OTEL_TRACES_EXPORTER={name} names an exporter that is not installed")

@@ -39,7 +39,7 @@ async def renew(url: str) -> int:
     registry, me = RedisRegistry(parse(url), prefix="watched"), new_worker_id()
     try:
         leases = await registry.renew(me, WorkerInfo(edge=True, handler=True), 10.0)
-        assert fence(parse(url), "watched", me, deadline_s=2.0)
+        assert fence(parse(url), "watched", me, deadline_s=10.0)
         return len(leases.workers)
     finally:
         await registry.aclose()
@@ -89,9 +89,9 @@ def test_a_supervisor_goes_on_when_it_is_not_let_in(guarded: str) -> None:
     address = parse(f"redis+sentinel://:of-nodes@{guarded}?sentinel_password=changed")
 
     with pytest.raises(BrokerUnavailable, match="sentinel_password"):
-        fence(address, "watched", new_worker_id(), deadline_s=2.0)
+        fence(address, "watched", new_worker_id(), deadline_s=10.0)
     with pytest.raises(BrokerUnavailable, match="sentinel_password"):
-        publish(address, "nobody", b"", deadline_s=2.0)
+        publish(address, "nobody", b"", deadline_s=10.0)
 
 
 def test_a_node_is_no_sentinel(redis_server: RedisServer) -> None:

@@ -95,8 +95,8 @@ async def test_session_tickets_are_not_taken_for_a_reply(
     port, certificate = tls_redis
     address = parse(f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}")
     check(address, "tls")
-    assert not fence(address, "tls", new_worker_id(), deadline_s=2.0)
-    publish_blocking(address, "nobody", b"", deadline_s=2.0)
+    assert not fence(address, "tls", new_worker_id(), deadline_s=10.0)
+    publish_blocking(address, "nobody", b"", deadline_s=10.0)
 
 
 @pytest.fixture(scope="module")
@@ -112,19 +112,19 @@ async def test_a_name_need_not_be_checked_where_the_authority_is(
     port, certificate = misnamed_redis
     url = f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}"
     with pytest.raises(BrokerUnavailable, match="certificate"):
-        await RedisConnection.connect(parse(url), deadline_s=2.0, name="nobody")
+        await RedisConnection.connect(parse(url), deadline_s=10.0, name="nobody")
     with pytest.raises(BrokerUnavailable, match="certificate"):
         check(parse(url), "tls")
     address = parse(f"{url}&ssl_check_hostname=false")
     registry = RedisRegistry(address, prefix="misnamed")
     await registry.look()  # redis-py's connections
     await registry.aclose()
-    connection = await RedisConnection.connect(address, deadline_s=2.0, name="nobody")
+    connection = await RedisConnection.connect(address, deadline_s=10.0, name="nobody")
     connection.abort()
     check(address, "tls")
     stranger = parse(f"rediss://localhost:{port}/0?ssl_check_hostname=no")
     with pytest.raises(BrokerUnavailable, match="certificate"):  # the authority is checked still
-        await RedisConnection.connect(stranger, deadline_s=2.0, name="nobody")
+        await RedisConnection.connect(stranger, deadline_s=10.0, name="nobody")
 
 
 async def test_a_certificate_that_nobody_trusts_is_refused(tls_redis: tuple[int, Path]) -> None:
@@ -132,7 +132,7 @@ async def test_a_certificate_that_nobody_trusts_is_refused(tls_redis: tuple[int,
     address = parse(f"rediss://localhost:{port}/0")
 
     with pytest.raises(BrokerUnavailable):
-        await RedisConnection.connect(address, deadline_s=2.0, name="nobody")
+        await RedisConnection.connect(address, deadline_s=10.0, name="nobody")
 
 
 async def test_a_cluster_speaks_tls_at_every_node(
@@ -157,4 +157,4 @@ async def test_a_cluster_speaks_tls_at_every_node(
         await registry.aclose()
 
         assert list(leases.workers) == [me]
-        assert fence(address, "tls", me, deadline_s=2.0)
+        assert fence(address, "tls", me, deadline_s=10.0)

@@ -237,7 +237,7 @@ async def test_of_one_connection_its_owner_says_what_waits_for_it(settings: Make
 async def test_the_age_of_a_ping_without_an_answer_is_told(settings: MakeSettings) -> None:
     own = settings()
     async with (
-        in_process(own, ws_ping_interval=0.1, ws_ping_timeout=60) as served,
+        in_process(own, ws_ping_interval=1.0, ws_ping_timeout=60) as served,
         raw_websocket(served.port),  # it answers no ping
     ):
         [member] = served.worker.parts.hub

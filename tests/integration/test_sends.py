@@ -118,9 +118,9 @@ async def test_a_worker_that_left_long_ago_is_gone_and_none_that_redis_may_have_
     settings: MakeSettings,
 ) -> None:
     connection = new_connection_id(new_worker_id())
-    async with in_process(settings(lease_seconds=1)) as served:
+    async with in_process(settings(lease_seconds=4)) as served:
         young = await served.gateway.send(connection, "pushed")
-        await eventually_async(lambda: gone(served, connection), "belief in its absence")
+        await eventually_async(lambda: gone(served, connection), "belief in its absence", 15)
 
     assert young is Receipt.UNREACHABLE
 
@@ -206,7 +206,7 @@ async def test_when_the_owner_is_fenced_while_it_owes_an_answer_the_connection_i
                 parse(own.redis_url.reveal()),
                 own.redis_prefix,
                 owner.worker.me,
-                deadline_s=1.0,
+                deadline_s=10.0,
             )
 
             assert await sent is Receipt.GONE

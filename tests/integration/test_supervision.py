@@ -57,6 +57,8 @@ def _as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     for variable in ("SERVER_SOFTWARE", "GATEWAY_RUN_FOLDER", "PROMETHEUS_MULTIPROC_DIR"):
         monkeypatch.setenv(variable, "restored after the test")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    # However late a busy machine runs the Redis.
+    monkeypatch.setattr("gateway.process.dead_child.FENCE_DEADLINE_S", 10.0)
     monkeypatch.setattr(sources, "_chosen", None)
     monkeypatch.setattr(sys, "path", list(sys.path))
     loggers = [logging.getLogger(name) for name in LOGGERS]

@@ -143,8 +143,8 @@ async def test_who_leaves_while_it_is_written_is_taken_away_after_it(bench: Benc
 async def test_an_outage_fails_who_waits_and_the_newest_state_is_written_afterwards(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence_waits, "REDIS_DEADLINE_S", 0.05)
     await bench.presence.enter("room", BOB)
+    monkeypatch.setattr(presence_waits, "REDIS_DEADLINE_S", 0.05)
     bench.store.away = True
     with pytest.raises(BrokerUnavailable):
         await bench.presence.enter("room", ANN)

@@ -74,9 +74,9 @@ async def test_while_nobody_knows_of_hooks_clients_are_to_try_again(stand: Stand
 
 async def test_a_subscription_of_limited_time_expires(stand: Stand) -> None:
     client = await stand.client("ann")
-    client.hooks.outcomes[HookKind.SUBSCRIBE, "a"] = HookResult(expires_unix_s=time.time() + 0.2)
+    client.hooks.outcomes[HookKind.SUBSCRIBE, "a"] = HookResult(expires_unix_s=time.time() + 2.0)
     reply = await client.ask(subscribe={"channel": "a"})
-    await eventually(lambda: client.pushes("unsubscribe"), "its end")
+    await eventually(lambda: client.pushes("unsubscribe"), "its end", 15)
 
     assert reply["subscribe"] == {}  # it could not refresh it
     assert client.pushes("unsubscribe") == [{"code": 2501, "reason": "subscription expired"}]

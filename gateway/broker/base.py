@@ -24,6 +24,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+# What is published: pieces that arrive as one, so that nobody copies what is long to join them.
+Payload = bytes | tuple[bytes, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Resync:
@@ -73,7 +76,7 @@ class Publisher(Protocol):
         """How often the connection that publishes was lost."""
         ...
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
         """Publish ``(channel, payload)`` pairs in order, in one round trip.
 
         Returns:

@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from gateway.broker.base import Reach, Receiver, Resync
+from gateway.broker.base import Payload, Reach, Receiver, Resync
 from gateway.log import get_logger
 
 log = get_logger(__name__)
@@ -59,9 +59,10 @@ class MemoryBroker:
             self._bus.subscribers[channel].append(self)
         await self._running.wait()
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
         receivers = []
-        for channel, payload in messages:
+        for channel, message in messages:
+            payload = message if isinstance(message, bytes) else b"".join(message)
             subscribers = self._bus.subscribers.get(channel, ())
             for subscriber in subscribers:
                 subscriber._arrive(channel, payload)  # noqa: SLF001 (a broker of the same bus)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from gateway.broker.base import Reach, Receiver, Resync
+from gateway.broker.base import Payload, Reach, Receiver, Resync
 from gateway.broker.redis_publisher import RedisPublisher
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import publish
@@ -48,7 +48,7 @@ class RedisBroker:
     async def subscribe(self, channel: str) -> None:
         await self._subscriptions.add(channel.encode(), channel)
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
         return self._publisher.publish(messages)
 
     def publish_quietly(self, channel: str, payload: bytes) -> bool:

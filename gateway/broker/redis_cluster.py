@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from gateway.broker.base import Broker, Publisher, Reach, Receiver, Resync
+from gateway.broker.base import Broker, Payload, Publisher, Reach, Receiver, Resync
 from gateway.broker.redis import RedisBroker
 from gateway.broker.redis_publisher import RedisPublisher
 from gateway.errors import BrokerUnavailable
@@ -62,7 +62,7 @@ class ClusterBroker:
     async def subscribe(self, channel: str) -> None:
         await self._subscriptions.add(channel.encode(), channel)
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
         """In order at each master."""
         parts: dict[Publisher, list[int]] = {}
         for number, (channel, _) in enumerate(messages):
@@ -127,7 +127,7 @@ class _Nobody:
     def losses(self) -> int:
         return 0
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:  # noqa: ARG002
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:  # noqa: ARG002
         nowhere: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         nowhere.set_exception(BrokerUnavailable("no master of the Cluster is known to have it"))
         return nowhere

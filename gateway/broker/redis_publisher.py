@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from gateway.broker.base import Payload
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import REPLY_ON, RedisConnection
@@ -35,7 +36,7 @@ class RedisPublisher:
     def losses(self) -> int:
         return self._publishing.losses
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
         publisher = self._publishing.connection
         if publisher is None:
             nowhere: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Final, Protocol
 
-from gateway.broker.base import Publisher
+from gateway.broker.base import Payload, Publisher
 from gateway.errors import BrokerUnavailable
 
 TICK_S: Final = 0.025
@@ -29,7 +29,7 @@ QUIET_BYTES: Final = 1024  # a larger batch was not alone
 class Batches(Protocol):
     """What is to be published (``gateway.messaging.lane``). Nothing here waits."""
 
-    def collect(self, *, interrupted: bool) -> Sequence[tuple[str, bytes]]:
+    def collect(self, *, interrupted: bool) -> Sequence[tuple[str, Payload]]:
         """All that leaves now: channels and payloads.
 
         Args:
@@ -133,10 +133,13 @@ class BatchClock:
                 return
             now = self._loop.time()
             channel, payload = outgoing[0]
-            self._alone = len(outgoing) == 1 and len(payload) <= QUIET_BYTES
+            self._alone = (
+                len(outgoing) == 1 and isinstance(payload, bytes) and len(payload) <= QUIET_BYTES
+            )
             if (
                 self._alone
                 and now < self._quiet_until
+                and isinstance(payload, bytes)
                 and self._broker.publish_quietly(channel, payload)
             ):
                 self.tick_while_needed()

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import Context
 
-from gateway.broker.base import Publisher
+from gateway.broker.base import Payload, Publisher
 from gateway.messaging.batch_clock import BatchClock
 from gateway.messaging.peer_queue import PeerQueue
 from gateway.metrics import Counters
@@ -90,14 +90,15 @@ class Lane:
         self.ready = dict.fromkeys(self.queues.values())
         self.clock.publish_soon()
 
-    def collect(self, *, interrupted: bool) -> Sequence[tuple[str, bytes]]:
+    def collect(self, *, interrupted: bool) -> Sequence[tuple[str, Payload]]:
         now = self._now()
         ready, self.ready = self.ready, {}
         if interrupted:
             ready = dict.fromkeys(self.queues.values())
             for queue in ready:
                 queue.link.interrupted(now)
-        outgoing, self.hints = self.hints, []
+        outgoing: list[tuple[str, Payload]] = [*self.hints]
+        self.hints = []
         owners: list[PeerQueue | None] = [None] * len(outgoing)
         active = self.active
         for queue in ready:

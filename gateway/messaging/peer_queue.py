@@ -7,7 +7,14 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 from gateway.metrics import Counters
-from gateway.protocol.envelopes.wire import MAX_BATCH_BYTES, join, stamp
+from gateway.protocol.envelopes.wire import (
+    LONG_BYTES,
+    MAX_BATCH_BYTES,
+    Pieces,
+    join,
+    join_long,
+    stamp,
+)
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.link import NO_BODY, Link
 
@@ -129,7 +136,7 @@ class PeerQueue:
         deadline = self.link.deadline()
         return deadline is not None and deadline <= now
 
-    def payloads(self, now: float, counters: Counters) -> list[bytes]:
+    def payloads(self, now: float, counters: Counters) -> list[bytes | Pieces]:
         """What leaves now, in order: what must be repeated, then what has collected.
 
         Without either an acknowledgement or a question goes alone, if one is owed. While the peer
@@ -146,17 +153,25 @@ class PeerQueue:
             counters.link_batches += len(leaving)
         counters.link_resends += out.repeats - repeats
         counters.link_polls += link.polls - polls
-        return [stamp(header, body) for header, body in leaving]
+        return [
+            stamp(header, body) if isinstance(body, bytes) else (stamp(header, body[0]), *body[1:])
+            for header, body in leaving
+        ]
 
     def number(self, counters: Counters) -> None:
         """What has collected becomes batches, which the link keeps until acknowledged."""
         self.touched = False
-        items, self._items, self._bytes_waiting = self._items, [], 0
+        items, self._items = self._items, []
+        size, self._bytes_waiting = self._bytes_waiting, 0
         if self.hello:
             self.hello = False
             self.link.out.append(NO_BODY)
-        for chunk in _chunks(items):
-            self.link.out.append(join(chunk))
+        if size < LONG_BYTES:
+            if items:
+                self.link.out.append(join(items))
+        else:
+            for chunk in _chunks(items):
+                self.link.out.append(join_long(chunk))
         counters.link_envelopes += len(items)
         self.recount()
 

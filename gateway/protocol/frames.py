@@ -20,6 +20,8 @@ PONG: Final = 0xA
 
 MAX_REASON_BYTES: Final = 123
 CHUNK_BYTES: Final = 64 << 10  # what is worth copying once more, to write once
+LONG_BYTES: Final = 1 << 13  # a longer payload is not worth copying at all
+LONGEST_HEADER_BYTES: Final = 14
 _FIN: Final = 0x80
 # Section 7.4.1 and IANA's registry: 1004, 1005, 1006 and 1015 may not be in a frame.
 _CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
@@ -51,6 +53,21 @@ def header(opcode: int, length: int) -> bytes:
     return bytes((_FIN | opcode, 127)) + length.to_bytes(8, "big")
 
 
+def masked_frame_bytes(data: bytes | memoryview) -> int:
+    """The length of the frame that ``data`` begins with, its masked header included.
+
+    0 if its header may be cut off.
+    """
+    if len(data) < LONGEST_HEADER_BYTES:
+        return 0
+    length = data[1] & 0x7F
+    if length < 126:
+        return 6 + length
+    if length == 126:
+        return 8 + int.from_bytes(data[2:4], "big")
+    return 14 + int.from_bytes(data[2:10], "big")
+
+
 def text_frames(payloads: Sequence[bytes]) -> bytes:
     """One text frame a payload, each valid UTF-8, joined."""
     if len(payloads) == 1 and len(payloads[0]) < 126:
@@ -61,6 +78,23 @@ def text_frames(payloads: Sequence[bytes]) -> bytes:
         pieces.append(_SHORT_TEXT[length] if length < 126 else header(TEXT, length))
         pieces.append(payload)
     return b"".join(pieces)
+
+
+def text_pieces(payloads: Sequence[bytes]) -> list[bytes]:
+    """The same in pieces: long payloads as they are, what is between them joined."""
+    pieces: list[bytes] = []
+    between: list[bytes] = []
+    for payload in payloads:
+        length = len(payload)
+        between.append(_SHORT_TEXT[length] if length < 126 else header(TEXT, length))
+        if length < LONG_BYTES:
+            between.append(payload)
+        else:
+            pieces += (b"".join(between), payload)
+            between = []
+    if between:
+        pieces.append(b"".join(between))
+    return pieces
 
 
 def text_chunks(payloads: Sequence[bytes]) -> Iterator[bytes]:

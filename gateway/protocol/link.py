@@ -28,7 +28,7 @@ Pure: bytes, numbers and monotonic seconds in, batches out. No I/O and no clock.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 from gateway.protocol.envelopes.wire import SELECTIVE, Header
 from gateway.protocol.fair_share import FairShare
@@ -131,15 +131,15 @@ class Link:
 
     # Sending
 
-    def leaving(self, now: float) -> list[tuple[Header, bytes]]:
-        """All that leaves now, in order, each batch with its header.
+    def leaving(self, now: float) -> list[tuple[Header, Any]]:
+        """All that leaves now, in order, each batch with its header, as it was appended.
 
         What was lost and may go, then what is new; with neither, an acknowledgement, a question or
         a poll goes alone, if one is owed. It is ``NO_BODY`` and outside of the numbering.
         """
         if self._poll_at is not None and now >= self._poll_at:
             self._silence_is_over(now)
-        leaving = []
+        leaving: list[tuple[Header, Any]] = []
         for kept in self.out.leave():
             kept.serial = self._next_serial(now)
             assert kept.body is not None  # those that have arrived do not leave

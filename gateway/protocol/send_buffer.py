@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
+from gateway.protocol.envelopes.wire import Pieces
 from gateway.protocol.reorder_buffer import within
 
 FIRST_ROOM_BYTES: Final = 128 << 10  # until the peer has said how much; it may have many peers
@@ -23,10 +24,10 @@ class UnacknowledgedBatch:
 
     __slots__ = ("body", "number", "serial", "size")
 
-    def __init__(self, number: int, body: bytes) -> None:
+    def __init__(self, number: int, body: bytes | Pieces) -> None:
         self.number = number
-        self.body: bytes | None = body
-        self.size = len(body)
+        self.body: bytes | Pieces | None = body
+        self.size = len(body) if isinstance(body, bytes) else sum(map(len, body))
         self.serial = 0
 
 
@@ -83,7 +84,7 @@ class SendBuffer:
         kept = self._lost[0][1] if self._lost else self._unsent[0]
         return not self._flight_bytes or self._flight_bytes + kept.size <= self.room_bytes
 
-    def append(self, body: bytes) -> int:
+    def append(self, body: bytes | Pieces) -> int:
         """Number a batch. Returns its number."""
         self.last_number += 1
         kept = UnacknowledgedBatch(self.last_number, body)

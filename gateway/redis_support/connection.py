@@ -21,7 +21,8 @@ from gateway.redis_support.node import Node, check_server, subject
 from gateway.redis_support.reader import INCOMPLETE, BoundedReader
 from gateway.redis_support.stream import Endpoint
 
-Command = tuple[str | bytes | int, ...]
+# The last argument may be in pieces, of which only the first is copied.
+Command = tuple[str | bytes | int | tuple[bytes, ...], ...]
 
 HELLO: Final[Command] = ("HELLO", 2)
 REPLY_ON: Final[Command] = ("CLIENT", "REPLY", "ON")
@@ -256,7 +257,11 @@ def _write(transport: asyncio.Transport, commands: Sequence[Command]) -> None:
     pieces: list[bytes] = []
     for command in commands:
         last = command[-1]
-        if type(last) is bytes and len(last) >= LONG_BYTES:
+        if type(last) is tuple:
+            around = _pack((*command[:-1], b""))[: -len(_EMPTY)]
+            first, *others = last
+            pieces += (b"%b%d\r\n%b" % (around, sum(map(len, last)), first), *others, b"\r\n")
+        elif type(last) is bytes and len(last) >= LONG_BYTES:
             around = _pack((*command[:-1], b""))
             pieces += (b"%b%d\r\n" % (around[: -len(_EMPTY)], len(last)), last, b"\r\n")
         else:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from gateway.broker.base import Broker, Resync
+from gateway.broker.base import Broker, Payload, Resync
 from gateway.broker.memory import MemoryBroker, MemoryBus
 from gateway.broker.redis import RedisBroker
 from gateway.broker.redis_cluster import broker_at
@@ -72,7 +72,7 @@ async def brokers(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
         yield make
 
 
-async def publish(broker: Broker, *messages: tuple[str, bytes]) -> list[int]:
+async def publish(broker: Broker, *messages: tuple[str, Payload]) -> list[int]:
     """Publish as soon as the broker is connected."""
     async with asyncio.timeout(5):
         while True:
@@ -106,6 +106,18 @@ async def test_deliveries_of_one_publisher_keep_their_order(brokers: Running) ->
 
     await eventually(lambda: len(inbox.got) == 500, "500 deliveries")
     assert [int(payload) for _, payload in inbox.got] == list(range(500))
+
+
+async def test_pieces_arrive_as_one(brokers: Running) -> None:
+    inbox, name = Collector(), channel()
+    subscriber, publisher = await brokers(inbox), await brokers(Collector())
+    await subscriber.subscribe(name)
+    long = bytes(range(256)) * 1024
+
+    assert await publish(publisher, (name, (b"a", long, b"b")), (name, b"c")) == [1, 1]
+
+    await eventually(lambda: len(inbox.got) == 2, "2 deliveries")
+    assert inbox.got == [(name, b"a" + long + b"b"), (name, b"c")]
 
 
 async def test_what_is_published_quietly_is_in_order_with_the_rest(brokers: Running) -> None:

@@ -20,6 +20,7 @@ from gateway.protocol.frames import (
     TEXT,
     Assembly,
     Violation,
+    masked_frame_bytes,
     read_close,
 )
 
@@ -30,9 +31,9 @@ KEPT: Final = 16
 KEPT_BYTES: Final = 1 << 17
 _BUFFER_BYTES: Final = 4096
 # Parsed at once: all of it becomes messages, wanted or not, and 64 KiB are ten thousand of them.
-# 512 bytes of empty frames take a tenth of a millisecond.
+# 512 bytes of empty frames take a tenth of a millisecond. One frame is one message: it may be long.
 _SLICE_BYTES: Final = 512
-_LONG_SLICE_BYTES: Final = 1 << 14  # within a long frame
+_LONG_SLICE_BYTES: Final = 1 << 14  # within a long frame, whose end is not known
 TURN_S: Final = 0.0002  # of parsing for one connection; then it is somebody else's turn
 # Its state machine begins with a handshake; ours are answered elsewhere.
 _HANDSHAKE: Final = (
@@ -142,7 +143,7 @@ class Parser(WSListener):
 
     def _feed_slices(self, reader: Reader, data: memoryview) -> memoryview:
         until = time.monotonic() + TURN_S
-        most_bytes = _SLICE_BYTES
+        most_bytes = _SLICE_BYTES if self._left else max(_SLICE_BYTES, masked_frame_bytes(data))
         while True:
             buffer = self._get_buffer(-1)
             size = min(len(buffer), len(data), most_bytes)
@@ -152,7 +153,14 @@ class Parser(WSListener):
             self._update(size)
             if not data or not reader.wants_more or time.monotonic() > until:
                 return data
-            most_bytes = _LONG_SLICE_BYTES if self._left < 0 else _SLICE_BYTES
+            if self._left == 0:
+                most_bytes = max(_SLICE_BYTES, masked_frame_bytes(data))
+            elif self._left > 0:
+                most_bytes = _SLICE_BYTES
+            elif most_bytes > max(size, _SLICE_BYTES):
+                most_bytes -= size  # the rest of the frame: the buffer was too short for it
+            else:
+                most_bytes = _LONG_SLICE_BYTES
 
     def _update(self, size: int) -> None:
         self._left = -1  # no frame comes of it: it is incomplete

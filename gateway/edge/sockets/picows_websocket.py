@@ -83,10 +83,15 @@ class GatewayWebSocket(Reading):
     def write(self, payloads: Sequence[bytes]) -> None:
         if self._transport.is_closing() if self._flowing else not self.takes_writes:
             return
-        if sum(map(len, payloads)) <= frames.CHUNK_BYTES:
+        size = sum(map(len, payloads))
+        if size < frames.LONG_BYTES:
             written = frames.text_frames(payloads)  # not by ``_write``: this is for every message
             self.written_bytes += len(written)
             self._transport.write(written)
+        elif size <= frames.CHUNK_BYTES:
+            pieces = frames.text_pieces(payloads)
+            self.written_bytes += sum(map(len, pieces))
+            self._transport.writelines(pieces)
         else:
             for chunk in frames.text_chunks(payloads):
                 self._write(chunk)

@@ -32,6 +32,10 @@ OLDEST: Final = 2
 SELECTIVE: Final = 3  # the first whose receivers keep what comes early, and report what they hold
 MAX_ENVELOPE_BYTES: Final = 1 << 20
 MAX_BATCH_BYTES: Final = 256 << 10
+LONG_BYTES: Final = 1 << 14  # of an envelope: a longer one is not copied, a shorter one sooner is
+
+# Bytes that leave one behind the other.
+Pieces = tuple[bytes, ...]
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -100,8 +104,28 @@ def join(items: Sequence[bytes]) -> bytes:
     return b"".join((_ARRAY32, len(items).to_bytes(4, "big"), *items))
 
 
+def join_long(items: Sequence[bytes]) -> Pieces:
+    """The same as ``join``, in pieces: long envelopes as they are, what is between them joined."""
+    pieces: list[bytes] = []
+    between = [_ARRAY32, len(items).to_bytes(4, "big")]
+    for item in items:
+        if len(item) < LONG_BYTES:
+            between.append(item)
+            continue
+        if between:
+            pieces.append(b"".join(between))
+            between = []
+        pieces.append(item)
+    if between:
+        pieces.append(b"".join(between))
+    return tuple(pieces)
+
+
 def stamp(header: Header, body: bytes) -> bytes:
-    """A whole batch. The body may be stamped again, with a newer acknowledgement."""
+    """A whole batch, or its first piece, made of the first of its body.
+
+    The body may be stamped again, with a newer acknowledgement.
+    """
     return b"".join((_PAIR, _encode(header), body))
 
 

@@ -56,7 +56,7 @@ class World:
         """With those right before it."""
         return self.publications.publish(Publishing(name, body, KEPT))
 
-    async def sent(self) -> list[bytes | str | int]:
+    async def sent(self) -> list[Any]:
         """The bodies of the pipeline that has just gone out; LOAD for the script."""
         return [one for command in await self.commands() for one in command]
 
@@ -78,7 +78,7 @@ class World:
         await asyncio.sleep(0)
 
 
-def _bodies(command: Command) -> list[bytes | str | int]:
+def _bodies(command: Command) -> list[Any]:
     match command:
         case ("EVALSHA", _, int() as count, *rest):
             return rest[count + 9 :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from gateway.broker.memory import MemoryBroker
 from gateway.cluster.loopback_probe import LoopbackProbe
@@ -23,7 +24,7 @@ class SlowBroker(MemoryBroker):
         self.tokens: list[int] = []
         self.done: list[Callable[[], None]] = []
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Any]]) -> asyncio.Future[list[int]]:
         batch = read(messages[0][1])
         assert batch is not None
         [probe] = batch.envelopes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ class Broker(MemoryBroker):
     def losses(self) -> int:
         return self.lost
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Any]]) -> asyncio.Future[list[int]]:
         self.left.append(("told", [payload for _, payload in messages]))
         if self.prompt:
             return super().publish(messages)

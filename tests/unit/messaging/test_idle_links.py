@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.broker.base import Resync
+from gateway.broker.base import Payload, Resync
 from gateway.broker.memory import MemoryBroker, MemoryBus
 from gateway.messaging import batch_clock
 from gateway.messaging import links as links_module
@@ -125,8 +125,9 @@ class Peer:
         self.link = Link(self.me, version=VERSION, now=0.0, share=FairShare(1_000_000))
         self.heard: list[bytes] = []
 
-    def hears(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
-        for _, payload in messages:
+    def hears(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
+        for _, message in messages:
+            payload = message if isinstance(message, bytes) else b"".join(message)
             self.heard.append(payload)
             batch = read(payload)
             assert batch is not None

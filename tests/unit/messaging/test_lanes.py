@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from gateway.broker.base import Payload
 from gateway.broker.memory import MemoryBroker
 from gateway.errors import BrokerUnavailable
 from gateway.messaging import batch_clock
@@ -33,7 +34,7 @@ class Master:
         self.connected = True
         self.losses = 0
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
         self.left += [channel for channel, _ in messages]
         published: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         if not self.connected:

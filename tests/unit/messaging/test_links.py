@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -41,7 +42,7 @@ class NotedBroker(MemoryBroker):
     def connected(self) -> bool:
         return self.up
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Any]]) -> asyncio.Future[list[int]]:
         batches = [(channel, read(payload)) for channel, payload in messages]
         self.calls.append([(c, len(batch.envelopes)) for c, batch in batches if batch is not None])
         if not self.up:
@@ -89,7 +90,7 @@ async def test_what_is_sent_while_a_publish_is_under_way_leaves_with_the_next() 
     released, peer = asyncio.Event(), new_worker_id()
 
     class Slow(NotedBroker):
-        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+        def publish(self, messages: Sequence[tuple[str, Any]]) -> asyncio.Future[list[int]]:
             return asyncio.ensure_future(self._publish(super().publish(messages)))
 
         async def _publish(self, published: asyncio.Future[list[int]]) -> list[int]:
@@ -131,7 +132,7 @@ async def test_what_was_lost_with_the_connection_leaves_with_the_next() -> None:
     peer = new_worker_id()
 
     class Cut(NotedBroker):
-        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+        def publish(self, messages: Sequence[tuple[str, Any]]) -> asyncio.Future[list[int]]:
             if len(self.calls) == 0:
                 self.up = False
             elif len(self.calls) == 1:
@@ -191,7 +192,7 @@ async def test_who_is_told_something_once_may_be_of_an_older_release() -> None:
     told: list[bytes] = []
 
     class UnacknowledgedBatch(NotedBroker):
-        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+        def publish(self, messages: Sequence[tuple[str, Any]]) -> asyncio.Future[list[int]]:
             told.extend(payload for _, payload in messages)
             return super().publish(messages)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ async def test_a_peer_that_was_given_up_and_forgotten_is_spoken_to_anew(
     lost: list[WorkerId] = []
 
     class Between(MemoryBroker):
-        def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+        def publish(self, messages: Sequence[tuple[str, Any]]) -> asyncio.Future[list[int]]:
             for channel, payload in messages:
                 assert read(payload)
                 asyncio.get_running_loop().call_soon(ends[channel].receive, payload)

@@ -11,14 +11,18 @@ from gateway.protocol.frames import (
     BINARY,
     CHUNK_BYTES,
     CLOSE,
+    LONG_BYTES,
+    LONGEST_HEADER_BYTES,
     TEXT,
     Assembly,
     Violation,
     close_frame,
     header,
+    masked_frame_bytes,
     read_close,
     text_chunks,
     text_frames,
+    text_pieces,
 )
 
 A_UMLAUT = "ä".encode()
@@ -63,6 +67,32 @@ def test_a_long_payload_is_not_copied() -> None:
     long = b"x" * (CHUNK_BYTES + 1)
 
     assert any(chunk is long for chunk in text_chunks([b"a", long, b"b"]))
+
+
+LENGTHS = [0, 1, 125, 126, LONG_BYTES - 1, LONG_BYTES, 40_000]
+
+
+@given(st.lists(st.sampled_from(LENGTHS)))
+def test_pieces_are_the_same_frames_and_nothing_long_is_copied(lengths: list[int]) -> None:
+    payloads = [bytes([number % 256]) * length for number, length in enumerate(lengths)]
+
+    pieces = text_pieces(payloads)
+
+    assert b"".join(pieces) == text_frames(payloads)
+    long = [payload for payload in payloads if len(payload) >= LONG_BYTES]
+    kept = {id(piece) for piece in pieces}
+    assert all(id(payload) in kept for payload in long)
+    assert len(pieces) <= 2 * len(long) + 1  # what is short is joined
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65535, 65536, 1 << 40])
+def test_how_long_a_frame_is_stands_in_its_header(length: int) -> None:
+    unmasked = header(TEXT, length)
+    begin = bytes((unmasked[0], unmasked[1] | 0x80)) + unmasked[2:] + b"mask"
+
+    assert masked_frame_bytes(begin.ljust(LONGEST_HEADER_BYTES, b"x")) == len(begin) + length
+    assert masked_frame_bytes(memoryview(begin.ljust(99, b"x"))) == len(begin) + length
+    assert masked_frame_bytes(begin[: LONGEST_HEADER_BYTES - 1]) == 0  # perhaps not all of it
 
 
 @pytest.mark.parametrize(

@@ -17,3 +17,11 @@ def test_what_was_taken_for_lost_and_arrived_after_all_does_not_leave_again() ->
 
     assert [kept.body for kept in out.leave()] == [b"two"]
     assert out.repeats == 1
+
+
+def test_a_batch_in_pieces_is_as_long_as_they_are() -> None:
+    out = SendBuffer(selective=True)
+    out.append((b"one", b"two!"))
+
+    assert out.kept_bytes == 7
+    assert [kept.body for kept in out.leave()] == [(b"one", b"two!")]

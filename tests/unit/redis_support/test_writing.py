@@ -51,6 +51,22 @@ def test_what_is_written_is_what_hiredis_would_pack(commands: Sequence[Command])
     assert transport.writes == 1
 
 
+@pytest.mark.parametrize("others", [(), (LONG,), (LONG, b"short", LONG)])
+def test_what_comes_in_pieces_arrives_as_one_argument(others: tuple[bytes, ...]) -> None:
+    transport = Transport()
+    payload = (b"first", *others)
+
+    _write(cast(asyncio.Transport, transport), [("PUBLISH", "ä", payload), ("PING",)])
+
+    packed = [
+        hiredis.pack_command(cast(Any, command))
+        for command in (("PUBLISH", "ä", b"".join(payload)), ("PING",))
+    ]
+    assert b"".join(transport.pieces) == b"".join(packed)
+    assert transport.writes == 1
+    assert sum(piece is LONG for piece in transport.pieces) == others.count(LONG)
+
+
 def test_what_is_long_is_not_copied() -> None:
     transport = Transport()
 

@@ -18,6 +18,7 @@ from gateway.protocol.envelopes.dispatching import (
 from gateway.protocol.envelopes.kinds import Envelope, all_kinds
 from gateway.protocol.envelopes.membership import Gone
 from gateway.protocol.envelopes.wire import (
+    LONG_BYTES,
     MAX_ENVELOPE_BYTES,
     OLDEST,
     VERSION,
@@ -25,6 +26,7 @@ from gateway.protocol.envelopes.wire import (
     encode,
     hint,
     join,
+    join_long,
     read,
     stamp,
 )
@@ -78,6 +80,18 @@ def test_a_batch_is_read_as_it_was_written(head: Header, envelopes: list[Envelop
     assert found.header == head
     assert list(found.envelopes) == envelopes
     assert found.unreadable == 0
+
+
+@given(st.lists(st.sampled_from([1, 99, LONG_BYTES - 1, LONG_BYTES, 3 * LONG_BYTES])))
+def test_in_pieces_it_is_the_same_body_and_nothing_long_is_copied(lengths: list[int]) -> None:
+    items = [bytes([number % 256]) * length for number, length in enumerate(lengths)]
+
+    pieces = join_long(items)
+
+    assert b"".join(pieces) == join(items)
+    long = [item for item in items if len(item) >= LONG_BYTES]
+    assert all(any(piece is item for piece in pieces) for item in long)
+    assert len(pieces) <= 2 * len(long) + 1  # what is short is joined
 
 
 def test_every_kind_of_envelope_is_tried_here() -> None:

@@ -104,6 +104,15 @@ def connection(told: Particulars) -> Json:
         body["unansweredPingSeconds"] = round(told.ping_unanswered_ms / 1000, 1)
     if told.channels is not None:
         body["channels"] = told.channels
+    for name, known in (
+        ("waitingBytes", told.waiting_bytes),
+        ("received", told.received),
+        ("sent", told.sent),
+        ("unanswered", told.unanswered),
+        ("handledBy", told.handled_by),
+    ):
+        if known is not None:
+            body[name] = known
     return body if told.user is None else {**body, "user": told.user}
 
 
@@ -119,20 +128,21 @@ def row(name: ConnectionId, entry: Entry) -> Json:
     }
 
 
-def workers(leases: Leases) -> list[Json]:
-    """The workers that live, by id."""
+def workers(leases: Leases, *, fenced: bool) -> list[Json]:
+    """The workers that live, by id, and if ``fenced`` those that are swept."""
     return [
-        _worker(name, info, end_ms - leases.now_ms)
+        _worker(name, info, end_ms - leases.now_ms, fenced=name in leases.fenced)
         for name, (end_ms, info) in sorted(leases.workers.items())
-        if name not in leases.fenced
+        if fenced or name not in leases.fenced
     ]
 
 
-def _worker(name: WorkerId, info: WorkerInfo, left_ms: int) -> Json:
+def _worker(name: WorkerId, info: WorkerInfo, left_ms: int, *, fenced: bool) -> Json:
+    state = "leaving" if info.leaving else "live" if left_ms > 0 else "lapsed"
     return {
         "id": name,
         "role": "both" if info.edge and info.handler else "edge" if info.edge else "handler",
-        "state": "leaving" if info.leaving else "live" if left_ms > 0 else "lapsed",
+        "state": "fenced" if fenced else state,
         "host": info.host,
         "pid": info.pid,
         "leaseSeconds": round(left_ms / 1000, 1),

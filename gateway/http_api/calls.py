@@ -16,6 +16,7 @@ from gateway.http_api.call import (
     limit_of,
     naming_channel,
     right,
+    switch_of,
     text_of,
     user_of,
     worker_of,
@@ -73,7 +74,7 @@ class Calls:
 
     async def connections(self, call: Call) -> Response:
         limit, worker = limit_of(call), worker_of(call)
-        cursor = call.query.get("cursor", "")
+        cursor, address = call.query.get("cursor", ""), call.query.get("address")
         if "user" in call.query:
             found, after = await self._page_of_user(call.query["user"], cursor, limit, worker)
         else:
@@ -81,14 +82,17 @@ class Calls:
                 async with self._requests_to_users.asking_registry():
                     page = self._registry.page(cursor, limit=limit, worker=worker)
                     found, after = await page
+        if address is not None:
+            found = [pair for pair in found if pair[1].address == address]
         body: Json = {"connections": [answers.row(name, entry) for name, entry in found]}
         return answer(body | ({"cursor": after} if after else {}))
 
-    async def workers(self, call: Call) -> Response:  # noqa: ARG002 (the shape of every call)
+    async def workers(self, call: Call) -> Response:
+        fenced = switch_of(call, "fenced", "false")
         with checking():
             async with self._requests_to_users.asking_registry():
                 leases = await self._registry.look()
-        return answer({"workers": answers.workers(leases)})
+        return answer({"workers": answers.workers(leases, fenced=fenced)})
 
     async def send_to_user(self, call: Call) -> Response:
         text, key = text_of(call), key_of(call)

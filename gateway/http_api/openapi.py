@@ -91,6 +91,11 @@ _SCHEMAS: Final[Json] = {
             "identity": _IDENTITY,
             "user": {"type": "string"},
             "channels": {"type": "array", "items": {"type": "string"}},
+            "waitingBytes": COUNT,
+            "received": COUNT,
+            "sent": COUNT,
+            "unanswered": COUNT,
+            "handledBy": WORKER_ID,
         },
     },
     "Listed": {
@@ -119,7 +124,7 @@ _SCHEMAS: Final[Json] = {
         "properties": {
             "id": WORKER_ID,
             "role": {"enum": ["both", "edge", "handler"]},
-            "state": {"enum": ["live", "leaving", "lapsed"]},
+            "state": {"enum": ["live", "leaving", "lapsed", "fenced"]},
             "host": {"type": "string"},
             "pid": {"type": "integer"},
             "leaseSeconds": {"type": "number"},
@@ -177,6 +182,12 @@ _PATHS: Final = {
                 parameter("query", "worker", WORKER_ID, "Only those of this worker."),
                 parameter(
                     "query", "user", {"type": "string", "minLength": 1}, "Only those of this user."
+                ),
+                parameter(
+                    "query",
+                    "address",
+                    {"type": "string"},
+                    "Only those of this address: a page then holds fewer, perhaps none.",
                 ),
             ],
         )
@@ -242,6 +253,14 @@ _PATHS: Final = {
             "List the workers that live.",
             {"200": ok("All of them.", "Workers")},
             "Unavailable",
+            parameters=[
+                parameter(
+                    "query",
+                    "fenced",
+                    {"type": "string", "enum": ["true", "false"], "default": "false"},
+                    "true: also the dead that are not swept yet.",
+                )
+            ],
         )
     },
 }

@@ -106,7 +106,7 @@ def _channels(call: Callable[[ChannelCalls, Call], Awaitable[Response]]) -> Oper
 
 
 _CONNECTIONS: Final[Operations] = {
-    "GET": (_connections(Calls.connections), ("cursor", "limit", "worker", "user")),
+    "GET": (_connections(Calls.connections), ("cursor", "limit", "worker", "user", "address")),
 }
 _CONNECTION: Final[Operations] = {
     "POST": (_connections(Calls.send), ()),
@@ -117,7 +117,7 @@ _SUBSCRIPTION: Final[Operations] = {
     "PUT": (_connections(Calls.subscribe), ()),
     "DELETE": (_connections(Calls.unsubscribe), ()),
 }
-_WORKERS: Final[Operations] = {"GET": (_connections(Calls.workers), ())}
+_WORKERS: Final[Operations] = {"GET": (_connections(Calls.workers), ("fenced",))}
 _USER: Final[Operations] = {
     "POST": (_connections(Calls.send_to_user), ()),
     "GET": (_connections(Calls.connections_of_user), ()),

@@ -105,7 +105,10 @@ async def test_the_owner_tells_of_a_connection(
 
     told = answer.json()
     assert answer.status_code == 200
-    assert set(told) == {"connectedAt", "lastActiveAt", "identity", "user", "channels"}
+    assert set(told) == {
+        "connectedAt", "lastActiveAt", "identity", "user", "channels",
+        "waitingBytes", "received", "sent", "unanswered", "handledBy",
+    }  # fmt: skip
     assert told["user"] == "ali"
     assert told["identity"] == {"sourceIp": "127.0.0.1", "userAgent": "a phone"}
     times = [datetime.fromisoformat(told[name]) for name in ("connectedAt", "lastActiveAt")]

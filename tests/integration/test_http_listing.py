@@ -286,7 +286,40 @@ async def test_both_ends_of_the_limit_are_taken(
             assert (answer.status_code, answer.json()) == (200, {"connections": []})
 
 
+async def test_connections_of_an_address_are_filtered_out_of_each_page(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with (
+        in_process(open_to_backends(settings), named_by_query()) as served,
+        sockets((served, "ali"), (served, "bo")),
+    ):
+        url = served.url + "/@connections"
+        here = (await http.get(url, params={"address": "127.0.0.1"})).json()["connections"]
+        of_user = await http.get(url, params={"address": "127.0.0.1", "user": "bo"})
+        elsewhere = await http.get(url, params={"address": "192.0.2.1", "user": "bo"})
+        nowhere = await http.get(url, params={"address": "192.0.2.1"})
+
+    assert sorted(row["user"] for row in here) == ["ali", "bo"]
+    assert [row["user"] for row in of_user.json()["connections"]] == ["bo"]
+    assert (elsewhere.json(), nowhere.json()) == ({"connections": []}, {"connections": []})
+
+
 # Workers
+
+
+async def test_the_fenced_are_listed_for_those_who_ask(
+    settings: MakeSettings, http: httpx.AsyncClient
+) -> None:
+    async with in_process(open_to_backends(settings)) as served:
+        url, registry = served.url + "/@workers", served.worker.parts.registry
+        dead = new_worker_id()
+        await registry.renew(dead, served.worker.parts.info(), 60)
+        await registry.fence(dead)
+        rows = (await http.get(url, params={"fenced": "true"})).json()["workers"]
+        unclear = await http.get(url, params={"fenced": "yes"})
+
+    assert (dead, "fenced") in [(row["id"], row["state"]) for row in rows]
+    assert error(unclear) == (400, "BadRequestException")
 
 
 async def test_workers_are_listed(settings: MakeSettings, http: httpx.AsyncClient) -> None:

@@ -14,6 +14,7 @@ from starlette.types import Lifespan, Scope
 from starlette.websockets import WebSocket
 
 from gateway import metrics
+from gateway.admin_page.serving import admin_routes
 from gateway.edge.admission import NOT_RUNNING
 from gateway.edge.endpoint import SocketEndpoint, deny
 from gateway.edge.host_check import HostCheck
@@ -68,12 +69,22 @@ class Routes:
             Route("/connection/websocket", _no_socket, methods=None),
             *(OnlyIf(route, self._shows_page) for route in page_routes(self._traces)),
         ]
+        for_admin: list[BaseRoute] = [
+            WebSocketRoute("/admin/websocket", self._admin),
+            Route("/admin/websocket", _no_socket, methods=None),
+            *admin_routes(self._takes_keys),
+        ]
         for_backends = [Route("/metrics", _metrics), *api_routes(self._api, version=__version__)]
         return [
             Route("/livez", _livez),
             Route("/readyz", self._readyz),
             *(OnPort(route, self._admin_port, admin=False) for route in for_clients),
             *(OnPort(route, self._admin_port, admin=True) for route in for_backends),
+            # Never on the port of clients, also where there is no other.
+            *(
+                OnlyIf(OnPort(route, self._admin_port, admin=True), self._has_admin_port)
+                for route in for_admin
+            ),
         ]
 
     @property
@@ -93,11 +104,20 @@ class Routes:
         admin_bind = self._settings.admin_bind
         return int(admin_bind.rpartition(":")[2]) if admin_bind else None
 
+    def _has_admin_port(self) -> bool:
+        return self._admin_port() is not None
+
+    def _takes_keys(self) -> bool:
+        return self._worker is not None and self._worker.parts.credentials.has_keys
+
     async def _communicate(self, websocket: WebSocket) -> None:
         await self._serve(websocket, lambda worker: worker.parts.endpoint)
 
     async def _centrifuge(self, websocket: WebSocket) -> None:
         await self._serve(websocket, lambda worker: worker.parts.centrifuge_endpoint)
+
+    async def _admin(self, websocket: WebSocket) -> None:
+        await self._serve(websocket, lambda worker: worker.parts.admin.endpoint)
 
     async def _serve(
         self, websocket: WebSocket, endpoint_of: Callable[[Worker], SocketEndpoint]
@@ -129,7 +149,10 @@ class Routes:
             scope.get("server"),
         )
         if admin_port is not None and server is not None and server[1] == admin_port:
-            return f"{root}/@openapi.json, which lists the calls, or {root}/metrics"
+            return (
+                f"{root}/@openapi.json, which lists the calls, {root}/admin/ (the admin page) "
+                f"or {root}/metrics"
+            )
         page = f"{root}/ (the page) or " if self._shows_page() else ""
         return f"{page}{root}/communicate (the socket) or {root}/connection/websocket (for SDKs)"
 

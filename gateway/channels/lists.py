@@ -14,6 +14,7 @@ from gateway.log import get_logger
 from gateway.protocol.envelopes.requests_to_owners import ListChannels, Receipted
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.reports import is_reserved
 
 log = get_logger(__name__)
 
@@ -54,7 +55,10 @@ class ChannelLists:
             some = (
                 name
                 for name in names[begin : begin + SLICE]
-                if name > question.after and matches(name) and self._channels.subscribers_of(name)
+                if name > question.after
+                and matches(name)
+                and not is_reserved(name)
+                and self._channels.subscribers_of(name)
             )
             first = heapq.nsmallest(limit, _both(first, some))
             await asyncio.sleep(0)

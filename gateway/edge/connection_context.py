@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from gateway.channels.channels import Channels
 from gateway.close_codes import NO_PONG
-from gateway.cluster.registration import Registration
 from gateway.handlers.dispatcher import Dispatcher, DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
@@ -40,6 +40,16 @@ class ConnectionState(Enum):
     CLOSED = auto()
 
 
+class Listing(Protocol):
+    """Where open connections are listed (``gateway.cluster.registration.Registration``)."""
+
+    def put(self, connection: ConnectionId, entry: Entry, written: Callable[[], None]) -> None: ...
+
+    def change(self, connection: ConnectionId, entry: Entry) -> None: ...
+
+    def drop(self, connection: ConnectionId) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionContext:
     """The parts of the worker that a connection works with."""
@@ -47,7 +57,7 @@ class ConnectionContext:
     hub: Hub
     channels: Channels
     dispatcher: Dispatcher
-    registration: Registration
+    registration: Listing
     counters: Counters
     limits: ConnectionLimits
     wants_messages: Callable[[], bool]

@@ -92,6 +92,15 @@ class Credentials:
         """Whether anybody at all may be let in."""
         return bool(self._keys or self._secrets)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is any API key, which a person could type."""
+        return bool(self._keys)
+
+    def is_key(self, shown: bytes) -> bool:
+        """Whether it is an API key that is allowed. Takes as long for any."""
+        return self._keys.allow(shown)
+
     def allows(self, request: RawRequest, *, now_unix_s: float) -> Verdict:
         """Decide on one request. Raises nothing.
 

@@ -38,6 +38,7 @@ class WorkerInfo:
         hooks: The kind and the pattern of each hook of its application. None is of a release that
             cannot be asked.
         traces: It reads what is a part of a trace (``gateway.protocol.envelopes.traced``).
+        reports: It tells how it is while somebody looks (``gateway.protocol.reports``).
     """
 
     edge: bool
@@ -51,6 +52,7 @@ class WorkerInfo:
     pid: int = 0
     hooks: tuple[tuple[str, str], ...] | None = None
     traces: bool = False
+    reports: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from gateway.channels.channels import Channels
 from gateway.channels.lists import ChannelLists
 from gateway.channels.presence import ChannelPresence
 from gateway.channels.presence_questions import PresenceQuestions
+from gateway.channels.reserved import also_reserved
 from gateway.cluster.composition import ClusterParts
 from gateway.cluster.presence_sweep import PresenceSweep
 from gateway.edge.admission import Admission
@@ -56,6 +57,7 @@ from gateway.settings.version import __version__
 from gateway.tokens.verifier import token_verifier
 from gateway.tracing.variants import PLAIN, Variants
 from gateway.worker import envelope_receivers
+from gateway.worker.admin_composition import AdminParts
 from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth
@@ -110,7 +112,9 @@ class WorkerParts:
             settings.token_options(), settings.subscription_token_options()
         )
         self._put_edge_together(health)
+        self.credentials = self._credentials()
         self.api = self._api()
+        self._put_admin_together()
 
     def info(self, *, leaving: bool = False) -> WorkerInfo:
         """What this worker says of itself to the others."""
@@ -127,6 +131,7 @@ class WorkerParts:
             pid=os.getpid(),
             hooks=self.handlers.hooks.declared() if handles else (),
             traces=self._variants.traces,
+            reports=True,
         )
 
     def count_refusal(self, reason: str) -> None:
@@ -164,7 +169,7 @@ class WorkerParts:
         register_encoding(fan_out)
         self.channels = Channels(
             self.channel_broker,
-            options_of,
+            also_reserved(options_of),
             fan_out,
             self.counters,
             max_channels=self.settings.max_channels,
@@ -271,6 +276,7 @@ class WorkerParts:
 
     def _put_edge_together(self, health: PortHealth) -> None:
         settings, cluster = self.settings, self.cluster
+        self._timers = TimerWheel(TICK_S)
         self.readiness = Readiness(
             lease_guard=cluster.lease_guard,
             callbacks=cluster.callbacks,
@@ -279,7 +285,7 @@ class WorkerParts:
             health=health,
         )
         self.admission = Admission(limits(settings), now=self.now)
-        edge = ConnectionContext(
+        self._edge = edge = ConnectionContext(
             hub=self.hub,
             channels=self.channels,
             dispatcher=self.dispatcher,
@@ -333,7 +339,7 @@ class WorkerParts:
                 self.token_verifier,
                 personal_namespace=self.settings.personal_namespace,
             ),
-            timers=TimerWheel(TICK_S),
+            timers=self._timers,
             now=self.now,
         )
 
@@ -342,11 +348,7 @@ class WorkerParts:
         return Api(
             calls=Calls(self.requests_to_owners, self.registry, self.requests_to_users),
             channel_calls=ChannelCalls(self.publisher, self.presence_questions, self.survey),
-            credentials=Credentials.of(
-                api_keys_text=settings.api_keys.reveal(),
-                api_keys_file=settings.api_keys_file,
-                access_keys_text=settings.aws_access_keys.reveal(),
-            ),
+            credentials=self.credentials,
             body_bytes=settings.api_body_bytes,
             rate=None if per_second is None else Rate(per_second, now=self.now()),
             count=self.counters.count_api_request,
@@ -354,3 +356,34 @@ class WorkerParts:
             clock=time.time,
             around=self._variants.api_call,
         )
+
+    def _credentials(self) -> Credentials:
+        settings = self.settings
+        return Credentials.of(
+            api_keys_text=settings.api_keys.reveal(),
+            api_keys_file=settings.api_keys_file,
+            access_keys_text=settings.aws_access_keys.reveal(),
+        )
+
+    def _put_admin_together(self) -> None:
+        cluster = self.cluster
+        self.admin = AdminParts(
+            self.me,
+            self.settings,
+            edge=self._edge,
+            readiness=self.readiness,
+            channel_broker=self.channel_broker,
+            presence=self.presence,
+            presence_questions=self.presence_questions,
+            is_key=self.credentials.is_key,
+            verifier=self.token_verifier,
+            timers=self._timers,
+            links=self.links,
+            members=self.members,
+            connections=lambda: self.admission.connections,
+            well=lambda: cluster.lease_guard.may_act,
+            probe_age_s=lambda: cluster.loopback_probe.age_s,
+            refused=self.count_refusal,
+            now=self.now,
+        )
+        envelope_receivers.register_reports(self.inbox, live_report=self.admin.live_report)

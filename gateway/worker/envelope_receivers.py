@@ -26,6 +26,7 @@ from gateway.protocol.envelopes.dispatching import (
 from gateway.protocol.envelopes.hooks import DispatchHook, HookAnswered, HookDenied
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.reporting import Watched
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
@@ -44,6 +45,7 @@ from gateway.protocol.envelopes.traced import (
 )
 from gateway.protocol.ids import WorkerId
 from gateway.worker.inbox import Inbox
+from gateway.worker.live_report import LiveReport
 
 
 def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: Dispatcher) -> None:
@@ -104,3 +106,10 @@ def register_cluster(
     inbox.register(Leaving, told)
     inbox.register(Gone, told)
     inbox.register(Probe, returned)
+
+
+def register_reports(inbox: Inbox, *, live_report: LiveReport) -> None:
+    def watched(_peer: WorkerId, _envelope: Watched) -> None:
+        live_report.watched()
+
+    inbox.register(Watched, watched)

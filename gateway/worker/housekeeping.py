@@ -30,6 +30,7 @@ class Housekeeping:
             parts.owner_receipts.forget_old()
             self.fold()
             parts.readiness.report()
+            parts.admin.live_report.look_in()
             await asyncio.sleep(INTERVAL_S)
 
     def fold(self) -> None:
@@ -44,6 +45,7 @@ class Housekeeping:
         metrics.PRESENCE_MEMBERS.set(len(parts.presence))
         metrics.PRESENCE_FAILING.set(parts.presence.failing)
         self._fold_reach()
+        parts.admin.live_report.count(parts.counters)
         parts.counters.fold()
 
     def _fold_reach(self) -> None:

@@ -22,7 +22,14 @@ from tests.support.trace_client import trace_clients
 from tests.support.waiting import blocking_eventually
 
 KEY = "the-key"
-FOR_BACKENDS = ["/@connections", "/@workers", "/@users/ali", "/@openapi.json", "/metrics"]
+FOR_BACKENDS = [
+    "/@connections",
+    "/@workers",
+    "/@users/ali",
+    "/@openapi.json",
+    "/metrics",
+    "/admin/",
+]
 FOR_CLIENTS = ["/", "/rules.js", "/page.js"]
 
 

@@ -116,6 +116,8 @@ def empty(tmp_path: Path) -> Path:
     "name",
     [
         "gateway/py.typed",
+        "gateway/admin_page/admin.js",
+        "gateway/admin_page/index.html",
         "gateway/page/index.html",
         "gateway/page/page.css",
         "gateway/page/page.js",

@@ -17,12 +17,14 @@ from gateway.channels.fan_out import FanOut
 from gateway.channels.presence import ChannelPresence
 from gateway.channels.subscriber import Encoding
 from gateway.edge.sessions.base import Recipient
-from gateway.errors import BrokerUnavailable, GatewayError
+from gateway.errors import BrokerUnavailable, GatewayError, UnknownChannel
 from gateway.messaging.hub import Done
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, PublicationBody
+from gateway.protocol.channel_names import namespace_of
 from gateway.protocol.channel_steps import Reply
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
+from gateway.protocol.reports import is_reserved
 
 _encode: Final = msgspec.json.Encoder().encode
 _read_string: Final = msgspec.json.Decoder(str).decode
@@ -92,6 +94,8 @@ class TextSubscription:
             BadChannel: Nothing may be called that.
             UnknownChannel: Its namespace is not set up.
         """
+        if is_reserved(channel):
+            raise UnknownChannel(f"there is no namespace {namespace_of(channel)!r}")
         self._channels.subscribe(self, channel)
         if self._ended:
             return

@@ -21,6 +21,7 @@ from gateway.protocol.envelopes.hooks import DispatchHook, HookAnswered, HookDen
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.loopback import Probe
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
+from gateway.protocol.envelopes.reporting import Watched
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
@@ -76,6 +77,7 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Arrived: st.builds(Arrived, WORKER),
     Leaving: st.builds(Leaving, WORKER),
     Gone: st.builds(Gone, WORKER),
+    Watched: st.builds(Watched, WORKER),
     Send: st.builds(Send, CONNECTION, COUNT, TEXT, st.none() | TEXT, st.booleans()),
     Disconnect: st.builds(Disconnect, CONNECTION, COUNT, COUNT, TEXT, st.booleans()),
     Inquire: st.builds(Inquire, CONNECTION, COUNT, st.booleans()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -26,6 +26,18 @@ log = get_logger(__name__)
 _NOT_LET_IN: Final = (
     "no token, and anonymous clients are not let in (GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN)"
 )
+
+
+class Authenticates(Protocol):
+    """Says who is let in, and who may stay."""
+
+    async def connect(
+        self, session: CentrifugeSession, connection: OpenConnection, request: Connect
+    ) -> Answer: ...
+
+    async def refresh(
+        self, session: CentrifugeSession, connection: OpenConnection, request: Refresh
+    ) -> Answer: ...
 
 
 class Authentication:

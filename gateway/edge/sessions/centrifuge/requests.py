@@ -10,7 +10,7 @@ from gateway.close_codes import BAD_REQUEST, NOT_AVAILABLE, Close
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.asking import Asking
 from gateway.edge.sessions.centrifuge.attempts import Attempts
-from gateway.edge.sessions.centrifuge.authentication import Authentication
+from gateway.edge.sessions.centrifuge.authentication import Authenticates
 from gateway.edge.sessions.centrifuge.connecting import Connecting
 from gateway.edge.sessions.centrifuge.publishing import Publishing
 from gateway.edge.sessions.centrifuge.results import as_error, as_raw
@@ -64,7 +64,7 @@ class ClientRequests:
     def __init__(
         self,
         parts: ChannelParts,
-        authentication: Authentication,
+        authentication: Authenticates,
         verifier: TokenVerifier,
         *,
         personal_namespace: str | None = None,

@@ -35,6 +35,7 @@ TAGS = {
     19: "SubscribeConnection",
     20: "UnsubscribeConnection",
     21: "ListChannels",
+    22: "Watched",
     30: "DispatchHook",
     31: "HookAnswered",
     32: "HookDenied",

@@ -1,0 +1,87 @@
+// The HTTP API of the port that this page came from, called with the key. It knows nothing of the
+// document.
+"use strict";
+
+const CALL_WITHIN_MS = 10_000;
+
+/** Why a call was not done: ``status`` of the answer, 0 if there was none. */
+class ApiProblem extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+class Api {
+  #key;
+
+  constructor(key) {
+    this.#key = key;
+  }
+
+  get key() {
+    return this.#key;
+  }
+
+  /**
+   * Call ``path``, written as a template with what belongs to it encoded. What comes back is the
+   * body of the answer, null if it has none; whatever went wrong is an ApiProblem.
+   */
+  async call(method, path, { query = {}, body } = {}) {
+    const url = new URL(`../${path}`, location.href);
+    url.hash = "";
+    url.search = new URLSearchParams(
+      Object.entries(query).filter(([, value]) => value !== ""),
+    ).toString();
+    let answer;
+    try {
+      answer = await fetch(url, {
+        method,
+        body,
+        headers: { authorization: `Bearer ${this.#key}` },
+        cache: "no-store",
+        signal: AbortSignal.timeout(CALL_WITHIN_MS),
+      });
+    } catch {
+      throw new ApiProblem(0, "the gateway does not answer");
+    }
+    if (answer.status === 204) return null;
+    let said;
+    try {
+      said = await answer.json();
+    } catch {
+      throw new ApiProblem(answer.status, `the answer is no JSON (${answer.status})`);
+    }
+    if (!answer.ok) throw new ApiProblem(answer.status, said.message ?? `${answer.status}`);
+    return said;
+  }
+
+  workers() {
+    return this.call("GET", "@workers", { query: { fenced: "true" } });
+  }
+
+  connections(query) {
+    return this.call("GET", "@connections", { query });
+  }
+
+  connection(id) {
+    return this.call("GET", `@connections/${encodeURIComponent(id)}`);
+  }
+
+  send(id, text) {
+    return this.call("POST", `@connections/${encodeURIComponent(id)}`, { body: text });
+  }
+
+  close(id, code, reason) {
+    const query = { code, reason };
+    return this.call("DELETE", `@connections/${encodeURIComponent(id)}`, { query });
+  }
+
+  channels(query) {
+    return this.call("GET", "@channels", { query });
+  }
+
+  presence(channel) {
+    return this.call("GET", `@channels/${encodeURIComponent(channel)}/presence_stats`);
+  }
+}

@@ -1,0 +1,75 @@
+// The view of the channels that have subscribers, and how many are present where that is known.
+"use strict";
+
+const CHANNELS_A_PAGE = 50;
+const NOT_KEPT = 404; // its namespace keeps no presence
+
+class ChannelsView {
+  #api;
+  #onProblem;
+  #pattern = "*";
+  #cursor = "";
+  #asked = 0;
+
+  constructor(api, onProblem) {
+    this.#api = api;
+    this.#onProblem = onProblem;
+  }
+
+  show(pattern) {
+    this.#pattern = pattern || "*";
+    element("pattern").value = this.#pattern;
+    this.#cursor = "";
+    element("channel-rows").replaceChildren();
+    this.more();
+  }
+
+  async more() {
+    const asked = (this.#asked += 1);
+    const button = element("more-channels");
+    try {
+      const query = { pattern: this.#pattern, limit: CHANNELS_A_PAGE, cursor: this.#cursor };
+      const { channels, unanswered, cursor = "" } = await this.#api.channels(query);
+      if (asked !== this.#asked) return;
+      this.#cursor = cursor;
+      const rows = channels.map((it) => tableRow(it.channel, it.subscribers, NOTHING, NOTHING));
+      element("channel-rows").append(...rows);
+      setText(element("channels-news"), this.#news(unanswered));
+      this.#present(asked, channels, rows);
+    } catch (problem) {
+      if (asked !== this.#asked) return;
+      setText(element("channels-news"), problem.message);
+      this.#onProblem(problem);
+    }
+    const hadFocus = document.activeElement === button;
+    button.hidden = !this.#cursor;
+    if (hadFocus && button.hidden) element("channels-title").focus(); // or the focus would be nowhere
+  }
+
+  /** Ask of one channel after the other who is there; a namespace that keeps nobody, once. */
+  async #present(asked, channels, rows) {
+    const without = new Set();
+    for (const [index, { channel }] of channels.entries()) {
+      const namespace = channel.includes(":") ? channel.split(":", 1)[0] : "";
+      if (without.has(namespace)) continue;
+      try {
+        const { clients, users } = await this.#api.presence(channel);
+        if (asked !== this.#asked) return;
+        setCell(rows[index].cells[2], clients);
+        setCell(rows[index].cells[3], users);
+      } catch (problem) {
+        if (asked !== this.#asked) return;
+        if (problem.status !== NOT_KEPT) return;
+        without.add(namespace);
+      }
+    }
+  }
+
+  #news(unanswered) {
+    const shown = counted(element("channel-rows").rows.length, "channel");
+    const missing = unanswered.length
+      ? ` ${counted(unanswered.length, "worker")} did not answer: what they hold is missing.`
+      : "";
+    return `${shown}${this.#cursor ? ", and more" : ""}.${missing}`;
+  }
+}

@@ -11,7 +11,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 from redis.asyncio.connection import parse_url
 
 from gateway.errors import ConfigError
-from gateway.redis_support.cluster import ClusterMap, OneMaster, SlotMaster
+from gateway.redis_support.cluster import ClusterMap
+from gateway.redis_support.locators import OneMaster, SlotMaster
 from gateway.redis_support.node import Node
 from gateway.redis_support.sentinels import Sentinels
 from gateway.redis_support.slots import slot_of

@@ -24,7 +24,8 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
 from gateway.redis_support.one_connection import ask
-from gateway.redis_support.reconnect import reasons, reconnect_delay_s
+from gateway.redis_support.reconnect import reasons
+from gateway.redis_support.sentinel_listener import SwitchListener
 from gateway.redis_support.stream import Command, Endpoint, Place, Stream
 
 log = get_logger(__name__)
@@ -32,8 +33,6 @@ log = get_logger(__name__)
 ASK_S: Final = 1.0  # how long a Sentinel may take
 OTHERS_S: Final = 0.1  # how long the others may, once one has answered
 ASK_INTERVAL_S: Final = 2.0
-SILENCE_S: Final = 5.0  # of a Sentinel that is listened to; then another one is
-SWITCHED: Final = "+switch-master"
 
 
 class Answer(NamedTuple):
@@ -145,7 +144,10 @@ class Sentinels:
 
     async def watch(self) -> None:
         """Follow every switch, until cancelled: told of it, and asking in case nobody tells."""
-        listening = asyncio.create_task(self._listen(), name="sentinels listened to")
+        listener = SwitchListener(
+            self._some_place, self._context, self._login(), self.name, self._now
+        )
+        listening = asyncio.create_task(listener.run(self._told.set), name="sentinels listened to")
         try:
             while True:
                 self._told.clear()
@@ -239,6 +241,9 @@ class Sentinels:
             log.warning("sentinels do not answer", away=names, error=reasons(list(gone.values())))
         self.silent, self._known_away = False, frozenset(away)
 
+    async def _some_place(self) -> Place:
+        return random.choice(self._places or await self._resolve([]))  # noqa: S311
+
     async def _resolve(self, errors: list[Exception]) -> list[Place]:
         loop, places = asyncio.get_running_loop(), dict[Place, None]()
         unfound: dict[Endpoint, Exception] = {}
@@ -305,46 +310,6 @@ class Sentinels:
                 f"sentinel_username and sentinel_password): {words}"
             )
         return f"redis_url: what it names are no Sentinels: {words}"
-
-    # Listening
-
-    async def _listen(self) -> None:
-        failed = 0
-        while True:
-            began = self._now()
-            try:
-                async with asyncio.timeout(ASK_S):
-                    places = self._places or await self._resolve([])
-                    place = random.choice(places)  # noqa: S311
-                    stream = await Stream.open(place, self._context)
-                await self._listen_to(stream)
-            except (OSError, TimeoutError, LookupError, hiredis.HiredisError):
-                # One that lets us connect may refuse what we say at once, and will again.
-                failed = failed + 1 if self._now() - began < SILENCE_S else 1
-                await asyncio.sleep(reconnect_delay_s(failed))
-
-    async def _listen_to(self, stream: Stream) -> None:
-        """Until it is lost, or silent. What it says is only a reason to ask all of them."""
-        try:
-            stream.send(*self._login(), ("SUBSCRIBE", SWITCHED))
-            while True:
-                stream.send(("PING",))
-                async with asyncio.timeout(SILENCE_S):
-                    while (said := await stream.read()) not in (b"PONG", [b"pong", b""]):
-                        if isinstance(said, hiredis.ReplyError):
-                            raise OSError(str(said))
-                        self._heard(said)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(SILENCE_S):
-                        while True:
-                            self._heard(await stream.read())
-        finally:
-            stream.close()
-
-    def _heard(self, said: Any) -> None:
-        match said:
-            case [b"message", _, bytes() as facts] if facts.split(b" ")[0] == self.name.encode():
-                self._told.set()
 
 
 def choose(answers: Sequence[Answer], known: Answer | None) -> Endpoint:

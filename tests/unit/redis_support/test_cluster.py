@@ -11,8 +11,6 @@ from gateway.redis_support.cluster import (
     MAX_OLDER,
     TOLD_S,
     Moved,
-    OneMaster,
-    SlotMaster,
 )
 from gateway.redis_support.slots import SLOTS, Sight
 from tests.support.logs import capture_logs
@@ -164,30 +162,6 @@ async def test_slots_that_nobody_has_are_counted_and_said_once(world: World) -> 
     assert world.uncovered == 0
     events = [line["event"] for line in logs if "master " in line["event"] or "slots" in line]
     assert events == ["slots without a master", "every slot has a master again"]
-
-
-async def test_who_asks_for_one_slot_is_told_when_it_has_moved(world: World) -> None:
-    told: list[str] = []
-    here = SlotMaster(world, 0, lambda: told.append("first"))
-    SlotMaster(world, SLOTS - 1, lambda: told.append("last"))
-    world.all_say(sight(C, B, epoch=2))
-
-    world.time += 10
-    assert await here.locate() == C
-
-    assert told == ["first"]
-    assert here.primary == C
-
-
-async def test_who_cannot_connect_to_a_master_doubts_the_map(world: World) -> None:
-    one = OneMaster(world, A)
-    assert await one.locate() == A
-    world.asked.clear()
-
-    assert await one.locate() == A
-
-    await eventually(lambda: world.asked, "a question")
-    await world.aclose()
 
 
 async def test_a_slot_that_nobody_has_is_no_place(world: World) -> None:

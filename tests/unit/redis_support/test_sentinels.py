@@ -235,7 +235,7 @@ async def test_who_refuses_a_listener_is_asked_less_and_less(
 ) -> None:
     """Red when a connection that was made is enough to begin anew."""
     attempts = Pauses()
-    monkeypatch.setattr("gateway.redis_support.sentinels.reconnect_delay_s", attempts)
+    monkeypatch.setattr("gateway.redis_support.sentinel_listener.reconnect_delay_s", attempts)
     for fake in fakes:
         fake.error = b"NOPERM no"
     watch = asyncio.create_task(sentinels.watch())

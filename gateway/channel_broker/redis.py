@@ -22,7 +22,7 @@ from gateway.redis_support.node import subject
 from gateway.redis_support.publishing import PublishingConnection
 from gateway.redis_support.slots import is_redirect, read_redirect
 from gateway.redis_support.stream import Endpoint
-from gateway.redis_support.subscriptions import Subscriptions
+from gateway.redis_support.subscriptions import Subscriptions, add_in_time
 
 NAMESPACES_S: Final = 3600
 # At once. Redis does those of a worker in a row, and answers nobody meanwhile, the leases neither:
@@ -102,13 +102,7 @@ class RedisChannelBroker:
         return self._publishing.connected
 
     def subscribe(self, channel: str) -> asyncio.Future[None]:
-        subscribed = self._subscriptions.add(self._key(channel), channel)
-        if not subscribed.done():
-            late = asyncio.get_running_loop().call_later(
-                REDIS_DEADLINE_S, self._give_up, channel, subscribed
-            )
-            subscribed.add_done_callback(lambda _: late.cancel())
-        return subscribed
+        return add_in_time(self._subscriptions, self._key(channel), channel, self._address)
 
     def unsubscribe(self, channel: str) -> None:
         self._subscriptions.remove(self._key(channel))
@@ -189,12 +183,6 @@ class RedisChannelBroker:
 
     def _connection(self) -> RedisConnection | None:
         return self._publishing.connection
-
-    def _give_up(self, channel: str, subscribed: asyncio.Future[None]) -> None:
-        if not subscribed.done():
-            why = f"{self._address.display} has not acknowledged in {REDIS_DEADLINE_S:.0f} s"
-            subscribed.set_exception(BrokerUnavailable(why))
-            self.unsubscribe(channel)
 
     async def _prepare(self, connection: RedisConnection) -> None:
         loads = [self._scripts.load(PUBLISH), self._scripts.load(READ)]

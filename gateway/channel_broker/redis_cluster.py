@@ -27,6 +27,7 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.cluster import Moved
 from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
 from gateway.redis_support.masters import Masters
+from gateway.redis_support.subscriptions import add_in_time
 
 AGAIN_S: Final = 0.03  # until what was refused on its way is tried again
 MAX_DETAINED: Final = 10_000
@@ -106,13 +107,7 @@ class ClusterChannelBroker:
         return any(node.connected for node in self._nodes)
 
     def subscribe(self, channel: str) -> asyncio.Future[None]:
-        subscribed = self._subscriptions.add(self._key(channel), channel)
-        if not subscribed.done():
-            late = asyncio.get_running_loop().call_later(
-                REDIS_DEADLINE_S, self._give_up, channel, subscribed
-            )
-            subscribed.add_done_callback(lambda _: late.cancel())
-        return subscribed
+        return add_in_time(self._subscriptions, self._key(channel), channel, self._address)
 
     def unsubscribe(self, channel: str) -> None:
         self._subscriptions.remove(self._key(channel))
@@ -242,12 +237,6 @@ class ClusterChannelBroker:
         for node in nodes:
             others = [one.run_id for one in nodes if one is not node and one.run_id]
             node.trust([*others, *self._departed])
-
-    def _give_up(self, channel: str, subscribed: asyncio.Future[None]) -> None:
-        if not subscribed.done():
-            why = f"{self._address.display} has not acknowledged in {REDIS_DEADLINE_S:.0f} s"
-            subscribed.set_exception(BrokerUnavailable(why))
-            self.unsubscribe(channel)
 
     async def _at(self, key: bytes, ask: Callable[[RedisChannelBroker, bool], Awaitable[T]]) -> T:
         """Ask the owner of the slot, and again while it moves: what is asked may be repeated.

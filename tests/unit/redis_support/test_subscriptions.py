@@ -11,7 +11,7 @@ from gateway.errors import BrokerUnavailable
 from gateway.redis_support import subscriptions
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import Command, ReplyError
-from gateway.redis_support.subscriptions import MAX_CHANNELS, Subscriptions
+from gateway.redis_support.subscriptions import MAX_CHANNELS, Subscriptions, add_in_time
 from tests.support.waiting import eventually
 
 
@@ -184,6 +184,24 @@ async def test_what_is_no_reply_is_counted(world: World) -> None:
 
     assert kinds == ["garbage"] * 5
     assert world.got == []
+
+
+async def test_what_is_not_acknowledged_in_time_is_removed_and_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "REDIS_DEADLINE_S", 0.01)
+    address = parse("redis://here:7")
+    heard = add_in_time(world.subscriptions, b"a", "a", address)
+    await world.turn()
+    world.acknowledge(b"a")
+    late = add_in_time(world.subscriptions, b"b", "b", address)
+    await world.turn()
+
+    with pytest.raises(BrokerUnavailable, match="redis://here:7/0 has not acknowledged"):
+        await late
+    assert await world.turn() == [("UNSUBSCRIBE", b"b")]
+    assert heard.done()
+    assert add_in_time(world.subscriptions, b"a", "a", address).done()
 
 
 class Fleeting(Connection):

@@ -16,6 +16,7 @@ from tests.support.waiting import eventually
 
 CONNECTIONS = 1000
 DRAIN_S = 5
+LATE_S = 15  # a busy machine included
 
 
 def serving(folder: Path, *options: str) -> Served:
@@ -35,7 +36,8 @@ def assert_drained(ledger: Ledger, closed: int) -> None:
     assert not ledger.broken
     assert ledger.answered + ledger.in_doubt == ledger.sent
     assert ledger.closes == {3001: closed}
-    assert most_in_a_second(ledger.closed_at) <= 2 * closed / DRAIN_S
+    # Those of a second come together when a busy machine was late by two.
+    assert most_in_a_second(ledger.closed_at) <= 3 * closed / DRAIN_S
 
 
 @pytest.mark.parametrize("whom", ["serve", "process group", "every process"])
@@ -61,7 +63,7 @@ async def test_stopping_closes_every_socket_evenly_within_the_window(
             else:
                 for pid in [served.pid, *(process.pid for process in family)]:
                     os.kill(pid, signal.SIGTERM)
-            code = await asyncio.to_thread(served.wait, DRAIN_S + 5)
+            code = await asyncio.to_thread(served.wait, DRAIN_S + LATE_S)
             ledger = await crowd.stop_sending(within_s=1)
 
             assert code == 0
@@ -78,7 +80,7 @@ async def test_stopping_one_worker_drains_it_and_another_takes_its_place(tmp_pat
             held = crowd.workers()
             [name] = [e["worker_id"] for e in served.events("worker starts") if e["pid"] == leaving]
             os.kill(leaving, signal.SIGTERM)
-            await eventually(lambda: name not in crowd.workers(), "its end", DRAIN_S + 5)
+            await eventually(lambda: name not in crowd.workers(), "its end", DRAIN_S + LATE_S)
             await crowd.everybody()
             ledger = await crowd.stop_sending()
 
@@ -89,7 +91,7 @@ async def test_stopping_one_worker_drains_it_and_another_takes_its_place(tmp_pat
 
 
 async def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
-    with serving(tmp_path) as served:
+    with serving(tmp_path, "--drain-seconds", "60") as served:
         async with Crowd([served.ws_url], 100, per_second=1) as crowd:
             for visitor in crowd.clients:
                 visitor.closed_for_good = True
@@ -97,7 +99,7 @@ async def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
             await eventually(lambda: bool(crowd.ledger.closes), "the drain's beginning")
             served.signal(signal.SIGINT)
 
-            await asyncio.to_thread(served.wait, 3)
+            await asyncio.to_thread(served.wait, LATE_S)
             await eventually(lambda: crowd.ledger.closes.total() == 100, "the end of all sockets")
             assert crowd.ledger.closes[3001] < 100
 
@@ -112,7 +114,7 @@ async def test_a_drain_waits_for_a_handler_that_is_at_work(tmp_path: Path) -> No
             await eventually(lambda: visitor.unanswered, "the message on its way")
             await crowd.send_for(0.2)
             served.signal(signal.SIGTERM)
-            assert await asyncio.to_thread(served.wait, DRAIN_S + 5) == 0
+            assert await asyncio.to_thread(served.wait, DRAIN_S + LATE_S) == 0
 
             assert crowd.ledger.answered == 1
             assert crowd.ledger.closes == {3001: 1}

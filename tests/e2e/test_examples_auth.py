@@ -20,8 +20,9 @@ from tests.support.serve import ROOT, Served
 SESSION = EXAMPLES / "session-cookie"
 JWT = EXAMPLES / "jwt"
 SECRET = "of the tests, 32 bytes and a few more"
-SESSION_SECONDS = 6.0  # long enough for a browser to show what it shall
+SESSION_SECONDS = 10.0  # long enough for a browser to show what it shall
 EXPIRED = (3005, "connection expired")
+LATE_S = 15.0  # a busy machine included
 
 
 class BelowWs(Served):
@@ -57,12 +58,14 @@ async def test_a_browser_that_has_logged_in_is_greeted_until_its_session_ends(
         await expect(said).to_have_text("4501 log in first", timeout=WITHIN_MS)
 
         await page.get_by_label("Your name").fill("Ann O'Neil")
+        before = time.time()
         await page.get_by_role("button", name="Log in").click()
         logged_in_at = time.time()
 
         await expect(said).to_have_text("Hello Ann O'Neil, you say good day", timeout=WITHIN_MS)
         await expect(said).to_have_text("3005 connection expired", timeout=WITHIN_MS)
-        assert SESSION_SECONDS - 1.0 <= time.time() - logged_in_at <= SESSION_SECONDS + 3.0
+        assert time.time() - before >= SESSION_SECONDS - 1.0
+        assert time.time() - logged_in_at <= SESSION_SECONDS + LATE_S
 
 
 async def test_a_session_cookie_of_another_secret_lets_nobody_in(session_cookie: Served) -> None:
@@ -116,16 +119,18 @@ async def test_a_token_in_the_header_says_who_it_is(tokens: Served) -> None:
 
 
 async def test_a_connection_ends_with_the_token_of_its_query(tokens: Served) -> None:
-    token = issued("ann", 2.5)
+    before = time.time()
+    token = issued("ann", 5.0)
     issued_at = time.time()
     async with connected(f"{tokens.ws_url}?token={token}") as client:
         await client.send("hello")
         assert await client.recv() == "ann says hello"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5.0 + LATE_S):
             await client.wait_closed()
 
     assert (client.close_code, client.close_reason) == EXPIRED
-    assert 1.0 <= time.time() - issued_at <= 4.5
+    assert time.time() - before >= 5.0 - 1.0
+    assert time.time() - issued_at <= 5.0 + LATE_S
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ loadtest: loadtest-install
 	--scenario $(SCENARIO) $(call typed,USERS,users) $(call typed,RATE,rate) \
 	$(call typed,SECONDS,seconds) $(call typed,HOST,host) $(call typed,API,api) \
 	$(call typed,KEY,api-key) $(call typed,COMPOSE,compose) $(call typed,WORKERS,workers) \
-	$(call typed,REDIS_METRICS,redis-metrics) $(call typed,CHANNELS,channels) $(call typed,HISTORY,history)
+	$(call typed,REDIS_METRICS,redis-metrics) $(call typed,CHANNELS,channels) $(call typed,HISTORY,history) \
+	$(call typed,MASTERS,masters)
 
 capacity: loadtest-install
 	@$(LOADTEST)/bin/python -m loadtest.capacity

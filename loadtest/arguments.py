@@ -19,6 +19,7 @@ class Refused(Exception):
 
 HISTORY: Final = 300  # publications, of the gateway that is started
 FEWEST: Final = 4
+MASTERS: Final = 3  # fewer are no Cluster: one that fails could not be voted on
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Usual:
     seconds: float
     needs_stand: bool = False
     channels: int = 0
+    masters: int = 0
 
 
 # The names, here and not in the scenarios themselves, so that they can be checked without locust.
@@ -46,6 +48,10 @@ SCENARIOS: Final[Mapping[str, Usual]] = {
     "fanout": Usual("RATE publications a second in channels, to all the others", 200, 40, 30,
                     channels=4),
     "recovery": Usual("the same, and a worker is killed, twice", 200, 40, 40, True, channels=4),
+    "reshard": Usual("all slots in use of a Cluster move, again and again", 200, 400, 40, True,
+                     masters=3),
+    "reshard_channels": Usual("all slots in use of a Cluster move under publications in channels",
+                              200, 40, 40, True, channels=12, masters=3),
 }  # fmt: skip
 
 
@@ -68,6 +74,7 @@ class Arguments:
     p99_ms: float = 50.0
     channels: int = 0
     history: int = 0
+    masters: int = 0
     results: str = "loadtest/results"
 
     @property
@@ -95,6 +102,7 @@ OPTIONS: Final = (
     _Option("p99-ms", float, "ramp: the latency that is too much"),
     _Option("channels", int, "fanout, recovery: channels"),
     _Option("history", int, "fanout, recovery: publications that a channel keeps; 0: not known"),
+    _Option("masters", int, "of a Redis Cluster that is started for that gateway", on_page=False),
     _Option("results", str, "folder for reports", on_page=False),
 )
 
@@ -170,8 +178,15 @@ def check(raw: Mapping[str, Any]) -> Arguments:
         history=_whole(
             raw, "history", HISTORY if usual.channels and not raw.get("host") else 0, 0, 100_000
         ),
+        masters=_whole(raw, "masters", 0 if raw.get("host") else usual.masters, 0, 16),
         results=str(raw.get("results", "loadtest/results")),
     )
+    if found.masters and (found.host or found.masters < MASTERS):
+        raise Refused(
+            f"masters are of a Cluster that is started: without a host, {MASTERS} or more"
+        )
+    if usual.masters and not found.masters:
+        raise Refused(f"{name} moves slots of a Cluster that it has started itself: without a host")
     if name == "push" and found.host and not found.api_key:
         raise Refused("push needs the key of the connection API: --api-key KEY")
     if usual.channels and (found.users < FEWEST or not found.channels):

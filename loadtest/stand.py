@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from loadtest.arguments import SCENARIOS, Arguments, Refused
+from loadtest.redis_cluster import RedisCluster
 
 START_S: Final = 30.0
 CONNECT_S: Final = 5.0
@@ -42,6 +43,7 @@ class Stand:
     """A gateway that somebody else runs: it can be watched from afar, and nothing can be done."""
 
     can_be_harmed = False
+    cluster: RedisCluster | None = None  # that was started for it
 
     def __init__(self, host: str, api: str, api_key: str) -> None:
         self.host = host
@@ -122,7 +124,13 @@ class OwnStand(LocalStand):
 
     def __init__(self, arguments: Arguments, log_file: Path) -> None:
         key = secrets.token_hex(16)
-        self._process = _start(arguments, key, log_file)
+        self.cluster = RedisCluster(arguments.masters) if arguments.masters else None
+        try:
+            url = {"GATEWAY_REDIS_URL": self.cluster.url} if self.cluster else {}
+            self._process = _start(arguments, key, log_file, url)
+        except BaseException:
+            self._end_cluster()
+            raise
         try:
             port = _wait_for(self._process, log_file)
             host = f"http://127.0.0.1:{port}"
@@ -131,7 +139,23 @@ class OwnStand(LocalStand):
             self.close()
             raise
 
+    def processes(self) -> Processes:
+        found = super().processes()
+        if self.cluster is not None:
+            found.redis = self.cluster.processes
+        return found
+
     def close(self, *, at_once: bool = False) -> None:
+        try:
+            self._end_gateway(at_once=at_once)
+        finally:
+            self._end_cluster()
+
+    def _end_cluster(self) -> None:
+        if self.cluster is not None:
+            self.cluster.close()
+
+    def _end_gateway(self, *, at_once: bool) -> None:
         if at_once:
             kill_family(self._process.pid)
         if self._process.poll() is not None:
@@ -293,7 +317,9 @@ def channels_allowed(history: int) -> dict[str, str]:
     }
 
 
-def _start(arguments: Arguments, key: str, log_file: Path) -> subprocess.Popen[bytes]:
+def _start(
+    arguments: Arguments, key: str, log_file: Path, also: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         "GATEWAY_TRACE": "on",
@@ -302,6 +328,7 @@ def _start(arguments: Arguments, key: str, log_file: Path) -> subprocess.Popen[b
         **(channels_allowed(arguments.history) if arguments.history else {}),
         **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         "GATEWAY_API_KEYS": key,
+        **also,
     }
     command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--workers"]
     command.append(str(arguments.workers))

@@ -31,6 +31,8 @@ SMALL: Final[Mapping[str, str]] = {
     "steady": "--users 30 --rate 100 --seconds 5",
     "fanout": "--users 30 --rate 60 --seconds 5",
     "recovery": "--users 40 --rate 40 --seconds 12",
+    "reshard": "--users 30 --rate 60 --seconds 5",
+    "reshard_channels": "--users 30 --rate 40 --seconds 5",
 }
 PLAIN: Final = {"soak": {"GATEWAY_TRACE": "off"}}
 BROKEN: Final = {  # applications of tests/loadtest/broken.py

@@ -27,6 +27,10 @@ from loadtest.limits import check_room
         (["--users", "9000", "--rate", "1"], "at least 150 messages/s"),
         (["--scenario", "push", "--host", "http://x"], "push needs the key"),
         (["--rate"], "expected one argument"),
+        (["--masters", "2"], "3 or more"),
+        (["--masters", "3", "--host", "http://x"], "of a Cluster that is started: without a host"),
+        (["--scenario", "reshard", "--host", "http://x"], "moves slots of a Cluster that it has"),
+        (["--scenario", "reshard", "--masters", "0"], "moves slots of a Cluster that it has"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(argv: list[str], says: str) -> None:

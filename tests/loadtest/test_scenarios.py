@@ -23,6 +23,7 @@ USERS = {
     "slow_readers": {"HealthyUser", "SlowReader"},
     "push": {"Listener", "PushUser"},
     "recovery": {"ChannelSubscriber", "ChannelPublisher"},
+    "reshard": {"MovedUser"},
 }
 
 
@@ -92,6 +93,29 @@ def test_who_was_cut_off_recovers(outcome_of: Outcomes) -> None:
     assert figures["ledger"].endswith(" 0 declared missing")
     assert "live again" in figures
     assert (outcome.folder / "summary.md").read_text().count("worker killed") == 2
+
+
+@pytest.mark.parametrize("scenario", ["reshard", "reshard_channels"])
+def test_slots_that_are_in_use_move(outcome_of: Outcomes, scenario: str) -> None:
+    figures = outcome_of(scenario).facts["figures"]
+
+    found = re.match(r"(\d+), in (\d+) rounds over 3 masters", figures["slots moved"])
+    assert found
+    slots, rounds = map(int, found.groups())
+    # Leases and registry, two inboxes, the channel of all workers; each channel, and presence.
+    assert slots >= rounds * (4 if scenario == "reshard" else 12)
+    assert "closes" not in figures
+
+
+def test_publications_keep_their_books_while_slots_move(outcome_of: Outcomes) -> None:
+    figures = outcome_of("reshard_channels").facts["figures"]
+
+    found = re.fullmatch(
+        r"(\d+) owed to subscribers = (\d+) delivered \+ 0 declared missing", figures["ledger"]
+    )
+    assert found
+    assert found[1] == found[2] != "0"
+    assert figures["gaps"].endswith(" 0 not recovered")  # who had to ask was given all of it
 
 
 def test_what_is_no_longer_kept_is_declared(outcome_of: Outcomes) -> None:

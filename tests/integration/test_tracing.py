@@ -24,7 +24,7 @@ from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.support.centrifuge_client import centrifuge_socket
 from tests.support.inprocess import InProcess, in_process
-from tests.support.rawclient import raw_websocket
+from tests.support.rawclient import handshake, raw_websocket
 from tests.support.redis_server import RedisServer
 from tests.support.traces import Traces, context_of, paths
 from tests.support.waiting import eventually
@@ -249,6 +249,18 @@ async def test_a_hostile_traceparent_is_none(settings: MakeSettings, traces: Tra
 
             assert handshake.parent is None, hostile
             assert not context_of(handshake).trace_state
+
+
+async def test_a_handshake_that_is_refused_says_with_what(
+    settings: MakeSettings, traces: Traces
+) -> None:
+    async with in_process(settings(opentelemetry=True, role="handler")) as served:
+        assert (await handshake(served.port)).status == 503
+        refused = await traces.ended("GET /communicate")
+
+    assert (refused.attributes or {})["http.response.status_code"] == 503
+    assert (refused.attributes or {})["gateway.refusal"] == "role"
+    assert refused.status.status_code is StatusCode.ERROR
 
 
 async def test_what_is_not_sampled_leaves_no_span_and_nothing_on_the_wire(

@@ -57,8 +57,11 @@ class Readiness:
 
     @property
     def port_ready(self) -> bool:
-        """Whether any worker of the same port is ready."""
-        return self.ready or self._health.any_ready()
+        """Whether any worker of the same port is ready: whoever is told so is let in."""
+        if self.ready:
+            return True
+        self.report()  # what it has reported last may be half a second old
+        return self._health.any_ready()
 
     async def must_decide(self) -> bool | None:
         """Whether ``on_connect`` must be asked (``Callbacks.must_decide``)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ class Stand:
         self.redis = redis
         self.served: list[Served] = []
         self._folder = folder
+        self._numbers = itertools.count()  # of folders: several may be starting
         self._stack = stack
 
     async def serve(
@@ -36,7 +38,7 @@ class Stand:
     ) -> Served:
         """Start one more, with trace on and a short drain; ready when this returns."""
         served = Served(
-            self._folder / f"serve{len(self.served)}",
+            self._folder / f"serve{next(self._numbers)}",
             *options,
             environment={
                 "GATEWAY_REDIS_URL": redis_url or self.redis.url,

@@ -21,7 +21,7 @@ from gateway.edge.host_check import HostCheck
 from gateway.edge.hosts import Hosts
 from gateway.edge.paths import NoControls, NotFound, RootPath, upgrade_required
 from gateway.errors import NotRunning
-from gateway.http_api.ports import OnlyIf, OnPort
+from gateway.http_api.ports import Marked, OnlyIf, OnPort
 from gateway.http_api.routes import Api, api_routes
 from gateway.log import get_logger
 from gateway.page.serving import page_routes
@@ -74,12 +74,14 @@ class Routes:
             Route("/admin/websocket", _no_socket, methods=None),
             *admin_routes(self._takes_keys),
         ]
-        for_backends = [Route("/metrics", _metrics), *api_routes(self._api, version=__version__)]
+        # First: backends call it often, and each route that is asked before costs a call.
+        api = Marked("/@", api_routes(self._api, version=__version__))
+        for_backends: list[BaseRoute] = [api, Route("/metrics", _metrics)]
         return [
+            *(OnPort(route, self._admin_port, admin=True) for route in for_backends),
             Route("/livez", _livez),
             Route("/readyz", self._readyz),
             *(OnPort(route, self._admin_port, admin=False) for route in for_clients),
-            *(OnPort(route, self._admin_port, admin=True) for route in for_backends),
             # Never on the port of clients, also where there is no other.
             *(
                 OnlyIf(OnPort(route, self._admin_port, admin=True), self._has_admin_port)

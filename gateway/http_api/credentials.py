@@ -116,16 +116,15 @@ class Credentials:
             return self._signature(request, now_unix_s)
         return WRONG_KEY if shown else MISSING
 
-    def refuses(self, request: RawRequest, *, now_unix_s: float) -> Verdict | None:
-        """What is refused whatever its body is. None: read the body, then ask ``allows``."""
+    def by_head(self, request: RawRequest, *, now_unix_s: float) -> Verdict | None:
+        """Decide what is so whatever the body is. None: read it, then ask ``allows``."""
         if is_signed(request) and not any(map(self._keys.allow, presented(request.headers))):
             try:
                 check_head(request, self._secrets, now_unix_s=now_unix_s)
             except SignatureRefused as error:
                 return Verdict(HTTPStatus.FORBIDDEN, error.code, str(error))
             return None
-        verdict = self.allows(request, now_unix_s=now_unix_s)
-        return None if verdict.allowed else verdict
+        return self.allows(request, now_unix_s=now_unix_s)
 
     def _signature(self, request: RawRequest, now_unix_s: float) -> Verdict:
         try:

@@ -1,8 +1,11 @@
-"""Routes that are there on one port only (``GATEWAY_ADMIN_BIND``), or under a condition."""
+"""Routes that are there on one port only (``GATEWAY_ADMIN_BIND``), or under a condition, or that
+are asked only for paths that may be theirs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
@@ -57,3 +60,31 @@ class OnlyIf(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._route.handle(scope, receive, send)
+
+
+_CHOSEN: Final = "gateway.route"
+
+
+class Marked(BaseRoute):
+    """Routes whose paths all have ``mark`` in them: no other request asks each of them."""
+
+    def __init__(self, mark: str, routes: Sequence[BaseRoute]) -> None:
+        self._mark = mark
+        self._routes = routes
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        found: tuple[Match, Scope] = (Match.NONE, {})
+        if scope["type"] == "http" and self._mark in scope["path"]:
+            for route in self._routes:
+                match, its = route.matches(scope)
+                if match is Match.FULL:
+                    return match, {**its, _CHOSEN: route}
+                if match is Match.PARTIAL and found[0] is Match.NONE:
+                    found = match, {**its, _CHOSEN: route}
+        return found
+
+    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
+        raise NoMatchFound(name, path_params)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope[_CHOSEN].handle(scope, receive, send)

@@ -208,13 +208,14 @@ class _Path:
     async def _call(self, api: Api, request: Request) -> Response:
         head = _raw(request)
         operations, target, channel = self._named(request, head.raw_path)
-        refused = api.credentials.refuses(head, now_unix_s=api.clock())
-        if refused is not None:
-            raise _turned_away(refused)  # without reading what comes from anybody
+        verdict = api.credentials.by_head(head, now_unix_s=api.clock())
+        if verdict is not None and not verdict.allowed:
+            raise _turned_away(verdict)  # without reading what comes from anybody
         body = await _body(request, api.body_bytes)
-        verdict = api.credentials.allows(replace(head, body=body), now_unix_s=api.clock())
-        if not verdict.allowed:
-            raise _turned_away(verdict)
+        if verdict is None:
+            verdict = api.credentials.allows(replace(head, body=body), now_unix_s=api.clock())
+            if not verdict.allowed:
+                raise _turned_away(verdict)
         if api.rate is not None and not api.rate.allow(api.now()):
             raise Problem(
                 429,
@@ -290,22 +291,25 @@ def _turned_away(verdict: Verdict) -> Problem:
     return Problem(verdict.status, verdict.text, kind=verdict.error_type, headers=headers)
 
 
+def _too_large(limit_bytes: int) -> Problem:
+    return Problem(413, f"the body is over {limit_bytes} bytes (GATEWAY_API_BODY_BYTES)")
+
+
 async def _body(request: Request, limit_bytes: int) -> bytes:
     """The whole body: never more than the limit, and not for ever.
 
     Raises:
         Problem: It is longer, or too slow.
     """
-    too_large = Problem(413, f"the body is over {limit_bytes} bytes (GATEWAY_API_BODY_BYTES)")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > limit_bytes:
-        raise too_large
+        raise _too_large(limit_bytes)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             async for chunk in request.stream():
                 if len(body) + len(chunk) > limit_bytes:
-                    raise too_large
+                    raise _too_large(limit_bytes)
                 body += chunk
     except TimeoutError:
         message = f"the body did not come within {BODY_S:g} s"

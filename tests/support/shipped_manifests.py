@@ -75,10 +75,12 @@ def selected(selector: dict[str, str]) -> list[str]:
 
 def paths() -> set[str]:
     """Every path that the gateway answers."""
-    found = set()
-    for route in Routes(lambda: None, Settings).starlette().routes:
-        inner: Any = route
-        while not hasattr(inner, "path"):  # on one port only, or under a condition
-            inner = inner._route
-        found.add(str(inner.path))
+    found: set[str] = set()
+    asked: list[Any] = list(Routes(lambda: None, Settings).starlette().routes)
+    while asked:
+        route = asked.pop()
+        if hasattr(route, "path"):
+            found.add(str(route.path))
+        else:  # on one port only, under a condition, or several
+            asked += getattr(route, "_routes", None) or [route._route]
     return found

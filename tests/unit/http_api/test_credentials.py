@@ -53,6 +53,34 @@ def verdict(
     return credentials.allows(request, now_unix_s=now_unix_s)
 
 
+# By the head
+
+
+@pytest.mark.parametrize(
+    ("headers", "decided"),
+    [
+        (((b"x-api-key", b"new"),), KEY_FITS),
+        (((b"x-api-key", b"other"),), WRONG_KEY),
+        ((), MISSING),
+        (((b"authorization", b"AWS4-x"), (b"x-api-key", b"old")), KEY_FITS),
+    ],
+)
+def test_what_has_no_signature_is_decided_by_its_head(
+    headers: tuple[tuple[bytes, bytes], ...], decided: Verdict
+) -> None:
+    """Once: what it costs to compare keys is not paid again when the body has come."""
+    assert BOTH.by_head(asked(*headers), now_unix_s=0.0) == decided
+
+
+def test_what_is_signed_is_decided_once_its_body_is_there() -> None:
+    request = signed(body=b"body")
+    head = replace(request, body=b"")
+
+    assert BOTH.by_head(head, now_unix_s=signed_at(request)) is None
+    assert not verdict(head, now_unix_s=signed_at(request)).allowed
+    assert verdict(request, now_unix_s=signed_at(request)).allowed
+
+
 # Keys
 
 

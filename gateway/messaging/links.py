@@ -122,7 +122,7 @@ class Links:
             if peer in self._ended:
                 return
             queue = self._queue_of(peer)
-        queue.add(encode(envelope))
+        queue.add(envelope)
         if queue.bytes_kept >= queue.crowded_bytes:
             self.crowded.add(peer)
         if not queue.touched:

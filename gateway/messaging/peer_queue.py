@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
+from gateway.errors import EnvelopeTooLarge
 from gateway.metrics import Counters
+from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.wire import (
     LONG_BYTES,
     MAX_BATCH_BYTES,
+    MAX_ENVELOPE_BYTES,
     Pieces,
+    encode_any,
     join,
     join_long,
     stamp,
@@ -107,9 +111,12 @@ class PeerQueue:
         """Nothing waits here, and nothing is owed in either direction."""
         return not self._items and self.link.idle
 
-    def add(self, item: bytes) -> None:
-        """Take one encoded envelope."""
+    def add(self, envelope: Envelope) -> None:
+        """Take an envelope (``gateway.protocol.envelopes.wire.encode``, and its errors)."""
+        item = encode_any(envelope)
         size = len(item)
+        if size > MAX_ENVELOPE_BYTES:
+            raise EnvelopeTooLarge(size_bytes=size, limit_bytes=MAX_ENVELOPE_BYTES)
         self._items.append(item)
         self._bytes_waiting += size
         self.bytes_kept += size

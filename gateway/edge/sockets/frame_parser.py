@@ -85,12 +85,17 @@ class Parser(WSListener):
     """Parses the bytes of one ``Reader`` at a time.
 
     Not through with ``feed`` before it is called again: a ``Reader`` must not call it.
+
+    Attributes:
+        idle: Nothing of any connection is left in it.
+        may_have_grown: Its buffer: only a frame that does not fit makes it.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._reader: Reader | None = None
         self._left = 0
-        self.may_have_grown = False  # its buffer: only a frame that does not fit makes it
+        self.idle = True
+        self.may_have_grown = False
         self._max_bytes = max_bytes
         self._assembly: Assembly | None = None
         self._protocol = WSProtocol(
@@ -107,11 +112,6 @@ class Parser(WSListener):
     def capacity_bytes(self) -> int:
         """Of its buffer, while it is idle."""
         return len(self._get_buffer(-1))
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing of any connection is left in it."""
-        return self._left == 0 and self._assembly is None
 
     def feed(self, reader: Reader, data: bytes | memoryview) -> bytes | memoryview:
         """Parse ``data``, as far as ``reader`` wants it, for ``TURN_S`` or a bit longer.
@@ -140,6 +140,7 @@ class Parser(WSListener):
             return b""
         finally:
             self._reader = None
+            self.idle = self._left == 0 and self._assembly is None
 
     def _feed_slices(self, reader: Reader, data: memoryview) -> memoryview:
         until = time.monotonic() + TURN_S
@@ -237,14 +238,18 @@ class Parser(WSListener):
 
 
 class ParserPool:
-    """The parsers of one server that nobody uses at the moment."""
+    """The parsers of one server that nobody uses at the moment.
+
+    Attributes:
+        free: Those: take one out to use it, and make a new one where there is none.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._free: list[Parser] = []
+        self.free: list[Parser] = []
 
-    def borrow(self) -> Parser:
-        return self._free.pop() if self._free else Parser(self._max_bytes)
+    def new(self) -> Parser:
+        return Parser(self._max_bytes)
 
     def give_back(self, parser: Parser) -> None:
         """Only an idle one."""
@@ -252,8 +257,8 @@ class ParserPool:
             if parser.capacity_bytes > KEPT_BYTES:
                 return
             parser.may_have_grown = False
-        if len(self._free) < KEPT:
-            self._free.append(parser)
+        if len(self.free) < KEPT:
+            self.free.append(parser)
 
 
 class _Nowhere:

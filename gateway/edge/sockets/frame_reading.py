@@ -8,7 +8,7 @@ from collections import deque
 from typing import Final
 
 from gateway.close_codes import INTERNAL_ERROR, TOO_MANY_FRAMES
-from gateway.edge.sockets.frame_parser import Event, ends
+from gateway.edge.sockets.frame_parser import KEPT, Event, ends
 from gateway.edge.sockets.keepalive import KeepAlive
 from gateway.edge.sockets.server_context import ServerContext, SocketState
 from gateway.log import get_logger
@@ -124,14 +124,18 @@ class Reading(KeepAlive):
 
     def _feed(self, data: bytes | memoryview) -> None:
         pool = self._context.parsers
-        parser, self._parser = self._parser or pool.borrow(), None
+        free = pool.free  # not by a method of its own: this is for every message
+        parser, self._parser = self._parser or (free.pop() if free else pool.new()), None
         try:
             rest = parser.feed(self, data)
         except frames.Violation as violation:
             self.on_event(violation)
             return
         if parser.idle:
-            pool.give_back(parser)
+            if parser.may_have_grown or len(free) >= KEPT:
+                pool.give_back(parser)
+            else:
+                free.append(parser)
         elif self._state is not SocketState.ENDED:
             self._parser = parser
         if rest and self._state is not SocketState.ENDED:

@@ -16,7 +16,7 @@ Version 2 had the first seven fields of the header, and its receivers kept nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any, Final
@@ -66,6 +66,8 @@ class Header(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 _encode = msgspec.msgpack.Encoder().encode
+# As ``encode``, whatever its size: for who looks at that, and has a call less for every message.
+encode_any: Final[Callable[[Envelope], bytes]] = _encode
 _AnyKind: Any = reduce(or_, all_kinds().values())
 _decode_batch = msgspec.msgpack.Decoder(tuple[Header, list[_AnyKind]]).decode
 _decode_outline = msgspec.msgpack.Decoder(tuple[Header, list[msgspec.Raw]]).decode
@@ -93,7 +95,7 @@ def encode(envelope: Envelope) -> bytes:
         EnvelopeTooLarge: It is over ``MAX_ENVELOPE_BYTES``: nobody could carry it safely.
         UnicodeEncodeError: A text has a lone surrogate, which UTF-8 cannot say.
     """
-    item = _encode(envelope)
+    item = encode_any(envelope)
     if len(item) > MAX_ENVELOPE_BYTES:
         raise EnvelopeTooLarge(size_bytes=len(item), limit_bytes=MAX_ENVELOPE_BYTES)
     return item

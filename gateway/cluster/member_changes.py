@@ -88,6 +88,7 @@ class MemberChanges:
         self._dispatcher.worker_gone(worker)
 
     def workers_changed(self) -> None:
+        self._links.hurry({w for w, info in self._members.known.items() if info.leaving})
         self._callbacks.workers_changed()
         self._dispatcher.workers_changed()
 

@@ -8,7 +8,7 @@ envelope and waits for nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import copy_context
 from typing import Final
 
@@ -71,6 +71,7 @@ class Links:
         self._ended: dict[WorkerId, PeerQueue | None] = {}
         self._local: list[Envelope] = []
         self._held = False
+        self._leaving = False
         self._look_for_strangers_at = now() + STRANGERS_EACH_S
         self._unreadable = Seldom(TELL_EACH_S, now)
         self._broker = broker
@@ -162,6 +163,13 @@ class Links:
     def set_version(self, peer: WorkerId, version: int) -> None:
         """``version`` is the newest that ``peer`` reads."""
         self._queue_of(peer).link.set_version(max(OLDEST, min(VERSION, version)))
+
+    def hurry(self, leaving: Collection[WorkerId]) -> None:
+        """These wait for acknowledgements; if this worker is one of them, all of its links do."""
+        self._leaving = self._leaving or self.me in leaving
+        for queue in self._queues.values():
+            if self._leaving or queue.peer in leaving:
+                queue.link.hurry(self._now())
 
     # Receiving
 
@@ -282,6 +290,8 @@ class Links:
         queue = self._queues.get(peer)
         if queue is None:
             link = Link(self.me, version=VERSION, now=self._now(), share=self._share)
+            if self._leaving:
+                link.hurry(self._now())
             queue = PeerQueue(peer, self._channel_of(peer), link, self._now())
             self._queues[peer] = queue
             self._lane_of(queue.channel).enter(queue)

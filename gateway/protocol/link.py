@@ -10,6 +10,9 @@ server). Between two living workers the link turns that into: every batch once, 
 - Silence is no loss. After a silence the sender *polls*: a header without a batch, whose serial
   brings the report that says what is missing. How long a silence is follows the round trip, which
   serials measure without a doubt: a repeat has another one than what it repeats (Karn's rule).
+- A report rides on whatever goes back, and goes alone only where nothing does for a while: a long
+  one, since of many peers each is answered seldom; a short one where much is to be reported, or
+  where an end *hurries*, for it waits to leave.
 - A receiver drops repeats, and keeps what comes too early, within a bound, until the rest is here.
 - A receiver says how much may be under way to it from this peer: its part of what it allows all of
   its peers together. So they cannot fill the output buffer that Redis holds for it, and repeats
@@ -31,13 +34,15 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from gateway.protocol.envelopes.wire import SELECTIVE, Header
-from gateway.protocol.fair_share import FairShare
+from gateway.protocol.fair_share import LEAST_ROOM_BYTES, FairShare
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.reorder_buffer import ReorderBuffer
 from gateway.protocol.retransmit_timer import RetransmitTimer
 from gateway.protocol.send_buffer import ENDLESS, FIRST_ROOM_BYTES, SendBuffer
 
+ACK_RIDE_S: Final = 0.25  # with what four patiences make of it less than a silence
 ACK_DELAY_S: Final = 0.05
+ACK_SOON_BYTES: Final = LEAST_ROOM_BYTES // 4  # then the peer may wait for room
 ASK_AGAIN_S: Final = 0.25
 TICKS_PER_S: Final = 10_000  # serials are the time since the epoch began
 MEASURE_TICKS: Final = 1_000  # between two measurements of the round trip
@@ -70,7 +75,8 @@ class Link:
     __slots__ = (
         "_ack_at", "_acked", "_ask_at", "_ask_due", "_began", "_early", "_echoed", "_first_epoch",
         "_floor", "_heard", "_holds", "_in_epoch", "_me", "_measure_at", "_poll_at", "_poll_due",
-        "_serial", "_share", "epoch", "out", "patience", "polls", "received", "version",
+        "_ride_s", "_serial", "_share", "_unreported_bytes", "epoch", "out", "patience", "polls",
+        "received", "version",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +86,7 @@ class Link:
         self._share = share or FairShare()
         self.version = version
         self.polls = 0
+        self._ride_s = ACK_RIDE_S
         self.epoch = 0
         self._in_epoch: int | None = None
         self._floor = 0
@@ -116,6 +123,7 @@ class Link:
     def _begin_receiving(self) -> None:
         self.received = 0
         self._heard = 0
+        self._unreported_bytes = 0
         self._early = ReorderBuffer()
 
     def set_version(self, version: int) -> None:
@@ -170,8 +178,10 @@ class Link:
         held: tuple[int, ...] = ()
         if not self._early.runs:
             self._ack_at = None
+            self._unreported_bytes = 0
         elif self._ack_at is not None and now >= self._ack_at:
             self._ack_at, held = None, tuple(self._early.runs)
+            self._unreported_bytes = 0
         else:
             heard = 0  # no report: it would be a long one, and not every batch need carry it
         return Header(
@@ -245,8 +255,11 @@ class Link:
         if number == self.received + 1:
             self.received = number
             self._ask_at = now
-            if self._ack_at is None:
-                self._ack_at = now + ACK_DELAY_S
+            self._unreported_bytes += len(payload)
+            much = self._unreported_bytes >= ACK_SOON_BYTES
+            ack_at = now + (ACK_DELAY_S if much else self._ride_s)
+            if self._ack_at is None or ack_at < self._ack_at:
+                self._ack_at = ack_at
             return Verdict.DELIVER
         if number == 0:
             if header.serial:
@@ -276,6 +289,12 @@ class Link:
         payloads = self._early.take(self.received + 1)
         self.received += len(payloads)
         return payloads
+
+    def hurry(self, now: float) -> None:
+        """An end is leaving, and waits until all is acknowledged: be quick from now on."""
+        self._ride_s = ACK_DELAY_S
+        if self._ack_at is not None:
+            self._ack_at = min(self._ack_at, now + ACK_DELAY_S)
 
     def ask(self, now: float) -> None:
         """Want to be told what left, and sent what is missing: after a gap in the subscription."""

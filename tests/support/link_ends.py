@@ -17,7 +17,10 @@ B = WorkerId("b" * 16)
 
 
 def link(me: WorkerId = A, now: float = 100.0, version: int = VERSION) -> Link:
-    return Link(me, version=version, now=now)
+    """One that hurries: what it owes is soon due."""
+    made = Link(me, version=version, now=now)
+    made.hurry(now)
+    return made
 
 
 def send(sender: Link, body: bytes, now: float) -> tuple[Header, bytes]:

@@ -18,8 +18,9 @@ from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Dispatch, Reply
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.requests_to_owners import Send
-from gateway.protocol.envelopes.wire import read
+from gateway.protocol.envelopes.wire import VERSION, read, stamp
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.link import ACK_DELAY_S, ACK_RIDE_S, NO_BODY, Link
 from gateway.protocol.members import Members, WorkerInfo
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.waiting import eventually
@@ -76,6 +77,26 @@ async def test_the_link_to_a_stranger_that_never_answers_ends_and_holds_up_no_dr
     assert (links.queue_to(dead) is not None) is known
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("who", ["peer", "self"])
+async def test_with_who_leaves_acknowledgements_wait_for_no_ride(who: str) -> None:
+    """Also on links that begin later, if it is this worker. Red without ``Links.hurry``."""
+    me, leaving, other, clock = new_worker_id(), new_worker_id(), new_worker_id(), Clock()
+    links = links_of(me, clock)
+    links.set_version(leaving, VERSION)
+    links.hurry({leaving if who == "peer" else me})
+
+    for peer in (leaving, other):
+        speaker = Link(peer, version=VERSION, now=clock.now)
+        speaker.out.append(NO_BODY)
+        links.receive(*[stamp(header, body) for header, body in speaker.leaving(clock.now)])
+
+    due = [links._queues[peer].link.deadline() for peer in (leaving, other)]
+    assert due == [
+        clock.now + ACK_DELAY_S,
+        clock.now + (ACK_RIDE_S if who == "peer" else ACK_DELAY_S),
+    ]
 
 
 async def test_a_peer_that_was_given_up_and_forgotten_is_spoken_to_anew(

@@ -17,6 +17,7 @@ from tests.support.previous_link import PreviousLink
 
 def test_no_more_is_under_way_than_the_peer_has_room_for() -> None:
     a, b = link(), Link(B, version=3, now=100.0, share=FairShare(peers=256))  # 64 KiB each
+    b.hurry(100.0)
     take(b, send(a, b"1", 100.0), 100.0)
     a.receive(say(b, 100.05), NO_BODY, 100.05)
     for _ in range(4):

@@ -39,6 +39,7 @@ def test_polls_that_reach_nobody_come_ever_more_slowly() -> None:
 
 def test_an_acknowledgement_makes_it_quick_again() -> None:
     link, peer = Link(A, version=3, now=100.0), Link(B, version=3, now=100.0)
+    peer.hurry(100.0)
     link.out.append(b"1")
     ((header, body),) = link.leaving(100.0)
     polls_to_nobody(link, 100.0, 5)

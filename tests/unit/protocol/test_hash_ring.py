@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocol.hash_ring import HashRing
+from gateway.protocol.hash_ring import MOST_FOLLOWED, POINTS, HashRing
 from gateway.protocol.ids import ConnectionId, WorkerId, connection_id, worker_id
 
 WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
@@ -37,8 +37,9 @@ def workers(count: int) -> list[WorkerId]:
 def shares(ring: HashRing, some: list[WorkerId]) -> list[float]:
     """The part of the ring that each worker has, of what would be even."""
     ring.pick(connections(1)[0], some)
-    places = [place for arc in ring._places for place in arc]
-    owners = [owner for arc in ring._owners for owner in arc]
+    segments = [ring._lay(number) for number in range(POINTS)]
+    places = [place for segment, _ in segments for place in segment]
+    owners = [owner for _, segment in segments for owner in segment]
     share: Counter[WorkerId] = Counter()
     for owner, here, there in zip(
         owners, places, [*places[1:], places[0] + (1 << 64)], strict=True
@@ -65,14 +66,16 @@ def test_the_order_of_the_workers_does_not_matter(
 
 
 @settings(max_examples=30)
-@given(CONNECTION, st.lists(WORKERS, min_size=2, max_size=4))
+@given(st.lists(CONNECTION, min_size=1, max_size=30), st.lists(WORKERS, min_size=2, max_size=4))
 def test_what_came_and_went_before_does_not_matter(
-    connection: ConnectionId, sets: list[list[WorkerId]]
+    some_connections: list[ConnectionId], sets: list[list[WorkerId]]
 ) -> None:
     """Red where a ring keeps a point of who left, or lacks one of who came: edges disagree."""
     ring = HashRing()
     for some in sets:
-        assert ring.pick(connection, some) == pick(connection, some)
+        anew = HashRing()
+        for connection in some_connections:
+            assert ring.pick(connection, some) == anew.pick(connection, some)
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -80,11 +83,62 @@ def test_where_points_coincide_the_worker_decides(
     monkeypatch: pytest.MonkeyPatch, *, turned: bool
 ) -> None:
     """Red where the order of arrival does: edges disagree, and who leaves takes another's."""
-    monkeypatch.setattr("gateway.protocol.hash_ring._places", lambda _worker: (7, 1 << 63))
+    monkeypatch.setattr("gateway.protocol.hash_ring._offsets", lambda _worker: bytes(8 * POINTS))
     ring, some = HashRing(), sorted(workers(3), reverse=turned)
     for count in (1, 2, 3, 2, 1):
         assert {ring.pick(c, some[:count]) for c in connections(9)} == {max(some[:count])}
-        assert [len(arc) for arc in ring._owners if arc] == [count, count]
+        assert {len(owners) for _, owners in filter(None, ring._segments)} == {count}
+
+
+def test_who_comes_before_all_points_of_a_segment_belongs_to_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also from the first to the last. Red where it belongs to the last of its own."""
+    some = workers(3)
+    offsets = {worker: _at(place) for worker, place in zip(some, (1, 2, 3), strict=True)}
+    monkeypatch.setattr("gateway.protocol.hash_ring._offsets", lambda worker: offsets[worker])
+    for segment in (1, 0):
+        monkeypatch.setattr("gateway.protocol.hash_ring.blake2b", _Digest(segment << 56))
+        ring = HashRing()
+
+        assert ring.pick(connections(1)[0], some) == some[2]
+        laid = [number for number, made in enumerate(ring._segments) if made]
+        assert laid == sorted([segment, (segment - 1) % POINTS])
+
+
+def _at(place: int) -> bytes:
+    """Points at this place of each segment."""
+    return (place << 8).to_bytes(8) * POINTS
+
+
+class _Digest:
+    """A hash that puts all connections at one place."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+
+    def __call__(self, _connection: bytes, *, digest_size: int) -> _Digest:
+        assert digest_size == 8
+        return self
+
+    def digest(self) -> bytes:
+        return self._place.to_bytes(8)
+
+
+def test_a_ring_is_laid_as_it_is_asked_for_and_not_in_one_turn() -> None:
+    """Red where the first pick of a worker that starts lays all of it: 150 ms at a thousand. Nor
+    does a set in which many have changed."""
+    ring, some = HashRing(), workers(1000)
+
+    def laid() -> int:
+        return sum(segment is not None for segment in ring._segments)
+
+    for of in (some, some[MOST_FOLLOWED + 1 :], some[:-1]):
+        ring.pick(connections(1)[0], of)
+        assert laid() <= 2
+        for connection in connections(2000):
+            ring.pick(connection, of)
+        assert laid() == POINTS
 
 
 @given(CONNECTION, WORKERS, st.data())

@@ -107,20 +107,20 @@ class Membership:
     def news(self, envelope: Arrived | Leaving | Gone) -> None:
         """A hint has come in. It is only as good as pub/sub: leases decide."""
         match envelope:
-            case Arrived(worker=worker):
-                if worker not in self._members.known:
-                    self._look_soon()
+            case Arrived(worker=worker, info=info):
+                self._arrived(worker, info)
             case Leaving(worker=worker):
                 if worker == self._members.me and self._heard_leaving_at is None:
                     self._heard_leaving_at = self._now()
                 if self._members.leaving(worker, now=self._now()):
                     log.info("worker leaves", leaving_worker=worker)
                     self._watcher.workers_changed()
-            case Gone(worker=worker):
+            case Gone(worker=worker, swept=swept):
                 if self._members.gone(worker, now=self._now()):
                     self._gone(worker, "said so")
                     self._watcher.workers_changed()
-                    self._look_soon()  # somebody must sweep it
+                    if not swept:  # somebody must do that
+                        self._look_soon()
 
     def say(self, info: WorkerInfo) -> None:
         """Change what this worker says of itself, at once as far as that is possible."""
@@ -150,15 +150,17 @@ class Membership:
             unfinished: The entries stay, for whoever sweeps this worker.
         """
         self._ended = True
+        swept = False
         try:
             async with asyncio.timeout(within_s):
                 if unfinished:
                     await self._registry.fence(self._members.me)
                 else:
                     await self._registry.leave(self._members.me)
+                    swept = True
         except (TimeoutError, BrokerUnavailable):
             log.warning("lease not returned; it will end by itself")
-        self._tell_everyone(Gone(self._members.me))
+        self._tell_everyone(Gone(self._members.me, swept))
 
     @property
     def _pause_s(self) -> float:
@@ -221,10 +223,9 @@ class Membership:
         if not self._registered:
             self._registered = True
             changes.changed = True
-            self._tell_everyone(Arrived(self._members.me))
+            self._tell_everyone(Arrived(self._members.me, self._members.known[self._members.me]))
         for worker in changes.joined:
-            log.info("worker joined", joined_worker=worker)
-            self._watcher.worker_joined(worker, self._members.known[worker])
+            self._joined(worker)
         for worker in changes.gone:
             self._gone(worker, "lease")
         if changes.changed:
@@ -238,6 +239,19 @@ class Membership:
                 # supervisor leaves: 0. Later ones find the end of an earlier claim.
                 died = not info.leaving and (worker in changes.lapsed or not end_ms)
                 tasks.create_task(self._sweep(worker, end_ms, died=died), name=f"sweep {worker}")
+
+    def _arrived(self, worker: WorkerId, info: WorkerInfo | None) -> None:
+        if worker in self._members.known:
+            return
+        if info is None or not self._members.arrived(worker, info, now=self._now()):
+            self._look_soon()
+            return
+        self._joined(worker)
+        self._watcher.workers_changed()
+
+    def _joined(self, worker: WorkerId) -> None:
+        log.info("worker joined", joined_worker=worker)
+        self._watcher.worker_joined(worker, self._members.known[worker])
 
     def _gone(self, worker: WorkerId, why: str) -> None:
         log.info("worker gone", gone_worker=worker, why=why)

@@ -16,9 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from gateway.protocol.deadlines import RENEWALS_PER_LEASE, STEP_SHARE
 from gateway.protocol.ids import WorkerId
+
+MAX_DEPARTED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Members:
         self.generation = 0  # rises with every change of either
         self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
         self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
+        self._arrivals: dict[WorkerId, float] = {}  # worker -> when it said that it had come
+        self._departed: dict[WorkerId, None] = {}  # the last of those that were believed to be gone
         self._steady_since: float | None = None
         self._known_since_ms = 0
         self._ahead_s: tuple[float, float] | None = None  # Redis' clock of ours: least, most
@@ -144,6 +149,7 @@ class Members:
         before = dict(self.known)
         # Leases that were read before a hint came in are older news than the hint.
         self._hints = {w: at for w, at in self._hints.items() if at >= asked_at}
+        self._arrivals = {w: at for w, at in self._arrivals.items() if at >= asked_at}
         self._add_the_living(leases, changes)
         self._remove_the_absent(leases, changes, trusted=self.trusted(now))
         changes.changed = self._elect() or before != self.known
@@ -166,6 +172,19 @@ class Members:
         self._ahead_s = least, most
         return False
 
+    def arrived(self, worker: WorkerId, info: WorkerInfo, *, now: float) -> bool:
+        """A worker said that it has registered. Returns whether it is known by that.
+
+        If it is not, the leases must say who lives: what is said of one that has gone may be old.
+        """
+        if worker in self._departed:
+            return False
+        if worker not in self.known:
+            self.known[worker] = info
+            self._arrivals[worker] = now
+            self._elect()
+        return True
+
     def leaving(self, worker: WorkerId, *, now: float) -> bool:
         """A worker said that it drains. Returns whether that was news."""
         self._hints[worker] = now
@@ -179,6 +198,7 @@ class Members:
     def gone(self, worker: WorkerId, *, now: float) -> bool:
         """A worker has left, or is fenced. Returns whether that was news."""
         self._hints[worker] = now
+        self._depart(worker)
         if worker == self.me or self.known.pop(worker, None) is None:
             return False
         self._elect()
@@ -213,10 +233,16 @@ class Members:
         if not trusted:
             changes.lapsed.clear()
         for worker in [w for w in self.known if w != self.me]:
-            absent = worker not in leases.workers
+            absent = worker not in leases.workers and worker not in self._arrivals
             if worker in leases.fenced or (absent and trusted):
                 del self.known[worker]
+                self._depart(worker)
                 changes.gone.append(worker)
+
+    def _depart(self, worker: WorkerId) -> None:
+        self._departed[worker] = None
+        if len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
     def _elect(self) -> bool:
         able = sorted(worker for worker, info in self.known.items() if info.handler)

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.cluster.membership import Membership
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.envelopes.membership import Arrived
+from gateway.protocol.envelopes.membership import Arrived, Gone
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo
 from gateway.registry.base import Entry
@@ -119,6 +119,45 @@ async def test_a_worker_that_arrives_during_a_renewal_is_looked_for_at_once() ->
 
         await eventually(lambda: len(registry.asked) == 2, "the second renewal")
         running.cancel()
+
+
+async def test_a_change_that_is_told_is_not_looked_at() -> None:
+    """Red where all look at all leases, for each that comes or goes."""
+    registry, watcher = SlowRegistry(), Watcher()
+    it = membership(registry, watcher)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(it.run())
+        await eventually(lambda: registry.asked, "the first renewal")
+        it.news(Arrived(OTHER, INFO))
+        it.news(Arrived(OTHER, INFO))
+        assert watcher.joined == [OTHER]
+        it.news(Gone(OTHER, swept=True))
+
+        assert it._looking_soon is None
+        it.news(Arrived(OTHER, INFO))  # of one that has gone: who knows
+        assert watcher.joined == [OTHER]
+        assert it._looking_soon is not None
+        running.cancel()
+
+
+async def test_who_has_gone_and_left_something_is_looked_after() -> None:
+    it = membership(SlowRegistry())
+    it.news(Arrived(OTHER, INFO))
+    it.news(Gone(OTHER))
+
+    assert it._looking_soon is not None
+    it._news_is_seen()
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+async def test_who_leaves_says_whether_it_has_left_anything(*, unfinished: bool) -> None:
+    told: list[object] = []
+    it = membership(MemoryRegistry())
+    it._tell_everyone = told.append
+
+    await it.leave(1.0, unfinished=unfinished)
+
+    assert told == [Gone(ME, swept=not unfinished)]
 
 
 async def test_no_renewal_waits_for_what_follows_the_one_before() -> None:

@@ -41,6 +41,7 @@ from gateway.protocol.envelopes.traced import (
 )
 from gateway.protocol.envelopes.wire import VERSION, Header
 from gateway.protocol.ids import connection_id, worker_id
+from gateway.protocol.members import WorkerInfo
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.trace_context import TraceContext
 
@@ -74,9 +75,11 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     Admitted: st.builds(Admitted, CONNECTION, COUNT, COUNT, st.none() | TEXT, EXPIRY, CHANNELS),
     Rejected: st.builds(Rejected, CONNECTION, COUNT, COUNT, COUNT, TEXT),
     Probe: st.builds(Probe, COUNT),
-    Arrived: st.builds(Arrived, WORKER),
+    Arrived: st.builds(
+        Arrived, WORKER, st.none() | st.builds(WorkerInfo, st.booleans(), st.booleans())
+    ),
     Leaving: st.builds(Leaving, WORKER),
-    Gone: st.builds(Gone, WORKER),
+    Gone: st.builds(Gone, WORKER, st.booleans()),
     Watched: st.builds(Watched, WORKER),
     Send: st.builds(Send, CONNECTION, COUNT, TEXT, st.none() | TEXT, st.booleans()),
     Disconnect: st.builds(Disconnect, CONNECTION, COUNT, COUNT, TEXT, st.booleans()),

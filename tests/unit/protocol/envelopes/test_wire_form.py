@@ -30,6 +30,7 @@ from gateway.protocol.envelopes.requests_to_owners import (
     UnsubscribeConnection,
 )
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import WorkerInfo
 from gateway.protocol.receipt import Receipt
 from tests.unit.protocol.envelopes.test_wire import (
     CONNECTION,
@@ -54,9 +55,29 @@ from tests.unit.protocol.envelopes.test_wire import (
         (Admitted(CONNECTION, 1, 2, "ada"), [8, CONNECTION, 1, 2, "ada", None, []]),
         (Rejected(CONNECTION, 1, 2, 4403, "r"), [9, CONNECTION, 1, 2, 4403, "r"]),
         (Probe(3), [10, 3]),
-        (Arrived(A), [11, A]),
+        (Arrived(A), [11, A, None]),
+        (
+            Arrived(A, WorkerInfo(edge=True, handler=False, envelope_version=3)),
+            [
+                11,
+                A,
+                {
+                    "edge": True,
+                    "handler": False,
+                    "leaving": False,
+                    "on_message": True,
+                    "on_connect": False,
+                    "on_disconnect": False,
+                    "envelope_version": 3,
+                    "host": "",
+                    "pid": 0,
+                    "hooks": None,
+                },
+            ],
+        ),
         (Leaving(A), [12, A]),
-        (Gone(A), [13, A]),
+        (Gone(A), [13, A, False]),
+        (Gone(A, swept=True), [13, A, True]),
         (
             introduce(("via", "x")),
             [
@@ -98,6 +119,8 @@ def test_the_wire_form_is_the_one_that_running_workers_read(
     ("item", "envelope"),
     [
         ([8, CONNECTION, 1, 2, "ada"], Admitted(CONNECTION, 1, 2, "ada")),
+        ([11, A], Arrived(A)),
+        ([13, A], Gone(A)),
         ([17, CONNECTION, 1, "slow", None, None], Receipted(CONNECTION, 1, Receipt.SLOW)),
         (
             [1, CONNECTION, ["ada", "192.0.2.1", "a=1", [["via", "x"]], ["one", "two"]]],

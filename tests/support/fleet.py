@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from gateway.broker.base import Resync
+from gateway.broker.base import Payload, Resync
 from gateway.broker.memory import MemoryBroker, MemoryBus
 from gateway.cluster.membership import Membership
 from gateway.handlers.dispatcher import Dispatcher, DispatchState
@@ -84,7 +84,7 @@ class _Broker(MemoryBroker):
         super().__init__(bus)
         self._asked = bus.asked
 
-    def publish(self, messages: Sequence[tuple[str, bytes]]) -> asyncio.Future[list[int]]:
+    def publish(self, messages: Sequence[tuple[str, Payload]]) -> asyncio.Future[list[int]]:
         self._asked["publish"] += len(messages)
         return super().publish(messages)
 

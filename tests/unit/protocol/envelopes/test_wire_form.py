@@ -72,6 +72,8 @@ from tests.unit.protocol.envelopes.test_wire import (
                     "host": "",
                     "pid": 0,
                     "hooks": None,
+                    "traces": False,
+                    "reports": False,
                 },
             ],
         ),

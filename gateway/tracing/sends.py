@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from opentelemetry.trace import SpanKind
 
+from gateway.errors import EnvelopeTooLarge
 from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.owner_receipts import OwnerReceipts
 from gateway.messaging.requests_to_owners import RequestsToOwners
@@ -25,7 +27,8 @@ class TracedLinkTransport(LinkTransport):
         if isinstance(question, Send):
             info = self._members.known.get(owner)
             if info is not None and info.traces and (told := carried()) is not None:
-                question = traced(question, told)
+                with suppress(EnvelopeTooLarge):  # perhaps it fits without
+                    return super().ask(owner, traced(question, told))
         return super().ask(owner, question)
 
 

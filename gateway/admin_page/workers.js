@@ -162,8 +162,15 @@ class WorkersView {
   }
 }
 
-function redisOf({ redis, probeSeconds }) {
-  return redis === "ok" ? `ok, heard ${probeSeconds.toFixed(1)} s ago` : "lost";
+function redisOf({ redis, probeSeconds, mastersAway, sentinelsAway, slotsUncovered }) {
+  if (redis !== "ok") return "lost";
+  const away = [
+    [mastersAway, "master"],
+    [sentinelsAway, "Sentinel"],
+  ].filter(([number]) => number);
+  const parts = away.map(([number, noun]) => `${counted(number, noun)} away`);
+  if (slotsUncovered) parts.push(`${counted(slotsUncovered, "slot")} without a master`);
+  return [parts.join(", ") || "ok", `heard ${probeSeconds.toFixed(1)} s ago`].join(", ");
 }
 
 /** A rate, and how many there were since the workers have started. */

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.broker.base import Reach
 from gateway.channel_broker.base import ChannelBroker, Publishing
 from gateway.channels.presence import ChannelPresence
 from gateway.channels.presence_questions import PresenceQuestions
@@ -41,6 +42,7 @@ class AdminParts:
         connections: How many clients' sockets are open.
         well: Whether Redis has answered within a lease.
         probe_age_s: How long nothing has come through Redis.
+        reach: Who of Sentinels and Cluster is away.
         refused: Told why a handshake was refused.
     """
 
@@ -62,6 +64,7 @@ class AdminParts:
         connections: Callable[[], int],
         well: Callable[[], bool],
         probe_age_s: Callable[[], float],
+        reach: Callable[[], Reach],
         refused: Callable[[str], None],
         now: Callable[[], float],
     ) -> None:
@@ -72,6 +75,7 @@ class AdminParts:
         self._connections = connections
         self._well = well
         self._probe_age_s = probe_age_s
+        self._reach = reach
         self._started_unix_ms = int(time.time() * 1000)
         # What the page says is counted for nobody: figures are of clients.
         uncounted = Counters()
@@ -120,7 +124,7 @@ class AdminParts:
 
     def _state(self) -> State:
         """How this worker is, for people."""
-        settings, info = self._settings, self._members.known[self._me]
+        settings, info, reach = self._settings, self._members.known[self._me], self._reach()
         return {
             "version": __version__,
             "startedAtMs": self._started_unix_ms,
@@ -135,4 +139,7 @@ class AdminParts:
             "channels": len(self._channels),
             "redis": "ok" if self._well() else "lost",
             "probeSeconds": round(self._probe_age_s(), 1),
+            "mastersAway": sum(reach.masters_away.values()),
+            "sentinelsAway": reach.sentinels_away,
+            "slotsUncovered": reach.slots_uncovered,
         }

@@ -383,6 +383,7 @@ class WorkerParts:
             connections=lambda: self.admission.connections,
             well=lambda: cluster.lease_guard.may_act,
             probe_age_s=lambda: cluster.loopback_probe.age_s,
+            reach=self.broker.reach,
             refused=self.count_refusal,
             now=self.now,
         )

@@ -285,6 +285,23 @@ async def test_every_view_is_named_and_its_table_has_heads(page: AdminPage) -> N
     assert await page.page.locator("main:not([hidden]) [role=status]").count() == 1
 
 
+async def test_what_redis_consists_of_is_told_in_words(page: AdminPage) -> None:
+    well = {"redis": "ok", "probeSeconds": 0.2, "mastersAway": 0, "sentinelsAway": 0}
+    states = [
+        {**well, "slotsUncovered": 0},
+        {**well, "slotsUncovered": 0, "mastersAway": 1, "sentinelsAway": 2},
+        {**well, "slotsUncovered": 5461},
+        {**well, "slotsUncovered": 0, "redis": "lost"},
+    ]
+
+    assert await page.page.evaluate("(states) => states.map(redisOf)", states) == [
+        "ok, heard 0.2 s ago",
+        "1 master away, 2 Sentinels away, heard 0.2 s ago",
+        "5461 slots without a master, heard 0.2 s ago",
+        "lost",
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_it_can_be_read_on_a_phone(
     browser: Browser, served: Served, scheme: Literal["light", "dark"]

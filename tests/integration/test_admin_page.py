@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from gateway import Connection, Gateway, Subscription
+from gateway.broker.base import Reach
+from gateway.broker.redis import RedisBroker
 from gateway.protocol.reports import REPORTS
 from gateway.settings.config import Settings
 from gateway.settings.values import Secret
@@ -143,6 +145,17 @@ async def test_both_workers_report_while_somebody_looks_at_one(settings: MakeSet
     assert told["redis"] == "ok"
     assert told["leaving"] is False
     assert told["version"] == own["version"]
+
+
+async def test_who_is_away_of_what_redis_consists_of_is_told(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Reach(sentinels_away=1, slots_uncovered=9, masters_away={"a": True, "b": False})
+    monkeypatch.setattr(RedisBroker, "reach", lambda _: away)
+    async with admin_port(settings) as served, looking(served) as page:
+        told = await report_of(page, served)
+
+    assert [told[name] for name in ("mastersAway", "sentinelsAway", "slotsUncovered")] == [1, 1, 9]
 
 
 async def test_nothing_is_published_while_nobody_looks(

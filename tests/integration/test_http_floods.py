@@ -62,7 +62,7 @@ async def served(http: Any = GatewayHttp, **options: Any) -> AsyncIterator[int]:
     listener = socket.create_server(("127.0.0.1", 0))
     task = asyncio.create_task(server._serve([listener]))
     try:
-        await eventually(lambda: server.started, "the start", 10)
+        await eventually(lambda: server.started, "the start", 30)
         yield listener.getsockname()[1]
     finally:
         server.should_exit = server.force_exit = True

@@ -34,7 +34,7 @@ async def stock_server(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            await eventually(lambda: server.started or serving.done(), "the start", 10)
+            await eventually(lambda: server.started or serving.done(), "the start", 30)
             yield listener.getsockname()[1], server
         finally:
             server.should_exit = True

@@ -129,7 +129,7 @@ async def serving(layer: Layer, **options: Any) -> AsyncIterator[Layer]:
     layer.port = listener.getsockname()[1]
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await eventually(lambda: server.started, "the start", 10)
+        await eventually(lambda: server.started, "the start", 30)
         yield layer
     finally:
         server.should_exit = True

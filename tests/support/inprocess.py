@@ -19,6 +19,8 @@ from gateway.settings.values import Secret
 from gateway.worker.worker import Worker
 from tests.support.waiting import eventually
 
+BEGUN_S = 30.0  # however busy the machine is
+
 
 class InProcess(GatewayServer):
     """One server of one gateway."""
@@ -79,9 +81,9 @@ async def in_process(
         server.port = listener.getsockname()[1]
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await eventually(lambda: server.started or task.done(), "the start", 10)
+        await eventually(lambda: server.started or task.done(), "the start", BEGUN_S)
         if wait_ready:
-            await eventually(lambda: server.worker.ready, "readiness", 10)
+            await eventually(lambda: server.worker.ready, "readiness", BEGUN_S)
         yield server
     finally:
         server.should_exit = True
@@ -102,7 +104,7 @@ async def cluster(
         await eventually(
             lambda: all(len(s.worker.parts.members.known) == count for s in made),
             "acquaintance",
-            10,
+            BEGUN_S,
         )
         yield made
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from benchmarks.channel_cases import channel_cases
 from benchmarks.floods import FLOODERS, FLOODS, flood_label
 from benchmarks.gateway_peer import GatewayPeer, LayerPeer
+from benchmarks.master_cases import master_cases
 from benchmarks.peer import Peer
 from benchmarks.peers.asgi import CHANNELS, PYTHON_SOCKETIO, STOCK, stock
 from benchmarks.peers.nchan import Nchan
@@ -107,6 +108,7 @@ def all_cases(idle: int = 10_000) -> list[Case]:
         *workers(),
         push(),
         *channel_cases(idle),
+        *master_cases(),
         Case("connect", "Open and close, 16 clients at a time",
              _of((alone, *layers[:3], sansio), Load("connect"))),
         Case("echo", "The socket layer alone: echo, 100 connections",

@@ -21,7 +21,9 @@ import psutil
 
 from benchmarks.peers.processes import ROOT
 from benchmarks.runs import Load, Run
+from gateway.redis_support.slots import slot_of
 from tests.support.children import mortal
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 
 QUIET_S = 0.5  # nchan shakes hands before it listens to the channel: what is said at once is lost
@@ -143,6 +145,8 @@ def client_count(load: Load) -> int:
 
 
 def jobs(load: Load, urls: Sequence[str], dialect: str) -> list[dict[str, Any]]:
+    if load.channels:
+        return [job(load, urls, dialect) | {"channel": channel} for channel in load.channels]
     count = client_count(load)
     bounds = [load.connections * part // count for part in range(count + 1)]
     return [
@@ -160,11 +164,31 @@ def measure(run: Run, seconds: float) -> Figures:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "peer").mkdir()
-        broker = stack.enter_context(RedisServer(folder))
-        started = run.peer.start(folder / "peer", broker.url, run.peer.processes)
+        if run.masters:
+            (folder / "cluster").mkdir()
+            made = RedisCluster(folder / "cluster", masters=run.masters, replicas=0)
+            cluster = stack.enter_context(made)
+            redis_url, nodes = cluster.url, cluster.nodes
+        else:
+            broker = stack.enter_context(RedisServer(folder))
+            redis_url, nodes = broker.url, [broker]
+        started = run.peer.start(folder / "peer", redis_url, run.peer.processes)
         urls, pids = stack.enter_context(started)
-        servers = {"servers": pids, "redis": [broker.pid]}
+        if run.masters:
+            part_inboxes(cluster)
+        servers = {"servers": pids, "redis": [node.pid for node in nodes]}
         return loaded(stack, run, urls, servers, seconds)
+
+
+def part_inboxes(cluster: RedisCluster) -> None:
+    """As many inboxes at each master: few workers would have theirs by chance."""
+    found = {
+        channel.decode()
+        for node in cluster.nodes
+        for channel in node.ask("PUBSUB", "SHARDCHANNELS", "*:inbox:*")
+    }
+    for number, inbox in enumerate(sorted(found)):
+        cluster.move(slot_of(inbox), cluster.nodes[number % len(cluster.nodes)])
 
 
 def loaded(
@@ -192,9 +216,11 @@ def loaded(
         client.begin(begin, end)
     sleep_until(begin)
     before = {name: cpu_s(pids) for name, pids in servers.items()}
+    nodes_before = [cpu_s([pid]) for pid in servers["redis"]]
     grown = resident_bytes(servers["servers"]) - empty_bytes
     sleep_until(end)
     used = {name: cpu_s(pids) - before[name] for name, pids in servers.items()}
+    nodes = [cpu_s([pid]) - was for pid, was in zip(servers["redis"], nodes_before, strict=True)]
     results = [client.result() for client in clients]
     for other in others:
         result = other.result()
@@ -202,7 +228,11 @@ def loaded(
     if idle:
         faults = results[0]["faults"]
         return Figures(void=faults, idle_bytes=0 if faults else grown / run.load.connections)
-    return summed(results, used, results[0].get("lasted_s", end - begin))
+    found = summed(results, used, results[0].get("lasted_s", end - begin))
+    if run.masters and found.answers:
+        each = ", ".join(f"{spent / found.answers * 1e6:.2f}" for spent in nodes)
+        found.notes = "; ".join(filter(None, [found.notes, f"us at each master: {each}"]))
+    return found
 
 
 def summed(results: list[dict[str, Any]], used_s: dict[str, float], lasted_s: float) -> Figures:

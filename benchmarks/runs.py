@@ -18,6 +18,8 @@ class Load:
         disturbs: It is there to disturb another load: its own figures do not count.
         at_once: Posts, handshakes or publications that are under way together.
         channel: What is subscribed to and published in.
+        channels: Crowds of as many connections each that do the same at once, in a channel each;
+            empty: one crowd, in ``channel``.
     """
 
     kind: str = "echo"
@@ -28,16 +30,22 @@ class Load:
     flood: str = ""
     disturbs: bool = False
     channel: str = "bench"
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One line of a case's table. ``label`` tells it from the others."""
+    """One line of a case's table. ``label`` tells it from the others.
+
+    Args:
+        masters: Of the Redis Cluster behind the peer; 0: a single Redis.
+    """
 
     label: str
     peer: Peer
     load: Load = field(default_factory=Load)
     disturbance: Load | None = None
+    masters: int = 0
 
 
 @dataclass(frozen=True)

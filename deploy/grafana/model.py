@@ -171,6 +171,13 @@ def _panel(panel: Panel, number: int, place: Json) -> Json:
                 "title": f"Runbook: {panel.runbook}",
                 "url": f"${{docs:raw}}/runbooks/{panel.runbook}",
                 "targetBlank": True,
+                "type": "link",
+                "icon": "",
+                "tooltip": "",
+                "tags": [],
+                "asDropdown": False,
+                "includeVars": False,
+                "keepTime": False,
             }
         ],
         "fieldConfig": {"defaults": _field(panel), "overrides": []},

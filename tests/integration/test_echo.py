@@ -13,6 +13,7 @@ from gateway import Gateway, Message
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.support.inprocess import cluster, in_process
+from tests.support.waiting import eventually
 
 
 async def test_a_line_comes_back_through_the_worker_that_holds_the_socket(
@@ -67,10 +68,11 @@ async def test_how_long_a_client_waits_for_its_answers_is_measured_where_it_wait
     settings: MakeSettings,
 ) -> None:
     """All of it: of two messages the second waits for the first, besides its own handling."""
-    gateway = Gateway()
+    gateway, both_there = Gateway(), asyncio.Event()
 
     @gateway.on_message
     async def slow(message: Message) -> str:
+        await both_there.wait()
         await asyncio.sleep(0.1)
         return message.text
 
@@ -81,6 +83,8 @@ async def test_how_long_a_client_waits_for_its_answers_is_measured_where_it_wait
         counted = Counted(served)
         await client.send("one")
         await client.send("two")
+        await eventually(lambda: served.worker.parts.dispatcher.unanswered == 2, "both")
+        both_there.set()
         assert [await client.recv(), await client.recv()] == ["one", "two"]
 
         handling_s = counted("gateway_handler_seconds_sum")

@@ -23,8 +23,8 @@ KEPT: Final = ("summary.md", "run.json")
 # What is worth a line in the table, of those figures that a scenario has.
 TOLD: Final = (
     "knee", "broke", "memory, first and last tenth", "open files, first and last tenth",
-    "what users saw", "receipts", "closes of slow readers", "slots moved", "ledger",
-    "latency of deliveries", "latency",
+    "what users saw", "receipts", "closes of slow readers", "slots moved", "ledger", "gaps",
+    "live again", "latency of deliveries", "latency",
 )  # fmt: skip
 
 

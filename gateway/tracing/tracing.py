@@ -83,7 +83,10 @@ class Tracing:
                 span.set_attribute(OPERATION, name.partition(" ")[0])
                 span.set_attribute(OPERATION_TYPE, operation)
             for key, value in (attributes or {}).items():
-                span.set_attribute(key, value[:MAX_TEXT] if isinstance(value, str) else value)
+                if isinstance(value, str):
+                    text = value[:MAX_TEXT]
+                    value = text if text.isascii() else _encodable(text)  # noqa: PLW2901
+                span.set_attribute(key, value)
         return span
 
     @contextmanager
@@ -107,6 +110,13 @@ class Tracing:
                 raise
             finally:
                 span.end()
+
+
+def _encodable(text: str) -> str:
+    """Without halves of surrogate pairs, which ``json.loads`` lets through: for one of them the
+    exporter would lose all spans that it sends together.
+    """
+    return text.encode(errors="replace").decode()
 
 
 def fail(span: Span, why: str) -> None:

@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
@@ -127,6 +128,14 @@ def test_a_text_that_a_client_chose_is_cut(tracing: Tracing, traces: Traces) -> 
     [span] = traces.spans
 
     assert (span.attributes or {})[DESTINATION] == "c" * MAX_TEXT
+
+
+def test_a_text_that_is_no_unicode_loses_no_other_span(tracing: Tracing, traces: Traces) -> None:
+    tracing.start("x", SpanKind.PRODUCER, attributes={DESTINATION: "café \ud800"}).end()
+    [span] = traces.spans
+
+    assert (span.attributes or {})[DESTINATION] == "café ?"
+    assert encode_spans(traces.spans).SerializeToString()
 
 
 def test_what_is_current_is_so_within_the_block_alone(tracing: Tracing) -> None:

@@ -90,6 +90,7 @@ function shownView() {
 }
 
 function showView() {
+  element("confirm").close(); // it speaks of the connection that was shown
   const shown = shownView();
   for (const main of document.querySelectorAll("main")) main.hidden = main.id !== shown;
   const inside = VIEWS.includes(shown);

@@ -37,18 +37,19 @@ class ConnectionsView {
   async more() {
     const asked = (this.#asked += 1);
     const button = element("more-connections");
-    let found = [];
+    let found = 0;
     try {
       const limit = this.#query.address ? SEARCHED_A_PAGE : ROWS_A_PAGE;
       for (let page = 0; page < PAGES_AT_ONCE && (page === 0 || this.#cursor); page += 1) {
         const query = { ...this.#query, limit, cursor: this.#cursor };
         const answer = await this.#api.connections(query);
         if (asked !== this.#asked) return;
+        // With its cursor: whatever ends the search, what it has passed is shown.
         this.#cursor = answer.cursor ?? "";
-        found = [...found, ...answer.connections];
-        if (!this.#query.address || found.length >= ROWS_A_PAGE) break;
+        element("connection-rows").append(...answer.connections.map(connectionRow));
+        found += answer.connections.length;
+        if (!this.#query.address || found >= ROWS_A_PAGE) break;
       }
-      element("connection-rows").append(...found.map(connectionRow));
       setText(element("connections-news"), this.#news());
     } catch (problem) {
       if (asked !== this.#asked) return;

@@ -110,6 +110,11 @@ async def test_a_text_is_sent_to_a_connection_and_it_is_closed(
         client.say("still there")
         assert await client.texts(1) == ["still there"]
         await page.page.get_by_role("button", name="Close the connection").click()
+        await page.page.evaluate("location.hash = '#connections'")
+        await expect(dialog).to_be_hidden()  # or it would close what is not shown
+        await page.page.go_back()
+        await expect(page.particular("User")).to_have_text("eve", timeout=WITHIN_MS)
+        await page.page.get_by_role("button", name="Close the connection").click()
         await expect(dialog).to_contain_text(f"{name} is closed with 4321 by hand.")
         await dialog.get_by_role("button", name="Close it").click()
 
@@ -185,6 +190,24 @@ async def test_a_long_list_is_asked_for_in_parts(page: AdminPage) -> None:
     await expect(news).to_have_text("0 connections so far, there are more to search")
     assert len(asked) == 10  # and no more before the person says so
     await expect(more).to_be_visible()
+
+
+async def test_a_search_that_is_broken_off_shows_what_it_has_passed(page: AdminPage) -> None:
+    asked: list[str] = []
+
+    async def at_first(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 2:
+            await route.fulfill(status=503, json={"message": "Redis is away"})
+        else:
+            await route.fulfill(json={"connections": [listed(len(asked))], "cursor": "c1"})
+
+    await page.go("Connections")
+    await page.page.route(re.compile("@connections"), at_first)
+    await page.search(address="192.0.2.7")
+    await expect(page.page.locator("#connections-news")).to_have_text("Redis is away")
+    await expect(page.table("connections")).to_have_count(1)
+    page.complaints.clear()  # the browser's own, of the 503
 
 
 def listed(number: int) -> dict[str, object]:

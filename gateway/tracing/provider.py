@@ -6,27 +6,20 @@ An application that has set up a provider of its own keeps it, and gets the gate
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from contextlib import suppress
-from importlib.metadata import entry_points
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.environment_variables import OTEL_TRACES_EXPORTER
-from opentelemetry.sdk.environment_variables import (
-    OTEL_EXPORTER_OTLP_PROTOCOL,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-)
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import ProxyTracerProvider
 
-from gateway.errors import ConfigError
 from gateway.log import get_logger
 from gateway.protocol.ids import WorkerId
 from gateway.settings.version import __version__
+from gateway.tracing.exporters import exporter, named
 
 log = get_logger(__name__)
 
@@ -42,17 +35,18 @@ def provide(me: WorkerId) -> trace.TracerProvider:
     found = trace.get_tracer_provider()
     if not isinstance(found, ProxyTracerProvider):
         return found
-    exporters = [_exporter(name) for name in _exporters()]
-    named = Resource.create(
+    names = named()
+    exporters: list[SpanExporter] = [exporter(name).load()() for name in names]
+    own = Resource.create(
         {"service.name": "gateway", "service.version": __version__, "service.instance.id": me}
     )
-    resource = named.merge(OTELResourceDetector().detect())
+    resource = own.merge(OTELResourceDetector().detect())
     # Not at exit: it would go on trying for 10 s, where ``flush`` has a bound.
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+    for each in exporters:
+        provider.add_span_processor(BatchSpanProcessor(each))
     trace.set_tracer_provider(provider)
-    log.info("traces exported", exporters=_exporters(), sampler=provider.sampler.get_description())
+    log.info("traces exported", exporters=names, sampler=provider.sampler.get_description())
     return provider
 
 
@@ -78,23 +72,3 @@ async def flush(provider: trace.TracerProvider) -> None:
         await asyncio.wait_for(done.wait(), FLUSH_S)
     except TimeoutError:
         log.warning("traces not flushed", after_s=FLUSH_S)
-
-
-def _exporters() -> list[str]:
-    said = os.environ.get(OTEL_TRACES_EXPORTER, "").strip() or "otlp"
-    names = [name.strip() for name in said.split(",")]
-    return [] if "none" in names else names
-
-
-def _exporter(name: str) -> SpanExporter:
-    wanted = name
-    if name == "otlp":
-        protocol = os.environ.get(
-            OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-            os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL, "http/protobuf"),
-        )
-        wanted = "otlp_proto_grpc" if protocol == "grpc" else "otlp_proto_http"
-    for found in entry_points(group="opentelemetry_traces_exporter", name=wanted):
-        exporter: SpanExporter = found.load()()
-        return exporter
-    raise ConfigError(f"OTEL_TRACES_EXPORTER={name} names an exporter that is not installed")

@@ -15,7 +15,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NoOpTracerProvider, ProxyTracerProvider
 
 from gateway.errors import ConfigError
-from gateway.tracing import provider
+from gateway.process.serve import check
+from gateway.settings.config import Settings
+from gateway.tracing import exporters, provider
 from tests.support.ids import new_worker_id
 
 ME = new_worker_id()
@@ -94,16 +96,50 @@ def test_spans_go_where_the_environment_says(
     assert processors(provider.provide(ME)) == exporters
 
 
-@pytest.mark.parametrize(("said", "protocol"), [("nowhere", ""), ("otlp", "grpc")])
-def test_an_exporter_that_is_not_installed_is_told(
-    process: list[trace.TracerProvider], monkeypatch: pytest.MonkeyPatch, said: str, protocol: str
+@pytest.mark.parametrize(
+    ("said", "protocol", "told"),
+    [
+        ("nowhere", "", "nowhere"),
+        ("otlp", "grpc", "otlp with OTEL_EXPORTER_OTLP_PROTOCOL=grpc"),
+        ("", "grpc", "otlp with OTEL_EXPORTER_OTLP_PROTOCOL=grpc"),
+    ],
+)
+def test_an_exporter_that_is_not_installed_is_told_before_a_worker_starts(
+    process: list[trace.TracerProvider],
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    protocol: str,
+    told: str,
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", said)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    whole = (
+        f"^OTEL_TRACES_EXPORTER={told} names an exporter that is not installed; "
+        r"there is console, none, otlp \(http/protobuf\)$"
+    )
 
-    with pytest.raises(ConfigError, match=f"^OTEL_TRACES_EXPORTER={said} names an exporter"):
+    with pytest.raises(ConfigError, match=whole):
         provider.provide(ME)
+    with pytest.raises(ConfigError, match=whole):
+        check(Settings(opentelemetry=True))
+    check(Settings())
     assert len(process) == 1
+
+
+@pytest.mark.parametrize("said", ["", "none", "console", "otlp,console"])
+def test_what_is_installed_passes_the_check(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", said)
+
+    check(Settings(opentelemetry=True))
+
+
+def test_where_nothing_is_named_the_check_leaves_it_to_a_provider_of_the_application(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OTEL_TRACES_EXPORTER", raising=False)
+    monkeypatch.setattr(exporters, "entry_points", lambda **_: ())
+
+    check(Settings(opentelemetry=True))
 
 
 class Flushing(NoOpTracerProvider):

@@ -77,6 +77,10 @@ class ClientInfo:
         self.channels = tuple(dict.fromkeys(admitted.channels))  # each once
 
     @property
+    def address(self) -> str:
+        return self._address
+
+    @property
     def query(self) -> str:
         return self._query
 

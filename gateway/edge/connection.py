@@ -156,6 +156,10 @@ class ClientConnection(Sending):
         self._edge.changed(self.id, entry, self._dispatch_state)
 
     @property
+    def address(self) -> str:
+        return self._client.address
+
+    @property
     def user(self) -> str | None:
         return self._client.user
 

@@ -69,6 +69,7 @@ class Counters:
     """What one worker has counted since the last fold."""
 
     __slots__ = (
+        "admin_keys_refused",
         "answer_seconds",
         "api_requests",
         "channel_gaps",
@@ -118,6 +119,7 @@ class Counters:
         self.deliveries = 0
         self.channel_resyncs = 0
         self.channels_refused = 0
+        self.admin_keys_refused = 0
         self.recoveries: Tally[str] = Tally()
         self.channel_gaps: Tally[str] = Tally()
         self.closed: Tally[int] = Tally()
@@ -180,6 +182,7 @@ _PLAIN: Final = (
     (families.DELIVERIES, "deliveries"),
     (families.CHANNEL_RESYNCS, "channel_resyncs"),
     (families.CHANNELS_REFUSED, "channels_refused"),
+    (families.ADMIN_KEYS_REFUSED, "admin_keys_refused"),
 )
 
 _LABELLED: Final = (

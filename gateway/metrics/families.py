@@ -94,6 +94,9 @@ SENDS = Counter("gateway_sends_total", "Sends to a connection asked of this port
 API_REQUESTS = Counter(
     "gateway_api_requests_total", "Calls to the API of this port.", ["method", "status"]
 )
+ADMIN_KEYS_REFUSED = Counter(
+    "gateway_admin_keys_refused_total", "Keys shown at the admin page's socket that are none."
+)
 DISPATCHES = Counter(
     "gateway_dispatches_total", "Messages handed to a handler.", ["path", "outcome"]
 )

@@ -87,7 +87,7 @@ class AdminParts:
                 presence_questions=presence_questions,
                 options_of=reserved,
             ),
-            KeyAuthentication(is_key),
+            KeyAuthentication(is_key, edge.counters, now=now),
             verifier,
         )
         self.endpoint = SocketEndpoint(

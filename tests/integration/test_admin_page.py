@@ -14,12 +14,14 @@ import pytest
 from gateway import Connection, Gateway, Subscription
 from gateway.broker.base import Reach
 from gateway.broker.redis import RedisBroker
+from gateway.metrics import Counters
 from gateway.protocol.reports import REPORTS
 from gateway.settings.config import Settings
 from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.support.centrifuge_client import CentrifugeClient, centrifuge_socket
 from tests.support.inprocess import InProcess, in_process
+from tests.support.logs import capture_logs
 from tests.support.rawclient import handshake, raw_websocket
 from tests.support.waiting import eventually
 
@@ -109,6 +111,25 @@ async def test_a_key_that_is_none_opens_nothing(settings: MakeSettings, token: s
         page.say(page.command(connect={"token": token}))
 
         assert await page.closed() == (3500, "invalid token")
+
+
+async def test_keys_that_are_none_are_counted_and_told_with_the_address(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counters, "fold", lambda _: None)
+    with capture_logs() as logs:
+        async with admin_port(settings) as served:
+            for _ in range(3):
+                async with centrifuge_socket(served.port, PATH) as page:
+                    page.say(page.command(connect={"token": "another"}))
+                    await page.closed()
+            counted = served.worker.parts.counters.admin_keys_refused
+    told = [each for each in logs if each["event"] == "admin key refused"]
+
+    assert counted == 3
+    assert len(told) == 1
+    assert told[0].items() >= {"log_level": "warning", "address": "127.0.0.1", "keys": 1}.items()
+    assert "another" not in str(logs)
 
 
 async def test_only_the_page_itself_may_open_it(settings: MakeSettings) -> None:

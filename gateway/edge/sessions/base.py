@@ -87,6 +87,11 @@ class OpenConnection(Protocol):
     def id(self) -> ConnectionId: ...
 
     @property
+    def address(self) -> str:
+        """Where its client is, as trusted proxies say."""
+        ...
+
+    @property
     def user(self) -> str | None:
         """Who it is, if the application or a token has said so."""
         ...

@@ -59,6 +59,7 @@ TYPES = {
     "gateway_publications_failed_total": "counter",
     "gateway_channel_resyncs_total": "counter",
     "gateway_channels_refused_total": "counter",
+    "gateway_admin_keys_refused_total": "counter",
     "gateway_deliveries_total": "counter",
     "gateway_recoveries_total": "counter",
     "gateway_channel_gaps_total": "counter",
@@ -89,6 +90,7 @@ PLAIN = {
     "deliveries": "gateway_deliveries_total",
     "channel_resyncs": "gateway_channel_resyncs_total",
     "channels_refused": "gateway_channels_refused_total",
+    "admin_keys_refused": "gateway_admin_keys_refused_total",
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from gateway.close_codes import BAD_REQUEST, INVALID_TOKEN
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession
 from gateway.log import get_logger
+from gateway.log.seldom import Seldom
+from gateway.metrics import Counters
 from gateway.protocol.centrifuge.commands import Connect, Refresh
 from gateway.protocol.centrifuge.replies import ConnectResult
 from gateway.protocol.centrifuge.session import Answer
 
 log = get_logger(__name__)
 
+TELL_EACH_S: Final = 60.0
+
 
 class KeyAuthentication:
-    """``Authenticates`` by API keys. ``is_key`` says in constant time whether it is one."""
+    """``Authenticates`` by API keys.
 
-    def __init__(self, is_key: Callable[[bytes], bool]) -> None:
+    Args:
+        is_key: Says in constant time whether it is one.
+        now: Monotonic seconds.
+    """
+
+    def __init__(
+        self, is_key: Callable[[bytes], bool], counters: Counters, *, now: Callable[[], float]
+    ) -> None:
         self._is_key = is_key
+        self._counters = counters
+        self._wrong = Seldom(TELL_EACH_S, now)
 
     async def connect(
         self,
@@ -28,7 +42,9 @@ class KeyAuthentication:
         request: Connect,
     ) -> Answer:
         if not self._is_key(request.token.encode(errors="replace")):
-            log.debug("client refused", connection_id=connection.id, why="its key is none")
+            self._counters.admin_keys_refused += 1
+            if keys := self._wrong.again():
+                log.warning("admin key refused", address=connection.address, keys=keys)
             return INVALID_TOKEN
         return ConnectResult()
 

@@ -52,6 +52,7 @@ class Done(Hookless):
 
     id = CONNECTION
     user = None
+    address = "192.0.2.1"
     admitted = False
 
     reading = True

@@ -36,6 +36,7 @@ class Socket(Hookless):
     """A connection that writes down what it is sent."""
 
     id = ANN
+    address = "192.0.2.1"
     admitted = True
 
     def __init__(self, user: str | None = None) -> None:

@@ -106,6 +106,7 @@ class Client:
     def __init__(self, context: SessionContext, place: int, user: str | None) -> None:
         self.id: ConnectionId = connection_id(ME, bytes([place]) * 16)
         self.user = user
+        self.address = "192.0.2.1"
         self.admitted = True
         self.sent: list[dict[str, Any]] = []
         self.closed: tuple[int, str] | None = None

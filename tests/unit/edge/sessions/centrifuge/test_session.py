@@ -55,6 +55,7 @@ class Connected(Hookless):
 
     id = CONNECTION
     user = None
+    address = "192.0.2.1"
     admitted = True
 
     def __init__(self, requests: Asked) -> None:

@@ -11,17 +11,23 @@ from typing import Final
 
 from gateway.edge.admission import Limits
 from gateway.edge.endpoint import Readiness
+from gateway.edge.sessions.centrifuge.session_context import TICK_S
+from gateway.edge.sockets.server_context import CLOSE_S
 from gateway.protocol.ids import ConnectionId
 from gateway.registry.base import Entry
 
-MAX_SOCKETS: Final = 64  # of one worker: people look at it
+MAX_SOCKETS: Final = 64  # of one worker that have shown a key: people look at it
 HANDSHAKES_PER_S: Final = 20  # so many keys are tried at most
+KEY_WITHIN_S: Final = 2.0  # from the handshake
+# Those that have shown none take no place of the others. At that rate, from a handshake to its
+# end: the key's time, and that of a closing handshake that is not answered.
+MAX_WITHOUT_KEY: Final = int(HANDSHAKES_PER_S * (1 + KEY_WITHIN_S + TICK_S + CLOSE_S))
 
 
 def limits(*, allowed_hosts: tuple[str, ...]) -> Limits:
     """The bounds on handshakes. Only the page itself may connect, whatever clients' origins are."""
     return Limits(
-        max_connections=MAX_SOCKETS,
+        max_connections=MAX_SOCKETS + MAX_WITHOUT_KEY,
         max_connections_per_address=None,
         handshakes_per_second=HANDSHAKES_PER_S,
         allowed_origins=(),

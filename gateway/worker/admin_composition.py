@@ -24,6 +24,7 @@ from gateway.edge.sessions.centrifuge.subscription import ChannelParts
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
+from gateway.protocol.centrifuge.session import TIMING
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members
 from gateway.protocol.reports import REPORTS
@@ -87,7 +88,7 @@ class AdminParts:
                 presence_questions=presence_questions,
                 options_of=reserved,
             ),
-            KeyAuthentication(is_key, edge.counters, now=now),
+            KeyAuthentication(is_key, edge.counters, most=admin_socket.MAX_SOCKETS, now=now),
             verifier,
         )
         self.endpoint = SocketEndpoint(
@@ -105,7 +106,13 @@ class AdminParts:
             holds_sockets=True,
             refused=refused,
             negotiate=centrifuge_sessions(
-                SessionContext(version=__version__, requests=requests, timers=timers, now=now)
+                SessionContext(
+                    version=__version__,
+                    requests=requests,
+                    timers=timers,
+                    now=now,
+                    timing=TIMING._replace(stale_s=admin_socket.KEY_WITHIN_S),
+                )
             ),
         )
         self.live_report = LiveReport(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ import pytest
 from gateway import Connection, Gateway, Subscription
 from gateway.broker.base import Reach
 from gateway.broker.redis import RedisBroker
+from gateway.edge import admin_socket
 from gateway.metrics import Counters
 from gateway.protocol.reports import REPORTS
 from gateway.settings.config import Settings
@@ -146,6 +147,40 @@ async def test_keys_are_not_tried_without_end(settings: MakeSettings) -> None:
         tried = [(await handshake(served.port, PATH)).status for _ in range(60)]
 
     assert 429 in tried
+
+
+async def test_sockets_that_show_no_key_take_no_place_of_those_that_do(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_socket, "HANDSHAKES_PER_S", 1000)
+    async with admin_port(settings) as served, AsyncExitStack() as silent:
+        for _ in range(admin_socket.MAX_SOCKETS):
+            await silent.enter_async_context(centrifuge_socket(served.port, PATH))
+        async with looking(served) as page:
+            await report_of(page, served)
+
+
+async def test_a_socket_that_shows_no_key_is_closed_soon(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_socket, "KEY_WITHIN_S", 0.1)
+    async with admin_port(settings) as served, centrifuge_socket(served.port, PATH) as page:
+        async with asyncio.timeout(5):
+            assert await page.closed() == (3502, "stale")
+
+
+async def test_those_that_have_shown_a_key_are_bounded_and_leave_their_places(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_socket, "MAX_SOCKETS", 1)
+    async with admin_port(settings) as served:
+        async with looking(served), centrifuge_socket(served.port, PATH) as another:
+            refused = await another.ask(connect={"token": KEY})
+        await eventually(lambda: not list(served.worker.parts.hub), "the end of their sockets")
+        async with looking(served):
+            pass
+
+    assert (refused["error"]["code"], refused["error"]["temporary"]) == (100, True)
 
 
 async def test_both_workers_report_while_somebody_looks_at_one(settings: MakeSettings) -> None:

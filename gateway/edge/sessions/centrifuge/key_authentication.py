@@ -11,6 +11,7 @@ from gateway.edge.sessions.centrifuge.session import CentrifugeSession
 from gateway.log import get_logger
 from gateway.log.seldom import Seldom
 from gateway.metrics import Counters
+from gateway.protocol.centrifuge.codes import INTERNAL
 from gateway.protocol.centrifuge.commands import Connect, Refresh
 from gateway.protocol.centrifuge.replies import ConnectResult
 from gateway.protocol.centrifuge.session import Answer
@@ -25,19 +26,27 @@ class KeyAuthentication:
 
     Args:
         is_key: Says in constant time whether it is one.
+        most: How many that have shown one may be connected.
         now: Monotonic seconds.
     """
 
     def __init__(
-        self, is_key: Callable[[bytes], bool], counters: Counters, *, now: Callable[[], float]
+        self,
+        is_key: Callable[[bytes], bool],
+        counters: Counters,
+        *,
+        most: int,
+        now: Callable[[], float],
     ) -> None:
         self._is_key = is_key
         self._counters = counters
+        self._most = most
+        self._let_in: set[CentrifugeSession] = set()  # some of them have ended since
         self._wrong = Seldom(TELL_EACH_S, now)
 
     async def connect(
         self,
-        session: CentrifugeSession,  # noqa: ARG002
+        session: CentrifugeSession,
         connection: OpenConnection,
         request: Connect,
     ) -> Answer:
@@ -46,6 +55,10 @@ class KeyAuthentication:
             if keys := self._wrong.again():
                 log.warning("admin key refused", address=connection.address, keys=keys)
             return INVALID_TOKEN
+        self._let_in = {other for other in self._let_in if other.connection is not None}
+        if len(self._let_in) >= self._most:
+            return INTERNAL  # temporary: it tries again
+        self._let_in.add(session)
         return ConnectResult()
 
     async def refresh(

@@ -167,6 +167,7 @@ class CentrifugeSession:
             available=context.requests.available,
             first_ping=random.uniform(0.5, 1.0),  # noqa: S311 (spreads pings, is no secret)
             now=context.now(),
+            timing=context.timing,
         )
         self._put_deadline()
         return None

@@ -10,6 +10,7 @@ from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.subscription import Done
 from gateway.edge.sockets.timer_wheel import TimerWheel
 from gateway.protocol.centrifuge.commands import Request
+from gateway.protocol.centrifuge.session import TIMING, Timing
 from gateway.protocol.centrifuge.steps import Ask
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ class SessionContext:
         version: Of the server, as clients are told.
         timers: One timer for all of them.
         now: Monotonic seconds.
+        timing: What their clients are given.
     """
 
     version: str
     requests: Requests
     timers: TimerWheel
     now: Callable[[], float]
+    timing: Timing = TIMING

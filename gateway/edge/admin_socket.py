@@ -22,6 +22,10 @@ KEY_WITHIN_S: Final = 2.0  # from the handshake
 # Those that have shown none take no place of the others. At that rate, from a handshake to its
 # end: the key's time, and that of a closing handshake that is not answered.
 MAX_WITHOUT_KEY: Final = int(HANDSHAKES_PER_S * (1 + KEY_WITHIN_S + TICK_S + CLOSE_S))
+ORIGIN_HELP: Final = (
+    "the admin page's socket takes the page of its own host only, whatever GATEWAY_ALLOWED_ORIGINS "
+    "says; if a proxy changed the Host header, let it send $http_host"
+)
 
 
 def limits(*, allowed_hosts: tuple[str, ...]) -> Limits:

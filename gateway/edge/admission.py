@@ -21,6 +21,10 @@ log = get_logger(__name__)
 
 TELL_EACH_S: Final = 60.0
 MAX_TOLD: Final = 200  # characters
+ORIGIN_HELP: Final = (
+    "the page's own host may connect; if a proxy changed the Host header, let it send $http_host, "
+    "or name the page in GATEWAY_ALLOWED_ORIGINS"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +78,20 @@ WRONG_ORIGIN = Refusal(HTTPStatus.FORBIDDEN, "origin", "this origin may not conn
 
 
 class Admission:
-    """Counts this worker's connections and decides on each handshake."""
+    """Counts this worker's connections and decides on each handshake.
 
-    def __init__(self, limits: Limits, *, now: Callable[[], float]) -> None:
+    Args:
+        origin_help: Goes into the log with an origin that is refused.
+    """
+
+    def __init__(
+        self, limits: Limits, *, now: Callable[[], float], origin_help: str = ORIGIN_HELP
+    ) -> None:
         self._limits = limits
         self.hosts = Hosts(limits.allowed_hosts)
         self._origins = {origin.lower().rstrip("/") for origin in limits.allowed_origins}
         self._now = now
+        self._origin_help = origin_help
         self._addresses: Counter[str] = Counter()
         self._rate = (
             Rate(limits.handshakes_per_second, now=now()) if limits.handshakes_per_second else None
@@ -147,6 +158,5 @@ class Admission:
                 "origin refused",
                 origin=origin[:MAX_TOLD],
                 host=host[:MAX_TOLD],
-                help="the page's own host may connect; if a proxy changed the Host header, let it "
-                "send $http_host, or name the page in GATEWAY_ALLOWED_ORIGINS",
+                help=self._origin_help,
             )

@@ -101,7 +101,11 @@ class AdminParts:
                 wants_disconnects=lambda: False,
                 has_hook=lambda _kind, _name: False,
             ),
-            Admission(admin_socket.limits(allowed_hosts=settings.allowed_hosts), now=now),
+            Admission(
+                admin_socket.limits(allowed_hosts=settings.allowed_hosts),
+                now=now,
+                origin_help=admin_socket.ORIGIN_HELP,
+            ),
             admin_socket.Undecided(readiness),
             holds_sockets=True,
             refused=refused,

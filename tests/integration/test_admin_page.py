@@ -134,12 +134,15 @@ async def test_keys_that_are_none_are_counted_and_told_with_the_address(
 
 
 async def test_only_the_page_itself_may_open_it(settings: MakeSettings) -> None:
-    async with admin_port(settings, allowed_origins=("*",)) as served:
-        stranger = await handshake(served.port, PATH, Origin="http://elsewhere.example")
-        host = f"127.0.0.1:{served.port}"
-        page = await handshake(served.port, PATH, Host=host, Origin=f"http://{host}")
+    with capture_logs() as logs:
+        async with admin_port(settings, allowed_origins=("*",)) as served:
+            stranger = await handshake(served.port, PATH, Origin="http://elsewhere.example")
+            host = f"127.0.0.1:{served.port}"
+            page = await handshake(served.port, PATH, Host=host, Origin=f"http://{host}")
+    [told] = [each for each in logs if each["event"] == "origin refused"]
 
     assert (stranger.status, page.status) == (403, 101)
+    assert "whatever GATEWAY_ALLOWED_ORIGINS says" in told["help"]
 
 
 async def test_keys_are_not_tried_without_end(settings: MakeSettings) -> None:

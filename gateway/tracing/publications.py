@@ -20,7 +20,12 @@ from gateway.channels.fan_out import FanOut
 from gateway.channels.local_channel import LocalChannel
 from gateway.channels.publisher import Publisher
 from gateway.channels.subscriber import Subscriber
-from gateway.protocol.channel_messages import ClientInfo, PublicationBody, TracedPublicationBody
+from gateway.protocol.channel_messages import (
+    ClientInfo,
+    PublicationBody,
+    TracedPublicationBody,
+    read_publication,
+)
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.recovery import Publication
 from gateway.protocol.trace_context import TraceContext
@@ -94,7 +99,11 @@ class TracedFanOut(FanOut):
             super().publications(channel, publications, to, subscribers)
 
     def _read_traced(self, payload: bytes) -> PublicationBody:
-        body: TracedPublicationBody = _read_traced(payload)
+        try:
+            body: TracedPublicationBody = _read_traced(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Perhaps only its trace is none: workers that do not trace would deliver it.
+            return read_publication(payload)
         if body.trace is not None and len(self._traces) < MAX_DELIVERIES:
             self._traces.append(body.trace)
         return body

@@ -115,6 +115,21 @@ def test_what_has_none_or_cannot_be_read_is_no_span(stand: Stand) -> None:
     assert stand.members[0].delivered == [b"1"]
 
 
+@pytest.mark.parametrize(
+    "trace",
+    [encode(7), encode([]), encode([7]), encode(["00", 7]), encode({"a": 1}), b"\xa1\xff"],
+    ids=["number", "empty", "short", "state", "map", "no UTF-8"],
+)
+def test_a_trace_that_is_none_does_not_cost_the_publication(stand: Stand, trace: bytes) -> None:
+    """A worker that does not trace skips that place, whatever stands there."""
+    known = encode([b"1", None, {}])
+    assert known[:1] == b"\x93"  # an array of three
+    stand.deliver(b"\x94" + known[1:] + trace)
+
+    assert [member.delivered for member in stand.members] == [[b"1"]] * 2
+    assert not stand.traces.spans
+
+
 class Publishing:
     """A publisher of which the broker's answers are the test's."""
 

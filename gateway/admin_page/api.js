@@ -12,6 +12,15 @@ class ApiProblem extends Error {
   }
 }
 
+/**
+ * A name as one segment of a path. Browsers take ``.`` and ``..`` for steps however they are written
+ * (URL Standard), and would ask for something else: these are an ApiProblem.
+ */
+function segment(name) {
+  if (name === "." || name === "..") throw new ApiProblem(400, `no address can name ${name}`);
+  return encodeURIComponent(name);
+}
+
 class Api {
   #key;
 
@@ -64,24 +73,24 @@ class Api {
     return this.call("GET", "@connections", { query });
   }
 
-  connection(id) {
-    return this.call("GET", `@connections/${encodeURIComponent(id)}`);
+  async connection(id) {
+    return this.call("GET", `@connections/${segment(id)}`);
   }
 
-  send(id, text) {
-    return this.call("POST", `@connections/${encodeURIComponent(id)}`, { body: text });
+  async send(id, text) {
+    return this.call("POST", `@connections/${segment(id)}`, { body: text });
   }
 
-  close(id, code, reason) {
+  async close(id, code, reason) {
     const query = { code, reason };
-    return this.call("DELETE", `@connections/${encodeURIComponent(id)}`, { query });
+    return this.call("DELETE", `@connections/${segment(id)}`, { query });
   }
 
   channels(query) {
     return this.call("GET", "@channels", { query });
   }
 
-  presence(channel) {
-    return this.call("GET", `@channels/${encodeURIComponent(channel)}/presence_stats`);
+  async presence(channel) {
+    return this.call("GET", `@channels/${segment(channel)}/presence_stats`);
   }
 }

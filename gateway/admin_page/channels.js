@@ -3,6 +3,8 @@
 
 const CHANNELS_A_PAGE = 50;
 const NOT_KEPT = 404; // its namespace keeps no presence
+const OF_ONE_CHANNEL = [400, 409, 413]; // of these answers the next channel may get another one
+const UNAVAILABLE = "not available";
 
 class ChannelsView {
   #api;
@@ -46,7 +48,10 @@ class ChannelsView {
     if (hadFocus && button.hidden) element("channels-title").focus(); // or the focus would be nowhere
   }
 
-  /** Ask of one channel after the other who is there; a namespace that keeps nobody, once. */
+  /**
+   * Ask of one channel after the other who is there; a namespace that keeps nobody, once. What is
+   * wrong with one channel does not keep the others from being asked for.
+   */
   async #present(asked, channels, rows) {
     const without = new Set();
     for (const [index, { channel }] of channels.entries()) {
@@ -59,8 +64,13 @@ class ChannelsView {
         setCell(rows[index].cells[3], users);
       } catch (problem) {
         if (asked !== this.#asked) return;
-        if (problem.status !== NOT_KEPT) return;
-        without.add(namespace);
+        if (problem.status === NOT_KEPT) {
+          without.add(namespace);
+          continue;
+        }
+        setCell(rows[index].cells[2], UNAVAILABLE);
+        setCell(rows[index].cells[3], UNAVAILABLE);
+        if (!OF_ONE_CHANNEL.includes(problem.status)) return;
       }
     }
   }

@@ -1,0 +1,84 @@
+"""The admin page's views without a browser: what they ask for, and what they make of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from importlib.resources import files
+from typing import Any, Final
+
+import pytest
+
+# Of the document, what the views touch.
+_DOCUMENT: Final = """
+const elements = {};
+const element = (id) => (elements[id] ??= {
+  rows: [], replaceChildren() {}, insertBefore() {}, append(...rows) { this.rows.push(...rows); },
+});
+globalThis.document = { hidden: false };
+globalThis.location = { href: "http://gateway.example/admin/" };
+const NOTHING = "-";
+const tableRow = (...cells) =>
+  ({ dataset: {}, remove() {}, cells: cells.map((content) => ({ content })) });
+const setCell = (cell, content) => { cell.content = content; };
+const setText = (it, text) => { it.drawn = (it.drawn ?? 0) + 1; it.textContent = text; };
+const link = (text) => text;
+const hashOf = () => "#";
+const asTime = String;
+const counted = (number, noun) => `${number} ${noun}`;
+"""
+
+
+def run(script: str, *names: str) -> Any:
+    """What ``told`` is in the end, of a script behind these files of the page."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node on PATH")
+    page = [files("gateway.admin_page").joinpath(name).read_text() for name in names]
+    last = "process.on('exit', () => console.log(JSON.stringify(told)));"
+    whole = "\n".join(['"use strict";', _DOCUMENT, *page, script, last])
+    ran = subprocess.run(
+        [node, "-"], input=whole, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+_PRESENCE: Final = """
+const told = {};
+const names = ["..", ".", "none:a", "room:a/b?c#d", "room:z", "plain", "room:long", "room:zz"];
+const unavailable = { "room:long": 400 };
+globalThis.fetch = async (url) => {
+  const answer = (status, body) => ({ ok: status === 200, status, json: async () => body });
+  if (url.pathname === "/@channels") {
+    const channels = names.map((channel) => ({ channel, subscribers: 1 }));
+    return answer(200, { channels, unanswered: [] });
+  }
+  const [, name] = url.pathname.match(/^[/]@channels[/]([^/]+)[/]presence_stats$/) ?? [];
+  if (name === undefined || name.startsWith("none")) return answer(404, { message: "nothing" });
+  const channel = decodeURIComponent(name);
+  if (channel in unavailable) return answer(unavailable[channel], { message: "no" });
+  return answer(200, { clients: 2, users: 1 });
+};
+process.on("exit", () => {
+  for (const { cells } of element("channel-rows").rows)
+    told[cells[0].content] = [cells[2].content, cells[3].content];
+});
+new ChannelsView(new Api("key"), () => {}).show("*");
+"""
+
+
+def test_a_channel_that_cannot_be_asked_for_blanks_no_other() -> None:
+    present, no = [2, 1], ["not available"] * 2
+
+    assert run(_PRESENCE, "api.js", "channels.js") == {
+        "..": no,
+        ".": no,
+        "none:a": ["-", "-"],
+        "room:a/b?c#d": present,
+        "room:z": present,
+        "plain": present,
+        "room:long": no,
+        "room:zz": present,
+    }

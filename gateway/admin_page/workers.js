@@ -6,6 +6,7 @@ const REPORTS = "@admin:reports";
 const SILENT_MS = 3_500; // after three reports that did not come
 const LOOK_EACH_MS = 5_000;
 const LOOK_AGAIN_MS = 1_000; // upon news, at most so often
+const DRAW_WITHIN_MS = 500; // all that has come until then at once
 const SUMMED = ["received", "handled", "pushes", "publications", "deliveries"];
 
 class WorkersView {
@@ -15,6 +16,7 @@ class WorkersView {
   #reports = new Map(); // by worker: {report, at}
   #rows = new Map(); // by worker
   #timer = 0;
+  #drawing = 0; // the timer of the next time, 0 if nothing is to be drawn
   #lookedAt = -Infinity;
   #looking = false;
   #problem = null; // why the leases are not known anew
@@ -36,6 +38,7 @@ class WorkersView {
 
   end() {
     clearInterval(this.#timer);
+    clearTimeout(this.#drawing);
     for (const row of this.#rows.values()) row.remove();
   }
 
@@ -46,7 +49,7 @@ class WorkersView {
     this.#reports.set(report.worker, { report, at: performance.now() });
     const news = !this.#leases.has(report.worker) || before?.report.leaving !== report.leaving;
     if (news) this.#lookSoon();
-    this.#draw();
+    this.#drawing ||= setTimeout(() => this.#draw(), DRAW_WITHIN_MS);
   }
 
   #tick() {
@@ -87,6 +90,8 @@ class WorkersView {
   }
 
   #draw() {
+    clearTimeout(this.#drawing);
+    this.#drawing = 0;
     const rows = element("worker-rows");
     for (const [id, row] of this.#rows) {
       if (!this.#leases.has(id)) {

@@ -1,4 +1,4 @@
-"""The admin page's views without a browser: what they ask for, and what they make of it."""
+"""The admin page's views without a browser: what they ask for, and how often they draw."""
 
 from __future__ import annotations
 
@@ -82,3 +82,34 @@ def test_a_channel_that_cannot_be_asked_for_blanks_no_other() -> None:
         "room:long": no,
         "room:zz": present,
     }
+
+
+_STORM: Final = """
+const told = [];
+const timers = [];
+globalThis.setTimeout = (draw, after_ms) => timers.push([draw, after_ms]);
+globalThis.clearTimeout = () => {};
+globalThis.setInterval = () => 1;
+const ids = Array.from({ length: 200 }, (_, number) => `w${1000 + number}`);
+const workers = ids.map((id) => ({ id, state: "live", role: "both", host: "h", pid: 1 }));
+const view = new WorkersView({ workers: async () => ({ workers }) }, () => {});
+const rates = { received: 1, handled: 1, pushes: 1, publications: 1, deliveries: 1 };
+const report = (worker) => ({
+  worker, rates, totals: rates, connections: 1, subscriptions: 1, redis: "ok", probeSeconds: 0,
+});
+const news = element("workers-news");
+view.begin();
+setImmediate(() => {
+  for (let second = 0; second < 2; second += 1) {
+    news.drawn = 0;
+    for (const id of ids) view.take(report(id));
+    told.push(news.drawn, timers.length);
+    for (const [draw] of timers.splice(0)) draw();
+    told.push(news.drawn, element("sum-connections").textContent);
+  }
+});
+"""
+
+
+def test_two_hundred_reports_are_drawn_at_once() -> None:
+    assert run(_STORM, "workers.js") == [0, 1, 1, "200"] * 2

@@ -30,7 +30,7 @@ def with_timing(monkeypatch: pytest.MonkeyPatch, timing: Timing) -> list[Session
     made: list[Session] = []
 
     def session(*args: Any, **named: Any) -> Session:
-        made.append(Session(*args, **named, timing=timing))
+        made.append(Session(*args, **(named | {"timing": timing})))
         return made[-1]
 
     monkeypatch.setattr(edge_session, "Session", session)

@@ -57,7 +57,7 @@ async def two_workers(
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     def session(*args: Any, **named: Any) -> Session:
-        return Session(*args, **named, timing=Timing(expired_s=0.1))
+        return Session(*args, **(named | {"timing": Timing(expired_s=0.1)}))
 
     monkeypatch.setattr(edge_session, "Session", session)
 

@@ -170,7 +170,7 @@ async def test_who_does_not_refresh_is_closed(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def session(*args: Any, **named: Any) -> Session:
-        return Session(*args, **named, timing=Timing(expired_s=0.2))
+        return Session(*args, **(named | {"timing": Timing(expired_s=0.2)}))
 
     monkeypatch.setattr(edge_session, "Session", session)
     async with serving(settings) as served, centrifuge_socket(served.port) as client:

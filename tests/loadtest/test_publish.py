@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.arguments import Refused
+from loadtest.arguments import SCENARIOS, Refused
 from loadtest.publish import DOCS, publish, table
 
 PAGE = "before\n<!-- from {mark}: python -m loadtest.publish -->\n{text}\n<!-- end -->\nafter\n"
@@ -106,3 +106,10 @@ def test_a_run_too_large_to_be_kept_is_refused(docs: Path, result: Path) -> None
 
 def test_the_table_of_this_tree_is_that_of_its_reports() -> None:
     assert table(DOCS / "reports") in (DOCS / "reports/README.md").read_text()
+
+
+def test_every_scenario_has_a_report() -> None:
+    """The guide says so."""
+    reports = DOCS / "reports"
+
+    assert [name for name in SCENARIOS if not (reports / name / "summary.md").is_file()] == []

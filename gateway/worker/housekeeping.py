@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Final
 
 from gateway import metrics
@@ -18,7 +19,7 @@ class Housekeeping:
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
-        self._masters: set[str] = set()  # of a Cluster, that have been seen
+        self._masters: set[str] = set()  # of a Cluster, as of the last time
 
     async def run(self) -> None:
         """Keep house until cancelled."""
@@ -53,11 +54,12 @@ class Housekeeping:
         metrics.REDIS_UNLOCATED.set(reach.unlocated)
         metrics.SENTINELS_AWAY.set(reach.sentinels_away)
         metrics.SLOTS_UNCOVERED.set(reach.slots_uncovered)
-        # A master that has no slots any more keeps its series: files of several processes forget
-        # no label.
-        self._masters |= reach.masters_away.keys()
-        for master in self._masters:
-            metrics.MASTER_AWAY.labels(master=master).set(reach.masters_away.get(master, False))
+        for master, away in reach.masters_away.items():
+            metrics.MASTER_AWAY.labels(master=master).set(away)
+        for master in self._masters - reach.masters_away.keys():
+            # It has no slots any more. One worker that knows is enough: the sum is no number.
+            metrics.MASTER_AWAY.labels(master=master).set(math.nan)
+        self._masters = {*reach.masters_away}
 
     async def _check_connections(self) -> None:
         waiting_bytes = 0

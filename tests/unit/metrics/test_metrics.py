@@ -305,6 +305,7 @@ def test_no_client_or_application_can_make_the_labels_grow() -> None:
 # Several processes
 
 WORKER = """
+import math
 import sys
 from gateway import metrics
 from gateway.metrics import Counters
@@ -318,6 +319,8 @@ counters.closed[1000] += share
 for _ in range(share):
     counters.handler_seconds.observe(0.25)
 counters.fold()
+metrics.MASTER_AWAY.labels(master="stays").set(1)
+metrics.MASTER_AWAY.labels(master="left").set(math.nan if share == 5 else 0)
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -371,6 +374,8 @@ def test_the_numbers_of_all_workers_of_a_port_are_read_together(port: dict[Sampl
     assert port[sample("gateway_handler_seconds_sum")] == pytest.approx(1.75)
     assert port[sample("gateway_connections")] == 7.0  # each holds its own
     assert port[sample("gateway_workers")] == 5.0  # all see the same ones
+    assert port[sample("gateway_redis_master_away", master="stays")] == 2.0
+    assert sample("gateway_redis_master_away", master="left") not in port
 
 
 COUNTS_FILES = pytest.mark.skipif(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from types import SimpleNamespace
 
 from prometheus_client import REGISTRY
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY
 from gateway.broker.base import Reach
 from gateway.edge.connection import ClientConnection
 from gateway.messaging.hub import Hub
+from gateway.metrics import exposition
 from gateway.worker.housekeeping import SLICE, Housekeeping
 from tests.support.ids import new_connection_id
 
@@ -50,26 +52,38 @@ async def test_connections_are_checked_in_slices() -> None:
     assert seen == connections
 
 
-def test_a_master_that_has_no_slots_any_more_is_not_away() -> None:
-    """Red where its series stays as it was: it was removed while it did not answer."""
+def test_a_master_that_has_no_slots_any_more_has_no_series() -> None:
+    """Red where it stays, at what it was or at 0: whoever removes nodes would have them for ever.
+
+    One that comes back has a series again.
+    """
+    there, left = {"a:1": False, "b:2": True}, {"a:1": False}
     reaches = iter(
         [
-            Reach(unlocated=True, masters_away={"a:1": False, "b:2": True}),
-            Reach(sentinels_away=2, slots_uncovered=7, masters_away={"a:1": False}),
+            Reach(unlocated=True, masters_away=there),
+            Reach(sentinels_away=2, slots_uncovered=7, masters_away=left),
+            Reach(masters_away=there),
+            Reach(),
         ]
     )
     broker = SimpleNamespace(reach=lambda: next(reaches))
     house = Housekeeping(SimpleNamespace(broker=broker))  # type: ignore[arg-type]
 
-    def told() -> list[float | None]:
-        masters = [REGISTRY.get_sample_value(MASTERS, {"master": m}) for m in ("a:1", "b:2")]
-        others = ("unlocated", "sentinels_away", "slots_uncovered")
-        return masters + [REGISTRY.get_sample_value(f"gateway_redis_{name}") for name in others]
+    def others() -> list[float | None]:
+        names = ("unlocated", "sentinels_away", "slots_uncovered")
+        return [REGISTRY.get_sample_value(f"gateway_redis_{name}") for name in names]
 
     house._fold_reach()
-    assert told() == [0, 1, 1, 0, 0]
+    assert (masters_told(), others()) == ({"a:1": "0.0", "b:2": "1.0"}, [1, 0, 0])
     house._fold_reach()
-    assert told() == [0, 0, 0, 2, 7]
-    house._masters.clear()
-    broker.reach = Reach
+    assert (masters_told(), others()) == ({"a:1": "0.0"}, [0, 2, 7])
     house._fold_reach()
+    assert masters_told() == {"a:1": "0.0", "b:2": "1.0"}
+    house._fold_reach()
+    assert masters_told() == {}
+
+
+def masters_told() -> dict[str, str]:
+    """What Prometheus reads of each master."""
+    pattern = rf'(?m)^{MASTERS}{{master="(\S+)"}} (\S+)$'
+    return dict(re.findall(pattern, exposition().decode()))

@@ -26,8 +26,13 @@ _OWN: Final = {
     "channels.js": JAVASCRIPT,
     "admin.js": JAVASCRIPT,
 }
-# What the page to try the gateway with speaks with its server.
-_SHARED: Final = ("rules.js", "subscription.js", "centrifuge.js")
+# Of the page to try the gateway with: how it speaks with its server, and how both look.
+_SHARED: Final = {
+    "base.css": CSS,
+    "rules.js": JAVASCRIPT,
+    "subscription.js": JAVASCRIPT,
+    "centrifuge.js": JAVASCRIPT,
+}
 _HEADERS: Final = {
     "content-security-policy": ADMIN_POLICY,
     "x-content-type-options": "nosniff",
@@ -56,8 +61,8 @@ def admin_routes(takes_keys: Callable[[], bool]) -> list[Route]:
 def _files() -> Iterator[Route]:
     for name, media_type in _OWN.items():
         yield Route(f"/admin/{name}", _file(_read("gateway.admin_page", name), media_type))
-    for name in _SHARED:
-        yield Route(f"/admin/{name}", _file(_read("gateway.page", name), JAVASCRIPT))
+    for name, media_type in _SHARED.items():
+        yield Route(f"/admin/{name}", _file(_read("gateway.page", name), media_type))
 
 
 def _read(package: str, name: str) -> bytes:

@@ -18,6 +18,7 @@ PAGE_POLICY: Final = (
 )
 _TYPES: Final = {
     "index.html": "text/html; charset=utf-8",
+    "base.css": "text/css; charset=utf-8",
     "page.css": "text/css; charset=utf-8",
     "rules.js": "text/javascript; charset=utf-8",
     "view.js": "text/javascript; charset=utf-8",

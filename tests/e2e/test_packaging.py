@@ -119,6 +119,7 @@ def empty(tmp_path: Path) -> Path:
         "gateway/admin_page/admin.js",
         "gateway/admin_page/index.html",
         "gateway/page/index.html",
+        "gateway/page/base.css",
         "gateway/page/page.css",
         "gateway/page/page.js",
         "gateway/page/rules.js",

@@ -28,7 +28,13 @@ from tests.support.waiting import eventually
 
 KEY = "the-key"
 PATH = "/admin/websocket"
-FILES = ["/admin/", "/admin/admin.css", "/admin/admin.js", "/admin/centrifuge.js"]
+FILES = [
+    "/admin/",
+    "/admin/base.css",
+    "/admin/admin.css",
+    "/admin/admin.js",
+    "/admin/centrifuge.js",
+]
 
 
 @asynccontextmanager

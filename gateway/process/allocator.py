@@ -14,7 +14,7 @@ SHARED_BYTES: Final = 32 << 20  # the most that it takes
 OPERATORS: Final = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> str | None:
     """Let this process keep up to 64 MB that it has freed, in place of giving it back at once.
 
     A message of 64 KB is in some ten buffers on its way. As it is set up, glibc gives back what has
@@ -23,13 +23,18 @@ def keep_freed_memory() -> bool:
     costs. Who has set up the allocator in the environment keeps that.
 
     Returns:
-        Whether it could be set: other C libraries have other allocators, and are left alone.
+        Why it is not set; None: it is. Other C libraries have other allocators, left alone.
     """
-    if any(name in os.environ for name in OPERATORS):
-        return False
+    if (named := next((name for name in OPERATORS if name in os.environ), None)) is not None:
+        return f"{named} is set"
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # musl, macOS
-        return False
+        return "the C library has no mallopt"
     kept = mallopt(M_TRIM_THRESHOLD, KEPT_BYTES), mallopt(M_MMAP_THRESHOLD, SHARED_BYTES)
-    return all(kept)
+    return None if all(kept) else "the C library refuses it"
+
+
+def told(why_not: str | None) -> dict[str, object]:
+    """The fields of `freed memory` in the log, of what ``keep_freed_memory`` has returned."""
+    return {"kept_bytes": KEPT_BYTES} if why_not is None else {"kept_bytes": 0, "why": why_not}

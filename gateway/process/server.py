@@ -26,7 +26,7 @@ from gateway.edge.addresses import Forwarded
 from gateway.edge.sockets.descriptor_reserve import ReservingHttp
 from gateway.edge.sockets.picows_websocket import GatewayWebSocket
 from gateway.log import configure, get_logger
-from gateway.process.allocator import keep_freed_memory
+from gateway.process.allocator import keep_freed_memory, told
 from gateway.process.run_folder import said_before
 from gateway.protocol.deadlines import NOTIFY_S
 from gateway.settings.config import Settings
@@ -74,7 +74,7 @@ class GatewayServer(Server):
         # them again and again, for 0.1 s each time, while handshakes make garbage.
         gc.collect()
         gc.freeze()
-        keep_freed_memory()
+        log.info("freed memory", **told(keep_freed_memory()))
         for worker in self._workers():
             worker.on_exit = self._stop
 

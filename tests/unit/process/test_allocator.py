@@ -6,10 +6,11 @@ import ctypes
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from gateway.process.allocator import OPERATORS
+from gateway.process.allocator import KEPT_BYTES, OPERATORS, keep_freed_memory, told
 
 PAGES_OF_A_ROUND = 64 * 200_000 // 4096
 PROGRAM = """
@@ -25,7 +26,7 @@ def faults(rounds):
 
 kept = keep_freed_memory()
 faults(5)
-print(kept, faults(10))
+print(faults(10), kept)
 """
 
 pytestmark = pytest.mark.skipif(
@@ -42,19 +43,42 @@ def run(**environment: str) -> tuple[str, int]:
         text=True,
         check=True,
     )
-    kept, faults = done.stdout.split()
+    faults, kept = done.stdout.strip().split(" ", 1)
     return kept, int(faults)
 
 
 def test_buffers_are_not_faulted_in_again() -> None:
     kept, faults = run()
 
-    assert kept == "True"
+    assert kept == "None"
     assert faults < PAGES_OF_A_ROUND / 10
 
 
 def test_who_has_set_up_the_allocator_keeps_that() -> None:
     kept, faults = run(MALLOC_TRIM_THRESHOLD_="131072")
 
-    assert kept == "False"
+    assert kept == "MALLOC_TRIM_THRESHOLD_ is set"
     assert faults > PAGES_OF_A_ROUND
+
+
+def refusing(_option: int, _value: int) -> int:
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("library", "why"),
+    [
+        (SimpleNamespace(mallopt=refusing), "the C library refuses it"),
+        (SimpleNamespace(), "the C library has no mallopt"),
+    ],
+)
+def test_a_library_that_cannot_is_told(
+    monkeypatch: pytest.MonkeyPatch, library: object, why: str
+) -> None:
+    for name in OPERATORS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: library)
+
+    assert keep_freed_memory() == why
+    assert told(why) == {"kept_bytes": 0, "why": why}
+    assert told(None) == {"kept_bytes": KEPT_BYTES}

@@ -55,6 +55,8 @@ AT_NOTHING: Final = {
     "sum(rate(gateway_link_early_total{OURS}[RATE]))",  # one batch lost, the next not
     "sum by (where) (rate(gateway_dispatch_waits_total{OURS}[RATE]))",  # 16 MiB under way
     "sum(increase(gateway_disconnects_given_up_total{OURS}[RATE]))",  # thirty seconds
+    # Of an admin port: tests/integration/test_admin_page.py tries it.
+    "sum by (instance) (increase(gateway_admin_keys_refused_total{OURS}[RATE]))",
     # Of Sentinels and a Cluster: tests/faults tries them.
     "sum(gateway_redis_unlocated{OURS})",
     "max(gateway_redis_sentinels_away{OURS})",

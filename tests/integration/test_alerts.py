@@ -97,6 +97,7 @@ GOOD: Series = {
     of_port("gateway_worker_deaths_total"): steady(3),
     of_port("gateway_presence_failing"): steady(0),
     of_port("gateway_envelopes_unreadable_total"): steady(0),
+    of_port("gateway_admin_keys_refused_total"): "0x20 4x60",
     **labelled(),
     of_port("gateway_dispatches_total", path="local", outcome="answered"): rising(100),
     of_port("gateway_connections_closed_total", code="1001"): rising(10),
@@ -244,6 +245,12 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "redis breaks off": ({of_port("gateway_resyncs_total"): rising(0.1)}, {"GatewayResyncs"}),
     "versions differ": (
         {of_port("gateway_envelopes_unreadable_total"): rising(0.1)}, {"GatewayUnreadable"},
+    ),
+    "keys are tried": (
+        {of_port("gateway_admin_keys_refused_total"): rising(0.02)}, {"GatewayAdminKeysRefused"},
+    ),
+    "a key is mistyped ten times": (
+        {of_port("gateway_admin_keys_refused_total"): "0x40 10x40"}, set(),
     ),
 }  # fmt: skip
 

@@ -29,6 +29,7 @@ from gateway.edge.sockets.request_meter import (
     RequestState,
 )
 from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
+from gateway.edge.sockets.whole_answers import WholeAnswer, answer_whole
 
 BODY_S: Final = 60.0  # without a byte of a body that is waited for
 TURN_S: Final = 0.0005  # of parsing; then it is somebody else's turn
@@ -217,7 +218,10 @@ class GatewayHttp(HttpToolsProtocol):
             self._refusal = TOO_MANY_HEADERS
             raise ValueError(self._refusal)  # before it is anybody's; the parser ends with it
         self._meter.end_head(self.headers)
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:  # it is no upgrade
+            answer_whole(self.cycle)
 
     def on_chunk_header(self) -> None:
         self._meter.chunk()
@@ -259,6 +263,7 @@ class GatewayHttp(HttpToolsProtocol):
     # The end
 
     def on_response_complete(self) -> None:
+        cast(WholeAnswer, self.cycle.transport).flush()
         super().on_response_complete()
         if self._held:
             self._take_turn()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ NAMESPACES_S: Final = 3600
 MAX_READS: Final = 2
 MAX_TOPS: Final = 16  # that bring no publications
 _RUN_ID: Final = re.compile(rb"run_id:([0-9a-f]+)")
+_A_RUN_ID: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
 _ASKING: Final[Command] = ("ASKING",)
@@ -173,6 +174,39 @@ class RedisChannelBroker:
     async def shared_namespaces(self, *, while_importing: bool = False) -> str | None:
         said = await self._ask(("GET", keys.namespaces(self._prefix)), while_importing)
         return said.decode(errors="replace") if isinstance(said, bytes) else None
+
+    async def departed(
+        self,
+        left: Mapping[str, int],
+        returned: Collection[str],
+        *,
+        most: int,
+        while_importing: bool = False,
+    ) -> list[str]:
+        """Add and take out run ids of servers that have left a Cluster (``departed.Exchange``).
+
+        Args:
+            most: So many are kept.
+        """
+        key = keys.departed(self._prefix)
+        try:
+            told = await self._ask(("ZRANGE", key, 0, -1), while_importing)
+        except BrokerRefused as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            self._address.node.garbage("another type, removed", key)
+            await self._ask(("DEL", key), while_importing)
+            told = []
+        found = [one.decode(errors="surrogateescape") for one in told if isinstance(one, bytes)]
+        new = {run_id: when for run_id, when in left.items() if run_id not in found}
+        every = [*(one for one in found if one not in returned), *new]
+        kept = [one for one in every if _A_RUN_ID.fullmatch(one)][-most:]
+        if going := [one for one in found if one not in kept]:
+            words = [one.encode(errors="surrogateescape") for one in going]
+            await self._ask(("ZREM", key, *words), while_importing)
+        for run_id, when in new.items():
+            await self._ask(("ZADD", key, when, run_id), while_importing)
+        return kept
 
     async def run_publishing(self) -> None:
         """Keep up the connection that publishes and reads, and no other, until cancelled."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, TypeVar
 
 from gateway.channel_broker.base import (
@@ -15,6 +14,7 @@ from gateway.channel_broker.base import (
     Publishing,
     Stored,
 )
+from gateway.channel_broker.departed import MAX_DEPARTED, DepartedMasters
 from gateway.channel_broker.redis import Redirected, RedisChannelBroker
 from gateway.channel_broker.redis_publications import MAX_WAITING_BYTES, Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
@@ -31,7 +31,6 @@ from gateway.redis_support.subscriptions import add_in_time
 
 AGAIN_S: Final = 0.03  # until what was refused on its way is tried again
 MAX_DETAINED: Final = 10_000
-MAX_DEPARTED: Final = 8  # each is an argument of 41 B with every publication that is kept
 
 T = TypeVar("T")
 _Failed = Callable[[str], object]
@@ -53,8 +52,8 @@ class ClusterChannelBroker:
     """``ChannelBroker`` on the masters of a Cluster.
 
     A channel comes from one living master to another with all that it keeps, and its epoch goes on,
-    also when the first has left later on. One whose master was replaced by a replica begins another
-    epoch, as on a single node.
+    also when the first has left later on (``DepartedMasters``: until it is known who did, channels
+    wait). One whose master was replaced by a replica begins another epoch, as on a single node.
 
     Publications that are refused because their slot is moving wait, with all that follow in their
     channel, and are sent again: nothing was done. So do those for a master that was met just now,
@@ -75,8 +74,8 @@ class ClusterChannelBroker:
         self._failed = failed
         self._detained: dict[str, list[Item]] = {}
         self._detained_count = self._detained_bytes = 0
-        # Run ids of masters that have given away all they had, and were there to do it.
-        self._departed: deque[str] = deque(maxlen=MAX_DEPARTED)
+        # Masters that have given away all they had, and were there to do it.
+        self._departed = DepartedMasters(self._exchange_departed, changed=self._share_run_ids)
         # Channels of which something is still on its way to a master that has them no more.
         self._behind: dict[str, RedisChannelBroker] = {}
         self._nodes = Masters(
@@ -101,6 +100,7 @@ class ClusterChannelBroker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._nodes.run(), name="channel nodes")
             tasks.create_task(self._nodes.cluster.watch(), name="cluster watched")
+            tasks.create_task(self._departed.run(), name="departed masters")
 
     @property
     def connected(self) -> bool:
@@ -123,6 +123,7 @@ class ClusterChannelBroker:
         if (
             node is not None
             and node.run_id
+            and self._departed.known
             and channel not in self._detained
             and not self._is_behind(channel)
         ):
@@ -134,6 +135,7 @@ class ClusterChannelBroker:
         if (
             node is not None
             and node.run_id
+            and self._departed.known
             and channel not in self._detained
             and not self._is_behind(channel)
         ):
@@ -177,12 +179,25 @@ class ClusterChannelBroker:
             lambda node, importing: node.share_namespaces(
                 said, starting=starting, while_importing=importing
             ),
+            of_channel=False,
         )
 
     async def shared_namespaces(self) -> str | None:
         return await self._at(
             keys.namespaces(self._prefix).encode(),
             lambda node, importing: node.shared_namespaces(while_importing=importing),
+            of_channel=False,
+        )
+
+    async def _exchange_departed(
+        self, left: Mapping[str, int], returned: Collection[str]
+    ) -> list[str]:
+        return await self._at(
+            keys.departed(self._prefix).encode(),
+            lambda node, importing: node.departed(
+                left, returned, most=MAX_DEPARTED, while_importing=importing
+            ),
+            of_channel=False,
         )
 
     def _key(self, channel: str) -> bytes:
@@ -192,12 +207,14 @@ class ClusterChannelBroker:
         node = RedisChannelBroker(
             master, prefix=self._prefix, name=name, failed=self._failed, elsewhere=self._detain
         )
-        node.on_run_id = self._share_run_ids
+        node.on_run_id = self._masters_known
         return node
 
     def _map_changed(self, moved: Moved) -> None:
         """What is on its way may be refused there: what follows in its channel waits for that."""
+        self._departed.masters_are([node.run_id for node in self._nodes if node.run_id])
         self._note_departed(moved)
+        self._departed.look_soon()
         self._share_run_ids()
         for node in self._nodes.everyone:
             for channel in node.publications.channels():
@@ -220,8 +237,8 @@ class ClusterChannelBroker:
             if node in leaving and (heir is None or not heir.run_id):
                 leaving.discard(node)
         for node in leaving:
-            if node.connected and node.run_id not in self._departed:
-                self._departed.append(node.run_id)
+            if node.connected:
+                self._departed.left(node.run_id)
 
     def _is_behind(self, channel: str) -> bool:
         before = self._behind.get(channel)
@@ -232,23 +249,33 @@ class ClusterChannelBroker:
         del self._behind[channel]
         return False
 
+    def _masters_known(self) -> None:
+        self._departed.masters_are([node.run_id for node in self._nodes if node.run_id])
+        self._share_run_ids()
+
     def _share_run_ids(self) -> None:
         nodes = list(self._nodes)
         for node in nodes:
             others = [one.run_id for one in nodes if one is not node and one.run_id]
-            node.trust([*others, *self._departed])
+            node.trust([*others, *self._departed.run_ids])
 
-    async def _at(self, key: bytes, ask: Callable[[RedisChannelBroker, bool], Awaitable[T]]) -> T:
+    async def _at(
+        self,
+        key: bytes,
+        ask: Callable[[RedisChannelBroker, bool], Awaitable[T]],
+        *,
+        of_channel: bool = True,
+    ) -> T:
         """Ask the owner of the slot, and again while it moves: what is asked may be repeated.
 
-        Waits for the owner as publications do. Who has the keys already is asked at once, if it is
-        a master that has slots.
+        Waits for the owner as publications do, and of a channel until it is known who has left. Who
+        has the keys already is asked at once, if it is a master that has slots.
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + REDIS_DEADLINE_S
         while True:
             node = self._nodes.of(key)
-            if node is not None and node.run_id:
+            if node is not None and node.run_id and (self._departed.known or not of_channel):
                 try:
                     return await self._where_it_is(node, ask)
                 except Redirected:
@@ -303,7 +330,8 @@ class ClusterChannelBroker:
             # What was refused comes here after what was held back behind it.
             items.sort(key=lambda item: item.number)
             node = self._nodes.of(self._key(channel))
-            if node is None or not node.run_id or self._is_behind(channel):
+            known = node is not None and node.run_id and self._departed.known
+            if node is None or not known or self._is_behind(channel):
                 self._detain(items)
                 continue
             for item in items:

@@ -9,6 +9,7 @@
 | ``<p>:{workers}:born`` | string, time in ms at which the first worker came | one value |
 | ``<p>:{workers}:server`` | string, run id of the server that ``born`` is true of | one value |
 | ``<p>:{workers}:namespaces`` | string, the workers' options of channels | 1 h, renewed |
+| ``<p>:{workers}:departed`` | zset, run id of a master that left -> when, in ms | the last 8 |
 | ``<p>:{workers}:conns:<worker>`` | hash, connection -> facts; ``revision`` | 1 h; swept |
 | ``<p>:{workers}:users:<worker>`` | hash, user -> its connections there | as conns |
 | ``<p>:{workers}:sweep:<worker>`` | zset, connection -> its sweeper's until, in ms | as conns |
@@ -100,6 +101,10 @@ def everyone(prefix: str) -> str:
 
 def namespaces(prefix: str) -> str:
     return f"{prefix}:{{workers}}:namespaces"
+
+
+def departed(prefix: str) -> str:
+    return f"{prefix}:{{workers}}:departed"
 
 
 def channel_messages(prefix: str, channel: str) -> str:

@@ -55,6 +55,22 @@ class TestHostileContent:
         assert_begins_anew(was, stored)
         assert len((await broker.read(name, 0, KEPT)).publications) == 2
 
+    async def test_who_has_left_is_kept_as_run_ids_and_nothing_else(
+        self, broker: RedisChannelBroker, redis_server: RedisServer, counted: list[str]
+    ) -> None:
+        key = keys.departed("bad")
+        with redis_server.client() as admin:
+            admin.set(key, "garbage")
+            assert await broker.departed({"a1": 1}, (), most=2) == ["a1"]
+            assert counted == ["wrongtype", "garbage"]
+            admin.zadd(key, {b"\xff": 2, "two words": 3})
+
+            assert await broker.departed({"b2": 4, "a1": 9}, (), most=2) == ["a1", "b2"]
+            assert admin.zrange(key, 0, -1, withscores=True) == [(b"a1", 1), (b"b2", 4)]
+            assert await broker.departed({"c3": 5}, ["b2"], most=2) == ["a1", "c3"]
+            assert await broker.departed({"d4": 6}, (), most=2) == ["c3", "d4"]
+            assert await broker.departed({}, (), most=2) == ["c3", "d4"]
+
     @pytest.mark.parametrize(
         "meta",
         [

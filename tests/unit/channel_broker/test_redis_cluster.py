@@ -10,7 +10,8 @@ import pytest
 
 from gateway.channel_broker import redis_cluster
 from gateway.channel_broker.base import Publishing, Stored
-from gateway.channel_broker.redis_cluster import MAX_DEPARTED, ClusterChannelBroker
+from gateway.channel_broker.departed import MAX_DEPARTED
+from gateway.channel_broker.redis_cluster import ClusterChannelBroker
 from gateway.channel_broker.redis_publications import Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
@@ -74,13 +75,20 @@ class Nodes:
         return self.owner
 
 
+def a_broker(**options: Any) -> ClusterChannelBroker:
+    """One that knows that no master has left."""
+    made = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw", **options)
+    made._departed.known = True
+    return made
+
+
 def bodies(node: Node) -> list[bytes]:
     return [item.what.body for item in node.items if isinstance(item.what, Publishing)]
 
 
 async def test_what_follows_waits_for_what_may_be_refused() -> None:
     """Red when the second goes to the new master while the first is still at the old one."""
-    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    broker = a_broker()
     old, new = Node(), Node()
     nodes = Nodes(old, new)
     broker._nodes = nodes  # type: ignore[assignment]
@@ -113,7 +121,7 @@ async def test_what_follows_waits_for_what_may_be_refused() -> None:
 async def test_a_master_that_leaves_is_told_from_one_that_is_lost(
     connected: bool, heir: str, trusted: list[str]
 ) -> None:
-    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    broker = a_broker()
     old, new, other = Node("old"), Node(heir), Node("other")
     nodes = Nodes(old, new, other)
     broker._nodes = nodes  # type: ignore[assignment]
@@ -127,7 +135,7 @@ async def test_a_master_that_leaves_is_told_from_one_that_is_lost(
 
 
 async def test_of_those_that_left_the_last_ones_are_remembered() -> None:
-    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    broker = a_broker()
     known = Node("known")
     for number in range(100):
         nodes = Nodes(Node(str(number)), known)
@@ -140,7 +148,7 @@ async def test_of_those_that_left_the_last_ones_are_remembered() -> None:
 
 async def test_what_is_for_a_master_that_was_just_met_waits_for_its_connection() -> None:
     """Red when it is given to a node that has no connection yet: it fails in the moment."""
-    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    broker = a_broker()
     met = Node(run_id="")
     broker._nodes = Nodes(met)  # type: ignore[assignment]
 
@@ -160,13 +168,53 @@ async def test_what_is_for_a_master_that_was_just_met_waits_for_its_connection()
     assert await asking == "there"
 
 
+async def test_channels_wait_until_it_is_known_who_has_left() -> None:
+    """Red when they do not: what came from one of those would begin another epoch."""
+    broker, node = a_broker(), Node()
+    broker._nodes = Nodes(node)  # type: ignore[assignment]
+    broker._departed.known = False
+    broker.publish(Publishing("x", b"1"))
+    broker.tell("x", b"joined")
+    reading = asyncio.create_task(broker._at(b"x", lambda _node, _asking: told()))
+    broker._release()
+    await asyncio.sleep(0)
+    assert not node.items
+    assert not reading.done()
+    assert await broker.shared_namespaces() == "here"
+
+    broker._departed.known = True
+    broker._release()
+    assert len(node.items) == 2
+    assert await reading == "told"
+
+
+async def told() -> str:
+    return "told"
+
+
+async def test_a_master_that_is_back_may_be_lost_like_any_other() -> None:
+    """Red when a run id stays among those that left: what its replica lacks would go on."""
+    broker, known, back = a_broker(), Node("known"), Node("back")
+    nodes = Nodes(back, known)
+    broker._nodes = nodes  # type: ignore[assignment]
+    nodes.owner, nodes.masters = known, [known]
+    broker._map_changed({7: ("", 0)})
+    assert known.trusted == ["back"]
+
+    nodes.masters = [known, back]
+    broker._masters_known()
+    back.connected, nodes.masters = False, [known]
+    broker._map_changed({7: ("", 0)})
+
+    assert known.trusted == []
+
+
 async def test_what_is_for_a_master_that_cannot_be_connected_to_fails_in_time(
     monkeypatch: Any,
 ) -> None:
     monkeypatch.setattr(redis_cluster, "REDIS_DEADLINE_S", 0.01)
     failed: list[str] = []
-    address = parse("redis+cluster://nowhere")
-    broker = ClusterChannelBroker(address, prefix="gw", failed=failed.append)
+    broker = a_broker(failed=failed.append)
     broker._nodes = Nodes(Node(run_id=""))  # type: ignore[assignment]
 
     async with asyncio.timeout(5):
@@ -180,7 +228,7 @@ async def test_what_is_for_a_master_that_cannot_be_connected_to_fails_in_time(
 async def test_what_waits_is_bounded_by_its_bytes(monkeypatch: Any) -> None:
     one = Publishing("x", bytes(300))
     monkeypatch.setattr(redis_cluster, "MAX_WAITING_BYTES", 3 * publishing_size(one))
-    broker = ClusterChannelBroker(parse("redis+cluster://nowhere"), prefix="gw")
+    broker = a_broker()
     nodes = Nodes(Node())
     nodes.owner = None
     broker._nodes = nodes  # type: ignore[assignment]

@@ -21,6 +21,7 @@ BUILT = {
     keys.born("p"),
     keys.server("p"),
     keys.left("p"),
+    keys.departed("p"),
     keys.connections("p", W),
     keys.users("p", W),
     keys.sweep("p", W),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from gateway.backend_client.channels import ClientChannels
 from gateway.broker.redis_cluster import ClusterBroker
+from gateway.broker.redis_publisher import RedisPublisher
 from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.channel_broker.redis_cluster import ClusterChannelBroker
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
@@ -26,9 +27,10 @@ from tests.contract.test_broker import Collector, publish, running
 from tests.support.redis_cluster import RedisCluster
 from tests.support.waiting import eventually
 
-ROUNDS = 300
+ROUNDS = 600
+PAUSE_S = 0.005  # so that they outlast deadlines
+MEANWHILE = 5  # rounds; it is four at most where nobody waits for anything
 KEPT = HistoryOptions(10, 60, 60)
-UNNOTICED_S = 0.05  # below it, twice as long is noise
 
 
 @pytest.fixture
@@ -51,59 +53,98 @@ def names_at(cluster: RedisCluster, number: int, form: str) -> list[str]:
     return found[:2]
 
 
-def p99(times: list[float]) -> float:
-    return statistics.quantiles(times, n=100)[98]
+class Plain:
+    """Publishes at some masters of a Cluster, knowing of each alone."""
+
+    def __init__(self, cluster: RedisCluster, at: Sequence[tuple[int, str]]) -> None:
+        """``at``: The numbers of masters, each with a name that lives there."""
+        address = parse(cluster.url)
+        masters = [("127.0.0.1", cluster.nodes[number].port) for number, _ in at]
+        self._at = [
+            (RedisPublisher(address.at(master), name="plain"), name)
+            for master, (_, name) in zip(masters, at, strict=True)
+        ]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(publisher.run()) for publisher, _ in self._at]
+        try:
+            await eventually(lambda: all(one.connected for one, _ in self._at), "connections")
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def round(self) -> None:
+        """One publication at each, one after the other."""
+        for publisher, name in self._at:
+            await publisher.publish([(name, b"")])
 
 
-async def test_what_lives_on_other_masters_is_as_fast_as_before(cluster: RedisCluster) -> None:
-    """Batches of links and publications of channels, while a third of the Cluster is frozen."""
-    address, inbox, listener = parse(cluster.url), Collector(), Listener()
+async def test_what_lives_on_other_masters_notices_nothing(cluster: RedisCluster) -> None:
+    """Batches of links and publications of channels while a third of the Cluster is frozen, from
+    before anybody finds out until after: one in a hundred is held up, at most.
+
+    That is counted in what others get done at the same masters meanwhile, who never heard of the
+    third: what else this machine does slows both. Red when one round in thirty waits 30 ms for the
+    master that is away.
+    """
     form = keys.channel_messages("iso", "{}").replace("{chan:{}}", "{{chan:{}}}")
-    batches, channel = names_at(cluster, 0, "{}")[0], names_at(cluster, 1, form)[0]
-    theirs, their_channel = names_at(cluster, 2, "{}")[0], names_at(cluster, 2, form)[0]
+    links, their_link = (names_at(cluster, number, "{}")[0] for number in (0, 2))
+    room, their_room = (names_at(cluster, number, form)[0] for number in (1, 2))
+    plain = Plain(cluster, [(0, links), (1, names_at(cluster, 1, "{}")[0])])
+    inbox, listener = Collector(), Listener()
     channels = ClusterChannelBroker(parse(cluster.url), prefix="iso")
     async with (
-        running(ClusterBroker(address), inbox) as broker,
+        running(ClusterBroker(parse(cluster.url)), inbox) as broker,
         running_channels(channels, listener),
+        plain.running(),
     ):
-        for name in (batches, theirs):
+        for name in (links, their_link):
             await broker.subscribe(name)
-        await channels.subscribe(channel)
+        for name in (room, their_room):
+            await channels.subscribe(name)
         await until_connected(channels)
-        await publish(broker, (batches, b"warm"), (theirs, b"warm"))
-        await channels.publish(Publishing(their_channel, b"warm", KEPT))
+        await publish(broker, (links, b"warm"), (their_link, b"warm"))
+        await channels.publish(Publishing(their_room, b"warm", KEPT))
 
-        async def measure() -> list[float]:
-            times = []
-            for _ in range(ROUNDS):
-                began = time.perf_counter()  # the loop's counts milliseconds
-                assert await broker.route(batches).publish([(batches, b"")]) == [1]
-                stored = await channels.publish(Publishing(channel, b"", KEPT))
-                assert stored.position is not None
-                times.append(time.perf_counter() - began)
-            return times
+        async def one_round() -> None:
+            assert await broker.route(links).publish([(links, b"")]) == [1]
+            assert (await channels.publish(Publishing(room, b"", KEPT))).position is not None
 
-        before = await measure()
-        cluster.nodes[2].freeze()
+        async def rounds_meanwhile() -> int:
+            measured = asyncio.create_task(one_round())
+            rounds = 0
+            while not measured.done():
+                await plain.round()
+                rounds += 1
+            await measured
+            return rounds
+
+        def away() -> set[str]:
+            return {name for name, away in broker.reach().masters_away.items() if away}
+
+        frozen, took = cluster.nodes[2], list[int]()
+        frozen.freeze()
         try:
             held_up: list[asyncio.Future[Any]] = [
-                broker.route(theirs).publish([(theirs, b"")]),
-                channels.publish(Publishing(their_channel, b"", KEPT)),
+                broker.route(their_link).publish([(their_link, b"")]),
+                channels.publish(Publishing(their_room, b"", KEPT)),
             ]
-            during = await measure()
-            assert not any(one.done() for one in held_up)
+            while len(took) < ROUNDS or not away():
+                took.append(await rounds_meanwhile())
+                await asyncio.sleep(PAUSE_S)
+            assert away() == {f"127.0.0.1:{frozen.port}"}
+            assert not any(one.done() and one.exception() is None for one in held_up)
         finally:
-            cluster.nodes[2].thaw()
+            frozen.thaw()
         await asyncio.wait(held_up)
 
-    print(
-        f"p99: {1000 * p99(before):.2f} ms before, {1000 * p99(during):.2f} ms while a master is"
-        " frozen"
-    )
-    # Of their p99, the two or three rounds in which the machine did something else make what it is.
-    assert statistics.median(during) < 2 * max(statistics.median(before), UNNOTICED_S)
-    assert inbox.resyncs == []
-    assert listener.resyncs == []
+    print(f"rounds meanwhile: {sorted(Counter(took).items())}")
+    assert sum(rounds > MEANWHILE for rounds in took) <= len(took) / 100
+    assert {name for told in inbox.resyncs for name in told.channels} <= {their_link}
+    assert set().union(*listener.resyncs) <= {their_room}
 
 
 async def test_a_client_works_where_masters_are_up(cluster: RedisCluster) -> None:

@@ -62,7 +62,8 @@ class ChannelLists:
             )
             first = heapq.nsmallest(limit, _both(first, some))
             await asyncio.sleep(0)
-        told = tuple((name, n) for name in first if (n := self._channels.subscribers_of(name)))
+        # With those that have ended meanwhile: the list is to reach as far as it says.
+        told = tuple((name, self._channels.subscribers_of(name)) for name in first)
         receipted = Receipted(ConnectionId(""), question.number, Receipt.WRITTEN, channels=told)
         self._answer(requester, receipted, question.unlinked)
 

@@ -22,7 +22,8 @@ class SurveyedChannels(NamedTuple):
     """A page of the channels that have subscribers.
 
     Attributes:
-        channels: How many subscribers each has, by name, in order.
+        channels: How many subscribers each has, by name, in order. Those that end while they are
+            listed are left out, so there may be few of them, and more on the next page.
         after: The name behind which the next page begins; empty if there is none.
         unanswered: Workers that have not answered in 2 s: what they hold is missing.
     """
@@ -95,7 +96,7 @@ class ChannelSurvey:
         names = sorted(counts)
         page = names[:limit]
         return SurveyedChannels(
-            {name: counts[name] for name in page},
+            {name: counts[name] for name in page if counts[name]},
             page[-1] if len(names) > limit else "",
             [
                 worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gateway.backend_client.parts import begin
@@ -23,15 +24,25 @@ class ClientChannels:
     """What publishes, and what knows who is there. Who uses neither opens no connection.
 
     Make it inside the event loop.
+
+    Args:
+        publisher: Makes a ``Publisher``.
     """
 
-    def __init__(self, address: RedisAddress, *, prefix: str, name: str) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        prefix: str,
+        name: str,
+        publisher: Callable[..., Publisher] = Publisher,
+    ) -> None:
         self._address = address
         self._broker = channel_broker_at(address, prefix=prefix, name=name)
         self._store = RedisPresenceStore(address, prefix=prefix, name=name)
         self._namespaces = SharedNamespaces(self._broker)
         options_of = self._namespaces.options_of
-        self._publisher = Publisher(self._broker, options_of, Counters())
+        self._publisher = publisher(self._broker, options_of, Counters())
         self._presence = PresenceQuestions(self._store, options_of)
         self._running: asyncio.Task[None] | None = None
         self._closed = False

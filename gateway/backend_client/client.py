@@ -14,11 +14,10 @@ from gateway.backend_client.asynchronous import AsyncClient
 from gateway.backend_client.blocking import Client, LoopThread
 from gateway.backend_client.channels import ClientChannels
 from gateway.backend_client.parts import begin
-from gateway.backend_client.receipt_inbox import ClientInbox
+from gateway.backend_client.variants import client_variants
 from gateway.broker.redis_cluster import broker_at
 from gateway.errors import BrokerUnavailable
 from gateway.messaging.channel_survey import ChannelSurvey
-from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.process.run_file import the_running_gateway
 from gateway.protocol.deadlines import LEASE_S
@@ -45,7 +44,9 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             receipt = await client.send(connection_id, "…", key=order_id)
 
     Make one for the life of the process: it holds three connections to Redis, with channels up to
-    five, and with ``with`` a thread. After a fork make another one.
+    five, and with ``with`` a thread. After a fork make another one. Where OpenTelemetry is
+    installed and the caller has a span that is sampled, sends and publications are parts of its
+    trace.
 
     Args:
         redis_url: The broker of the workers: their ``GATEWAY_REDIS_URL``. Without it, what
@@ -120,9 +121,12 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         name = f"gateway.client.{me}"
         broker = broker_at(self._address, name=name)
         registry = RedisRegistry(self._address, prefix=self._prefix, name=name)
-        channels = ClientChannels(self._address, prefix=self._prefix, name=name)
-        inbox = ClientInbox(me, broker, self._prefix)
-        requests_to_owners = RequestsToOwners(
+        variants = client_variants()
+        channels = ClientChannels(
+            self._address, prefix=self._prefix, name=name, publisher=variants.publisher
+        )
+        inbox = variants.inbox(me, broker, self._prefix)
+        requests_to_owners = variants.requests_to_owners(
             inbox, registry.look, lease_s=self._lease_s, unlinked=True
         )
         inbox.requests_to_owners = requests_to_owners

@@ -51,9 +51,9 @@ class Headers(Protocol):
 
 
 class Tracing:
-    """Begins the spans of one worker."""
+    """Begins the spans of one worker, or of a process that is none: then ``me`` is None."""
 
-    def __init__(self, tracer: Tracer, me: WorkerId) -> None:
+    def __init__(self, tracer: Tracer, me: WorkerId | None) -> None:
         self._tracer = tracer
         self._me = me
 
@@ -77,7 +77,8 @@ class Tracing:
             name, parent, kind, links=() if link is None else (Link(link),), start_time=at_unix_ns
         )
         if span.is_recording():
-            span.set_attribute(WORKER, self._me)
+            if self._me is not None:
+                span.set_attribute(WORKER, self._me)
             if (operation := _OPERATION_TYPES.get(kind)) is not None:
                 span.set_attribute(SYSTEM, "gateway")
                 span.set_attribute(OPERATION, name.partition(" ")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from gateway.settings.config import Settings
 from tests.support.inprocess import redis_settings
 from tests.support.redis_server import RedisServer
+from tests.support.traces import Traces
 
 _prefixes = itertools.count()
 
@@ -32,3 +34,17 @@ def settings_at(url: str) -> MakeSettings:
 def settings(redis_server: RedisServer) -> MakeSettings:
     """Make settings with changes; all of one test share a prefix."""
     return settings_at(redis_server.url)
+
+
+@pytest.fixture(scope="session")
+def exported() -> Traces:
+    """Spans of all gateways of this process, from here on."""
+    return Traces(everywhere=True)
+
+
+@pytest.fixture
+def traces(exported: Traces) -> Iterator[Traces]:
+    """Those of one test."""
+    exported.clear()
+    yield exported
+    exported.clear()

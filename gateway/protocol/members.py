@@ -14,12 +14,13 @@ Pure: no I/O and no clock. ``now`` is monotonic seconds; leases end in milliseco
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.protocol.deadlines import RENEWALS_PER_LEASE, STEP_SHARE
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.subset import SUBSET, subset
 
 MAX_DEPARTED: Final = 1_000
 
@@ -36,7 +37,7 @@ class WorkerInfo:
         on_connect: Its application decides on connections.
         on_disconnect: Its application wants to know of their end.
         envelope_version: The newest version it reads.
-        host: For people.
+        host: For people, and so that no edge relies on one host (``gateway.protocol.subset``).
         pid: For people.
         hooks: The kind and the pattern of each hook of its application. None is of a release that
             cannot be asked.
@@ -95,15 +96,38 @@ class Changes:
 
 
 class Members:
-    """One worker's belief. Itself is always a member."""
+    """One worker's belief. Itself is always a member.
 
-    def __init__(self, me: WorkerId, info: WorkerInfo, *, lease_s: float, now: float) -> None:
+    Args:
+        handler_subset: To so many handling workers it takes messages, where there are more.
+
+    Attributes:
+        handlers: All handling workers, in order.
+        hook_handlers: Of these, whom one may ask for hooks.
+        targets: Those of the handling workers to which this one takes messages. Another object only
+            when they have changed.
+        hook_targets: The same of ``hook_handlers``.
+        generation: Rises with every change of the targets.
+    """
+
+    def __init__(
+        self,
+        me: WorkerId,
+        info: WorkerInfo,
+        *,
+        lease_s: float,
+        now: float,
+        handler_subset: int = SUBSET,
+    ) -> None:
         self.me = me
         self.lease_s = lease_s
+        self._handler_subset = handler_subset
         self.known: dict[WorkerId, WorkerInfo] = {me: info}
         self.handlers: tuple[WorkerId, ...] = ()
-        self.hook_handlers: tuple[WorkerId, ...] = ()  # of these, whom one may ask for hooks
-        self.generation = 0  # rises with every change of either
+        self.hook_handlers: tuple[WorkerId, ...] = ()
+        self.targets: tuple[WorkerId, ...] = ()
+        self.hook_targets: tuple[WorkerId, ...] = ()
+        self.generation = 0
         self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
         self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
         self._arrivals: dict[WorkerId, float] = {}  # worker -> when it said that it had come
@@ -245,15 +269,36 @@ class Members:
             del self._departed[next(iter(self._departed))]
 
     def _elect(self) -> bool:
-        able = sorted(worker for worker, info in self.known.items() if info.handler)
-        staying = [worker for worker in able if not self.known[worker].leaving]
-        handlers = tuple(staying or able)  # when all are leaving, they serve to the end
+        known = [(worker, self.known[worker]) for worker in sorted(self.known)]
+        able = [(worker, info) for worker, info in known if info.handler]
+        staying = [(worker, info) for worker, info in able if not info.leaving]
+        elected = staying or able  # when all are leaving, they serve to the end
         # While an upgrade brings the first hooks, the workers that have them; without any, those
         # that know at least what they are asked.
-        readers = [worker for worker in handlers if self.known[worker].hooks is not None]
-        hook_handlers = tuple([w for w in readers if self.known[w].hooks] or readers)
-        if (handlers, hook_handlers) == (self.handlers, self.hook_handlers):
-            return False
+        readers = [(worker, info.hooks) for worker, info in elected if info.hooks is not None]
+        handlers = tuple([worker for worker, _ in elected])
+        hook_handlers = tuple([worker for worker, hooks in readers if hooks]) or tuple(
+            [worker for worker, _ in readers]
+        )
+        changed = (handlers, hook_handlers) != (self.handlers, self.hook_handlers)
         self.handlers, self.hook_handlers = handlers, hook_handlers
-        self.generation += 1
-        return True
+        edges = [worker for worker, info in known if info.edge and not info.leaving]
+        targets = self._subset(edges, handlers)
+        same = hook_handlers == handlers
+        hook_targets = targets if same else self._subset(edges, hook_handlers)
+        if (targets, hook_targets) != (self.targets, self.hook_targets):
+            self.targets, self.hook_targets = targets, hook_targets
+            self.generation += 1
+            return True
+        return changed
+
+    def _subset(
+        self, edges: Sequence[WorkerId], handlers: Sequence[WorkerId]
+    ) -> tuple[WorkerId, ...]:
+        return subset(
+            self.me,
+            edges,
+            handlers,
+            size=self._handler_subset,
+            host_of=lambda worker: self.known[worker].host,
+        )

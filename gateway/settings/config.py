@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.protocol.deadlines import LEASE_S, MAX_LEASE_S
+from gateway.protocol.subset import SUBSET
 from gateway.settings import credential_lists, namespaces, tokens
 from gateway.settings import values as value
 from gateway.settings.namespaces import Namespaces
@@ -165,6 +166,9 @@ class Settings:
     )
     handler_concurrency: int = _integer(
         1000, 1, 100_000, "handlers", "At once in one worker. Past it: they wait."
+    )
+    handler_subset: int = _integer(
+        SUBSET, 2, 100_000, "workers", "To so many an edge takes messages, where more handle them."
     )
     lease_seconds: float = _seconds(
         LEASE_S, 1, MAX_LEASE_S, "How long a silent worker is believed to live."

@@ -103,7 +103,13 @@ class WorkerParts:
         self.everyone = keys.everyone(settings.redis_prefix)
         self.counters = Counters()
         self.hub = Hub()
-        self.members = Members(me, self.info(), lease_s=settings.lease_seconds, now=now())
+        self.members = Members(
+            me,
+            self.info(),
+            lease_s=settings.lease_seconds,
+            now=now(),
+            handler_subset=settings.handler_subset,
+        )
         self._put_messaging_together()
         self._put_channels_together()
         self._put_handling_together()

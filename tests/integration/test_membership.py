@@ -55,6 +55,30 @@ async def test_a_worker_that_joins_takes_its_share_in_order(settings: MakeSettin
         assert newcomer not in talk.handled_by.values()
 
 
+async def test_an_edge_takes_messages_to_some_of_many_and_to_others_when_those_go(
+    settings: MakeSettings,
+) -> None:
+    """Of six, four: fewer edges take no handling worker. Red without ``handler_subset``."""
+    async with cluster(settings(handler_subset=2), 6) as workers:
+        edge = workers[0].worker.parts
+        await eventually(lambda: len(edge.members.handlers) == 6, "acquaintance")
+        targets = set(edge.members.targets)
+        assert len(targets) == 4
+        async with chatter(workers[0].ws_url, each=24) as talk:
+            await talk.more(100)
+            assert set(talk.handled_by.values()) <= targets
+            for worker in workers[1:]:
+                if worker.worker.me in targets:
+                    worker.worker.parts.cluster.membership.say(
+                        worker.worker.parts.info(leaving=True)
+                    )
+            staying = {w.worker.me for w in workers} - targets | {edge.me}
+            await eventually(
+                lambda: staying == set(edge.members.targets) == set(talk.handled_by.values()),
+                "those that stay",
+            )
+
+
 async def test_messages_move_only_once_nothing_is_outstanding(settings: MakeSettings) -> None:
     old, new = Gated(), Gated()
     new.gate.set()

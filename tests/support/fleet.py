@@ -27,6 +27,7 @@ from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.protocol.subset import SUBSET
 from gateway.registry.memory import MemoryRegistry
 from tests.support.ids import new_connection_id, new_worker_id
 
@@ -110,15 +111,15 @@ class Client:
         edge.clients[self.id] = self
 
     def say(self) -> None:
-        before, looked_at = self.state.target, self._handlers
-        self._handlers = self.edge.members.handlers
+        before, looked_at = self.state.target, self._targets
+        self._targets = self.edge.members.targets
         self.said += 1
         self.edge.dispatcher.read(self.state, Event.MESSAGE, "text", 4)
         after = self.state.target
         if before not in (None, after):
-            self.strays += before in self._handlers and after in looked_at
+            self.strays += before in self._targets and after in looked_at
 
-    _handlers: tuple[WorkerId, ...] = ()
+    _targets: tuple[WorkerId, ...] = ()
 
     def answered(self, pending: Pending, answer: Answer, worker: WorkerId) -> None:
         self.answered_numbers.append(pending.number)
@@ -142,7 +143,9 @@ class Worker:
         )
         self.links.deliver = self.deliver
         self.buried = False
-        self.members = Members(self.me, INFO, lease_s=LEASE_S, now=loop.time())
+        self.members = Members(
+            self.me, INFO, lease_s=LEASE_S, now=loop.time(), handler_subset=fleet.handler_subset
+        )
         self.membership = Membership(
             self.members,
             fleet.redis,
@@ -217,7 +220,8 @@ class Worker:
 class Fleet:
     """Workers with one Redis."""
 
-    def __init__(self) -> None:
+    def __init__(self, handler_subset: int = SUBSET) -> None:
+        self.handler_subset = handler_subset
         self.redis = Redis(asyncio.get_running_loop())
         self.bus = _Bus(self.redis.asked)
         self.deaths: list[WorkerId] = []

@@ -5,6 +5,7 @@ and who is buried (``tests.support.fleet``).
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 
 import pytest
@@ -12,26 +13,50 @@ import pytest
 from gateway.protocol.deadlines import LEASE_S, RENEWAL_S
 from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.subset import SUBSET
 from tests.support.fleet import Client, Fleet, run
 
 PAUSE_S = 10.0  # between two messages of a client
 
 
-def test_two_hundred_that_arrive_at_once_look_once_each() -> None:
+def test_two_hundred_that_arrive_at_once_look_once_each_and_each_talks_to_some() -> None:
+    """Then each has 48 messages at once: with their answers some 5,700 batches, and 17,000 where
+    each talks to all. Red where an arrival is looked at, and not told.
+    """
+
+    async def arrivals() -> None:
+        fleet = Fleet()
+        fleet.arrive(200)
+        assert await fleet.agree() <= 0.2
+        assert fleet.redis.asked["look"] == 200
+
+        assert {len(worker.members.targets) for worker in fleet.workers} == {SUBSET}
+        clients = [Client(worker) for worker in fleet.workers for _ in range(48)]
+        fleet.redis.asked.clear()
+        for client in clients:
+            client.say()
+        await asyncio.sleep(0.1)
+
+        assert all(client.answered_numbers == [1] for client in clients)
+        spoken = [sum(q.heard for q in w.links._queues.values()) for w in fleet.workers]
+        assert max(spoken) <= 2 * (SUBSET - 1)  # itself not, for that goes over no link
+        assert fleet.redis.asked["publish"] <= 200 * 2 * (SUBSET - 1)
+        handled = Counter(client.state.target for client in clients)
+        assert max(handled.values()) < 2 * 48
+        await fleet.stop()
+
+    run(arrivals())
+
+
+def test_a_hundred_that_arrive_within_a_second_look_once_each() -> None:
     """Red where an arrival is looked at, and not told."""
 
     async def arrivals() -> None:
-        at_once = Fleet()
-        at_once.arrive(200)
-        assert await at_once.agree() <= 0.2
-        assert at_once.redis.asked["look"] == 200
-        await at_once.stop()
-
         fleet = Fleet()
         fleet.arrive(100)
         await fleet.agree()
         looks = fleet.redis.asked["look"]
-        for _ in range(100):  # over a second
+        for _ in range(100):
             fleet.arrive()
             await asyncio.sleep(0.01)
 

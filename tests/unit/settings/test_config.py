@@ -49,6 +49,7 @@ DEFAULTS: dict[str, object] = {
     "stall_seconds": 10.0,
     "handler_seconds": 30.0,
     "handler_concurrency": 1000,
+    "handler_subset": 16,
     "lease_seconds": 10.0,
     "drain_seconds": 30.0,
     "allowed_origins": (),
@@ -89,6 +90,7 @@ INTEGERS = {
     "max_connections": (1, 1_000_000, "connections"),
     "outbox_bytes": (1024, 1 << 30, "bytes"),
     "handler_concurrency": (1, 100_000, "handlers"),
+    "handler_subset": (2, 100_000, "workers"),
     "api_body_bytes": (1, 1_000_000, "bytes"),
 }
 LIMITS = {

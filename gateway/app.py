@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -39,7 +40,8 @@ from gateway.settings.sources import current
 from gateway.tracing.variants import variants_of
 from gateway.worker.health import FOLDER_VARIABLE, PortHealth
 from gateway.worker.stores import stores_of
-from gateway.worker.worker import Worker, new_worker_id
+from gateway.worker.worker import Worker
+from gateway.worker.worker_ids import reachable_worker_id
 
 log = get_logger(__name__)
 
@@ -210,7 +212,9 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         """
         settings = self.settings or current()
         show_errors(settings.log_errors)
-        me = _given_worker_id() or new_worker_id()
+        me = _given_worker_id()
+        if me is None:
+            me = await asyncio.to_thread(reachable_worker_id, settings)
         stores = stores_of(settings, name=f"gateway.{me}")
         folder = os.environ.get(FOLDER_VARIABLE)
         worker = Worker(

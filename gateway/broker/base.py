@@ -130,6 +130,10 @@ class Broker(Publisher, Protocol):
         """For people. What is there once more is so at once; what is away, with its deadline."""
         ...
 
+    def where(self, key: str) -> str:
+        """Who has this key or channel now, for people."""
+        ...
+
     def resubscribe(self) -> None:
         """Drop the subscriptions and make them anew: nothing comes in, and it should."""
         ...

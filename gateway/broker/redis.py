@@ -63,5 +63,8 @@ class RedisBroker:
             return Reach()
         return Reach(unlocated=sentinels.silent, sentinels_away=len(sentinels.away))
 
+    def where(self, key: str) -> str:  # noqa: ARG002 (there is one node)
+        return self._address.display
+
     def resubscribe(self) -> None:
         self._subscriptions.drop()

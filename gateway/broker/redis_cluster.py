@@ -14,6 +14,7 @@ from gateway.redis_support.client import publish
 from gateway.redis_support.cluster import Moved
 from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
 from gateway.redis_support.masters import Masters
+from gateway.redis_support.slots import slot_of
 
 
 def broker_at(address: RedisAddress, *, name: str = "gateway") -> Broker:
@@ -90,6 +91,11 @@ class ClusterBroker:
             for host, port in cluster.masters
         }
         return Reach(cluster.silent, 0, cluster.uncovered, away)
+
+    def where(self, key: str) -> str:
+        slot = slot_of(key)
+        owner = self._publishers.cluster.owner(slot)
+        return f"slot {slot} at " + ("no master" if owner is None else f"{owner[0]}:{owner[1]}")
 
     def resubscribe(self) -> None:
         self._publishers.cluster.doubt()

@@ -29,9 +29,11 @@ from gateway.log import configure, get_logger
 from gateway.process.allocator import keep_freed_memory, told
 from gateway.process.run_folder import said_before
 from gateway.protocol.deadlines import NOTIFY_S
+from gateway.protocol.ids import WorkerId
 from gateway.settings.config import Settings
 from gateway.settings.sources import current
-from gateway.worker.worker import Worker, new_worker_id
+from gateway.worker.worker import Worker
+from gateway.worker.worker_ids import new_worker_id, reachable_worker_id
 
 log = get_logger(__name__)
 
@@ -124,18 +126,24 @@ class GatewayWorker(UvicornWorker):
     """gunicorn's worker class for the gateway.
 
     Attributes:
-        gateway_worker_id: Chosen in the supervisor, which can then fence the worker by name.
+        gateway_worker_id: Known to the supervisor, which can then fence the worker by name.
 
-    What it could not start for, it tells its supervisor in a byte that they share. The status of
-    its process says nothing of that: handlers, and C libraries below them, exit as they like.
+    What it could not start for, and under which id it lives, it tells its supervisor in bytes that
+    they share. The status of its process says nothing of that: handlers, and C libraries below
+    them, exit as they like.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.CONFIG_KWARGS = {"loop": "uvloop", **uvicorn_options(current())}
         super().__init__(*arguments, **options)
-        self.gateway_worker_id = new_worker_id()
-        self._told = mmap.mmap(-1, 1)
+        first = new_worker_id().encode()
+        self._told = mmap.mmap(-1, 1 + len(first))
+        self._told[1:] = first
         self._server: GatewayServer | None = None
+
+    @property
+    def gateway_worker_id(self) -> WorkerId:
+        return WorkerId(self._told[1:].decode())
 
     @property
     def start_failure(self) -> int:
@@ -145,8 +153,10 @@ class GatewayWorker(UvicornWorker):
     def init_process(self) -> None:
         settings = current()
         configure(settings.log_level, settings.log_errors, people=settings.reload)
-        os.environ[app.WORKER_ID_VARIABLE] = self.gateway_worker_id
         try:
+            # Here, and not in the supervisor, which would hold up all others meanwhile.
+            self._told[1:] = reachable_worker_id(settings).encode()
+            os.environ[app.WORKER_ID_VARIABLE] = self.gateway_worker_id
             super().init_process()
         except SystemExit as end:
             if not isinstance(end.code, int) or end.code not in START_FAILURES or self._has_served:

@@ -289,6 +289,8 @@ class WorkerParts:
             loopback_probe=cluster.loopback_probe,
             registration=cluster.registration,
             health=health,
+            inbox_at=lambda: self.broker.where(self.inbox_channel),
+            registry_at=lambda: self.broker.where(keys.workers(settings.redis_prefix)),
         )
         self.admission = Admission(limits(settings), now=self.now)
         self._edge = edge = ConnectionContext(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gateway.cluster.application_callbacks import Callbacks
@@ -22,6 +23,10 @@ SOON_S: Final = 2.0
 class Readiness:
     """One worker's readiness.
 
+    Args:
+        inbox_at: Who has its inbox, for people.
+        registry_at: Who has leases and registry.
+
     Attributes:
         draining: It leaves, or has left.
         exiting: It ends, whatever is left to do.
@@ -35,12 +40,15 @@ class Readiness:
         loopback_probe: LoopbackProbe,
         registration: Registration,
         health: PortHealth,
+        inbox_at: Callable[[], str],
+        registry_at: Callable[[], str],
     ) -> None:
         self._lease_guard = lease_guard
         self._callbacks = callbacks
         self._loopback_probe = loopback_probe
         self._registration = registration
         self._health = health
+        self._inbox_at, self._registry_at = inbox_at, registry_at
         self._starting = True
         self.draining = False
         self.exiting = False
@@ -54,6 +62,18 @@ class Readiness:
             and self._registration.keeps_up
             and not self._ends
         )
+
+    @property
+    def waits_for(self) -> dict[str, str]:
+        """What of Redis it is not ready for want of, and who has that."""
+        lacking = {}
+        if not self._loopback_probe.ready:
+            lacking["inbox"] = self._inbox_at()
+        if not self._lease_guard.is_acting:
+            lacking["lease"] = self._registry_at()
+        if not self._registration.keeps_up:
+            lacking["registry"] = self._registry_at()
+        return lacking
 
     @property
     def port_ready(self) -> bool:
@@ -75,7 +95,7 @@ class Readiness:
         deadline = asyncio.get_running_loop().time() + START_S
         try:
             if not await until(lambda: self.ready or self._ends, deadline):
-                log.warning("worker not ready yet", after_s=START_S)
+                log.warning("worker not ready yet", after_s=START_S, waits_for=self.waits_for)
         finally:
             self._starting = False
             self.report()

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 from gateway import log as logs
 from gateway import metrics
@@ -19,7 +20,7 @@ from gateway.errors import GatewayError
 from gateway.handlers.definitions import Handlers
 from gateway.log import get_logger
 from gateway.presence.base import PresenceStore
-from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
+from gateway.protocol.ids import WorkerId
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
 from gateway.settings.version import __version__
@@ -31,15 +32,13 @@ from gateway.worker.housekeeping import Housekeeping
 
 log = get_logger(__name__)
 
+EVERYONE_S: Final = 1.0  # how long a start waits for the channel of all workers
+
 
 class PartEnded(GatewayError):
     """An essential task returned. A TaskGroup alone would take that for success."""
 
     code = "part_ended"
-
-
-def new_worker_id() -> WorkerId:
-    return worker_id(os.urandom(RANDOM_BYTES_PER_WORKER_ID))
 
 
 class Worker:
@@ -156,10 +155,19 @@ class Worker:
         raise PartEnded(name)
 
     async def _join(self) -> None:
-        """Be reachable first, then be known."""
+        """Be reachable first, then be known.
+
+        What is said to everyone is as good as known without it: leases tell of it, later. So a
+        worker needs no more of a Cluster than its inbox and its lease.
+        """
         parts = self.parts
         await parts.broker.subscribe(parts.inbox_channel)
-        await parts.broker.subscribe(parts.everyone)
+        try:
+            async with asyncio.timeout(EVERYONE_S):
+                await parts.broker.subscribe(parts.everyone)
+        except TimeoutError:  # it is subscribed once that can be done
+            where = parts.broker.where(parts.everyone)
+            log.warning("hints to all workers not subscribed yet", where=where)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(parts.cluster.membership.run(), name="leases")
             tasks.create_task(parts.cluster.loopback_probe.run(), name="loopback probe")

@@ -16,7 +16,7 @@ from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence, publish
 from gateway.registry.redis import RedisRegistry
-from gateway.worker.worker import new_worker_id
+from gateway.worker.worker_ids import new_worker_id
 from tests.contract.test_tls import serving_tls
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer

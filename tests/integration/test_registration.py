@@ -13,7 +13,7 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.registry.base import Entry
 from gateway.registry.redis import RedisRegistry
-from gateway.worker.worker import new_worker_id
+from gateway.worker.worker_ids import new_worker_id
 from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import all_keys, entries, fenced_workers, listed_workers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import pytest
 import structlog
 from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.arbiter import Arbiter
+from uvicorn_worker import UvicornWorker
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from gateway.errors import ConfigError
+from gateway.process import server
 from gateway.process.server import GatewayWorker
 from gateway.process.start_checks import check_redis
 from gateway.process.supervisor import ServeApplication, Supervisor
@@ -29,6 +32,7 @@ from gateway.settings.config import Settings
 from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.integration.listing import fenced_workers
+from tests.support.ids import new_worker_id
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT, Served
@@ -113,6 +117,24 @@ async def test_the_supervisor_fences_a_child_that_died(
     application.cfg.child_exit(None, child)
 
     assert fenced_workers(redis_server, settings()) == {child.gateway_worker_id}
+
+
+def test_the_supervisor_knows_the_id_that_its_child_has_chosen(
+    child: GatewayWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when it is kept by the child: the supervisor would fence somebody who never lived."""
+    first, chosen = child.gateway_worker_id, new_worker_id()
+    monkeypatch.setattr(server, "reachable_worker_id", lambda _settings: chosen)
+    monkeypatch.setattr(UvicornWorker, "init_process", lambda _worker: None)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child.init_process()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert child.gateway_worker_id == chosen != first
 
 
 def test_a_child_that_died_is_no_longer_ready(

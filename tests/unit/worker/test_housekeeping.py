@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from prometheus_client import REGISTRY
 
+from gateway import metrics
 from gateway.broker.base import Reach
 from gateway.edge.connection import ClientConnection
 from gateway.messaging.hub import Hub
@@ -73,6 +74,7 @@ def test_a_master_that_has_no_slots_any_more_has_no_series() -> None:
         names = ("unlocated", "sentinels_away", "slots_uncovered")
         return [REGISTRY.get_sample_value(f"gateway_redis_{name}") for name in names]
 
+    metrics.MASTER_AWAY.clear()  # what workers of other tests have left
     house._fold_reach()
     assert (masters_told(), others()) == ({"a:1": "0.0", "b:2": "1.0"}, [1, 0, 0])
     house._fold_reach()

@@ -20,7 +20,8 @@ from gateway.protocol.ids import WorkerId
 from gateway.registry.memory import MemoryRegistry
 from gateway.settings.config import Settings
 from gateway.worker.inbox import Inbox
-from gateway.worker.worker import Worker, new_worker_id
+from gateway.worker.worker import Worker
+from gateway.worker.worker_ids import new_worker_id
 from tests.support.logs import capture_logs
 
 PEER = WorkerId("p" * 16)

@@ -25,6 +25,8 @@ class Parts:
             loopback_probe=well,
             registration=registration,
             health=health,
+            inbox_at=lambda: "slot 1 at a:1",
+            registry_at=lambda: "slot 2 at b:2",
         )
 
 

@@ -1,0 +1,181 @@
+"""A worker that starts while a master of the Cluster is away, and has no replica.
+
+It needs an inbox and a lease; what else is at that master fails, and is there when it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from websockets.asyncio.client import connect
+
+from gateway.channel_broker.base import HistoryOptions, Publishing
+from gateway.errors import BrokerUnavailable
+from gateway.protocol.ids import WorkerId
+from gateway.redis_support import keys
+from gateway.redis_support.slots import slot_of
+from gateway.settings.config import Settings
+from gateway.worker import worker_ids
+from gateway.worker.worker_ids import reachable_worker_id
+from tests.support.ids import new_worker_id
+from tests.support.inprocess import in_process, redis_settings
+from tests.support.logs import capture_logs
+from tests.support.redis_cluster import ClusterNode, RedisCluster
+from tests.support.waiting import eventually
+
+KEPT = HistoryOptions(10, 60, 60)
+WORKERS = slot_of(keys.workers(""))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Masters alone: nobody takes over."""
+    with RedisCluster(
+        tmp_path_factory.mktemp("alone"), "--cluster-require-full-coverage", "no", replicas=0,
+        node_timeout_ms=60_000,
+    ) as made:  # fmt: skip
+        yield made
+
+
+@pytest.fixture
+def away(cluster: RedisCluster) -> Iterator[ClusterNode]:
+    """One that does not keep the leases, and does not answer."""
+    node = next(node for node in cluster.nodes if not node.owns(WORKERS))
+    with frozen(node):
+        yield node
+
+
+@contextmanager
+def frozen(node: ClusterNode) -> Iterator[None]:
+    node.freeze()
+    try:
+        yield
+    finally:
+        node.thaw()
+
+
+class Owners:
+    """Who has which slot of a Cluster that moves none."""
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        asked = cluster.master_of(WORKERS)
+        self.ranges = [
+            (int(first), int(last), int(master[1]))
+            for first, last, master in asked.ask("CLUSTER", "SLOTS")
+        ]
+
+    def at(self, node: ClusterNode, key: str) -> bool:
+        slot = slot_of(key)
+        return any(first <= slot <= last for first, last, port in self.ranges if port == node.port)
+
+
+def settings_with_everyone_at(cluster: RedisCluster, node: ClusterNode) -> Settings:
+    owners = Owners(cluster)
+    prefixes = (f"start{number}" for number in itertools.count())
+    prefix = next(prefix for prefix in prefixes if owners.at(node, keys.everyone(prefix)))
+    return redis_settings(cluster.url, prefix)
+
+
+def worker_with_inbox_at(cluster: RedisCluster, node: ClusterNode, prefix: str) -> WorkerId:
+    owners = Owners(cluster)
+    workers = (new_worker_id() for _ in itertools.count())
+    return next(worker for worker in workers if owners.at(node, keys.inbox(prefix, worker)))
+
+
+async def test_it_needs_nothing_of_the_master_that_is_away(
+    cluster: RedisCluster, away: ClusterNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first id it draws has its inbox there, and hints to all workers are there.
+
+    Red when it waits for either; and when what it was refused is not made good.
+    """
+    settings = settings_with_everyone_at(cluster, away)
+    prefix = settings.redis_prefix
+    there = worker_with_inbox_at(cluster, away, prefix)
+    drawn = itertools.chain([there], (new_worker_id() for _ in itertools.count()))
+    monkeypatch.setattr(worker_ids, "new_worker_id", lambda: next(drawn))
+    owners = Owners(cluster)
+    rooms = [f"room{number}" for number in range(100)]
+    room = next(one for one in rooms if owners.at(away, keys.channel_messages(prefix, one)))
+    other = next(one for one in rooms if not owners.at(away, keys.channel_messages(prefix, one)))
+    with capture_logs() as logs:
+        async with (
+            in_process(settings) as served,
+            connect(served.ws_url, compression=None) as client,
+        ):
+            await client.send("hello")
+            assert await client.recv() == "Received:hello"
+            assert served.worker.me != there
+            channels = served.worker.parts.channel_broker
+            await channels.subscribe(other)
+            assert (await channels.publish(Publishing(other, b"1", KEPT))).position is not None
+            failed = channels.publish(Publishing(room, b"1", KEPT))
+            with pytest.raises(BrokerUnavailable):
+                await failed
+            away.thaw()
+
+            def subscribed() -> bool:
+                everyone = keys.everyone(prefix)
+                return bool(away.ask("PUBSUB", "SHARDNUMSUB", everyone)[1])
+
+            await eventually(subscribed, "the hints to all", 10)
+            await channels.subscribe(room)
+            assert (await channels.publish(Publishing(room, b"2", KEPT))).position is not None
+
+    said = {line["event"]: line for line in logs}
+    assert said["worker id chosen for its inbox"]["away"] == [f"127.0.0.1:{away.port}"]
+    where = f"slot {slot_of(keys.everyone(prefix))} at 127.0.0.1:{away.port}"
+    assert said["hints to all workers not subscribed yet"]["where"] == where
+    assert "worker not ready yet" not in said
+
+
+async def test_it_says_what_it_waits_for(
+    cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slot of the leases cannot be chosen."""
+    monkeypatch.setattr("gateway.worker.readiness.START_S", 0.2)
+    node = cluster.master_of(WORKERS)
+    settings = redis_settings(cluster.url, "leases")
+    with capture_logs() as logs, frozen(node):
+        async with in_process(settings, wait_ready=False) as served:
+            readiness = served.worker.readiness
+            await eventually(lambda: "inbox" not in readiness.waits_for, "its inbox", 10)
+            assert not readiness.ready
+            where = f"slot {WORKERS} at 127.0.0.1:{node.port}"
+            assert readiness.waits_for["lease"] == where
+            node.thaw()
+            await eventually(lambda: readiness.ready, "the leases", 10)
+            assert readiness.waits_for == {}
+
+    [late] = [line for line in logs if line["event"] == "worker not ready yet"]
+    assert late["waits_for"]["lease"] == where
+
+
+def test_where_all_answer_the_first_id_will_do(
+    cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = [new_worker_id() for _ in range(2)]
+    monkeypatch.setattr(worker_ids, "new_worker_id", iter(drawn).__next__)
+
+    assert reachable_worker_id(redis_settings(cluster.url, "well")) == drawn[0]
+
+
+def test_where_nobody_answers_any_id_will_do(
+    cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when it asks without end: all is to be ready for when Redis is back."""
+    monkeypatch.setattr("gateway.redis_support.reachable_inbox.CHOICE_S", 0.3)
+    monkeypatch.setattr("gateway.redis_support.reachable_inbox.ANSWER_S", 0.1)
+    settings = redis_settings(cluster.url, "nobody")
+    with frozen(cluster.nodes[1]), frozen(cluster.nodes[2]):
+        worker_with = worker_with_inbox_at(cluster, cluster.nodes[1], settings.redis_prefix)
+        monkeypatch.setattr(worker_ids, "new_worker_id", lambda: worker_with)
+        began = time.monotonic()
+        assert reachable_worker_id(settings) == worker_with
+        assert time.monotonic() - began < 5
+        with frozen(cluster.nodes[0]):
+            assert reachable_worker_id(settings) == worker_with

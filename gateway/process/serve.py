@@ -31,11 +31,13 @@ def check(settings: Settings) -> None:
     """
     from gateway.redis_support.address import parse  # noqa: PLC0415 (costs tools their start)
     from gateway.tokens.verifier import token_verifier  # noqa: PLC0415
+    from gateway.tracing.environment import check_environment  # noqa: PLC0415
     from gateway.tracing.exporters import check_named  # noqa: PLC0415
     from gateway.tracing.installed import check_installed  # noqa: PLC0415
 
     if settings.opentelemetry:
         check_installed()
+        check_environment()
         check_named()
     if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
         api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)

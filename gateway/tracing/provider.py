@@ -16,10 +16,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import ProxyTracerProvider
 
+from gateway.errors import ConfigError
 from gateway.log import get_logger
 from gateway.protocol.ids import WorkerId
 from gateway.settings.version import __version__
-from gateway.tracing.exporters import exporter, named
+from gateway.tracing.environment import EXPORTER, named
+from gateway.tracing.exporters import exporter
 
 log = get_logger(__name__)
 
@@ -30,13 +32,13 @@ def provide(me: WorkerId) -> trace.TracerProvider:
     """The provider of this process, set up if nobody has.
 
     Raises:
-        ConfigError: ``OTEL_TRACES_EXPORTER`` names what is not installed.
+        ConfigError: ``OTEL_TRACES_EXPORTER`` names what is not installed, or cannot be set up.
     """
     found = trace.get_tracer_provider()
     if not isinstance(found, ProxyTracerProvider):
         return found
     names = named()
-    exporters: list[SpanExporter] = [exporter(name).load()() for name in names]
+    exporters = [_made(name) for name in names]
     own = Resource.create(
         {"service.name": "gateway", "service.version": __version__, "service.instance.id": me}
     )
@@ -48,6 +50,16 @@ def provide(me: WorkerId) -> trace.TracerProvider:
     trace.set_tracer_provider(provider)
     log.info("traces exported", exporters=names, sampler=provider.sampler.get_description())
     return provider
+
+
+def _made(name: str) -> SpanExporter:
+    make = exporter(name)
+    try:
+        made: SpanExporter = make.load()()
+    except Exception as error:  # its text may have what its variables say, which may be secret
+        why = type(error).__name__
+        raise ConfigError(f"{EXPORTER}={name} cannot be set up: {why}") from None
+    return made
 
 
 async def flush(provider: trace.TracerProvider) -> None:

@@ -19,6 +19,7 @@ from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.owner_receipts import OwnerReceipts
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.protocol.ids import WorkerId
+from gateway.tracing.environment import check_environment
 from gateway.tracing.installed import check_installed
 
 Around = Callable[[Request, str, Awaitable[Response]], Awaitable[Response]]
@@ -59,11 +60,13 @@ def variants_of(me: WorkerId, *, opentelemetry: bool) -> Variants:
     """Those of one worker.
 
     Raises:
-        ConfigError: It is to trace, and what that takes is not installed.
+        ConfigError: It is to trace, and what that takes is not installed; or the environment says
+            of traces what cannot be.
     """
     if not opentelemetry:
         return PLAIN
     check_installed()
+    check_environment()
     from gateway.tracing.traced import traced_variants  # noqa: PLC0415 (it may not be installed)
 
     return traced_variants(me)

@@ -196,6 +196,23 @@ def test_what_could_not_be_served_is_no_configuration(
     assert words in ended.err
 
 
+def test_what_is_said_of_traces_is_shown_and_refused_as_settings_are(
+    monkeypatch: pytest.MonkeyPatch, entry_point: Any
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    assert "OTEL_" not in entry_point("config").out
+
+    monkeypatch.setenv("GATEWAY_OPENTELEMETRY", "on")
+    rows = [line.split() for line in entry_point("config").out.splitlines()]
+    assert ["OTEL_TRACES_SAMPLER", "always_on", "OTEL_TRACES_SAMPLER"] in rows
+
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "sometimes")
+    for command in ("config", "serve"):
+        ended = entry_point(command)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+        assert "OTEL_TRACES_SAMPLER='sometimes' is not one of always_on" in ended.err
+
+
 def test_a_redis_that_does_not_answer_is_one_line_and_exit_code_1(entry_point: Any) -> None:
     port = free_port()
 

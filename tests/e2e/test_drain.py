@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.worker.drain import SHARE_FOR_CLOSING
 from tests.support.crowd import Crowd, Ledger
+from tests.support.drained import most_early_s
 from tests.support.serve import Served
 from tests.support.waiting import eventually
 
@@ -34,17 +34,11 @@ def most_in_a_second(times: list[float]) -> int:
 
 
 def assert_drained(ledger: Ledger, closed: int, *, since: float, workers: int) -> None:
-    """``since``: Just before so many workers were told, each with its share of the sockets."""
+    """See ``most_early_s``."""
     assert not ledger.broken
     assert ledger.answered + ledger.in_doubt == ledger.sent
     assert ledger.closes == {3001: closed}
-    # A busy machine closes late, and never early: at no moment are more closed than are due.
-    spread_s = SHARE_FOR_CLOSING * DRAIN_S
-    early_s = [
-        since + spread_s * (place - workers) / closed - at
-        for place, at in enumerate(sorted(ledger.closed_at), 1)
-    ]
-    assert max(early_s) <= 0
+    assert most_early_s(ledger.closed_at, since=since, window_s=DRAIN_S, workers=workers) <= 0
     # Those of a second come together when a busy machine was late by two.
     assert most_in_a_second(ledger.closed_at) <= 3 * closed / DRAIN_S
 

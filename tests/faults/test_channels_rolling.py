@@ -11,6 +11,7 @@ from tests.faults.channel_stand import LONG, SUBSCRIBERS, serve
 from tests.faults.conftest import Report
 from tests.support.channel_crowd import ChannelCrowd
 from tests.support.channel_publisher import ChannelPublisher
+from tests.support.drained import most_early_s
 from tests.support.stand import Stand
 from tests.support.waiting import eventually
 
@@ -36,6 +37,7 @@ async def test_a_rolling_restart_loses_no_publication(stand: Stand, report: Repo
         await asyncio.sleep(1)
         old = set(served.worker_pids())
         ledger.subscribed_at.clear()
+        since = crowd.loop.time()
         served.signal(signal.SIGHUP)
         await eventually(
             lambda: ledger.closes[3001] >= SUBSCRIBERS, "everybody's close", 4 * DRAIN_S
@@ -53,5 +55,6 @@ async def test_a_rolling_restart_loses_no_publication(stand: Stand, report: Repo
         assert ledger.closes == {3001: SUBSCRIBERS}
         assert ledger.recovered == SUBSCRIBERS
         assert not ledger.not_recovered
+        assert most_early_s(ledger.subscribed_at, since=since, window_s=DRAIN_S, workers=2) <= 0
         assert max(seconds.values()) <= 2 * SUBSCRIBERS / (0.8 * DRAIN_S)
         assert deciles[-1] - deciles[0] >= 0.75 * 0.8 * (0.8 * DRAIN_S)

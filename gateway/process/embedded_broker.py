@@ -28,6 +28,7 @@ from gateway.errors import ConfigError
 SOCKET: Final = "broker.sock"
 SOCKET_S: Final = 5.0
 RESTART_PAUSE_S: Final = 0.1
+RETRY_S: Final = 1.0  # where there is no server to be started
 STOP_S: Final = 4.0
 STOPS: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
@@ -121,9 +122,23 @@ def watch_server(reading: int, server: str, folder: Path) -> None:
         "--maxmemory-policy", "noeviction",
         "--client-output-buffer-limit", "pubsub", "64mb", "32mb", "60", "--daemonize", "no",
     ]  # fmt: skip
+    started = False
     with (folder / "broker.log").open("ab") as log:
         while True:
-            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
+            try:
+                process = subprocess.Popen(  # noqa: S603 (the server that was found)
+                    command, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                )
+            except OSError as error:
+                log.write(f"{server}: {error}\n".encode())
+                log.flush()
+                if not started:
+                    return  # whoever waits for its socket says so
+                # Its package is replaced, or no process can be made: not for ever.
+                if select.select([reading], [], [], RETRY_S)[0]:
+                    return
+                continue
+            started = True
             while process.poll() is None:
                 if select.select([reading], [], [], 0.1)[0]:
                     process.kill()  # it takes no other signal, and has nothing to save

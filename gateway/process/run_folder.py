@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -75,7 +76,8 @@ def said_before(kind: str, text: str, *, silence_s: float = SILENCE_S) -> bool:
     except (OSError, ValueError):
         before = False
     if not before:
-        mark.write_text(str(time.monotonic()))
+        with suppress(OSError):  # a full disk: said too often is better than not at all
+            mark.write_text(str(time.monotonic()))
     return before
 
 

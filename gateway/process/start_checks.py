@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from typing import Final
 
 from gateway.app import create_app
 from gateway.errors import BrokerUnavailable, ConfigError
@@ -13,6 +15,9 @@ from gateway.redis_support.check import check
 from gateway.settings.config import Settings
 
 log = get_logger(__name__)
+
+MAX_REASON: Final = 4000  # bytes: any pipe takes them at once
+LOADABLE: Final = b"\0"
 
 
 def check_redis(settings: Settings, *, must_answer: bool = True) -> None:
@@ -44,14 +49,21 @@ def check_loadable(name: str) -> None:
         try:
             load_gateway(name, create_app)
         except ConfigError as error:
-            reason = str(error).encode()
+            reason = str(error).encode(errors="replace")
         except BaseException as error:
             reason = f"application {name!r}: {type(error).__name__} at import".encode()
-        os.write(writing, reason[:4000])
+        os.write(writing, reason[:MAX_REASON] or LOADABLE)
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        reason = pipe.read()
-    os.waitpid(pid, 0)
-    if reason:
-        raise ConfigError(reason.decode(errors="replace"))
+    # Its end first: processes that an import has left behind may hold the pipe for ever.
+    _, status = os.waitpid(pid, 0)
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        said = pipe.read(MAX_REASON)
+    if said == LOADABLE:
+        return
+    if not said:
+        code = os.waitstatus_to_exitcode(status)
+        how = f"with status {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+        raise ConfigError(f"application {name!r}: its import ended the process {how}")
+    raise ConfigError(said.decode(errors="replace"))

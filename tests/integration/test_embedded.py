@@ -192,6 +192,22 @@ def test_a_server_that_dies_is_started_again(folder: Path) -> None:
         )
 
 
+def test_a_server_whose_program_is_away_for_a_while_is_started_again(folder: Path) -> None:
+    """As while its package is replaced. Before, its watchdog died of it, and nobody knew."""
+    socket, moved = folder / embedded.SOCKET, folder / "moved"
+    program = executable(folder / "server", f'#!/bin/sh\nexec {redis_binary()} "$@"\n')
+    log = folder / "broker.log"
+    with kept(program, folder):
+        blocking_eventually(lambda: answers(socket), "an answer")
+        Path(program).rename(moved)
+        [first] = servers(folder)
+        first.kill()
+        blocking_eventually(lambda: f"{program}: [Errno 2]" in log.read_text(), "a failed start")
+        moved.rename(program)
+
+        blocking_eventually(lambda: answers(socket), "another server", 10)
+
+
 def test_a_kept_server_ends_with_the_pipe(folder: Path) -> None:
     with kept(redis_binary(), folder):
         blocking_eventually(lambda: servers(folder), "a server")

@@ -17,6 +17,7 @@ from gateway.errors import ConfigError
 from gateway.process.run_folder import (
     make_run_folder,
     remove_run_folder,
+    said_before,
     worker_died,
 )
 from tests.unit.process.conftest import mode
@@ -142,6 +143,21 @@ def test_a_folder_taken_for_abandoned_while_it_was_made_is_made_again(
 
     assert len(locks) == 2
     assert (folder / "metrics").is_dir()
+
+
+# What was said before
+
+
+def test_what_a_full_disk_does_not_note_is_said_again() -> None:
+    folder = make_run_folder()
+    assert not said_before("load", "no such module")
+    assert said_before("load", "no such module")
+    [mark] = folder.glob("said-load-*")
+    mark.unlink()
+    mark.mkdir()  # what takes no text
+
+    assert not said_before("load", "no such module")
+    assert not said_before("load", "no such module")
 
 
 # A read-only file system

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,8 @@ def test_code_that_can_be_loaded_is_not_imported_here(tmp_path: Path, module: st
         ("raise SystemExit(3)", "SystemExit"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt at import"),
         ("", "no such attribute"),
+        ("import os; os._exit(0)", "its import ended the process with status 0"),
+        ("import os; os.kill(os.getpid(), 9)", "its import ended the process by SIGKILL"),
     ],
 )
 def test_code_that_cannot_be_loaded_is_told_with_the_reason(
@@ -55,6 +59,27 @@ def test_code_that_cannot_be_loaded_is_told_with_the_reason(
 
     with pytest.raises(ConfigError, match=f"'{module}:gateway'.*{reason}"):
         check_loadable(f"{module}:gateway")
+
+
+@forks
+def test_what_an_import_leaves_running_holds_up_no_start(tmp_path: Path, module: str) -> None:
+    """It has the pipe, on which nobody will say any more."""
+    (tmp_path / "supervised.py").write_text(
+        "import os, signal\nfrom gateway import Gateway\ngateway = Gateway()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n    signal.pause()\n"
+        "open('child', 'w').write(str(child))\n"
+    )
+
+    try:
+        with ThreadPoolExecutor() as threads:
+            checked = threads.submit(check_loadable, f"{module}:gateway")
+            try:
+                checked.result(10)
+            finally:
+                os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+    finally:
+        sys.modules.pop(module, None)
 
 
 def test_the_default_application_needs_no_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,9 +167,8 @@ class Links:
     def hurry(self, leaving: Collection[WorkerId]) -> None:
         """These wait for acknowledgements; if this worker is one of them, all of its links do."""
         self._leaving = self._leaving or self.me in leaving
-        for queue in self._queues.values():
-            if self._leaving or queue.peer in leaving:
-                queue.link.hurry(self._now())
+        for peer in self._queues if self._leaving else self._queues.keys() & leaving:
+            self._queues[peer].link.hurry(self._now())
 
     # Receiving
 

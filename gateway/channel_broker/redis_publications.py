@@ -31,6 +31,7 @@ class Tell(NamedTuple):
     message: bytes
 
 
+UNPLACED: Final = Stored(None)
 _numbers: Final = itertools.count()
 
 
@@ -88,16 +89,13 @@ class Publications:
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         """See ``ChannelBroker.publish``."""
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Stored] = loop.create_future()
+        answer: asyncio.Future[Stored] = (self._loop or self._running()).create_future()
         self._add(Item(publishing, publishing_size(publishing), answer))
         return answer
 
     def tell(self, tell: Tell) -> asyncio.Future[Stored]:
         """See ``ChannelBroker.tell``. What cannot be sent is dropped."""
-        answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Stored] = (self._loop or self._running()).create_future()
         answer.add_done_callback(_seen)
         self._add(Item(tell, len(tell.message) + len(tell.channel), answer))
         return answer
@@ -133,12 +131,13 @@ class Publications:
             return
         self._waiting.append(item)
         self._waiting_bytes += item.size
-        self._soon()
-
-    def _soon(self) -> None:
         if not self._pipeline and not self._sending:
             self._sending = True
-            asyncio.get_running_loop().call_soon(self._send)
+            (self._loop or self._running()).call_soon(self._send)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop = asyncio.get_running_loop()
+        return loop
 
     def _send(self) -> None:
         """All that waits, as far as one pipeline goes."""
@@ -161,7 +160,7 @@ class Publications:
                 together.append([item.what])
         self._waiting_bytes -= size
         self._together = together
-        commands = [self._command(some) for some in together]
+        commands = list(map(self._command, together))
         if self._load:
             commands.insert(0, self._scripts.load(PUBLISH))
         connection.execute(commands).add_done_callback(self._answered)
@@ -262,7 +261,7 @@ class Publications:
             item.answer.set_result(reply)
             return
         if isinstance(reply, int):
-            item.answer.set_result(Stored(None))
+            item.answer.set_result(UNPLACED)
             return
         try:
             (stored,) = self._scripts.stored(reply, item.what.channel)

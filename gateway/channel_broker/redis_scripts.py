@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from gateway.channel_broker.base import IDEMPOTENCY_S, HistoryOptions, Publishing, Stored
@@ -18,6 +20,7 @@ PUBLISH: Final = "channel_publish"
 READ: Final = "channel_read"
 LONGEST_MS: Final = 100 * 365 * 86_400_000  # PEXPIRE refuses what ends beyond 64 bits
 HIGHEST: Final = (1 << 63) - 1  # of what a client may name; ids of a stream have 64 bits
+NAMES_REMEMBERED: Final = 1000
 OVERHEAD_BYTES: Final = 300  # of a command, besides names and body
 
 
@@ -47,11 +50,14 @@ class ChannelScripts:
     Attributes:
         server: The run id of the server that commands go to now; behind it, with spaces, those of
             servers from which channels may come with all that they have.
+        channel: The name of a channel in pub/sub.
     """
 
     def __init__(self, prefix: str, node: Node, *, publish_verb: str = "PUBLISH") -> None:
         self.server = ""
         self.publish_verb = publish_verb
+        self.channel: Callable[[str], str]  # remembers: this is for every publication
+        self.channel = lru_cache(NAMES_REMEMBERED)(partial(keys.channel_messages, prefix))
         self._prefix = prefix
         self._node = node
         beginning = script("channel_epoch")
@@ -67,10 +73,6 @@ class ChannelScripts:
     def load(self, name: str) -> Command:
         """The command that makes a script known."""
         return ("SCRIPT", "LOAD", self._texts[name])
-
-    def channel(self, channel: str) -> str:
-        """Its name in pub/sub."""
-        return keys.channel_messages(self._prefix, channel)
 
     def publish(self, *publishings: Publishing) -> Command:
         """EVALSHA where something is to be remembered, else PUBLISH.

@@ -28,15 +28,14 @@ def may_subscribe(options: ChannelOptions, channel: str, *, user: str) -> Error 
 
 
 def may_publish(options: ChannelOptions, *, user: str, subscribed: bool) -> Error | None:
-    return _unless(
-        _may(
-            options.allow_publish_for_client,
-            options.allow_publish_for_anonymous,
-            options.allow_publish_for_subscriber,
-            user=user,
-            subscribed=subscribed,
-        )
+    allowed = _may(
+        options.allow_publish_for_client,
+        options.allow_publish_for_anonymous,
+        options.allow_publish_for_subscriber,
+        user=user,
+        subscribed=subscribed,
     )
+    return None if allowed else PERMISSION_DENIED
 
 
 def may_ask_history(options: ChannelOptions, *, user: str, subscribed: bool) -> Error | None:

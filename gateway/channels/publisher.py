@@ -32,7 +32,7 @@ MAX_VERSION: Final = (1 << 53) - 1  # what a script of Redis can compare
 
 def history_options(options: ChannelOptions) -> HistoryOptions | None:
     """How much of a channel is kept; None: nothing."""
-    if not options.has_history:
+    if options.history_size <= 0:
         return None
     return HistoryOptions(
         options.history_size,
@@ -89,13 +89,17 @@ class Publisher:
         """
         options = self._options_of(channel)
         history = None if skip_history else history_options(options)
-        _check(idempotency_key, version, version_epoch, kept=history is not None)
-        tags = dict(tags) if tags else {}
-        size = len(data) + sum(len(part.encode()) for tag in tags.items() for part in tag)
+        if idempotency_key or version or version_epoch:
+            _check(idempotency_key, version, version_epoch, kept=history is not None)
+        size = len(data)
+        told: dict[str, str] = {}
+        if tags:
+            told.update(tags)
+            size += sum(len(part.encode()) for tag in told.items() for part in tag)
         if size > MAX_PUBLICATION_BYTES:
             raise PublicationTooLarge(size_bytes=size, limit_bytes=MAX_PUBLICATION_BYTES)
         self._counters.publications += 1
-        body = encode(self._body(data, info, tags))
+        body = encode(self._body(data, info, told))
         return self._broker.publish(
             Publishing(channel, body, history, idempotency_key, version, version_epoch)
         )

@@ -25,6 +25,8 @@ class HookKind(Enum):
     UNSUBSCRIBE = "unsubscribe"
     RPC = "rpc"
 
+    __hash__ = object.__hash__  # that of Enum is Python, and asked for with every command
+
 
 class HookRequest(NamedTuple):
     """What a hook is asked, as bytes: what is JSON stays as it was written until it is handled.

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from gateway.broker.base import Broker
 from gateway.channel_broker.base import ChannelBroker
@@ -169,7 +169,8 @@ class WorkerParts:
         )
 
     def _put_channels_together(self) -> None:
-        options_of = self.settings.channel.options_of
+        options_of = lru_cache(1000)(self.settings.channel.options_of)  # for every publication
+        self._options_of = options_of
         fan_out = self._variants.fan_out(self.counters, self.hub, now=self.now)
         register_encodings(fan_out)
         register_encoding(fan_out)
@@ -338,7 +339,7 @@ class WorkerParts:
                     publisher=self.publisher,
                     presence=self.presence,
                     presence_questions=self.presence_questions,
-                    options_of=self.settings.channel.options_of,
+                    options_of=self._options_of,
                 ),
                 Authentication(
                     self.token_verifier,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import json
 import os
 import pstats
 from collections.abc import AsyncIterator
@@ -20,9 +21,10 @@ from gateway.settings.config import Settings
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
+from tests.support.centrifuge_client import centrifuge_client
 from tests.support.counted_sockets import CountedTransport, CountingOs, counted_protocol
 from tests.support.fan_out_rounds import Audience, texts_of
-from tests.support.inprocess import InProcess, in_process
+from tests.support.inprocess import InProcess, cluster, in_process
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
@@ -32,6 +34,14 @@ BURST: Final = 200
 KEPT: Final = ChannelOptions(history_size=10, history_ttl=timedelta(minutes=1))
 CHANNELS: Final = Namespaces(
     without_namespace=ChannelOptions(), named=MappingProxyType({"kept": KEPT})
+)
+OPEN: Final = Namespaces(
+    without_namespace=ChannelOptions(
+        allow_subscribe_for_client=True,
+        allow_subscribe_for_anonymous=True,
+        allow_publish_for_client=True,
+        allow_publish_for_anonymous=True,
+    )
 )
 PERIODS: Final = (
     "channels.steps.TICK_S",
@@ -152,6 +162,61 @@ async def test_a_publication_is_one_command(
 
     # What workers tell each other meanwhile is PUBLISH as well, and so is each of a script.
     assert least <= calls <= most
+
+
+@pytest.mark.parametrize(
+    ("at_once", "most"),
+    [
+        (1, 133.0),  # 121 are made; 156 were
+        (BURST, 92.0),  # 84 are made; 119 were
+    ],
+)
+async def test_a_clients_publication_takes_no_more_calls_than_it_did(
+    settings: MakeSettings, at_once: int, most: float
+) -> None:
+    """Of functions of the package, by its worker, which replies to it, and by another that has the
+    subscriber. As seldom as in any of three windows.
+    """
+
+    served = settings(
+        allow_anonymous_connect_without_token=True, messages_per_second=None, channel=OPEN
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        async with (
+            cluster(served, 2) as (first, second),
+            centrifuge_client(first.port) as publisher,
+            centrifuge_client(second.port) as subscriber,
+        ):
+            await subscriber.ask(subscribe={"channel": "news"})
+            for period in PERIODS:
+                patched.setattr(f"gateway.{period}", 3600.0)
+
+            async def hear() -> None:
+                said = [
+                    publisher.command(publish={"channel": "news", "data": number})
+                    for number in range(at_once)
+                ]
+                publisher.raw.say(*map(json.dumps, said))
+                for command in said:
+                    assert "error" not in await publisher.reply_to(command)
+                for number in range(at_once):
+                    assert (await subscriber.publication())["data"] == number
+
+            await hear()
+            windows = []
+            for _again in range(3):
+                profile = cProfile.Profile()
+                with profile:
+                    for _round in range(ROUNDS):
+                        await hear()
+                windows.append(own_calls(profile))
+    each = {name: min(calls.get(name, 0) for calls in windows) for name in windows[0]}
+    cost = {name: count / (ROUNDS * at_once) for name, count in each.items() if count}
+
+    assert 0 < sum(cost.values()) <= most, (
+        sum(cost.values()),
+        sorted(cost.items(), key=lambda one: -one[1])[:40],
+    )
 
 
 def own_calls(profile: cProfile.Profile) -> dict[str, int]:

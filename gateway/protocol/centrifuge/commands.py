@@ -158,11 +158,12 @@ class Unknown(_Request, frozen=True):
     """It has an id, so it can be refused, and nothing that we know."""
 
 
-OnChannel = Subscribe | Unsubscribe | Publish | Presence | PresenceStats | History | SubRefresh
+# In the order in which ``isinstance`` asks: most commands are a publish.
+OnChannel = Publish | Subscribe | Unsubscribe | Presence | PresenceStats | History | SubRefresh
 Request = Connect | OnChannel | Rpc | Send | Refresh | Pong | Unknown
 
 
-class Command(NamedTuple):
+class Command(msgspec.Struct, frozen=True, gc=False):
     """One command.
 
     ``id`` is the client's, 0 where nothing is to be replied. ``size_bytes`` is of its line.
@@ -220,6 +221,8 @@ def decode(text: str) -> list[Command | Malformed]:
 
     One newline at the end is allowed, an empty line is not.
     """
+    if "\n" not in text:
+        return [_command(text)]
     found: list[Command | Malformed] = []
     for line in text.removesuffix("\n").split("\n"):
         command = _command(line)
@@ -240,7 +243,12 @@ def parts(text: str, most: int) -> list[str]:
 
 def _command(line: str) -> Command | Malformed:
     try:
-        read = _read(line)
+        try:
+            read = _decode_line(line)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            read = _decode_line(without_half_pairs(line))
     except _UNREADABLE as error:
         return Malformed(f"unreadable: {error}")
     request = read.request()
@@ -254,15 +262,6 @@ def _command(line: str) -> Command | Malformed:
     if request is None:
         return Command(0, Pong())
     return Malformed(f"{name_of(request)} without an id")
-
-
-def _read(line: str) -> _Line:
-    try:
-        return _decode_line(line)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return _decode_line(without_half_pairs(line))
 
 
 def without_half_pairs(text: str) -> str:

@@ -15,9 +15,12 @@ class Exchange:
     """Commands from their coming to their reply.
 
     ``begin`` is called once for each, then ``reply`` or ``refuse`` once, perhaps after ``ask``.
+
+    Attributes:
+        full: At a bound of what may wait.
     """
 
-    __slots__ = ("_asked", "_in_flight", "_in_flight_bytes", "_limits", "_ticket", "steps")
+    __slots__ = ("_asked", "_in_flight", "_in_flight_bytes", "_limits", "_ticket", "full", "steps")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -25,18 +28,19 @@ class Exchange:
         self._ticket = 0
         self._in_flight = 0
         self._in_flight_bytes = 0
+        self.full = False
         self.steps = Steps()
 
-    @property
-    def full(self) -> bool:
-        return (
+    def begin(self, command: Command) -> None:
+        self._count(1, command.size_bytes)
+
+    def _count(self, commands: int, size_bytes: int) -> None:
+        self._in_flight += commands
+        self._in_flight_bytes += size_bytes
+        self.full = (
             self._in_flight >= self._limits.in_flight
             or self._in_flight_bytes >= self._limits.in_flight_bytes
         )
-
-    def begin(self, command: Command) -> None:
-        self._in_flight += 1
-        self._in_flight_bytes += command.size_bytes
 
     def ask(self, command: Command, ended: Unsubscribed | None = None) -> None:
         request = command.request
@@ -53,15 +57,11 @@ class Exchange:
         return self._asked.pop(ticket, None)
 
     def reply(self, command: Command, result: Result) -> None:
-        self._finish(command)
+        self._count(-1, -command.size_bytes)
         if command.id:
             self.steps.message(reply(command.id, name_of(command.request), result))
 
     def refuse(self, command: Command, error: Error) -> None:
-        self._finish(command)
+        self._count(-1, -command.size_bytes)
         if command.id:
             self.steps.message(error_reply(command.id, error))
-
-    def _finish(self, command: Command) -> None:
-        self._in_flight -= 1
-        self._in_flight_bytes -= command.size_bytes

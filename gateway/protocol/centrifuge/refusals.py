@@ -63,11 +63,13 @@ def refusal(
     channel = getattr(request, "channel", None)
     if channel == "":
         return BAD_REQUEST
-    if not isinstance(request, (Connect, Unsubscribe)) and type(request) not in available:
+    if type(request) not in available and not isinstance(request, (Connect, Unsubscribe)):
         return NOBODY_LISTENS if isinstance(request, Send) else codes.NOT_AVAILABLE
-    if channel is not None and not _is_channel(channel, limits.channel_bytes):
+    if channel is not None and (len(channel) > limits.channel_bytes or _printable(channel) is None):
         return codes.BAD_REQUEST
-    return _by_kind(request, limits)
+    if isinstance(request, Publish):
+        return _publish(request, limits.publication_bytes)
+    return _by_kind(request)
 
 
 MAX_NAME: Final = 16  # characters of what a client calls itself
@@ -81,16 +83,10 @@ def connect_refusal(request: Connect) -> Error | None:
     return None
 
 
-def _is_channel(name: str, max_bytes: int) -> bool:
-    return len(name) <= max_bytes and _printable(name) is not None
-
-
-def _by_kind(request: Request, limits: Limits) -> Close | Error | None:
+def _by_kind(request: Request) -> Close | Error | None:
     match request:
         case Subscribe():
             return _subscribe(request)
-        case Publish():
-            return _publish(request, limits.publication_bytes)
         case History(reverse=True, since=since) if since is not None and not since.offset:
             return codes.BAD_REQUEST  # nothing is before the first
         case Refresh(token=""):

@@ -73,6 +73,9 @@ class Empty(_Message, frozen=True):
     """The result of unsubscribe and publish, and of send, which has no reply."""
 
 
+EMPTY: Final = Empty()
+
+
 class SubscribeResult(_Message, frozen=True):
     """``expires`` follows ``ttl``: the session sets it."""
 

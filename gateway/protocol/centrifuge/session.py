@@ -139,10 +139,12 @@ class Session:
     def _take(self, command: Command | Malformed) -> None:
         if isinstance(command, Malformed):
             self._end(close_codes.BAD_REQUEST, command.why)
-        elif isinstance(command.request, Pong):
+            return
+        kind = type(command.request)
+        if kind is Pong:
             if self._heartbeat is None or not self._heartbeat.pong():
                 self._end(close_codes.BAD_REQUEST, "a pong without a ping")
-        elif isinstance(command.request, Connect):
+        elif kind is Connect:
             if self._move(Event.CONNECT):
                 self._exchange.begin(command)
                 self._exchange.ask(command)
@@ -178,8 +180,9 @@ class Session:
 
     def answer(self, ticket: int, answer: Answer, now: float) -> list[Step]:
         """What was asked is done, or cannot be. Nothing if it was answered before."""
-        was_full = self.full
-        command = self._exchange.answered(ticket)
+        exchange = self._exchange
+        was_full = exchange.full
+        command = exchange.answered(ticket)
         if command is not None and self.state is not State.CLOSED:
             if isinstance(answer, Close):
                 self._end(answer, name_of(command.request))
@@ -187,9 +190,9 @@ class Session:
                 self._failed(command, answer, now)
             else:
                 self._done(command, answer, now)
-        if was_full and not self.full and self._heartbeat is not None:
+        if was_full and not exchange.full and self._heartbeat is not None:
             self._heartbeat.reads_again(now)
-        return self._exchange.steps.take()
+        return exchange.steps.take()
 
     def _failed(self, command: Command, error: Error, now: float) -> None:
         self._exchange.refuse(command, error)

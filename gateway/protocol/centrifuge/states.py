@@ -27,6 +27,8 @@ class State(Enum):
     REFUSED = "refused"  # its connect has got an error; it is of no use any more
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # that of Enum is Python, and asked for with every command
+
 
 class Event(Enum):
     CONNECT = "connect"
@@ -34,6 +36,8 @@ class Event(Enum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     CLOSE = "close"
+
+    __hash__ = object.__hash__  # that of Enum is Python, and asked for with every command
 
 
 # A command whose row is missing ends the connection: 3501. One that comes while CONNECTING waits,
@@ -59,6 +63,8 @@ class ChannelState(Enum):
     SUBSCRIBING = "subscribing"
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBING = "unsubscribing"
+
+    __hash__ = object.__hash__  # that of Enum is Python, and asked for with every command
 
 
 class Verdict(Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from gateway.close_codes import Close
 from gateway.protocol.centrifuge.codes import Unsubscribed
@@ -10,13 +10,13 @@ from gateway.protocol.centrifuge.commands import Request
 from gateway.protocol.centrifuge.replies import frames
 
 
-class Write(NamedTuple):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """Send one text frame."""
 
     payload: bytes
 
 
-class Ask(NamedTuple):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """Do this, then call ``Session.answer`` once: with its result, an error, or a close.
 
     Connect is answered with a ``ConnectResult`` and so on; unsubscribe, publish and send with
@@ -31,7 +31,7 @@ class Ask(NamedTuple):
     ended: Unsubscribed | None = None
 
 
-class End(NamedTuple):
+class End(msgspec.Struct, frozen=True, gc=False):
     """Close the connection. The last step there is. ``why`` is for the log."""
 
     close: Close
@@ -54,16 +54,20 @@ class Steps:
         self._messages.append(message)
 
     def then(self, step: Ask | End) -> None:
-        self._write()
+        if self._messages:
+            self._write()
         self._steps.append(step)
 
     def take(self) -> list[Step]:
         """What has collected; nothing is left."""
-        self._write()
+        if self._messages:
+            self._write()
         steps, self._steps = self._steps, []
         return steps
 
     def _write(self) -> None:
-        if self._messages:
-            self._steps.extend(map(Write, frames(self._messages)))
-            self._messages.clear()
+        messages, self._messages = self._messages, []
+        if len(messages) == 1:
+            self._steps.append(Write(messages[0]))
+        else:
+            self._steps.extend(map(Write, frames(messages)))

@@ -87,7 +87,10 @@ class Subscriptions:
         elif verdict is Verdict.DONE:
             self._exchange.reply(command, Empty())
         elif channel is None:
-            self._on_absent(command, request)
+            if isinstance(request, Subscribe):
+                self._begin(command, request)
+            else:
+                self._exchange.ask(command)
         elif verdict is Verdict.WAIT:
             channel.waiting.append((command, request))
         else:
@@ -95,12 +98,11 @@ class Subscriptions:
                 channel.unsubscribing()
             self._exchange.ask(command)
 
-    def _on_absent(self, command: Command, request: OnChannel) -> None:
-        if isinstance(request, Subscribe):
-            if len(self._channels) >= self._max_channels:
-                self._exchange.refuse(command, LIMIT_EXCEEDED)
-                return
-            self._channels[request.channel] = _Channel(ChannelState.SUBSCRIBING, by_server=False)
+    def _begin(self, command: Command, request: Subscribe) -> None:
+        if len(self._channels) >= self._max_channels:
+            self._exchange.refuse(command, LIMIT_EXCEEDED)
+            return
+        self._channels[request.channel] = _Channel(ChannelState.SUBSCRIBING, by_server=False)
         self._exchange.ask(command)
 
     # What is answered

@@ -15,7 +15,7 @@ from gateway.edge.sessions.centrifuge.subscription import ChannelParts
 from gateway.errors import GatewayError
 from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.commands import Publish
-from gateway.protocol.centrifuge.replies import Empty, NotJson, embeddable
+from gateway.protocol.centrifuge.replies import EMPTY
 from gateway.protocol.centrifuge.session import Answer
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest, HookResult
@@ -47,17 +47,13 @@ class Publishing:
             answer(refused)
             return
         info = session.client_info(connection) if subscription is None else subscription.info
-        try:
-            data = embeddable(bytes(request.data))
-        except NotJson:
-            answer(codes.BAD_REQUEST)
-            return
+        data = bytes(request.data)  # embeddable, as it was read from the line of a command
         if has_hook:
-            asked = HookRequest(HookKind.PUBLISH, channel, bytes(data), info=info.chan_info)
-            done = partial(self._publish_decided, channel, bytes(data), info, answer)
+            asked = HookRequest(HookKind.PUBLISH, channel, data, info=info.chan_info)
+            done = partial(self._publish_decided, channel, data, info, answer)
             connection.hooks.ask(asked, done)
         else:
-            self._store(channel, bytes(data), info, answer)
+            self._store(channel, data, info, answer)
 
     def _publish_decided(
         self,
@@ -89,7 +85,7 @@ def _when_done(stored: asyncio.Future[Stored], answer: Callable[[Answer], None])
     def told(done: asyncio.Future[Stored]) -> None:
         error = codes.INTERNAL if done.cancelled() else done.exception()
         if error is None:
-            answer(Empty())
+            answer(EMPTY)
         else:
             answer(as_error(error) if isinstance(error, GatewayError) else codes.INTERNAL)
 

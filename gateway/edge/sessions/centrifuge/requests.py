@@ -95,6 +95,8 @@ class ClientRequests:
         answer: Callable[[Answer], None],
     ) -> None:
         match ask.request:
+            case Publish() as request:  # first, as most are
+                self._publishing.publish(session, connection, request, answer)
             case Connect() as request:
                 self._attempts.begin(self._connect(session, connection, request, answer), answer)
             case Refresh() as refresh:
@@ -108,8 +110,6 @@ class ClientRequests:
             case Unsubscribe(channel=channel):
                 session.end(channel, *(ask.ended or BY_CLIENT))
                 answer(Empty())
-            case Publish() as request:
-                self._publishing.publish(session, connection, request, answer)
             case History() | Presence() | PresenceStats() as question:
                 refused = self._asking.refusal(session, connection, question)
                 if refused is not None:

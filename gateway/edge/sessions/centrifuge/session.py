@@ -99,7 +99,8 @@ class CentrifugeSession:
 
     @property
     def full(self) -> bool:
-        return bool(self._rest) or (self.rules is not None and self.rules.full)
+        rules = self.rules
+        return bool(self._rest) or (rules is not None and rules.full)
 
     @property
     def idle(self) -> bool:
@@ -120,11 +121,15 @@ class CentrifugeSession:
         return 0 if lines == "{}" else lines.count("\n") + 1
 
     def on_text(self, connection: OpenConnection, text: str, size_bytes: int) -> None:  # noqa: ARG002
-        self.received += self.messages_in(text)
-        if self.rules is not None:
-            first, *rest = parts(text, MAX_AT_ONCE)
+        if self.rules is None:
+            return
+        if "\n" in text:
+            self.received += self.messages_in(text)
+            text, *rest = parts(text, MAX_AT_ONCE)
             self._rest = rest[::-1]
-            self.do(self.rules.receive(first))
+        elif text != "{}":
+            self.received += 1
+        self.do(self.rules.receive(text))
 
     def go_on(self) -> None:
         if self._rest and not self._going_on and self.rules is not None and not self.rules.full:
@@ -311,8 +316,9 @@ class CentrifugeSession:
                 self._step(self.connection, self._steps.popleft())
         finally:
             self._doing = False
-        if self.connection is not None:
-            self.connection.progressed()
+        connection = self.connection
+        if connection is not None and (self.full or not connection.reading):
+            connection.progressed()
 
     def _step(self, connection: OpenConnection, step: Step) -> None:
         match step:

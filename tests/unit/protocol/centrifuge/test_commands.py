@@ -117,7 +117,8 @@ def test_nothing_is_a_pong() -> None:
 
 
 def test_an_id_with_nothing_that_is_known_can_be_answered() -> None:
-    assert one('{"id":7,"dance":{}}')[:2] == (7, Unknown())
+    line = '{"id":7,"dance":{}}'
+    assert one(line) == Command(7, Unknown(), len(line))
 
 
 def test_a_client_may_not_ping() -> None:

@@ -226,7 +226,11 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
             presence_store=stores.presence,
             health=PortHealth(Path(folder) if folder else None),
             me=me,
-            variants=variants_of(me, opentelemetry=settings.opentelemetry),
+            variants=variants_of(
+                me,
+                opentelemetry=settings.opentelemetry,
+                of_strangers=settings.opentelemetry_traceparent,
+            ),
         )
         if settings.role != "edge" and self.handlers.on_message is None:
             log.warning("no on_message handler", app=settings.app)

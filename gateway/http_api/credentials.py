@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.http_api.errors import SignatureRefused
 from gateway.http_api.keys import ApiKeys, presented
-from gateway.http_api.raw import RawRequest
+from gateway.http_api.raw import Headers, RawRequest
 from gateway.http_api.sigv4 import check_head, is_signed, verify
 from gateway.settings.credential_lists import access_keys, api_keys, api_keys_of_file
 
@@ -100,6 +100,10 @@ class Credentials:
     def is_key(self, shown: bytes) -> bool:
         """Whether it is an API key that is allowed. Takes as long for any."""
         return self._keys.allow(shown)
+
+    def shows_key(self, headers: Headers) -> bool:
+        """Whether an API key that is allowed comes with a request."""
+        return any(map(self._keys.allow, presented(headers)))
 
     def allows(self, request: RawRequest, *, now_unix_s: float) -> Verdict:
         """Decide on one request. Raises nothing.

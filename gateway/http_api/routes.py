@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
 from starlette.convertors import Convertor, register_url_convertor
@@ -50,6 +50,16 @@ Operation = Callable[["Api", Call], Awaitable[Response]]
 Operations = Mapping[str, tuple[Operation, tuple[str, ...]]]
 
 
+class Around(Protocol):
+    """What goes around a call."""
+
+    def __call__(
+        self, request: Request, route: str, answering: Awaitable[Response], *, keyed: bool
+    ) -> Awaitable[Response]:
+        """Await ``answering``, once, and give its response. ``keyed``: an API key is shown."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """One worker's connection API.
@@ -60,7 +70,7 @@ class Api:
         count: Told the method and the status of every request.
         now: Monotonic seconds.
         clock: Seconds of the wall clock.
-        around: Given each request, its route and what answers it, if anything is to be.
+        around: Goes around each call, if anything is to.
     """
 
     calls: Calls
@@ -71,7 +81,7 @@ class Api:
     count: Callable[[str, int], None]
     now: Callable[[], float]
     clock: Callable[[], float]
-    around: Callable[[Request, str, Awaitable[Response]], Awaitable[Response]] | None = None
+    around: Around | None = None
 
 
 def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute]:
@@ -194,7 +204,8 @@ class _Path:
             try:
                 answering: Awaitable[Response] = self._call(api, request)
                 if api.around is not None:
-                    answering = api.around(request, self._route, answering)
+                    keyed = api.credentials.shows_key(request.scope["headers"])
+                    answering = api.around(request, self._route, answering, keyed=keyed)
                 response = await answering
                 status = response.status_code
             except Problem as problem:

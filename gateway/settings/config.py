@@ -124,6 +124,12 @@ class Settings:
         "on, off",
         "Export traces with OpenTelemetry, as its own variables `OTEL_*` say. An extra.",
     )
+    opentelemetry_traceparent: str = _setting(
+        "link",
+        value.choice("link", "parent", "ignore"),
+        "link, parent, ignore",
+        "What the span that a handshake names, or a call without an API key, is to its own.",
+    )
     page: bool = _setting(
         True, value.switch, "on, off", "Serve the page to try the gateway with, at `/`."
     )

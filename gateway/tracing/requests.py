@@ -1,4 +1,4 @@
-"""Handshakes and calls of the connection API, traced below the span that they name."""
+"""Handshakes and calls of the connection API, traced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Awaitable
 from typing import Any, Final
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -20,7 +19,8 @@ from gateway.http_api.answers import Problem
 from gateway.http_api.routes import METHODS
 from gateway.protocol.envelopes.dispatching import Rejected
 from gateway.tracing.attributes import CLOSE_CODE, CONNECTION, METHOD, REFUSAL, ROUTE, STATUS
-from gateway.tracing.tracing import Tracing, being_current, fail, of_request
+from gateway.tracing.incoming import Incoming
+from gateway.tracing.tracing import being_current, fail
 
 ACCEPTED: Final = 101
 SERVER_ERROR: Final = 500
@@ -29,18 +29,17 @@ SERVER_ERROR: Final = 500
 class TracedEndpoint(SocketEndpoint):
     """A ``SocketEndpoint``, a span from each request to its 101 or its refusal."""
 
-    def __init__(self, tracing: Tracing, *parts: Any, **options: Any) -> None:
+    def __init__(self, incoming: Incoming, *parts: Any, **options: Any) -> None:
         super().__init__(*parts, **options)
-        self._tracing = tracing
+        self._incoming = incoming
 
     async def serve(self, websocket: WebSocket) -> None:
         scope = websocket.scope
         route = str(scope.get("path", "")).removeprefix(str(scope.get("root_path", "")))
-        span = self._tracing.start(
+        span = self._incoming.start(
             f"GET {route}",  # of a route that there is: otherwise nobody is here
-            SpanKind.SERVER,
-            of_request(websocket.headers),
-            attributes={METHOD: "GET", ROUTE: route},
+            websocket.headers,
+            {METHOD: "GET", ROUTE: route},
         )
         try:
             with being_current(span):
@@ -76,18 +75,18 @@ class TracedEndpoint(SocketEndpoint):
 class ApiCalls:
     """``Api.around``: a span for each call."""
 
-    def __init__(self, tracing: Tracing) -> None:
-        self._tracing = tracing
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
 
     async def __call__(
-        self, request: Request, route: str, answering: Awaitable[Response]
+        self, request: Request, route: str, answering: Awaitable[Response], *, keyed: bool
     ) -> Response:
         method = request.method if request.method in METHODS else "_OTHER"
-        span = self._tracing.start(
+        span = self._incoming.start(
             f"{'HTTP' if method == '_OTHER' else method} {route}",
-            SpanKind.SERVER,
-            of_request(request.headers),
-            attributes={METHOD: method, ROUTE: route},
+            request.headers,
+            {METHOD: method, ROUTE: route},
+            known=keyed,
         )
         status = SERVER_ERROR
         try:

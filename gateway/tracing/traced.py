@@ -10,6 +10,7 @@ from gateway.settings.version import __version__
 from gateway.tracing.commands import TracedClientRequests
 from gateway.tracing.connections import ConnectionTraces
 from gateway.tracing.dispatcher import TracedDispatcher
+from gateway.tracing.incoming import Incoming, OfStrangers
 from gateway.tracing.invocation import TracedInvocation
 from gateway.tracing.provider import flush, provide
 from gateway.tracing.publications import TracedFanOut, TracedPublisher
@@ -25,7 +26,7 @@ from gateway.tracing.variants import Variants
 TRACER: Final = "gateway"
 
 
-def traced_variants(me: WorkerId) -> Variants:
+def traced_variants(me: WorkerId, of_strangers: OfStrangers) -> Variants:
     """All of them, exporting to the provider of this process.
 
     Raises:
@@ -33,6 +34,7 @@ def traced_variants(me: WorkerId) -> Variants:
     """
     provider = provide(me)
     tracing = Tracing(provider.get_tracer(TRACER, __version__), me)
+    incoming = Incoming(tracing, of_strangers)
     connections = ConnectionTraces()
     return Variants(
         link_transport=TracedLinkTransport,
@@ -42,9 +44,9 @@ def traced_variants(me: WorkerId) -> Variants:
         publisher=partial(TracedPublisher, tracing),
         invocation=partial(TracedInvocation, tracing),
         dispatcher=partial(TracedDispatcher, tracing, connections),
-        endpoint=partial(TracedEndpoint, tracing),
+        endpoint=partial(TracedEndpoint, incoming),
         client_requests=partial(TracedClientRequests, tracing, connections),
-        api_call=ApiCalls(tracing),
+        api_call=ApiCalls(incoming),
         flush=partial(flush, provider),
         traces=True,
     )

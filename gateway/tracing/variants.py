@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
-
-from starlette.requests import Request
-from starlette.responses import Response
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.channels.fan_out import FanOut
 from gateway.channels.publisher import Publisher
@@ -15,6 +12,7 @@ from gateway.edge.endpoint import SocketEndpoint
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.invocation import Invocation
+from gateway.http_api.routes import Around
 from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.owner_receipts import OwnerReceipts
 from gateway.messaging.requests_to_owners import RequestsToOwners
@@ -22,7 +20,8 @@ from gateway.protocol.ids import WorkerId
 from gateway.tracing.environment import check_environment
 from gateway.tracing.installed import check_installed
 
-Around = Callable[[Request, str, Awaitable[Response]], Awaitable[Response]]
+if TYPE_CHECKING:
+    from gateway.tracing.incoming import OfStrangers
 
 
 async def _nothing() -> None:
@@ -56,8 +55,11 @@ class Variants:
 PLAIN: Final = Variants()
 
 
-def variants_of(me: WorkerId, *, opentelemetry: bool) -> Variants:
+def variants_of(me: WorkerId, *, opentelemetry: bool, of_strangers: str = "link") -> Variants:
     """Those of one worker.
+
+    Args:
+        of_strangers: See ``gateway.tracing.incoming.Incoming``.
 
     Raises:
         ConfigError: It is to trace, and what that takes is not installed; or the environment says
@@ -69,4 +71,4 @@ def variants_of(me: WorkerId, *, opentelemetry: bool) -> Variants:
     check_environment()
     from gateway.tracing.traced import traced_variants  # noqa: PLC0415 (it may not be installed)
 
-    return traced_variants(me)
+    return traced_variants(me, cast("OfStrangers", of_strangers))

@@ -31,7 +31,8 @@ NOT_SAMPLED: Final = f"00-{TRACE_ID}-b7ad6b7169203331-00"
 async def test_a_message_is_one_trace_over_both_workers(
     settings: MakeSettings, traces: Traces
 ) -> None:
-    async with edge_and_handler(settings) as (served, other):
+    believing = edge_and_handler(settings, opentelemetry_traceparent="parent")
+    async with believing as (served, other):
         places = at(served, other)
         async with raw_websocket(served.port, traceparent=PARENT, tracestate="a=1") as client:
             client.say("hello")
@@ -158,6 +159,28 @@ async def test_an_api_call_goes_on_with_the_trace_of_its_caller(
         (span.attributes or {})["http.response.status_code"] for span in traces.named(called.name)
     ]
     assert statuses == [200, refused.status_code]
+    refused_span = traces.named(called.name)[1]
+    assert refused_span.parent is None
+    assert [f"{link.context.trace_id:032x}" for link in refused_span.links] == [TRACE_ID]
+
+
+async def test_the_span_that_a_stranger_names_is_linked_and_decides_nothing(
+    settings: MakeSettings, traces: Traces
+) -> None:
+    async with in_process(settings(opentelemetry=True)) as served:
+        async with raw_websocket(served.port, traceparent=PARENT, tracestate="a=1") as client:
+            client.say("hello")
+            await client.texts(1)
+            handshake = await traces.ended("GET /communicate")
+        traces.clear()
+        traces.sampler.root = ALWAYS_OFF
+        async with raw_websocket(served.port, traceparent=PARENT) as client:
+            client.say("hello")
+            await client.texts(1)
+
+    assert handshake.parent is None
+    assert [f"{link.context.trace_id:032x}" for link in handshake.links] == [TRACE_ID]
+    assert not traces.spans
 
 
 async def test_a_hostile_traceparent_is_none(settings: MakeSettings, traces: Traces) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -54,10 +54,10 @@ def application() -> Gateway:
 
 @asynccontextmanager
 async def edge_and_handler(
-    settings: MakeSettings, *, edge: bool = True, handler: bool = True
+    settings: MakeSettings, *, edge: bool = True, handler: bool = True, **more: Any
 ) -> AsyncIterator[tuple[InProcess, InProcess]]:
     """Two workers; whether each of them traces. All is handled by the other one."""
-    more = {"channel": parse("channel", OPEN), "api_keys": Secret(KEY)}
+    more = {"channel": parse("channel", OPEN), "api_keys": Secret(KEY), **more}
     async with (
         in_process(settings(role="handler", opentelemetry=handler, **more), application()) as other,
         in_process(settings(role="edge", opentelemetry=edge, **more), application()) as served,

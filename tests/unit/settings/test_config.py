@@ -36,6 +36,7 @@ DEFAULTS: dict[str, object] = {
     "channel": Namespaces(),
     "trace": False,
     "opentelemetry": False,
+    "opentelemetry_traceparent": "link",
     "page": True,
     "message_bytes": 65536,
     "messages_per_second": None,

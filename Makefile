@@ -110,11 +110,13 @@ bench: dev
 bench-report: dev
 	@$(BIN)/python -m benchmarks.report $(FOLDER)
 
-# Needs uv, and is run by hand when dependencies change.
+# Needs uv, and is run by hand when dependencies change. What is pinned stays so while it fits:
+# UPGRADE='redis starlette' moves these to their newest, UPGRADE=all everything.
+lock: compile = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	$(if $(filter all,$(UPGRADE)),--upgrade,$(foreach package,$(UPGRADE),--upgrade-package $(package)))
 lock:
-	uv export --quiet --no-dev --no-emit-project --format requirements-txt --no-header > requirements.lock
-	uv export --quiet --no-emit-project --format requirements-txt --no-header > requirements-dev.lock
-	uv export --quiet --only-group build --no-emit-project --format requirements-txt --no-header > requirements-build.lock
-	uv export --quiet --no-dev --group loadtest --no-emit-project --format requirements-txt --no-header > requirements-loadtest.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements-bench.in -o requirements-bench.lock
-	rm -f uv.lock
+	$(compile) pyproject.toml -o requirements.lock
+	$(compile) -c requirements.lock --group build -o requirements-build.lock
+	$(compile) -c requirements.lock -c requirements-build.lock pyproject.toml --group dev -o requirements-dev.lock
+	$(compile) -c requirements.lock pyproject.toml --group loadtest -o requirements-loadtest.lock
+	$(compile) requirements-bench.in -o requirements-bench.lock

@@ -7,6 +7,8 @@ for the newest release of it then, and refuse it.
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 import sysconfig
 import tomllib
 from pathlib import Path
@@ -96,3 +98,48 @@ def test_a_lock_names_no_index_and_hashes_everything(lock: str) -> None:
     assert "://" not in text
     for pin in re.split(r"\n(?=\S)", text.strip()):
         assert "--hash=sha256:" in pin, pin.splitlines()[0]
+
+
+def locking(*asked: str) -> dict[str, list[str]]:
+    """What ``make lock`` would run, by the lock that it writes."""
+    told = subprocess.run(
+        ["make", "--no-print-directory", "-n", "lock", *asked],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    commands = [shlex.split(line) for line in told.stdout.splitlines()]
+    return {command[-1]: command for command in commands if command[-2] == "-o"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ((), []),
+        (("UPGRADE=redis typer",), ["--upgrade-package", "redis", "--upgrade-package", "typer"]),
+        (("UPGRADE=all",), ["--upgrade"]),
+    ],
+)
+def test_make_lock_moves_no_pin_unasked(asked: tuple[str, ...], wanted: list[str]) -> None:
+    """uv keeps what a file pins that it writes with ``-o``, and moves all of what it prints."""
+    commands = locking(*asked)
+
+    assert commands.keys() == {file.name for file in ROOT.glob("*.lock")}
+    for command in commands.values():
+        assert command[:3] == ["uv", "pip", "compile"]
+        assert {"--universal", "--generate-hashes"} < set(command)
+        at = [place for place, word in enumerate(command) if word.startswith("--upgrade")]
+        assert command[at[0] : at[0] + len(wanted)] == wanted if at else wanted == []
+
+
+def test_what_two_locks_pin_they_pin_alike() -> None:
+    """They are installed into one environment. The load test has parts of it in another."""
+    theirs = {
+        lock: pins((ROOT / lock).read_text(), environment("3.11"))
+        for lock in (*WANTED, "requirements-loadtest.lock")
+    }
+    ours = theirs["requirements.lock"]
+
+    for pinned in theirs.values():
+        assert {name: pinned[name] for name in pinned.keys() & ours.keys()}.items() <= ours.items()
+    commands = locking()
+    for lock in theirs.keys() - {"requirements.lock"}:
+        assert " -c requirements.lock " in " ".join(commands[lock])

@@ -10,13 +10,25 @@ from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event
 from gateway.protocol.envelopes.kinds import Envelope
+from gateway.protocol.hash_ring import POINTS, HashRing, Segment
 from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.protocol.subset import SUBSET
 from tests.support.ids import new_worker_id
 from tests.unit.handlers.test_dispatch_when_workers_change import Connection
 
 HOOKS = (("rpc", "*"),)
+
+
+def made_links(members: Members) -> Links:
+    return Links(
+        members.me, MemoryBroker(), Counters(), channel_of=str, everyone="all", now=lambda: 0.0
+    )
+
+
+def made_dispatcher(members: Members, links: Links) -> Dispatcher:
+    return Dispatcher(members, links, Counters(), patience_s=30.0, now=lambda: 0.0)
 
 
 @pytest.mark.parametrize("what", ["messages", "hooks"])
@@ -26,15 +38,13 @@ def test_all_that_is_dispatched_goes_to_the_targets(
     """Red where the dispatcher picks among all. Every second worker declares hooks."""
     sent: set[WorkerId] = set()
     members = Members(new_worker_id(), WorkerInfo(edge=True, handler=False), lease_s=10.0, now=0.0)
-    links = Links(
-        members.me, MemoryBroker(), Counters(), channel_of=str, everyone="all", now=lambda: 0.0
-    )
+    links = made_links(members)
 
     def send(peer: WorkerId, _envelope: Envelope) -> None:
         sent.add(peer)
 
     monkeypatch.setattr(links, "send", send)
-    dispatcher = Dispatcher(members, links, Counters(), patience_s=30.0, now=lambda: 0.0)
+    dispatcher = made_dispatcher(members, links)
     for number in range(80):
         hooks = HOOKS if number % 2 else ()
         members.arrived(new_worker_id(), WorkerInfo(True, True, hooks=hooks), now=0.0)
@@ -47,3 +57,41 @@ def test_all_that_is_dispatched_goes_to_the_targets(
 
     assert sent == set(members.targets if what == "messages" else members.hook_targets)
     assert len(sent) < 20
+
+
+def test_first_messages_after_a_change_lay_a_ring_of_the_targets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of 15,000 that come in one turn of the loop too, with 1,000 workers: 4,096 points, some 2 ms.
+    Red where the ring is one of all workers: sixty times as many.
+    """
+    laid: list[int] = []
+    lay = HashRing._lay
+
+    def counted(ring: HashRing, number: int) -> Segment:
+        segment = lay(ring, number)
+        laid.append(len(segment[0]))
+        return segment
+
+    monkeypatch.setattr(HashRing, "_lay", counted)
+    both = WorkerInfo(edge=True, handler=True)
+    members = Members(new_worker_id(), both, lease_s=10.0, now=0.0)
+    others = {new_worker_id(): (10_000, both) for _ in range(999)}
+    members.renewed(Leases(0, others, ()), asked_at=0.0, now=0.0)
+    links = made_links(members)
+    monkeypatch.setattr(links, "send", lambda _peer, _envelope: None)
+    dispatcher = made_dispatcher(members, links)
+    states = [dispatcher.open(Connection()) for _ in range(4_000)]
+
+    for state in states:
+        dispatcher.read(state, Event.MESSAGE, "hello", size_bytes=5)
+    assert len(laid) == POINTS
+    assert sum(laid) == POINTS * SUBSET
+
+    before = members.targets
+    while members.targets == before:
+        members.arrived(new_worker_id(), both, now=0.0)
+    laid.clear()
+    for state in states:
+        dispatcher.read(state, Event.MESSAGE, "hello", size_bytes=5)
+    assert not laid  # those that are there follow the change

@@ -9,6 +9,7 @@ from gateway.cluster.lease_guard import LeaseGuard
 from gateway.cluster.presence_sweep import Presence, PresenceSweep
 from gateway.cluster.registration import Registration
 from gateway.cluster.sweep import Sweep
+from gateway.errors import BrokerUnavailable
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.runner import Runner
 from gateway.messaging.hub import Hub
@@ -94,7 +95,11 @@ class MemberChanges:
 
     async def sweep(self, worker: WorkerId) -> bool:
         # First, for the rest may wait for a handler worker, and nobody else is to.
-        await self._presence_sweep.run(worker)
+        left: BrokerUnavailable | None = None
+        try:
+            await self._presence_sweep.run(worker)
+        except BrokerUnavailable as error:
+            left = error
         sweep = Sweep(
             self._members.me,
             worker,
@@ -105,7 +110,10 @@ class MemberChanges:
             leaving=lambda: self._members.known[self._members.me].leaving,
             given_up=self._given_up,
         )
-        return await sweep.run()
+        done = await sweep.run()
+        if left is not None:
+            raise left  # whoever claims the sweep again finds what is left of it
+        return done
 
     def _link_lost(self, peer: WorkerId) -> None:
         """``peer`` has given us up, and perhaps moved what we owed it: begin anew with it."""

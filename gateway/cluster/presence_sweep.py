@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.presence.base import Page, PresenceStore
 from gateway.protocol.channel_messages import MessageKind, encode, message
@@ -49,16 +50,22 @@ class PresenceSweep:
         sweeper that died tells it again.
 
         Raises:
-            BrokerUnavailable: Broken off.
+            BrokerUnavailable: Broken off, or not all could be reached: the others have left.
         """
         members = 0
         for _ in range(PASSES):
             found = False
+            left: list[BrokerUnavailable] = []
             async for page in self._store.pages_of(worker):
                 found = True
-                await self._tell_of(page)
-                await self._store.remove(worker, page)
-                members += len(page.members)
+                try:
+                    await self._store.remove(worker, await self._tell_of(page, left))
+                except BrokerUnavailable as error:
+                    left.append(error)
+                else:
+                    members += len(page.members)
+            if left:
+                raise left[0]
             if not found:
                 break
         else:
@@ -69,11 +76,29 @@ class PresenceSweep:
         if members:
             log.info("presence swept", dead_worker=worker, members=members)
 
-    async def _tell_of(self, page: Page) -> None:
+    async def _tell_of(self, page: Page, left: list[BrokerUnavailable]) -> Page:
+        """Tell, and return of whom that was done. Who is ``left`` is so for what is added there."""
         told = {channel: self._tells(channel) for channel in page.channels}
         leaving = [(channel, info) for channel, info in page.members if told.get(channel)]
+        untold: set[str] = set()
         for start in range(0, len(leaving), AT_ONCE):
-            await asyncio.gather(*(
-                self._tell(channel, message(MessageKind.LEAVE, encode(info)))
-                for channel, info in leaving[start : start + AT_ONCE]
-            ))  # fmt: skip
+            some = leaving[start : start + AT_ONCE]
+            ended = await asyncio.gather(
+                *(
+                    self._tell(channel, message(MessageKind.LEAVE, encode(info)))
+                    for channel, info in some
+                ),
+                return_exceptions=True,
+            )
+            for (channel, _), error in zip(some, ended, strict=True):
+                if isinstance(error, BrokerUnavailable):
+                    untold.add(channel)
+                    left.append(error)
+                elif isinstance(error, BaseException):
+                    raise error
+        if not untold:
+            return page
+        return Page(
+            [channel for channel in page.channels if channel not in untold],
+            [one for one in page.members if one[0] not in untold],
+        )

@@ -112,11 +112,19 @@ class PresenceStore(Protocol):
         """The members of a worker, about ``PAGE`` at a time; some may come twice.
 
         What is there from the beginning to the end is found; pages may be removed meanwhile.
+
+        Raises:
+            BrokerUnavailable: Some were not found. In the end, once all pages were given whose
+                masters are reached; what is left is found by asking again.
         """
         ...
 
     async def remove(self, worker: WorkerId, page: Page) -> None:
-        """Take away these members of a dead worker, and its traces in channels without others."""
+        """Take away these members of a dead worker, and its traces in channels without others.
+
+        Raises:
+            BrokerUnavailable: Not all. Those whose masters are reached were taken away.
+        """
         ...
 
     async def finish(self, worker: WorkerId) -> None:

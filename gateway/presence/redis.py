@@ -6,16 +6,15 @@ one script keeps: the workers' and the users'. Of each worker there is a hash of
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
-from gateway.errors import BrokerRefused
+from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.presence.base import PAGE, PRESENCE_S, Page, PresenceChange, PresenceStats
 from gateway.protocol.channel_messages import ClientInfo, encode, read_client_info
 from gateway.protocol.deadlines import LEFT_S
@@ -23,8 +22,8 @@ from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.calls import Calls, to_its_end
-from gateway.redis_support.client import script
-from gateway.redis_support.cluster_commands import ClusterCommands
+from gateway.redis_support.cluster_commands import Command
+from gateway.redis_support.commands import Commands, Script, is_unreached, keys_of
 
 PER_CALL: Final = 250  # members, of one script
 MAX_DIGITS: Final = 20
@@ -35,22 +34,9 @@ _SWEPT: Final = (1 << 53) - 1  # above all revisions
 _GONE: Final = 2  # what the script ``presence_channels`` returns
 _LATE: Final = -1  # what the script ``presence_write`` returns
 
-_Command = tuple[Any, ...]
-
-
-class _Script:
-    def __init__(self, name: str) -> None:
-        self.text = script(name)
-        self.sha = hashlib.sha1(self.text.encode()).hexdigest()  # noqa: S324 (Redis' own name)
-
-    def call(self, names: Sequence[str], arguments: Iterable[object]) -> _Command:
-        return ("EVALSHA", self.sha, len(names), *names, *arguments)
-
-
-_WRITE: Final = _Script("presence_write")
-_CHANNELS: Final = _Script("presence_channels")
-_LOWER: Final = _Script("presence_lower")
-_LOADS: Final = [("SCRIPT LOAD", one.text) for one in (_WRITE, _CHANNELS, _LOWER)]
+_WRITE: Final = Script("presence_write")
+_CHANNELS: Final = Script("presence_channels")
+_LOWER: Final = Script("presence_lower")
 
 
 class RedisPresenceStore(Calls):
@@ -64,10 +50,9 @@ class RedisPresenceStore(Calls):
         name: str = "gateway",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._workers = keys.workers(prefix)
-        super().__init__(address.of(self._workers), name=f"{name}.presence")
-        self._spread = (
-            None if address.cluster is None else ClusterCommands(address, name=f"{name}.presence")
+        super().__init__(address.of(keys.workers(prefix)), name=f"{name}.presence")
+        self._commands = Commands(
+            address, self.redis, name=f"{name}.presence", scripts=(_WRITE, _CHANNELS, _LOWER)
         )
         self._prefix = prefix
         self._now = now
@@ -100,14 +85,15 @@ class RedisPresenceStore(Calls):
                     calls.append(self._write_call(worker, revision, channel, chunk))
                     channels.append(channel)
             believed = ("", "") if upon is None else (upon.start, upon.stop - 1)
-            calls.append(self._channels_call(worker, upon=believed, revision=revision))
-            *left, done = await self._execute(calls)
+            # Last: it says of the rest that it is done.
+            finished = self._channels_call(worker, upon=believed, revision=revision)
+            *left, done = await self._execute(calls, then=[finished])
             if _LATE in left and done != _GONE:
                 refused = dict.fromkeys(
                     channel for channel, found in zip(channels, left, strict=True) if found == _LATE
                 )
                 await self._lower(worker, revision, refused)
-                left = await self._execute(calls[:-1])  # to do the others again changes nothing
+                left = await self._execute(calls)  # to do the others again changes nothing
             if _LATE in left or done == _GONE:
                 raise BrokerRefused(f"not written: {worker} is fenced or has left")
             members = dict(zip(channels, left, strict=True))
@@ -139,7 +125,7 @@ class RedisPresenceStore(Calls):
         for name in itertools.compress(names, lowered):
             self.address.node.garbage("a revision above all of its worker, lowered", name)
 
-    async def _change_channels(self, worker: WorkerId, call: _Command) -> None:
+    async def _change_channels(self, worker: WorkerId, call: Command) -> None:
         if (await self._execute([call])) == [_GONE]:
             raise BrokerRefused(f"not written: {worker} is fenced or has left")
 
@@ -151,7 +137,7 @@ class RedisPresenceStore(Calls):
         revision: int | str = "",
         listing: Sequence[str] = (),
         striking: Sequence[str] = (),
-    ) -> _Command:
+    ) -> Command:
         names = [
             keys.subscribed(self._prefix, worker), keys.dead(self._prefix), keys.left(self._prefix),
         ]  # fmt: skip
@@ -166,7 +152,7 @@ class RedisPresenceStore(Calls):
         clients: Iterable[tuple[str, ClientInfo | None]],
         *,
         sweeping: bool = False,
-    ) -> _Command:
+    ) -> Command:
         put: list[object] = []
         drop: list[object] = []
         for client, info in clients:
@@ -235,19 +221,21 @@ class RedisPresenceStore(Calls):
     # What a sweep does
 
     async def pages_of(self, worker: WorkerId) -> AsyncIterator[Page]:
-        cursor = None
+        cursor, left = None, _Left(worker)
         while cursor != 0:
             cursor, channels = await self._some_channels(worker, cursor or 0)
             open_at = dict.fromkeys(channels, 0)
             while open_at:
                 some = dict(itertools.islice(open_at.items(), CHANNELS))
-                page, cursors = await self._page(worker, some)
-                for channel, at in cursors.items():
-                    if at:
-                        open_at[channel] = at
+                page, cursors = await self._page(worker, some, left)
+                for channel in some:
+                    if cursors.get(channel):
+                        open_at[channel] = cursors[channel]
                     else:
                         del open_at[channel]
-                yield page
+                if page.channels:
+                    yield page
+        left.raise_if_any()
 
     @to_its_end
     async def _some_channels(self, worker: WorkerId, cursor: int) -> tuple[int, list[str]]:
@@ -257,20 +245,18 @@ class RedisPresenceStore(Calls):
 
     @to_its_end
     async def _page(
-        self, worker: WorkerId, channels: Mapping[str, int]
+        self, worker: WorkerId, channels: Mapping[str, int], left: _Left
     ) -> tuple[Page, dict[str, int]]:
         count = PAGE // len(channels)
-        found = await self._execute([
+        replies = await self._reach([
             ("HSCAN", keys.presence(self._prefix, channel, worker), cursor, "COUNT", count)
             for channel, cursor in channels.items()
         ])  # fmt: skip
-        members = [
-            (channel, info)
-            for channel, (_, some) in zip(channels, found, strict=True)
-            for info in self._infos(some)
-        ]
-        cursors = {channel: int(at) for channel, (at, _) in zip(channels, found, strict=True)}
-        return Page(list(channels), members), cursors
+        found = left.without(zip(channels, replies, strict=True))
+        members = [(channel, info) for channel, (_, some) in found for info in self._infos(some)]
+        return Page([channel for channel, _ in found], members), {
+            channel: int(at) for channel, (at, _) in found
+        }
 
     @to_its_end
     async def remove(self, worker: WorkerId, page: Page) -> None:
@@ -282,11 +268,12 @@ class RedisPresenceStore(Calls):
             for chunk in _chunks(clients):
                 calls.append(self._write_call(worker, _SWEPT, channel, chunk, sweeping=True))
                 channels.append(channel)
-        left = await self._execute(calls)
-        if empty := [
-            channel for channel, members in zip(channels, left, strict=True) if not members
-        ]:
+        left = _Left(worker)
+        done = left.without(zip(channels, await self._reach(calls), strict=True))
+        empty = [channel for channel, members in done if not members]
+        if empty:
             await self._execute([("HDEL", keys.subscribed(self._prefix, worker), *empty)])
+        left.raise_if_any()
 
     @to_its_end
     async def finish(self, worker: WorkerId) -> None:
@@ -316,64 +303,73 @@ class RedisPresenceStore(Calls):
             infos.append(msgspec.structs.replace(info, client=client.decode(errors="replace")))
         return infos
 
-    async def _execute(self, commands: Sequence[_Command]) -> list[Any]:
-        """These commands in one round trip, each of which may be done twice."""
-        replies = await self._send(commands)
-        if self._spread is None and any(isinstance(reply, NoScriptError) for reply in replies):
-            await self._send(_LOADS)
-            replies = await self._send(commands)
-        for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
-                await self._remove_wrong_types(command)
+    async def _execute(
+        self, commands: Sequence[Command], *, then: Sequence[Command] = ()
+    ) -> list[Any]:
+        """What was replied to all of these. Raises what one of them failed with."""
+        replies = await self._reach(commands, then=then)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
 
-    async def _send(self, commands: Sequence[_Command]) -> list[Any]:
-        if self._spread is not None:
-            return await self._send_to_owners(self._spread, commands)
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
-            return replies
-
-    async def _send_to_owners(
-        self, spread: ClusterCommands, commands: Sequence[_Command]
+    async def _reach(
+        self, commands: Sequence[Command], *, then: Sequence[Command] = ()
     ) -> list[Any]:
-        """What is about workers comes last: it says of the rest that it is done."""
-        keyed = [(command[3] if command[0] == "EVALSHA" else command[1], command)
-                 for command in commands]  # fmt: skip
-        replies: list[Any] = [None] * len(commands)
-        for last in (False, True):
-            numbers = [
-                number
-                for number, (key, _) in enumerate(keyed)
-                if key.startswith(self._workers) is last
-            ]
-            if numbers:
-                said = await spread.send([keyed[number] for number in numbers], loads=_LOADS)
-                for number, reply in zip(numbers, said, strict=True):
-                    replies[number] = reply
+        """The same, with an exception for each of those whose master was not reached.
+
+        Raises what Redis refused one of the others with.
+        """
+        replies = await self._commands.send(commands, then=then)
+        for command, reply in zip([*commands, *then], replies, strict=True):
+            if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
+                await self._remove_wrong_types(command)
+        for reply in replies:
+            if isinstance(reply, Exception) and not is_unreached(reply):
+                raise reply
         return replies
 
     async def aclose(self) -> None:
         await super().aclose()
-        if self._spread is not None:
-            await self._spread.aclose()
+        await self._commands.aclose()
 
-    async def _remove_wrong_types(self, command: _Command) -> None:
+    async def _remove_wrong_types(self, command: Command) -> None:
         """Something else has written to our keys: all that presence has are hashes."""
-        names = command[3 : 3 + command[2]] if command[0] == "EVALSHA" else command[1:2]
         ours = [
-            name for name in names if name not in (keys.dead(self._prefix), keys.left(self._prefix))
+            name
+            for name in keys_of(command)
+            if name not in (keys.dead(self._prefix), keys.left(self._prefix))
         ]
-        types = await self._send([("TYPE", name) for name in ours])
+        types = await self._commands.send([("TYPE", name) for name in ours])
         for name, kind in zip(ours, types, strict=True):
             if kind not in (b"hash", b"none"):
                 self.address.node.garbage("another type, removed", name)
-                await self._send([("DEL", name)])
+                await self._commands.send([("DEL", name)])
+
+
+class _Left:
+    """Channels of a worker whose masters were not reached: for later."""
+
+    def __init__(self, worker: WorkerId) -> None:
+        self._worker = worker
+        self._errors: dict[str, Exception] = {}
+
+    def without(self, replies: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        """Channels and replies, but for those that are left."""
+        reached = []
+        for channel, reply in replies:
+            if is_unreached(reply):
+                self._errors[channel] = reply
+            else:
+                reached.append((channel, reply))
+        return [one for one in reached if one[0] not in self._errors]
+
+    def raise_if_any(self) -> None:
+        """Raise BrokerUnavailable for those that are left."""
+        if self._errors:
+            some = f"{len(self._errors)} channels of {self._worker} are left"
+            error = next(iter(self._errors.values()))
+            raise BrokerUnavailable(f"{some}: {error}") from error
 
 
 def _stored(info: ClientInfo) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import redis.asyncio
 from redis.exceptions import AskError, NoScriptError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
@@ -21,6 +22,7 @@ from gateway.redis_support.stream import Endpoint
 Command = tuple[Any, ...]
 
 ASKING: Final[Command] = ("ASKING",)
+AWAY_S: Final = 1.0
 
 
 class _Way(NamedTuple):
@@ -43,6 +45,7 @@ class ClusterCommands:
         self._name = name
         self._clients: dict[Endpoint, redis.asyncio.Redis] = {}
         self._in_use: Counter[Endpoint] = Counter()
+        self._away: dict[Endpoint, float] = {}  # until when nobody waits for it
 
     async def send(
         self, commands: Sequence[tuple[str, Command]], *, loads: Sequence[Command] = ()
@@ -50,16 +53,16 @@ class ClusterCommands:
         """Each command at the owner of its key, and again while that moves. Their replies.
 
         Those of one master are carried out in order. While a slot moves, who has its keys already
-        is asked for them. A reply may be an exception.
+        is asked for them. A reply may be an exception, of Redis or of why its master was not
+        reached: that fails those of no other. A master that was waited for in vain fails what
+        comes for ``AWAY_S`` at once.
 
         Args:
             loads: Make scripts known. Sent to a master that knows one of them no more, before what
                 it has refused for that.
 
         Raises:
-            BrokerUnavailable: A master is not known. Those of others were carried out.
-            RedisError: One does not answer. The same.
-            OSError: The same.
+            BrokerUnavailable: No node says where masters are.
         """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + REDIS_DEADLINE_S
@@ -75,8 +78,6 @@ class ClusterCommands:
             if sending.failed:
                 self._cluster.doubt()
             if not sending.left or loop.time() >= ends_at:
-                if sending.failed:
-                    raise sending.failed[0]
                 return sending.replies
             if not sending.at_once:
                 await asyncio.sleep(AGAIN_S)
@@ -101,6 +102,9 @@ class ClusterCommands:
         master = way.master
         if master not in self._clients:
             self._clients[master] = client(self._address.at(master), name=self._name)
+        now = asyncio.get_running_loop().time()
+        if now < self._away.get(master, now):
+            raise BrokerUnavailable(f"{master[0]}:{master[1]} did not answer just now")
         self._in_use[master] += 1
         try:
             async with self._clients[master].pipeline(transaction=False) as pipe:
@@ -108,6 +112,9 @@ class ClusterCommands:
                     pipe.execute_command(*command)
                 replies: list[Any] = await pipe.execute(raise_on_error=False)
                 return replies
+        except (TimeoutError, RedisTimeoutError):
+            self._away[master] = asyncio.get_running_loop().time() + AWAY_S
+            raise
         finally:
             self._in_use[master] -= 1
 
@@ -119,7 +126,7 @@ class _Sending:
         replies: The last of each.
         left: What is to be sent, or sent again.
         at_once: All of that can be.
-        failed: Why some have no reply.
+        failed: Why some were not carried out.
     """
 
     def __init__(self, commands: Sequence[tuple[str, Command]], loads: Sequence[Command]) -> None:
@@ -142,9 +149,9 @@ class _Sending:
             elif owner is not None:
                 ways.setdefault(_Way(owner, asking=False), []).append(number)
             else:
-                self.failed.append(
-                    BrokerUnavailable("no master of the Cluster is known to have it")
-                )
+                error = BrokerUnavailable("no master of the Cluster is known to have it")
+                self.replies[number] = error
+                self.failed.append(error)
         return ways
 
     def through(self, way: _Way, numbers: Sequence[int]) -> list[Command]:
@@ -166,6 +173,8 @@ class _Sending:
         for (way, numbers), replies in zip(ways.items(), said, strict=True):
             if isinstance(replies, BaseException):
                 self.failed.append(replies)
+                for number in numbers:
+                    self.replies[number] = replies
                 continue
             if way.master in loading:
                 del replies[: len(self._loads)]

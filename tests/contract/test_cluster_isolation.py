@@ -16,7 +16,13 @@ from gateway.broker.redis_cluster import ClusterBroker
 from gateway.broker.redis_publisher import RedisPublisher
 from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.channel_broker.redis_cluster import ClusterChannelBroker
+from gateway.cluster.presence_sweep import PresenceSweep
+from gateway.errors import BrokerUnavailable
+from gateway.presence.base import PresenceChange, PresenceStats
+from gateway.presence.redis import RedisPresenceStore
+from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
+from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.slots import slot_of
@@ -24,8 +30,9 @@ from gateway.settings.namespaces import ChannelOptions, Namespaces
 from tests.contract.channel_brokers import Listener, until_connected
 from tests.contract.channel_brokers import running as running_channels
 from tests.contract.test_broker import Collector, publish, running
+from tests.support.ids import new_worker_id
 from tests.support.redis_cluster import RedisCluster
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 ROUNDS = 600
 PAUSE_S = 0.005  # so that they outlast deadlines
@@ -196,3 +203,50 @@ async def test_a_channel_that_was_left_alone_goes_on_where_its_old_master_has_le
 
     assert read.top == stored.position
     assert [one.payload for one in read.publications] == [b"1"]
+
+
+async def test_members_of_the_dead_are_swept_where_masters_are_up(cluster: RedisCluster) -> None:
+    """And at the one that was away by the next sweep. Red when a page spans it and fails whole."""
+    store, me = RedisPresenceStore(parse(cluster.url), prefix="swept"), new_worker_id()
+    workers = slot_of(keys.workers("swept"))
+    gone = next(node for node in cluster.nodes if not node.owns(workers))
+    channels = [f"room{number}" for number in range(60)]
+    there = {
+        channel for channel in channels
+        if cluster.master_of(keys.channel_messages("swept", channel)) is gone
+    }  # fmt: skip
+    told: list[str] = []
+
+    async def tell(channel: str, _: bytes) -> None:
+        told.append(channel)
+
+    sweep = PresenceSweep(store, tell=tell, tells=lambda _: True)
+    ann = ClientInfo("ann", "1")
+    try:
+        assert await store.write(me, 1, [PresenceChange(c, "1", ann) for c in channels], upon=None)
+        gone.freeze()
+        try:
+            with pytest.raises(BrokerUnavailable, match=f"{len(there)} channels .* are left"):
+                await sweep.run(me)
+            assert {*told} == {*channels} - there
+            for channel in {*channels} - there:
+                assert await store.stats(channel) == PresenceStats(0, 0)
+        finally:
+            gone.thaw()
+        await eventually_swept(sweep, me)
+        assert sorted(told) == sorted(channels)
+        for channel in there:
+            assert await store.stats(channel) == PresenceStats(0, 0)
+    finally:
+        await store.aclose()
+
+
+async def eventually_swept(sweep: PresenceSweep, worker: WorkerId) -> None:
+    async def swept() -> bool:
+        try:
+            await sweep.run(worker)
+        except BrokerUnavailable:  # the master is not waited for at once again
+            return False
+        return True
+
+    await eventually_async(swept, "a whole sweep", 10)

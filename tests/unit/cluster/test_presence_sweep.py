@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -71,6 +72,58 @@ async def test_a_sweep_that_is_broken_off_is_done_by_the_next() -> None:
     await sweep.run(DEAD)
 
     assert len(told.leaves) == 2500
+
+
+async def test_what_cannot_be_reached_holds_up_nobody_else() -> None:
+    """Red when the first that fails ends it, or its page. Who was not told of stays."""
+
+    class OnePage(MemoryPresenceStore):
+        async def pages_of(self, worker: WorkerId) -> AsyncIterator[Page]:
+            pages = [page async for page in super().pages_of(worker)]
+            if pages:
+                channels = dict.fromkeys(one for page in pages for one in page.channels)
+                yield Page([*channels], [one for page in pages for one in page.members])
+
+    filled, store, away, told = await full(), OnePage(), {"room2"}, Told()
+    store.__dict__.update(filled.__dict__)
+
+    async def tell(channel: str, payload: bytes) -> None:
+        if channel in away:
+            raise BrokerUnavailable("away")
+        await told(channel, payload)
+
+    sweep = PresenceSweep(store, tell=tell, tells=lambda _: True)
+    with pytest.raises(BrokerUnavailable):
+        await sweep.run(DEAD)
+
+    rest = [f"c{n}" for n in range(2500) if n % 7 == 2]
+    assert len(told.leaves) == 2500 - len(rest)
+    assert [*await store.members("room2")] == rest
+    away.clear()
+    await sweep.run(DEAD)
+    assert set(told.leaves.values()) == {1}
+    assert len(told.leaves) == 2500
+
+
+async def test_what_cannot_be_removed_holds_up_nobody_else() -> None:
+    class Store(MemoryPresenceStore):
+        away = True
+
+        async def remove(self, worker: WorkerId, page: Page) -> None:
+            if self.away and "room2" in page.channels:
+                raise BrokerUnavailable("away")
+            await super().remove(worker, page)
+
+    filled, store, told = await full(50), Store(), Told()
+    store.__dict__.update(filled.__dict__)
+    sweep = PresenceSweep(store, tell=told, tells=lambda _: True)
+    with pytest.raises(BrokerUnavailable):
+        await sweep.run(DEAD)
+
+    assert {channel for channel, _ in told.leaves} == {f"room{n}" for n in range(7)}
+    store.away = False
+    await sweep.run(DEAD)
+    assert [page async for page in store.pages_of(DEAD)] == []
 
 
 async def test_who_is_written_while_the_sweep_is_at_it_is_swept_too() -> None:

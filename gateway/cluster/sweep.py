@@ -71,9 +71,6 @@ class OrphanedConnection:
         self._dispatcher.close(self._dispatch_state)
         self._hub.remove(self.id)
 
-    def settle(self, worker: WorkerId, answer: Answer) -> None:
-        self._dispatcher.settle(self._dispatch_state, worker, answer)
-
     @property
     def taking(self) -> Receipt:
         return Receipt.GONE

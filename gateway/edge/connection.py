@@ -41,7 +41,11 @@ from gateway.protocol.receipt import Receipt
 
 log = get_logger(__name__)
 
+# Looked up once: for every message, it would be felt.
 _MESSAGE: Final = Event.MESSAGE
+_DISCONNECT: Final = Event.DISCONNECT
+_OPEN: Final = ConnectionState.OPEN
+_DRAINING: Final = ConnectionState.DRAINING
 EXPIRY_GRACE_S: Final = 5.0  # for what was read before the time was over
 
 
@@ -111,7 +115,7 @@ class ClientConnection(Sending):
     # Listener
 
     def on_text(self, text: str) -> None:
-        if self._state is not ConnectionState.OPEN:
+        if self._state is not _OPEN:
             return
         edge = self._edge
         edge.counters.received += 1
@@ -214,9 +218,6 @@ class ClientConnection(Sending):
 
     # LocalConnection
 
-    def settle(self, worker: WorkerId, answer: Answer) -> None:
-        self._edge.dispatcher.settle(self._dispatch_state, worker, answer)
-
     def disconnect(self, code: int, reason: str) -> Receipt:
         if (taking := self.taking) is not Receipt.WRITTEN:
             return taking
@@ -251,7 +252,7 @@ class ClientConnection(Sending):
     # Dispatchable
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
-        if pending.event is Event.DISCONNECT:
+        if pending.event is _DISCONNECT:
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in SENDS:
             if pending.hook is not None:
@@ -264,7 +265,7 @@ class ClientConnection(Sending):
                     self._collect(payload)
             elif isinstance(answer, Failed):
                 self._failed()
-            if self._state is ConnectionState.DRAINING or not self.reading:
+            if not self.reading or self._state is _DRAINING:
                 self._after_answer()
 
     def unhandled(self, pending: Pending) -> None:

@@ -156,9 +156,6 @@ class Handshake:
 
     # LocalConnection
 
-    def settle(self, worker: WorkerId, answer: Answer) -> None:
-        self._edge.dispatcher.settle(self._dispatch_state, worker, answer)
-
     @property
     def taking(self) -> Receipt:
         return Receipt.GONE if self._discarded else Receipt.UNREACHABLE

@@ -14,20 +14,22 @@ class Outbox:
 
     Attributes:
         empty: Nothing has collected.
+        payloads: What has collected behind all that others are sent as well.
+        runs: That others are sent as well, and what is sent before the last of those.
         large_until: Where the last large write ends, of the bytes that the socket was given.
         taken: How many frames have been written.
         progress_at: When the socket was last seen to take something.
     """
 
     __slots__ = (
-        "_done", "_payloads", "_runs", "_socket_took", "bytes_waiting", "empty", "large_until",
-        "progress_at", "taken",
+        "_done", "_socket_took", "bytes_waiting", "empty", "large_until", "payloads",
+        "progress_at", "runs", "taken",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.empty = True
-        self._runs: list[Run] = []  # that others are sent as well, and what was sent before those
-        self._payloads: list[bytes] = []  # what is sent after them
+        self.runs: list[Run] = []
+        self.payloads: list[bytes] = []
         self.bytes_waiting = 0
         self.large_until = 0
         self.taken = 0
@@ -35,29 +37,23 @@ class Outbox:
         self._socket_took = 0  # bytes, when last looked
         self._done: list[Callable[[Receipt], None]] = []
 
-    def collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> bool:
-        """Take a frame; ``done`` is told what became of it. Returns whether it is the first."""
-        first = self.empty
-        self.empty = False
-        self._payloads.append(payload)
-        self.bytes_waiting += len(payload)
-        if done is not None:
-            self._done.append(done)
-        return first
+    def await_write(self, done: Callable[[Receipt], None]) -> None:
+        """``done`` is told what became of what has collected."""
+        self._done.append(done)
 
     def collect_run(self, run: Run) -> bool:
         """Take the frames of a run. Returns whether they are the first."""
         first = self.empty
         self.empty = False
         self._close_run()
-        self._runs.append(run)
+        self.runs.append(run)
         self.bytes_waiting += run.size_bytes
         return first
 
     def _close_run(self) -> None:
-        if self._payloads:
-            self._runs.append(Run(self._payloads))
-            self._payloads = []
+        if self.payloads:
+            self.runs.append(Run(self.payloads))
+            self.payloads = []
 
     def write_to(self, socket: Socket) -> int:
         """Write everything that has collected, and say what became of it once that is known.
@@ -65,13 +61,13 @@ class Outbox:
         Returns:
             How many frames were written.
         """
-        if self._runs:
+        if self.runs:
             self._close_run()
-            runs, self._runs = self._runs, []
+            runs, self.runs = self.runs, []
             count = sum(run.count for run in runs)
             known = socket.write_runs(runs)
         else:
-            payloads, self._payloads = self._payloads, []
+            payloads, self.payloads = self.payloads, []
             count = len(payloads)
             known = socket.write(payloads)
         self.empty = True
@@ -85,11 +81,22 @@ class Outbox:
                 known.add_done_callback(lambda receipt: [told(receipt.result()) for told in done])
         return count
 
+    def written_freely(self) -> int:
+        """The socket has written ``payloads``, which are all. Returns how many."""
+        count = len(self.payloads)
+        self.payloads = []
+        self.empty = True
+        self.bytes_waiting = 0
+        self.taken += count
+        if self._done:
+            self._settle(Receipt.WRITTEN)
+        return count
+
     def discard(self) -> None:
         """Nothing of what has collected will be written."""
         self.empty = True
-        self._payloads = []
-        self._runs = []
+        self.payloads = []
+        self.runs = []
         self.bytes_waiting = 0
         self._settle(Receipt.GONE)
 

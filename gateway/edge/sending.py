@@ -18,6 +18,7 @@ from gateway.protocol.write_group import WriteGroup
 
 log = get_logger(__name__)
 
+SHORT_BYTES: Final = 1024  # of one write; ``outbox_bytes`` is never less
 SENDS: Final = (ConnectionState.OPEN, ConnectionState.DRAINING)
 
 
@@ -126,6 +127,15 @@ class Sending:
     def flush(self, *, at_once: bool = False) -> bool:
         """Write what has collected. A socket that has too much waiting already is dropped."""
         socket, outbox, edge = self._socket, self._outbox, self._edge
+        if (
+            outbox.payloads
+            and outbox.bytes_waiting <= SHORT_BYTES
+            and not outbox.runs
+            and socket.write_freely(outbox.payloads)
+        ):
+            edge.counters.sent += outbox.written_freely()
+            self._active_at = edge.now()
+            return True
         if outbox.empty or not socket.takes_writes:
             outbox.discard()
             return True
@@ -152,7 +162,13 @@ class Sending:
         return self._edge.limits.outbox_bytes + max(0, self._outbox.large_until - taken)
 
     def _collect(self, payload: bytes, done: Callable[[Receipt], None] | None = None) -> None:
-        if self._outbox.collect(payload, done):
+        outbox = self._outbox
+        outbox.payloads.append(payload)
+        outbox.bytes_waiting += len(payload)
+        if done is not None:
+            outbox.await_write(done)
+        if outbox.empty:
+            outbox.empty = False
             self._edge.hub.flush_later(self)
 
     def _check_taken(self, now: float) -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from gateway.errors import ChannelLimit
 from gateway.handlers.checks import WrongAnswer, check_handler, described
 from gateway.handlers.expiry import unix_s
@@ -58,9 +60,10 @@ class Connection:
     data: Json = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One message of a client.
+
+    A struct for the price of making one, a fourth of that of a frozen dataclass.
 
     Attributes:
         text: What the client sent.
@@ -69,10 +72,15 @@ class Message:
         attempt: 1, or more when workers died while they handled this message; 3 at most.
     """
 
-    text: str = field(repr=False)
+    text: str
     connection: Connection
     id: str
     attempt: int = 1
+
+    def __repr__(self) -> str:
+        """Without its text, which is nobody's who reads a log."""
+        said = f"connection={self.connection!r}, id={self.id!r}, attempt={self.attempt!r}"
+        return f"Message({said})"
 
 
 def of_facts(name: ConnectionId, facts: ConnectionFacts) -> Connection:

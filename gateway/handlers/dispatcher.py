@@ -33,12 +33,15 @@ from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.load import Load
+from gateway.protocol.load import CROWDED_BYTES, EVENT_BYTES, Load
 from gateway.protocol.members import Members
 
 log = get_logger(__name__)
 
-_MESSAGE: Final = Event.MESSAGE
+_MESSAGE: Final = Event.MESSAGE  # looked up once: for every message, it would be felt
+# As ``Counters.dispatches`` counts what is answered, and what has failed.
+_LOCAL: Final = ("local", "answered"), ("local", "failed")
+_REMOTE: Final = ("remote", "answered"), ("remote", "failed")
 _NOTHING: Final = ConnectionFacts(None, "", "", (), (), None)
 
 
@@ -118,6 +121,7 @@ class Dispatcher:
     ) -> None:
         self._members = members
         self._links = links
+        self._crowded = links.crowded
         self._send: Callable[[WorkerId, Envelope], None] = links.send
         self._counters = counters
         self.patience_s = patience_s
@@ -182,27 +186,31 @@ class Dispatcher:
         )
         self.pump(state)
 
-    def settle(self, state: DispatchState, worker: WorkerId, answer: Answer) -> None:
-        """An answer has come in for this dispatchable. A stale one is dropped."""
-        pending = state.conversation.settle(worker, answer.number, answer.attempt)
+    def settle(self, worker: WorkerId, answer: Answer) -> None:
+        """An answer of ``worker`` has come in. A stale one is dropped."""
+        state = self._states.get(answer.connection)
+        if state is None:
+            self._settle_closed(worker, answer)
+            return
+        conversation, counters = state.conversation, self._counters
+        pending = conversation.settle(worker, answer.number, answer.attempt)
         if pending is None:
-            log.debug("stale answer", connection_id=state.dispatchable.id, from_worker=worker)
+            log.debug("stale answer", connection_id=answer.connection, from_worker=worker)
             return
         load = self._loads.get(worker)
         if load is not None and load.settle(pending.size_bytes):
             self.relieved(worker)
-        path = "local" if worker == self._members.me else "remote"
-        outcome = "failed" if isinstance(answer, Failed) else "answered"
-        self._counters.dispatches[path, outcome] += 1
-        if (seconds := self._counters.answer_seconds).skip:
+        paths = _LOCAL if worker == self._members.me else _REMOTE
+        counters.dispatches[paths[isinstance(answer, Failed)]] += 1
+        if (seconds := counters.answer_seconds).skip:
             seconds.skip -= 1
         else:
             self._measure(pending)
         state.dispatchable.answered(pending, answer, worker)
-        if state.conversation.waiting:
+        if conversation.waiting:
             self.pump(state)
 
-    def settle_closed(self, worker: WorkerId, answer: Answer) -> None:
+    def _settle_closed(self, worker: WorkerId, answer: Answer) -> None:
         """An answer has come for one that has gone: its worker has that much less to do."""
         state = self._closed.get(answer.connection)
         if state is None:
@@ -224,14 +232,15 @@ class Dispatcher:
         target, full = state.target, None
         if target is not None:
             load = self._loads[target]
-            if load.crowded or target in self._links.crowded:
+            # As ``load.crowded``, which would be one call more for every message.
+            if load.bytes_owed >= CROWDED_BYTES or load.refused or target in self._crowded:
                 full = self._full(target, load, conversation.bytes_in_flight)
         released = conversation.release(target if full is None else None)
         if released and target is not None:
             if state.introduced_to != target:
                 self._introduce(state, target)
             for pending in released:
-                load.add(pending.size_bytes)
+                load.bytes_owed += pending.size_bytes + EVENT_BYTES
                 if pending.event is _MESSAGE:
                     envelope = Dispatch(
                         state.dispatchable.id, pending.number, pending.attempt, pending.text
@@ -241,7 +250,7 @@ class Dispatcher:
                     self._send(target, _rare_envelope(state.dispatchable.id, pending))
         if conversation.waiting:
             self._wait(state, full)
-        elif self._blocked.pop(state.dispatchable.id, None) is not None:
+        elif self._blocked and self._blocked.pop(state.dispatchable.id, None) is not None:
             state.waits_for = None
 
     def _wait(self, state: DispatchState, full: str | None) -> None:
@@ -346,7 +355,7 @@ class Dispatcher:
 
     def _measure(self, pending: Pending) -> None:
         """Note how long a message took from its socket to its end here."""
-        if pending.event is not Event.MESSAGE:
+        if pending.event is not _MESSAGE:
             return
         self._counters.answer_seconds.observe(self._now() - pending.since)
 

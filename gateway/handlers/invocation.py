@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextvars import Context
 from dataclasses import replace
+from types import CoroutineType
+from typing import Any, cast
 
 from gateway.errors import Denied, HandlerFailed, Refused
 from gateway.handlers.checks import WrongAnswer
@@ -40,37 +43,61 @@ class Invocation:
         self._seconds = seconds
         self._context = context
 
-    async def handle(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
-        """Run the handler that this is for. Raises nothing but the end of this worker."""
-        connection, number, attempt = dispatch.connection, dispatch.number, dispatch.attempt
+    def begin(
+        self, queue: Queue, dispatch: AnyDispatch
+    ) -> Answer | CoroutineType[Any, Any, Answer]:
+        """Run the handler that this is for, in a context of its own, until it waits.
+
+        Raises nothing but the end of this worker.
+
+        Returns:
+            Its answer; or, where it waits, what is to be awaited for it, which raises as little.
+        """
         if queue.context is None:
             queue.context = self._context.copy()
-            bind_connection(queue.context, connection)
-        failed = Failed(connection, number, attempt, HandlerFailed.code)
-        answer: Answer = failed
+            bind_connection(queue.context, dispatch.connection)
+        context = queue.context.copy()
+        handling = self.call(queue, dispatch)
         try:
-            answer = await isolated(self.call(queue, dispatch), queue.context.copy())
-        except (Refused, Denied) as said:
-            refused = refusal(dispatch, said)
-            if refused is None:
-                log.exception("handler failed", **_about(dispatch))
-            else:
-                answer = refused
-        except asyncio.CancelledError:
-            if queue.cancels:
+            waits_for = context.run(handling.send, None)
+        except StopIteration as end:
+            answer: Answer = end.value
+        except BaseException as error:
+            answer = self._instead(queue, dispatch, error)
+        else:
+            rest = self._go_on(queue, dispatch, isolated(handling, context, waits_for))
+            return cast("CoroutineType[Any, Any, Answer]", rest)
+        return self._uncancelled(queue, dispatch) if queue.cancels else answer
+
+    async def _go_on(
+        self, queue: Queue, dispatch: AnyDispatch, handling: Awaitable[Answer]
+    ) -> Answer:
+        try:
+            answer = await handling
+        except BaseException as error:
+            answer = self._instead(queue, dispatch, error)
+        return self._uncancelled(queue, dispatch) if queue.cancels else answer
+
+    def _instead(self, queue: Queue, dispatch: AnyDispatch, error: BaseException) -> Answer:
+        """What is answered where a handler has raised this. Raises it if this worker ends."""
+        match error:
+            case Refused() | Denied() if (refused := refusal(dispatch, error)) is not None:
+                return refused
+            case asyncio.CancelledError() if queue.cancels:
                 log.error("handler cancelled", **_about(dispatch), after_s=self._seconds)
-            elif queue.task is None or queue.task.cancelling():
-                raise
-            else:  # the handler awaited something that somebody else has cancelled
-                log.exception("handler failed", **_about(dispatch))
-        except WrongAnswer as wrong:
-            log.error("handler failed", **_about(dispatch), why=str(wrong))
-        except BaseException:  # the message would end one worker after the other
-            log.exception("handler failed", **_about(dispatch))
-        if not queue.cancels:
-            return answer
+            case asyncio.CancelledError() if queue.task is None or queue.task.cancelling():
+                raise error
+            case WrongAnswer():
+                log.error("handler failed", **_about(dispatch), why=str(error))
+            case _:
+                # Also what somebody else has cancelled, and the handler awaited; and what is no
+                # Exception: the message would end one worker after the other.
+                log.error("handler failed", **_about(dispatch), exc_info=error)
+        return _failed(dispatch)
+
+    def _uncancelled(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
         queue.uncancel()
-        return failed
+        return _failed(dispatch)
 
     async def call(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
         """What this calls is a handler (``gateway.worker.loop_watch``)."""
@@ -104,6 +131,10 @@ class Invocation:
                 if isinstance(asked, HookDenied):
                     return asked
                 return asked.answer(await asked.hook(asked.given))
+
+
+def _failed(dispatch: AnyDispatch) -> Failed:
+    return Failed(dispatch.connection, dispatch.number, dispatch.attempt, HandlerFailed.code)
 
 
 def _about(dispatch: AnyDispatch) -> dict[str, str]:

@@ -11,8 +11,13 @@ _T = TypeVar("_T")
 
 
 @types.coroutine
-def isolated(coroutine: Coroutine[Any, Any, _T], context: Context) -> Generator[Any, Any, _T]:
-    """Await ``coroutine`` with every step of it run inside ``context``.
+def isolated(
+    coroutine: Coroutine[Any, Any, _T], context: Context, waits_for: object
+) -> Generator[Any, Any, _T]:
+    """Await the rest of ``coroutine`` with every step of it run inside ``context``.
+
+    The first step, ``context.run(coroutine.send, None)``, is made by the caller, and has returned
+    ``waits_for``: most coroutines end with it, and need nothing of this.
 
     What it sets in context variables is not seen by the awaiting task, and what earlier coroutines
     of that task set is not seen by it. A task of its own would do the same for three times the
@@ -21,7 +26,7 @@ def isolated(coroutine: Coroutine[Any, Any, _T], context: Context) -> Generator[
     ``asyncio.current_task()`` inside is the awaiting task. Cancelling that task cancels the
     coroutine.
     """
-    step: Any = context.run(_send, coroutine, None)
+    step: Any = (False, waits_for)
     while True:
         if step[0]:
             return step[1]  # type: ignore[no-any-return]

@@ -36,11 +36,12 @@ class Queue:
         task: Set while a handler runs.
         cancels: How often what runs was cancelled by us.
         forgotten: Its edge wants nothing more of it than what is still to be handled.
+        unwanted: Its edge has gone: nobody waits for an answer.
     """
 
     __slots__ = (
         "cancels", "connection", "context", "dispatches", "edge", "forgotten", "running",
-        "started_at", "state", "task",
+        "started_at", "state", "task", "unwanted",
     )  # fmt: skip
 
     def __init__(self, edge: WorkerId, connection: Connection) -> None:
@@ -54,6 +55,7 @@ class Queue:
         self.state = QueueState.IDLE
         self.cancels = 0
         self.forgotten = False
+        self.unwanted = False
 
     def cancel(self) -> None:
         """Cancel what runs."""

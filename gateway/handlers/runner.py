@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from contextvars import copy_context
-from typing import Final, Protocol
+from types import CoroutineType
+from typing import Any, Final, Protocol
 
 from gateway.errors import HandlerFailed
 from gateway.handlers.definitions import Handlers, of_facts
@@ -27,6 +28,10 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 
 log = get_logger(__name__)
 
+# Looked up once: for every message, it would be felt.
+_IDLE: Final = QueueState.IDLE
+_READY: Final = QueueState.READY
+_RUNNING: Final = QueueState.RUNNING
 CHECKS_PER_LIMIT: Final = 10
 LONGEST_CHECK_S: Final = 1.0
 RUN_S: Final = 0.01
@@ -106,12 +111,13 @@ class Runner:
         queue = self._queues.get(edge, {}).get(envelope.connection)
         if queue is not None:
             queue.forgotten = True
-            if queue.state is QueueState.IDLE:
+            if queue.state is _IDLE:
                 self._drop(queue)
 
     def dispatch(self, edge: WorkerId, envelope: AnyDispatch) -> None:
         self._dispatched_at = self._now()
-        queue = self._queues.get(edge, {}).get(envelope.connection)
+        queues = self._queues.get(edge)
+        queue = None if queues is None else queues.get(envelope.connection)
         if queue is None:
             # Edges introduce before they dispatch, on one ordered link: a bug over there.
             log.error("dispatch without introduction", connection_id=envelope.connection)
@@ -120,14 +126,14 @@ class Runner:
             self._answers.answer(edge, failed)
             return
         queue.dispatches.append(envelope)
-        if queue.state is QueueState.IDLE:
+        if queue.state is _IDLE:
             self._enqueue(queue)
 
     def edge_gone(self, edge: WorkerId) -> None:
         """Nobody waits for these answers any more. What runs may finish; the rest is dropped."""
         for queue in self._queues.pop(edge, {}).values():
             queue.dispatches.clear()
-            queue.forgotten = True
+            queue.forgotten = queue.unwanted = True
         self._parked.pop(edge, None)
 
     def relieved(self, edge: WorkerId) -> None:
@@ -202,7 +208,7 @@ class Runner:
 
     def _enqueue(self, queue: Queue) -> None:
         """It has something to be handled, and nothing else to wait for."""
-        queue.state = QueueState.READY
+        queue.state = _READY
         self._ready.append(queue)
         if not self._waking:
             self._wake()
@@ -233,12 +239,14 @@ class Runner:
             # after its handler has waited is not, and finds the end of somebody else's run.
             self._waking = False
             self.before_run()
-            self._run_until = self._now() + RUN_S
+            self._ended_at = self._now()
+            self._run_until = self._ended_at + RUN_S
             while self._ready and not self._held:
                 queue = self._ready.popleft()
                 if self._ready and not self._waking:
                     self._wake()  # should this handler wait, somebody goes on
-                await self._take(queue, task)
+                if (handling := self._take(queue, task)) is not None:
+                    await handling
                 if self._ended_at >= self._run_until:
                     break
             waiter = loop.create_future()
@@ -247,33 +255,57 @@ class Runner:
                 self._wake()
             await waiter
 
-    async def _take(self, queue: Queue, task: asyncio.Task[None]) -> None:
+    def _take(self, queue: Queue, task: asyncio.Task[None]) -> Coroutine[Any, Any, None] | None:
+        """Have the next of ``queue`` handled. Returns what is to be awaited if it takes longer."""
         if not queue.dispatches:  # its edge has gone
-            queue.state = QueueState.IDLE
-            return
+            queue.state = _IDLE
+            return None
         edge, answers = queue.edge, self._answers
         if edge in answers.crowded and answers.congested(edge, queue.connection.id):
             queue.state = QueueState.PARKED
             self._parked.setdefault(edge, []).append(queue)
-            return
+            return None
         dispatch = queue.dispatches.popleft()
-        queue.state = QueueState.RUNNING
+        queue.state = _RUNNING
         queue.task = task
         queue.running = dispatch
-        queue.started_at = self._now()
+        queue.started_at = self._ended_at  # a moment ago, and this is the same task
         self._running.add(queue)
+        try:
+            answer = self._invocation.begin(queue, dispatch)
+        except BaseException:
+            self._stop(queue)
+            raise
+        if isinstance(answer, CoroutineType):
+            return self._wait(queue, dispatch, answer)
+        self._answer(queue, dispatch, answer)
+        return None
+
+    async def _wait(
+        self, queue: Queue, dispatch: AnyDispatch, handling: Coroutine[Any, Any, Answer]
+    ) -> None:
         if self._timer is None:
             self._check_later()
         try:
-            answer = await self._invocation.handle(queue, dispatch)
-        finally:
-            queue.task = queue.running = None
-            queue.state = QueueState.IDLE
-            self._running.discard(queue)
-        self._ended_at = self._now()
-        self._counters.handler_seconds.observe(self._ended_at - queue.started_at)
-        if self._queues.get(edge, {}).get(dispatch.connection) is queue:
-            why = answers.answer(edge, answer)
+            answer = await handling
+        except BaseException:
+            self._stop(queue)
+            raise
+        self._answer(queue, dispatch, answer)
+
+    def _stop(self, queue: Queue) -> None:
+        queue.task = queue.running = None
+        queue.state = _IDLE
+        self._running.discard(queue)
+
+    def _answer(self, queue: Queue, dispatch: AnyDispatch, answer: Answer) -> None:
+        queue.task = queue.running = None  # as ``_stop``, which would be a call more
+        queue.state = _IDLE
+        self._running.discard(queue)
+        ended_at = self._ended_at = self._now()
+        self._counters.handler_seconds.observe(ended_at - queue.started_at)
+        if not queue.unwanted:
+            why = self._answers.answer(queue.edge, answer)
             if why is not None:
                 log.error("answer not sendable", **unsendable(dispatch, answer), why=why)
         if queue.dispatches:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from gateway.errors import GatewayError
-from gateway.protocol.envelopes.dispatching import Answer
 from gateway.protocol.envelopes.requests_to_owners import Particulars
-from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 
 # Told once what became of a change: a receipt, or why it was refused.
@@ -45,10 +44,6 @@ class LocalConnection(Protocol):
 
     @property
     def id(self) -> ConnectionId: ...
-
-    def settle(self, worker: WorkerId, answer: Answer) -> None:
-        """An answer of ``worker`` has come, perhaps a stale one."""
-        ...
 
     @property
     def taking(self) -> Receipt:

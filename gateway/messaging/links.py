@@ -13,6 +13,7 @@ from contextvars import copy_context
 from typing import Final
 
 from gateway.broker.base import Broker, Publisher
+from gateway.errors import EnvelopeTooLarge
 from gateway.log import get_logger
 from gateway.log.seldom import Seldom
 from gateway.messaging.batch_clock import BatchClock
@@ -20,13 +21,23 @@ from gateway.messaging.lane import Lane
 from gateway.messaging.peer_queue import Fill, PeerQueue
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.kinds import Envelope
-from gateway.protocol.envelopes.wire import OLDEST, VERSION, Batch, encode, hint, read
+from gateway.protocol.envelopes.wire import (
+    MAX_ENVELOPE_BYTES,
+    OLDEST,
+    VERSION,
+    Batch,
+    encode,
+    encode_any,
+    hint,
+    read,
+)
 from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.protocol.link import Link, Verdict
 
 log = get_logger(__name__)
 
+_DELIVER: Final = Verdict.DELIVER
 MAX_ENDED: Final = 10_000
 TELL_EACH_S: Final = 10.0
 STRANGER_S: Final = 30.0  # longer than any lease takes to become known, or to end
@@ -111,6 +122,7 @@ class Links:
 
         Raises:
             EnvelopeTooLarge: It is over what a batch may carry.
+            UnicodeEncodeError: A text in it has a lone surrogate.
         """
         if peer == self.me:
             encode(envelope)  # only for its bound
@@ -123,7 +135,13 @@ class Links:
             if peer in self._ended:
                 return
             queue = self._queue_of(peer)
-        queue.add(envelope)
+        item = encode_any(envelope)
+        size = len(item)
+        if size > MAX_ENVELOPE_BYTES:
+            raise EnvelopeTooLarge(size_bytes=size, limit_bytes=MAX_ENVELOPE_BYTES)
+        queue.items.append(item)
+        queue.bytes_waiting += size
+        queue.bytes_kept += size
         if queue.bytes_kept >= queue.crowded_bytes:
             self.crowded.add(peer)
         if not queue.touched:
@@ -221,7 +239,7 @@ class Links:
             self._touch(queue)
         verdict = link.receive(header, payload, now)
         queue.recount()
-        if verdict is Verdict.DELIVER:
+        if verdict is _DELIVER:
             if batch.envelopes:
                 self.deliver(header.sender, batch.envelopes)
             for early in link.follow():

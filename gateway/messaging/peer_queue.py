@@ -6,15 +6,11 @@ from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import EnvelopeTooLarge
 from gateway.metrics import Counters
-from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.wire import (
     LONG_BYTES,
     MAX_BATCH_BYTES,
-    MAX_ENVELOPE_BYTES,
     Pieces,
-    encode_any,
     join,
     join_long,
     stamp,
@@ -41,7 +37,9 @@ class PeerQueue:
     """The peer queue: one peer's link, and what waits to leave on it.
 
     Attributes:
-        bytes_kept: Of envelopes that wait here or are not acknowledged.
+        items: Envelopes that have collected, encoded (``Links.send``).
+        bytes_waiting: Of those.
+        bytes_kept: Of those and of envelopes that are not acknowledged.
         crowded_bytes: From so many on it is ``CROWDED``.
         touched: Something has been put on it since ``number``.
         hello: The peer must be told of a new epoch before anything else.
@@ -52,8 +50,8 @@ class PeerQueue:
     """
 
     __slots__ = (
-        "_awaited", "_bytes_waiting", "_items", "big", "bytes_kept", "channel",
-        "crowded_bytes", "heard", "heard_at", "hello", "lane", "link", "peer", "touched",
+        "_awaited", "big", "bytes_kept", "bytes_waiting", "channel", "crowded_bytes",
+        "heard", "heard_at", "hello", "items", "lane", "link", "peer", "touched",
     )  # fmt: skip
 
     def __init__(self, peer: WorkerId, channel: str, link: Link, now: float) -> None:
@@ -61,8 +59,8 @@ class PeerQueue:
         self.peer = peer
         self.channel = channel
         self.link = link
-        self._items: list[bytes] = []
-        self._bytes_waiting = 0
+        self.items: list[bytes] = []
+        self.bytes_waiting = 0
         self.bytes_kept = 0
         self.crowded_bytes = MAX_UNACKNOWLEDGED_BYTES - MAX_UNACKNOWLEDGED_BYTES // 4
         self.touched = False
@@ -104,27 +102,17 @@ class PeerQueue:
 
     def recount(self) -> None:
         """Something was acknowledged, or became a batch."""
-        self.bytes_kept = self._bytes_waiting + self.link.out.kept_bytes
+        self.bytes_kept = self.bytes_waiting + self.link.out.kept_bytes
 
     @property
     def settled(self) -> bool:
         """Nothing waits here, and nothing is owed in either direction."""
-        return not self._items and self.link.idle
-
-    def add(self, envelope: Envelope) -> None:
-        """Take an envelope (``gateway.protocol.envelopes.wire.encode``, and its errors)."""
-        item = encode_any(envelope)
-        size = len(item)
-        if size > MAX_ENVELOPE_BYTES:
-            raise EnvelopeTooLarge(size_bytes=size, limit_bytes=MAX_ENVELOPE_BYTES)
-        self._items.append(item)
-        self._bytes_waiting += size
-        self.bytes_kept += size
+        return not self.items and self.link.idle
 
     def clear(self, now: float) -> None:
         """Drop everything and begin a new epoch."""
-        self._items.clear()
-        self._bytes_waiting = 0
+        self.items.clear()
+        self.bytes_waiting = 0
         self.touched = self.hello = False
         self._awaited.clear()
         self.big.clear()
@@ -134,11 +122,11 @@ class PeerQueue:
     @property
     def kept_back(self) -> bool:
         """Whether something waits to leave that was not put on it just now."""
-        return self.link.out.waiting or (bool(self._items) and not self.touched)
+        return self.link.out.waiting or (bool(self.items) and not self.touched)
 
     def due(self, now: float) -> bool:
         """Whether something is to leave by now that was not put on it just now."""
-        if self._items and self.link.out.open:
+        if self.items and self.link.out.open:
             return True
         deadline = self.link.deadline()
         return deadline is not None and deadline <= now
@@ -168,8 +156,8 @@ class PeerQueue:
     def number(self, counters: Counters) -> None:
         """What has collected becomes batches, which the link keeps until acknowledged."""
         self.touched = False
-        items, self._items = self._items, []
-        size, self._bytes_waiting = self._bytes_waiting, 0
+        items, self.items = self.items, []
+        size, self.bytes_waiting = self.bytes_waiting, 0
         if self.hello:
             self.hello = False
             self.link.out.append(NO_BODY)

@@ -102,14 +102,15 @@ class TracedDispatcher(Dispatcher):
             self._expect(state, hook.kind.value, trace.get_current_span(), own=False)
         super().ask(state, hook)
 
-    def settle(self, state: DispatchState, worker: WorkerId, answer: Answer) -> None:
-        connection = state.dispatchable.id
+    def settle(self, worker: WorkerId, answer: Answer) -> None:
+        connection = answer.connection
         waiting = self._waiting.get(connection, {}).get(answer.number)
-        if waiting is None:
-            super().settle(state, worker, answer)
+        state = self._states.get(connection)
+        if waiting is None or state is None:
+            super().settle(worker, answer)
             return
         with being_current(waiting.above):  # what follows from the answer is a part of it
-            super().settle(state, worker, answer)
+            super().settle(worker, answer)
         oldest = state.conversation.oldest
         if oldest is None or oldest.number > answer.number:
             error = answer.code if isinstance(answer, Failed) else None

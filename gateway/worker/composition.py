@@ -262,7 +262,7 @@ class WorkerParts:
             heard=self._heard,
         )
         envelope_receivers.register_dispatching(
-            self.inbox, runner=self.runner, hub=self.hub, dispatcher=self.dispatcher
+            self.inbox, runner=self.runner, dispatcher=self.dispatcher
         )
         envelope_receivers.register_owner_requests(
             self.inbox,

@@ -7,12 +7,10 @@ from gateway.cluster.loopback_probe import LoopbackProbe
 from gateway.cluster.membership import Membership
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.runner import Runner
-from gateway.messaging.hub import Hub
 from gateway.messaging.owner_receipts import OwnerReceipts
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.protocol.envelopes.dispatching import (
     Admitted,
-    Answer,
     Blocking,
     Dispatch,
     DispatchConnect,
@@ -48,27 +46,20 @@ from gateway.worker.inbox import Inbox
 from gateway.worker.live_report import LiveReport
 
 
-def register_dispatching(inbox: Inbox, *, runner: Runner, hub: Hub, dispatcher: Dispatcher) -> None:
-    def answered(peer: WorkerId, answer: Answer) -> None:
-        connection = hub.get(answer.connection)
-        if connection is not None:
-            connection.settle(peer, answer)
-        else:
-            dispatcher.settle_closed(peer, answer)
-
+def register_dispatching(inbox: Inbox, *, runner: Runner, dispatcher: Dispatcher) -> None:
     inbox.register(Introduce, runner.introduce)
     inbox.register(Forget, runner.forget)
     inbox.register(Dispatch, runner.dispatch)
     inbox.register(DispatchConnect, runner.dispatch)
     inbox.register(DispatchDisconnect, runner.dispatch)
-    inbox.register(Reply, answered)
-    inbox.register(Failed, answered)
-    inbox.register(Admitted, answered)
-    inbox.register(Rejected, answered)
+    inbox.register(Reply, dispatcher.settle)
+    inbox.register(Failed, dispatcher.settle)
+    inbox.register(Admitted, dispatcher.settle)
+    inbox.register(Rejected, dispatcher.settle)
     inbox.register(Blocking, dispatcher.blame)
     inbox.register(DispatchHook, runner.dispatch)
-    inbox.register(HookAnswered, answered)
-    inbox.register(HookDenied, answered)
+    inbox.register(HookAnswered, dispatcher.settle)
+    inbox.register(HookDenied, dispatcher.settle)
     inbox.register(TracedDispatch, runner.dispatch)
     inbox.register(TracedDispatchConnect, runner.dispatch)
     inbox.register(TracedDispatchDisconnect, runner.dispatch)

@@ -185,8 +185,7 @@ class Worker:
                 self.busy += 1
                 loop.call_later(HANDLER_S, self._answer, peer, envelope)
             elif isinstance(envelope, Reply):
-                client = self.clients[envelope.connection]
-                self.dispatcher.settle(client.state, peer, envelope)
+                self.dispatcher.settle(peer, envelope)
 
     def _answer(self, edge: WorkerId, dispatch: Dispatch) -> None:
         self.busy -= 1

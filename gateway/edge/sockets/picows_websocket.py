@@ -23,8 +23,11 @@ from gateway.edge.sockets.server_context import SocketState, context_of
 from gateway.edge.sockets.socket import EXTENSION, Listener
 from gateway.edge.sockets.timer_wheel import NOWHERE
 from gateway.edge.sockets.upgrade import Refused, read_request, response
+from gateway.log import get_logger
 from gateway.protocol import frames
 from gateway.protocol.run import Run
+
+log = get_logger(__name__)
 
 
 class GatewayWebSocket(Reading):
@@ -80,14 +83,21 @@ class GatewayWebSocket(Reading):
             return False
         return self._flowing or not self._held or not ends(self._held[-1])
 
+    def write_freely(self, payloads: Sequence[bytes]) -> bool:
+        transport = self._transport
+        if not self._flowing or transport.get_write_buffer_size() or transport.is_closing():
+            return False
+        written = frames.text_frames(payloads)
+        self.written_bytes += len(written)
+        transport.write(written)
+        return True
+
     def write(self, payloads: Sequence[bytes]) -> None:
         if self._transport.is_closing() if self._flowing else not self.takes_writes:
             return
         size = sum(map(len, payloads))
         if size < frames.LONG_BYTES:
-            written = frames.text_frames(payloads)  # not by ``_write``: this is for every message
-            self.written_bytes += len(written)
-            self._transport.write(written)
+            self._write(frames.text_frames(payloads))
         elif size <= frames.CHUNK_BYTES:
             pieces = frames.text_pieces(payloads)
             self.written_bytes += sum(map(len, pieces))
@@ -189,6 +199,16 @@ class GatewayWebSocket(Reading):
 
     def data_received(self, data: bytes) -> None:
         if self._flowing:
+            listener = self._listener
+            if self._parser is None and listener is not None:
+                text = frames.lone_text(data)
+                if text is not None:
+                    try:
+                        listener.on_text(text)
+                    except Exception:  # as picows does with what it parses
+                        log.exception("listener failed")
+                        self._fail(*INTERNAL_ERROR)
+                    return
             self._feed(data)
         elif self._app_state is not None:
             self._begin(data)

@@ -73,6 +73,14 @@ class Socket(Protocol):
         """
         ...
 
+    def write_freely(self, payloads: Sequence[bytes]) -> bool:
+        """The same for short ones, if nothing waits for the kernel and the server tells nothing.
+
+        Returns:
+            False: nothing was written, and is to be by ``write``, if it can.
+        """
+        ...
+
     def write_runs(self, runs: Sequence[Run]) -> asyncio.Future[Receipt] | None:
         """The same for the messages of these, whose bytes other sockets may share."""
         ...

@@ -62,6 +62,12 @@ class Wire:
     def write(self, payloads: Sequence[bytes]) -> None:
         self._put(text_frames(payloads))
 
+    def write_freely(self, payloads: Sequence[bytes]) -> bool:
+        if self.buffered_bytes or not self.takes_writes:
+            return False
+        self.write(payloads)
+        return True
+
     def write_runs(self, runs: Sequence[Run]) -> None:
         self._put(b"".join(run.framed for run in runs))
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import pytest
 
 from gateway.broker.memory import MemoryBroker
@@ -43,6 +40,8 @@ class Stand:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("gateway.protocol.load.MAX_BYTES", BOUND)
+        for place in ("protocol.load", "handlers.dispatcher"):
+            monkeypatch.setattr(f"gateway.{place}.CROWDED_BYTES", 3 * (BOUND // 4))
         self.handler = new_worker_id()
         members = Members(
             new_worker_id(), WorkerInfo(edge=True, handler=False), lease_s=10.0, now=0.0
@@ -62,10 +61,11 @@ class Stand:
             self.dispatcher.read(state, Event.MESSAGE, text, size_bytes=len(text))
         return state
 
-    def answer(self, state: DispatchState, settle: Callable[[WorkerId, Answer], None]) -> None:
+    def answer(self, state: DispatchState) -> None:
         oldest = state.conversation.oldest
         assert oldest is not None
-        settle(self.handler, Reply(state.dispatchable.id, oldest.number, oldest.attempt, None))
+        answer = Reply(state.dispatchable.id, oldest.number, oldest.attempt, None)
+        self.dispatcher.settle(self.handler, answer)
 
     def outstanding(self, states: list[DispatchState]) -> int:
         return sum(state.conversation.outstanding_bytes for state in states)
@@ -87,7 +87,7 @@ def test_what_lies_undecided_at_a_worker_is_bounded_over_all_connections(stand: 
     while any(len(state.conversation) for state in states):
         most = max(most, stand.outstanding(states))
         state = next(state for state in states if state.conversation.outstanding)
-        stand.answer(state, partial(stand.dispatcher.settle, state))
+        stand.answer(state)
 
     assert BOUND // 2 < most <= BOUND + 8 * len(TEXT)
     assert [
@@ -133,7 +133,7 @@ def test_what_is_still_to_be_handled_for_clients_that_left_counts(stand: Stand) 
     assert late.conversation.waiting
     for state in states:
         while state.conversation.outstanding:
-            stand.answer(state, stand.dispatcher.settle_closed)
+            stand.answer(state)
     assert not late.conversation.waiting
 
 
@@ -157,7 +157,7 @@ def test_events_without_a_text_cost_something_too(stand: Stand) -> None:
 def test_those_who_wait_are_not_asked_again_for_each_answer() -> None:
     load = Load()
     while load.takes(1 << 20):
-        load.add(1 << 20)
+        load.bytes_owed += (1 << 20) + EVENT_BYTES
     load.refused = True
     full = load.bytes_owed
 

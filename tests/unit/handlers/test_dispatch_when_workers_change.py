@@ -93,7 +93,7 @@ class Stand:
                 worker = state.conversation.worker
                 assert worker is not None
                 answer = Reply(state.dispatchable.id, oldest.number, oldest.attempt, None)
-                self.dispatcher.settle(state, worker, answer)
+                self.dispatcher.settle(worker, answer)
 
     def handled_by(self, nth: int) -> list[WorkerId]:
         return [connection_of(state).handled_by[nth] for state in self.states]

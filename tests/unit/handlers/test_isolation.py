@@ -15,7 +15,12 @@ WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
 
 async def alone(coroutine: Coroutine[Any, Any, Any], context: Context | None = None) -> Any:
-    return await isolated(coroutine, context or copy_context())
+    inside = context or copy_context()
+    try:
+        waits_for = inside.run(coroutine.send, None)
+    except StopIteration as end:
+        return end.value
+    return await isolated(coroutine, inside, waits_for)
 
 
 async def test_it_returns_what_the_coroutine_returns() -> None:

@@ -9,7 +9,6 @@ import pytest
 from gateway.errors import BrokerUnavailable, ChannelLimit, GatewayError, WorkerChannelLimit
 from gateway.messaging.hub import Done, Hub
 from gateway.messaging.owner_receipts import REMEMBERED_S, OwnerReceipts
-from gateway.protocol.envelopes.dispatching import Answer
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
@@ -40,8 +39,6 @@ class LocalConnection:
         self.subscribed: list[tuple[str, Done]] = []
         self.unsubscribed: list[str] = []
         self.takes = Receipt.WRITTEN
-
-    def settle(self, worker: WorkerId, answer: Answer) -> None: ...
 
     def push(self, text: str, done: Callable[[Receipt], None]) -> None:
         self.pushed.append((text, done))

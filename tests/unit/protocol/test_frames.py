@@ -18,6 +18,7 @@ from gateway.protocol.frames import (
     Violation,
     close_frame,
     header,
+    lone_text,
     masked_frame_bytes,
     read_close,
     text_chunks,
@@ -47,6 +48,51 @@ def test_text_frames_are_joined() -> None:
 
     assert text_frames([b"a"]) == b"\x81\x01a"
     assert text_frames([b"a", long, b""]) == b"\x81\x01a" + b"\x81\x7e\x00\x7e" + long + b"\x81\x00"
+
+
+def from_client(payload: bytes, *, first: int = 0x81, mask: bytes = b"\x01\xfe\x80\x7f") -> bytes:
+    """One short masked frame, put together letter by letter."""
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    return bytes((first, 0x80 | len(payload))) + mask + masked
+
+
+@given(st.text(max_size=125), st.binary(min_size=4, max_size=4))
+def test_a_short_text_that_is_alone_is_read(text: str, mask: bytes) -> None:
+    payload = text.encode()[:125].decode(errors="ignore").encode()
+
+    assert lone_text(from_client(payload, mask=mask)) == payload.decode()
+
+
+@given(st.binary(max_size=125))
+def test_what_is_no_text_is_left_to_a_parser(payload: bytes) -> None:
+    try:
+        text: str | None = payload.decode()
+    except UnicodeDecodeError:
+        text = None
+
+    assert lone_text(from_client(payload)) == text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        from_client(b"hello")[:5],  # half a header
+        from_client(b"hello")[:-1],  # half a frame
+        from_client(b"hello") + b"\x81",  # more than one
+        from_client(b"hello", first=0x01),  # a fragment
+        from_client(b"hello", first=0x80),  # and its end
+        from_client(b"hello", first=0x82),  # not text
+        from_client(b"hello", first=0xC1),  # compressed
+        from_client(b"hello", first=0x88),  # a close
+        b"\x81\x05mask" + b"hello",  # not masked
+        b"\x81\xfe\x00\x7emask" + b"x" * 126,  # not short
+        b"\x81\xff" + (126).to_bytes(8, "big") + b"mask" + b"x" * 126,
+        b"\x81\xfe\x00\x05" + b"x" * 126,  # as long as it says that its length is
+    ],
+)
+def test_anything_else_is_left_to_a_parser(data: bytes) -> None:
+    assert lone_text(data) is None
 
 
 @given(st.lists(st.sampled_from([0, 1, 126, 40_000, CHUNK_BYTES, CHUNK_BYTES + 1, 200_000])))

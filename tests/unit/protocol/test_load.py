@@ -9,8 +9,7 @@ QUARTER = MAX_BYTES // 4
 
 def loaded(to_bytes: int) -> Load:
     load = Load()
-    load.add(to_bytes - EVENT_BYTES)
-    assert load.bytes_owed == to_bytes
+    load.bytes_owed = to_bytes
     return load
 
 

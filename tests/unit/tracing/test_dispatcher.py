@@ -97,7 +97,7 @@ class Stand:
         answer: Answer = Reply(name, number, attempt, "x")
         if fail:
             answer = Failed(name, number, attempt, fail)
-        self.dispatcher.settle(self.state, worker, answer)
+        self.dispatcher.settle(worker, answer)
 
     @property
     def kept(self) -> int:

@@ -9,7 +9,8 @@ from enum import Enum, auto
 from typing import Final
 
 from gateway.close_codes import LOST
-from gateway.handlers.dispatcher import Dispatcher, DispatchState
+from gateway.handlers.dispatch_state import DispatchState
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.log import get_logger
 from gateway.messaging.hub import Done, Hub
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending

@@ -18,7 +18,7 @@ from typing import Final
 
 from starlette.datastructures import Headers
 
-from gateway.handlers.dispatcher import DispatchState
+from gateway.handlers.dispatch_state import DispatchState
 from gateway.protocol.envelopes.dispatching import Admitted, ConnectionFacts, Presented
 from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.token_claims import ConnectionClaims

@@ -22,7 +22,7 @@ from gateway.errors import (
     HandlerFailed,
     RateExceeded,
 )
-from gateway.handlers.dispatcher import DispatchState
+from gateway.handlers.dispatch_state import DispatchState
 from gateway.log import get_logger
 from gateway.messaging.hub import Done
 from gateway.protocol.conversation import Event, Pending

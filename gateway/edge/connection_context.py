@@ -9,7 +9,8 @@ from typing import Protocol
 
 from gateway.channels.channels import Channels
 from gateway.close_codes import NO_PONG
-from gateway.handlers.dispatcher import Dispatcher, DispatchState
+from gateway.handlers.dispatch_state import DispatchState
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
 from gateway.metrics import Counters

@@ -14,7 +14,7 @@ from gateway.edge.early_channels import EarlyChannels
 from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
-from gateway.handlers.dispatcher import DispatchState
+from gateway.handlers.dispatch_state import DispatchState
 from gateway.messaging.hub import Done
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import Admitted, Answer, ConnectionFacts, Rejected

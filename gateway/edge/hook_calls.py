@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.close_codes import Close
 from gateway.edge.connection_context import ConnectionContext
-from gateway.handlers.dispatcher import DispatchState
+from gateway.handlers.dispatch_state import DispatchState
 from gateway.protocol.centrifuge.codes import INTERNAL, Error
 from gateway.protocol.envelopes.dispatching import Answer, Rejected
 from gateway.protocol.envelopes.hooks import HookAnswered, HookDenied

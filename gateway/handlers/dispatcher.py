@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from gateway.handlers.dispatch_state import Dispatchable, DispatchState, Nobody
 from gateway.handlers.hook_questions import log_fields
 from gateway.log import get_logger
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
-from gateway.protocol.conversation import Conversation, Event, Pending
+from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import (
     Answer,
     Blocking,
-    ConnectionFacts,
     Dispatch,
     DispatchConnect,
     DispatchDisconnect,
@@ -42,62 +41,6 @@ _MESSAGE: Final = Event.MESSAGE  # looked up once: for every message, it would b
 # As ``Counters.dispatches`` counts what is answered, and what has failed.
 _LOCAL: Final = ("local", "answered"), ("local", "failed")
 _REMOTE: Final = ("remote", "answered"), ("remote", "failed")
-_NOTHING: Final = ConnectionFacts(None, "", "", (), (), None)
-
-
-class Dispatchable(Protocol):
-    """Whoever has something handled: a connection, or what a sweep found of one."""
-
-    @property
-    def id(self) -> ConnectionId: ...
-
-    @property
-    def facts(self) -> ConnectionFacts: ...
-
-    def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
-        """The oldest unanswered event has its answer."""
-        ...
-
-    def unhandled(self, pending: Pending) -> None:
-        """An event has had its last attempt, or nobody came to handle it in time."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Nobody:
-    """In the place of a dispatchable that has closed its state: the two would keep each other."""
-
-    id: ConnectionId
-    facts: ConnectionFacts = _NOTHING
-
-    def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
-        pass
-
-    def unhandled(self, pending: Pending) -> None:
-        pass
-
-
-class DispatchState:
-    """The notes on one dispatchable, which holds them and hands them in with every call."""
-
-    __slots__ = (
-        "asks_hooks",
-        "conversation",
-        "dispatchable",
-        "generation",
-        "introduced_to",
-        "target",
-        "waits_for",
-    )
-
-    def __init__(self, dispatchable: Dispatchable) -> None:
-        self.dispatchable = dispatchable
-        self.conversation = Conversation()
-        self.target: WorkerId | None = None
-        self.generation = -1
-        self.introduced_to: WorkerId | None = None
-        self.waits_for: str | None = None  # room, and where
-        self.asks_hooks = False  # it goes to workers that declare some
 
 
 class Dispatcher:
@@ -156,7 +99,7 @@ class Dispatcher:
         if state.conversation.outstanding:
             self._closed[state.dispatchable.id] = state
         self._forget(state)
-        state.dispatchable = _Nobody(state.dispatchable.id)
+        state.dispatchable = Nobody(state.dispatchable.id)
 
     def read(  # noqa: PLR0917 (as Conversation.read)
         self,

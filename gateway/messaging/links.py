@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from contextvars import copy_context
 from typing import Final
 
-from gateway.broker.base import Broker, Publisher
+from gateway.broker.base import Broker
 from gateway.errors import EnvelopeTooLarge
 from gateway.log import get_logger
 from gateway.log.seldom import Seldom
-from gateway.messaging.batch_clock import BatchClock
-from gateway.messaging.lane import Lane
+from gateway.messaging.lanes import Lanes
 from gateway.messaging.peer_queue import Fill, PeerQueue
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.kinds import Envelope
@@ -85,11 +83,7 @@ class Links:
         self._leaving = False
         self._look_for_strangers_at = now() + STRANGERS_EACH_S
         self._unreadable = Seldom(TELL_EACH_S, now)
-        self._broker = broker
-        self._lanes: dict[Publisher, Lane] = {}
-        self._clocks: tuple[BatchClock, ...] = ()
-        self._running: asyncio.Future[None] | None = None
-        self._context = copy_context()
+        self._lanes = Lanes(broker, counters, now=now, ticked=self._forget_strangers)
         broker.when_rerouted(self._reroute)
         self.deliver: Callable[[WorkerId, Sequence[Envelope]], None] = lambda _peer, _envelopes: (
             None
@@ -100,19 +94,11 @@ class Links:
 
     async def run(self) -> None:
         """Publish what has collected, until cancelled."""
-        running = self._running = asyncio.get_running_loop().create_future()
-        self._context = copy_context()
-        for lane in self._lanes.values():
-            self._start(lane)
-        try:
-            await running
-        finally:
-            self._running = None
-            await asyncio.gather(*[lane.stop() for lane in self._lanes.values()])
+        await self._lanes.run()
 
     def publish_soon(self) -> None:
         """After this turn of the loop (``BatchClock.publish_soon``)."""
-        for clock in self._clocks:
+        for clock in self._lanes.clocks:
             clock.publish_soon()
 
     # Sending
@@ -264,7 +250,7 @@ class Links:
         """Batches may have been lost on the way here: ask every peer."""
         for queue in self._queues.values():
             queue.link.ask(self._now())
-        for lane in self._lanes.values():
+        for lane in self._lanes:
             lane.all_ready()
 
     @property
@@ -273,7 +259,7 @@ class Links:
 
         But for peers that nobody knows and that never answered: they are not waited for.
         """
-        return not any(lane.hints for lane in self._lanes.values()) and all(
+        return not any(lane.hints for lane in self._lanes) and all(
             queue.settled or (not queue.heard and not self.knows(queue.peer))
             for queue in self._queues.values()
         )
@@ -299,7 +285,7 @@ class Links:
         queue = self._ended.pop(peer, None)
         if queue is not None:
             self._queues[peer] = queue
-            self._lane_of(queue.channel).enter(queue)
+            self._lanes.of(queue.channel).enter(queue)
             self._share.part(len(self._queues))
             self._restart(queue)
 
@@ -311,7 +297,7 @@ class Links:
                 link.hurry(self._now())
             queue = PeerQueue(peer, self._channel_of(peer), link, self._now())
             self._queues[peer] = queue
-            self._lane_of(queue.channel).enter(queue)
+            self._lanes.of(queue.channel).enter(queue)
             self._share.part(len(self._queues))
         return queue
 
@@ -357,47 +343,20 @@ class Links:
         envelopes, self._local = self._local, []
         self.deliver(self.me, envelopes)
 
-    # Lanes
-
     def _hint(self, channel: str, envelope: Envelope) -> None:
-        lane = self._lane_of(channel)
+        lane = self._lanes.of(channel)
         lane.hints.append((channel, hint(self.me, envelope)))
         lane.clock.publish_soon()
-
-    def _lane_of(self, channel: str) -> Lane:
-        publisher = self._broker.route(channel)
-        lane = self._lanes.get(publisher)
-        if lane is None:
-            lane = Lane(publisher, self._counters, now=self._now, ticked=self._forget_strangers)
-            self._lanes[publisher] = lane
-            self._clocks = tuple(lane.clock for lane in self._lanes.values())
-            if self._running is not None:
-                self._start(lane)
-        return lane
-
-    def _start(self, lane: Lane) -> None:
-        """Not in the context of whoever sends: what leaves is everybody's."""
-        lane.start(self._context).add_done_callback(self._stopped)
-
-    def _stopped(self, clock: asyncio.Task[None]) -> None:
-        running = self._running
-        if clock.cancelled() or running is None or running.done():
-            return
-        if (error := clock.exception()) is not None:
-            running.set_exception(error)
 
     def _reroute(self) -> None:
         """Channels may have another publisher, and what was on its way there is perhaps lost."""
         now = self._now()
         for queue in self._queues.values():
-            before, lane = queue.lane, self._lane_of(queue.channel)
+            before, lane = queue.lane, self._lanes.of(queue.channel)
             if lane is not before:
                 before.leave(queue)
                 queue.link.interrupted(now)
                 lane.enter(queue)
                 lane.make_ready(queue)
                 lane.clock.tick_while_needed()
-        for lane in [lane for lane in self._lanes.values() if not lane.queues and not lane.hints]:
-            lane.cancel()
-            del self._lanes[lane.publisher]
-        self._clocks = tuple(lane.clock for lane in self._lanes.values())
+        self._lanes.drop_empty()

@@ -7,7 +7,8 @@ from typing import Any, Final
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
-from gateway.handlers.dispatcher import Dispatchable, Dispatcher, DispatchState
+from gateway.handlers.dispatch_state import Dispatchable, DispatchState
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.queue import AnyDispatch
 from gateway.protocol.conversation import Event
 from gateway.protocol.envelopes.dispatching import (

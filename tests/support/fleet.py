@@ -20,7 +20,8 @@ from typing import Final
 from gateway.broker.base import Payload, Resync
 from gateway.broker.memory import MemoryBroker, MemoryBus
 from gateway.cluster.membership import Membership
-from gateway.handlers.dispatcher import Dispatcher, DispatchState
+from gateway.handlers.dispatch_state import DispatchState
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending

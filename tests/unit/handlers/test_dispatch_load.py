@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.broker.memory import MemoryBroker
-from gateway.handlers.dispatcher import Dispatcher, DispatchState
+from gateway.handlers.dispatch_state import DispatchState
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending

@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from gateway.broker.memory import MemoryBroker
-from gateway.handlers.dispatcher import Dispatcher, DispatchState
+from gateway.handlers.dispatch_state import DispatchState
+from gateway.handlers.dispatcher import Dispatcher
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Conversation, Event, Pending

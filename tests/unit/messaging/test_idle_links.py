@@ -99,7 +99,7 @@ async def test_only_links_that_have_something_are_looked_at(
             one.links.send(other.links.me, Reply(new_connection_id(), 1, number, "text"))
             await asyncio.sleep(0)
         await eventually(lambda: len(other.got) == MESSAGES, "the messages")
-        clocks = one.links._clocks + other.links._clocks
+        clocks = one.links._lanes.clocks + other.links._lanes.clocks
         await eventually(lambda: not any(clock._ticking for clock in clocks), "rest")
 
     assert {peer for peer, count in looks.items() if count} == {one.links.me, other.links.me}
@@ -110,7 +110,7 @@ async def test_strangers_are_looked_for_now_and_then(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(links_module, "PeerQueue", Seen)
     async with two_among_many() as (one, other):
         one.links.send(other.links.me, Reply(new_connection_id(), 1, 1, "text"))
-        clocks = one.links._clocks + other.links._clocks
+        clocks = one.links._lanes.clocks + other.links._lanes.clocks
         await eventually(lambda: not any(clock._ticking for clock in clocks), "rest")
         idle = {peer: n for peer, n in looks.items() if peer not in (one.links.me, other.links.me)}
 

@@ -126,7 +126,7 @@ async def test_what_is_for_a_channel_that_has_moved_leaves_again_at_its_next_mas
     say(links, peer)
     await eventually(lambda: masters.two.left.count(peer) > 1, "the next one")
     assert masters.one.left.count(other) == before  # which is owed nothing by it
-    assert len(links._clocks) == 2
+    assert len(links._lanes.clocks) == 2
 
 
 async def test_a_lane_ends_with_its_last_channel(links: Links, masters: Masters) -> None:
@@ -139,7 +139,7 @@ async def test_a_lane_ends_with_its_last_channel(links: Links, masters: Masters)
     masters.reroute()
 
     await eventually(lambda: peer in masters.one.left, "the batch, repeated")
-    assert len(links._clocks) == 1
+    assert len(links._lanes.clocks) == 1
 
 
 async def test_hints_go_where_their_channel_is(links: Links, masters: Masters) -> None:

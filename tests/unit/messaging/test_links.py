@@ -179,9 +179,9 @@ async def test_nothing_ticks_once_links_do_not_run() -> None:
     broker = NotedBroker(up=False)
     async with running(broker) as links:
         links.send(new_worker_id(), Reply(new_connection_id(), 1, 1, "text"))
-        await eventually(lambda: not links.settled and links._clocks[0]._ticking, "a tick")
+        await eventually(lambda: not links.settled and links._lanes.clocks[0]._ticking, "a tick")
 
-    assert links._clocks[0]._ticking is None
+    assert links._lanes.clocks[0]._ticking is None
 
 
 async def test_who_is_told_something_once_may_be_of_an_older_release() -> None:

@@ -64,7 +64,7 @@ async def test_the_link_to_a_stranger_that_never_answers_ends_and_holds_up_no_dr
     await asyncio.sleep(0)
     assert transport.ask(dead, Send(new_connection_id(dead), 1, "text"))
     await eventually(
-        lambda: links.queue_to(dead) and not links._clocks[0]._work, "the batch to leave"
+        lambda: links.queue_to(dead) and not links._lanes.clocks[0]._work, "the batch to leave"
     )
 
     assert links.settled is not known

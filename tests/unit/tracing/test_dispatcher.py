@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.broker.memory import MemoryBroker
-from gateway.handlers.dispatcher import DispatchState
+from gateway.handlers.dispatch_state import DispatchState
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending

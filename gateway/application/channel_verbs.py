@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
+from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import MAX_PAGE, Publisher
 from gateway.messaging.channel_survey import DEFAULT_LIMIT, Survey, SurveyedChannels
 from gateway.messaging.requests_to_users import RequestsToUsers
@@ -134,8 +136,53 @@ class ChannelVerbs(ABC):
             version=version,
             skip_history=not history,
         )
-        epoch, offset = stored.position or ("", 0)
-        return Published(offset, epoch, stored.suppressed)
+        return _published(stored)
+
+    async def broadcast(
+        self,
+        channels: Sequence[str],
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        version: int = 0,
+        history: bool = True,
+    ) -> list[Published | Exception]:
+        """Publish the same to several channels: with one call, and one round trip to the broker.
+
+        Each channel gets its own publication, as ``publish`` makes one; cancelling takes none back.
+
+        Args:
+            channels: At most 1000; of all of them together 4 MiB, the data counted for each.
+            data: As of ``publish``, and so are the others; a key counts for each channel by itself,
+                so that the whole call may be repeated.
+
+        Returns:
+            For each channel, in their order, what became of it; or why nothing is known to be
+            published there, what ``publish`` would raise: BadChannel, UnknownChannel,
+            BrokerUnavailable, or ValueError for a version without history. One that failed keeps
+            none of the others from being published.
+
+        Raises:
+            ValueError: There are too many; or the key or the version can be nowhere. Here and below
+                nothing was published.
+            BrokerUnavailable: Of a client, no worker has told which channels keep a history.
+            PublicationTooLarge, UnicodeEncodeError, NotRunning: As of ``publish``.
+            TypeError: The same; or the channels are one text.
+        """
+        if isinstance(channels, str):
+            raise TypeError("channels is one str: give a list of names, or use publish")
+        publisher = await self._publisher()
+        answers = publisher.broadcast(
+            channels,
+            _encode(data),
+            tags=tags,
+            idempotency_key=idempotency_key or "",
+            version=version,
+            skip_history=not history,
+        )
+        done = await asyncio.gather(*answers, return_exceptions=True)
+        return [_published(each) if isinstance(each, Stored) else _raised(each) for each in done]
 
     async def subscribe(self, connection: str, channel: str) -> Receipt:
         """Subscribe one connection to a channel, whichever worker holds it.
@@ -230,6 +277,17 @@ class ChannelVerbs(ABC):
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
         return await self._survey.page(pattern=pattern, after=after, limit=limit)
+
+
+def _published(stored: Stored) -> Published:
+    epoch, offset = stored.position or ("", 0)
+    return Published(offset, epoch, stored.suppressed)
+
+
+def _raised(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    raise error  # cancelled from outside
 
 
 def _of(kept: Kept) -> Publication:

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from gateway.application.channel_verbs import PAGE, History, Published
@@ -102,6 +102,28 @@ class Client:
         return self._call(
             lambda: self._asynchronous.publish(
                 channel,
+                data,
+                tags=tags,
+                idempotency_key=idempotency_key,
+                version=version,
+                history=history,
+            )
+        )
+
+    def broadcast(
+        self,
+        channels: Sequence[str],
+        data: Any,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        version: int = 0,
+        history: bool = True,
+    ) -> list[Published | Exception]:
+        """As ``Gateway.broadcast``; blocks and raises as ``publish`` does."""
+        return self._call(
+            lambda: self._asynchronous.broadcast(
+                channels,
                 data,
                 tags=tags,
                 idempotency_key=idempotency_key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gateway.channel_broker.base import (
@@ -13,7 +13,7 @@ from gateway.channel_broker.base import (
     Publishing,
     Stored,
 )
-from gateway.errors import NotAvailable, PublicationTooLarge
+from gateway.errors import BadChannel, NotAvailable, PublicationTooLarge, UnknownChannel
 from gateway.metrics import Counters
 from gateway.protocol.channel_messages import (
     MAX_PUBLICATION_BYTES,
@@ -28,6 +28,8 @@ from gateway.settings.namespaces import ChannelOptions
 MAX_KEY_BYTES: Final = 255
 MAX_PAGE: Final = MAX_READ
 MAX_VERSION: Final = (1 << 53) - 1  # what a script of Redis can compare
+MAX_TOGETHER: Final = 1000  # publications of one call, and so many go in one pipeline
+MAX_TOGETHER_BYTES: Final = 4 << 20  # of data and tags, counted for each channel
 
 
 def history_options(options: ChannelOptions) -> HistoryOptions | None:
@@ -39,6 +41,33 @@ def history_options(options: ChannelOptions) -> HistoryOptions | None:
         int(options.history_ttl.total_seconds()),
         int(options.history_meta_ttl.total_seconds()),
     )
+
+
+def size_of(data: bytes, tags: Mapping[str, str]) -> int:
+    """Of a publication, in bytes.
+
+    Raises:
+        PublicationTooLarge: It is over what one may be.
+    """
+    size = len(data) + sum(len(part.encode()) for tag in tags.items() for part in tag)
+    if size > MAX_PUBLICATION_BYTES:
+        raise PublicationTooLarge(size_bytes=size, limit_bytes=MAX_PUBLICATION_BYTES)
+    return size
+
+
+def check_together(count: int, size_bytes: int) -> None:
+    """Whether so much may be published by one call.
+
+    Raises:
+        ValueError: It may not.
+    """
+    if count > MAX_TOGETHER:
+        raise ValueError(f"{count} at once are over the limit of {MAX_TOGETHER}")
+    if size_bytes > MAX_TOGETHER_BYTES:
+        raise ValueError(
+            f"{size_bytes} B, the data once for each channel, are over the limit of "
+            f"{MAX_TOGETHER_BYTES} B at once"
+        )
 
 
 class Publisher:
@@ -103,6 +132,47 @@ class Publisher:
         return self._broker.publish(
             Publishing(channel, body, history, idempotency_key, version, version_epoch)
         )
+
+    def broadcast(
+        self,
+        channels: Sequence[str],
+        data: bytes,
+        *,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str = "",
+        version: int = 0,
+        skip_history: bool = False,
+    ) -> list[asyncio.Future[Stored]]:
+        """Publish the same to each channel, in their order; all leave together.
+
+        Returns:
+            One for each channel. One that cannot be published to has failed, with BadChannel,
+            UnknownChannel, or ValueError for a version where nothing is kept; the others have not.
+
+        Raises:
+            PublicationTooLarge: Nothing was published.
+            ValueError: The key or the version can be nowhere; there are over ``MAX_TOGETHER``
+                channels, or the data is over ``MAX_TOGETHER_BYTES`` for all of them together.
+        """
+        _check(idempotency_key, version, "", kept=True)
+        check_together(len(channels), len(channels) * size_of(data, tags or {}))
+        loop = asyncio.get_running_loop()
+        answers = []
+        for channel in channels:
+            try:
+                answer = self.publish(
+                    channel,
+                    data,
+                    tags=tags,
+                    idempotency_key=idempotency_key,
+                    version=version,
+                    skip_history=skip_history,
+                )
+            except (BadChannel, UnknownChannel, ValueError) as error:
+                answer = loop.create_future()
+                answer.set_exception(error)
+            answers.append(answer)
+        return answers
 
     async def page(
         self,

@@ -74,6 +74,26 @@ async def test_what_a_client_publishes_reaches_sockets_of_all_workers_and_is_kep
         assert (await client.history("room:1")).publications == []
 
 
+async def test_a_client_broadcasts_in_one_call(settings: MakeSettings) -> None:
+    async with (
+        cluster(own := settings(channel=CHANNELS), 2) as workers,
+        raw_websocket(workers[0].port) as ann,
+        raw_websocket(workers[1].port) as bob,
+        client_of(own) as client,
+    ):
+        await client.subscribe(last_connection(workers[0]), "room:1")
+        await client.subscribe(last_connection(workers[1]), "hall")
+        names = ["room:1", "none:1", "hall", ""]
+        first, *others = await client.broadcast(names, {"n": 1}, idempotency_key="k")
+        for socket in (ann, bob):
+            assert await socket.texts(1) == ['{"n":1}']
+        assert isinstance(first, gateway.Published)
+        assert (first.offset, others[1]) == (1, gateway.Published(0, ""))
+        assert [type(each) for each in (others[0], others[2])] == [UnknownChannel, BadChannel]
+        again = await client.broadcast(names[:1], {"n": 1}, idempotency_key="k")
+        assert again == [replace(first, suppressed=True)]
+
+
 @pytest.mark.parametrize("door", ["client", "http"])
 async def test_publications_and_subscriptions_reach_live_sockets_of_both_kinds_elsewhere(
     settings: MakeSettings, door: str
@@ -241,6 +261,7 @@ def use_blocking(settings: Settings, connection: str) -> list[object]:
         done: list[object] = [
             client.subscribe(connection, "room:1"),
             client.publish("room:1", {"a": 1}).offset,
+            client.broadcast(["hall"], {"a": 1}),
             client.history("room:1").offset,
             client.channels("room:*").channels,
             client.unsubscribe(connection, "room:1"),
@@ -259,7 +280,9 @@ async def test_the_blocking_client_has_the_same_verbs(settings: MakeSettings) ->
 
         assert await ann.texts(1) == ['{"a":1}']
         written = Receipt.WRITTEN
-        assert done == [written, 1, 1, {"room:1": 1}, written, PresenceStats(0, 0), {}, []]
+        there, members = {"room:1": 1}, PresenceStats(0, 0)
+        hall = [gateway.Published(0, "")]
+        assert done == [written, 1, hall, 1, there, written, members, {}, []]
 
 
 # Which channels there are

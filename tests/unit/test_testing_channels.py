@@ -18,6 +18,7 @@ from gateway import (
     Receipt,
     UnknownChannel,
 )
+from gateway import Published as PublishedThere
 from gateway.presence.base import PresenceStats
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.testing import Client, Published, Subscribed, Unsubscribed, outbox
@@ -66,6 +67,22 @@ async def test_clients_get_what_is_published_where_they_are_subscribed(chat: Gat
         Published("room:1", {"said": "alone"}, {"by": "chat"}),
         Published("lobby", "grüße"),
     ]
+
+
+async def test_a_broadcast_reaches_whoever_is_in_its_channels(chat: Gateway) -> None:
+    with outbox(chat, namespaces=Namespaces()) as sent:
+        ann = Client(chat, query="ann")
+        await ann.connect()
+        done = await chat.broadcast(["lobby", "none:1", "hall"], {"n": 1}, tags={"by": "chat"})
+
+    assert [type(each) for each in done] == [PublishedThere, UnknownChannel, PublishedThere]
+    assert ann.received == ['{"n":1}']
+    assert sent.taken == [
+        Published("lobby", {"n": 1}, {"by": "chat"}),
+        Published("hall", {"n": 1}, {"by": "chat"}),
+    ]
+    with pytest.raises(TypeError, match="one str"), outbox(chat):
+        await chat.broadcast("lobby", 1)
 
 
 async def test_history_presence_and_the_list_are_there(chat: Gateway) -> None:

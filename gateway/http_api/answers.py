@@ -50,6 +50,11 @@ class Problem(Exception):
         message: For whoever called: what was wrong, and what would be right. It repeats no key.
         kind: The name of the error for SDKs; by default the usual one of the status.
         more: More members of the body.
+
+    Attributes:
+        status: As given.
+        kind: The same.
+        body: What is answered.
     """
 
     def __init__(
@@ -62,11 +67,19 @@ class Problem(Exception):
         more: Json | None = None,
     ) -> None:
         super().__init__(message)
-        self.response = answer(
-            {"message": message, **(more or {})},
-            status,
-            {"x-amzn-errortype": kind or _KINDS[status], **(headers or {})},
-        )
+        self.status = status
+        self.kind = kind or _KINDS[status]
+        self.body: Json = {"message": message, **(more or {})}
+        self._headers = headers or {}
+
+    @property
+    def response(self) -> Response:
+        return answer(self.body, self.status, {"x-amzn-errortype": self.kind, **self._headers})
+
+    @property
+    def result(self) -> Json:
+        """The same among the results of several commands."""
+        return {"status": self.status, "error": self.kind, **self.body}
 
 
 def answer(body: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

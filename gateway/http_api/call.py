@@ -63,12 +63,13 @@ def checking() -> Iterator[None]:
 
 
 @contextmanager
-def naming_channel() -> Iterator[None]:
-    """Around what may refuse the channel that the path names."""
+def naming_channel(*, in_path: bool = True) -> Iterator[None]:
+    """Around what may refuse the channel that the path names, or else the body."""
     try:
         yield
     except BadChannel as error:
-        raise Problem(400, f"{error}; in a path, / and spaces are percent-encoded") from None
+        hint = "; in a path, / and spaces are percent-encoded" if in_path else ""
+        raise Problem(400, f"{error}{hint}") from None
     except (UnknownChannel, NotAvailable) as error:
         raise Problem(404, str(error)) from None
     except WorkerChannelLimit:

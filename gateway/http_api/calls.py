@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 from starlette.responses import Response
 
@@ -28,6 +29,8 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry, Registry
 
+_WRITTEN: Final[Json] = {"receipt": Receipt.WRITTEN.value}
+
 
 class Calls:
     """Every call. Each answers, or raises ``Problem``."""
@@ -43,10 +46,12 @@ class Calls:
         self._requests_to_users = requests_to_users
 
     async def send(self, call: Call) -> Response:
-        text, key = text_of(call), key_of(call)
+        return answer(await self.sent(call.target, text_of(call), key_of(call)))
+
+    async def sent(self, connection: str, text: str, key: str | None) -> Json:
         with checking():
-            answers.check(await self._requests_to_owners.send(call.target, text, key=key))
-        return answer({"receipt": Receipt.WRITTEN.value})
+            answers.check(await self._requests_to_owners.send(connection, text, key=key))
+        return _WRITTEN
 
     async def inquire(self, call: Call) -> Response:
         told = await self._requests_to_owners.inquire(call.target)
@@ -55,22 +60,31 @@ class Calls:
         return answer(answers.connection(told.particulars))
 
     async def subscribe(self, call: Call) -> Response:
-        with checking(), naming_channel():
-            channel_names.check(call.channel)
-            receipt = await self._requests_to_owners.subscribe(call.target, call.channel)
+        return answer(await self.subscribed(call.target, call.channel))
+
+    async def subscribed(self, connection: str, channel: str, *, in_path: bool = True) -> Json:
+        with checking(), naming_channel(in_path=in_path):
+            channel_names.check(channel)
+            receipt = await self._requests_to_owners.subscribe(connection, channel)
         answers.check(receipt)
-        return answer({"receipt": Receipt.WRITTEN.value})
+        return _WRITTEN
 
     async def unsubscribe(self, call: Call) -> Response:
-        with checking(), naming_channel():
-            channel_names.check(call.channel)
-            receipt = await self._requests_to_owners.unsubscribe(call.target, call.channel)
-        answers.check(receipt)
+        await self.unsubscribed(call.target, call.channel)
         return Response(status_code=204)
 
+    async def unsubscribed(self, connection: str, channel: str, *, in_path: bool = True) -> None:
+        with checking(), naming_channel(in_path=in_path):
+            channel_names.check(channel)
+            receipt = await self._requests_to_owners.unsubscribe(connection, channel)
+        answers.check(receipt)
+
     async def disconnect(self, call: Call) -> Response:
-        answers.check(await self._requests_to_owners.disconnect(call.target, *closing_of(call)))
+        await self.disconnected(call.target, *closing_of(call))
         return Response(status_code=204)
+
+    async def disconnected(self, connection: str, code: int, reason: str) -> None:
+        answers.check(await self._requests_to_owners.disconnect(connection, code, reason))
 
     async def connections(self, call: Call) -> Response:
         limit, worker = limit_of(call), worker_of(call)
@@ -96,12 +110,17 @@ class Calls:
 
     async def send_to_user(self, call: Call) -> Response:
         text, key = text_of(call), key_of(call)
-        user = user_of(call.target)
+        return answer(await self.sent_to_user(user_of(call.target), text, key))
+
+    async def sent_to_user(self, user: str, text: str, key: str | None) -> Json:
         with checking():
             return _counts(await self._requests_to_users.send(user, text, key=key))
 
     async def disconnect_user(self, call: Call) -> Response:
         user, (code, reason) = user_of(call.target), closing_of(call)
+        return answer(await self.disconnected_user(user, code, reason))
+
+    async def disconnected_user(self, user: str, code: int, reason: str) -> Json:
         with checking():
             return _counts(await self._requests_to_users.disconnect(user, code, reason))
 
@@ -128,8 +147,8 @@ class Calls:
         return page, page[-1][0] if len(wanted) > limit else ""
 
 
-def _counts(sent: list[Sent]) -> Response:
+def _counts(sent: list[Sent]) -> Json:
     """How many connections gave which receipt."""
     receipts = Counter({receipt.value: 0 for receipt in Receipt})
     receipts.update(each.receipt.value for each in sent)
-    return answer(dict(receipts))
+    return dict(receipts)

@@ -10,13 +10,7 @@ from starlette.responses import Response
 
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import MAX_PAGE, MAX_VERSION, Publisher
-from gateway.errors import (
-    BrokerUnavailable,
-    PresenceLimit,
-    PublicationTooLarge,
-    UnrecoverablePosition,
-)
-from gateway.http_api import answers
+from gateway.errors import PresenceLimit, UnrecoverablePosition
 from gateway.http_api.answers import Json, Problem, answer
 from gateway.http_api.call import (
     Call,
@@ -28,6 +22,7 @@ from gateway.http_api.call import (
     right,
     switch_of,
 )
+from gateway.http_api.publishing import published, publishing
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.protocol.centrifuge.replies import NotJson, embeddable
 from gateway.protocol.channel_messages import ClientInfo, read_publication
@@ -53,25 +48,16 @@ class ChannelCalls:
         version = number_of(call, "version", 0, low=0, high=MAX_VERSION)
         kept = switch_of(call, "history", "true")
         data, tags, key = _data(call), _tags(call), key_of(call)
-        try:
-            with naming_channel(), right():
-                stored = await self._publisher.publish(
-                    call.target,
-                    data,
-                    tags=tags,
-                    idempotency_key=key or "",
-                    version=version,
-                    skip_history=not kept,
-                )
-        except PublicationTooLarge as error:
-            raise Problem(413, str(error)) from None
-        except BrokerUnavailable:
-            raise answers.unavailable(
-                "it may have been published, nobody can know: try again with the same "
-                "Idempotency-Key"
-            ) from None
-        epoch, offset = stored.position or ("", 0)
-        return answer({"offset": offset, "epoch": epoch, "suppressed": stored.suppressed})
+        with publishing():
+            stored = await self._publisher.publish(
+                call.target,
+                data,
+                tags=tags,
+                idempotency_key=key or "",
+                version=version,
+                skip_history=not kept,
+            )
+        return answer(published(stored))
 
     async def history(self, call: Call) -> Response:
         limit = number_of(call, "limit", DEFAULT_HISTORY, low=0, high=MAX_PAGE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.close_codes import DISCONNECTED, NORMAL
-from gateway.http_api import openapi_channels
+from gateway.http_api import openapi_batch, openapi_channels
 from gateway.http_api.call import MAX_KEY_LENGTH
 from gateway.http_api.openapi_parts import (
     CONNECTION,
@@ -40,7 +40,7 @@ def document(server: str, version: str) -> Json:
         },
         "servers": [{"url": server}],
         "security": [{"bearer": []}, {"key": []}, {"aws": []}],
-        "paths": _PATHS | openapi_channels.PATHS,
+        "paths": _PATHS | openapi_channels.PATHS | openapi_batch.PATHS,
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -51,7 +51,7 @@ def document(server: str, version: str) -> Json:
                     "description": "As AWS SDKs sign, for the service execute-api.",
                 },
             },
-            "schemas": _SCHEMAS | openapi_channels.SCHEMAS,
+            "schemas": _SCHEMAS | openapi_channels.SCHEMAS | openapi_batch.SCHEMAS,
             "responses": RESPONSES,
         },
     }

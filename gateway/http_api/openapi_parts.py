@@ -71,7 +71,7 @@ RESPONSES: Final = {
     "Forbidden": error("The signature is not believed, or nobody may call this gateway."),
     "TooSlow": error("The body did not come in time."),
     "Gone": error("There is no such open connection, and never will be.", receipt=True),
-    "TooLarge": error("The body is over GATEWAY_API_BODY_BYTES."),
+    "TooLarge": error("The body is over GATEWAY_API_BODY_BYTES, or what it asks for too much."),
     "TooMany": error("Over GATEWAY_API_REQUESTS_PER_SECOND.", headers=RETRY_AFTER),
     "TooManyOrSlow": error(
         "Over GATEWAY_API_REQUESTS_PER_SECOND (with Retry-After); or too much waits for this "

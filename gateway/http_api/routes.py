@@ -17,9 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import NotRunning
 from gateway.http_api.answers import RETRY_AFTER_S, Problem, answer, check, unavailable
+from gateway.http_api.batch_calls import BatchCalls
 from gateway.http_api.call import Call
 from gateway.http_api.calls import Calls
 from gateway.http_api.channel_calls import ChannelCalls
+from gateway.http_api.commands import broadcast_of, commands_of, items_of
 from gateway.http_api.credentials import Credentials, Verdict
 from gateway.http_api.openapi import document
 from gateway.http_api.raw import RawRequest
@@ -66,7 +68,8 @@ class Api:
 
     Attributes:
         body_bytes: The longest body.
-        rate: How many requests a second, of those who may; None: as many as come.
+        rate: How many requests a second, of those who may, each thing that one asks for counted;
+            None: as many as come.
         count: Told the method and the status of every request.
         now: Monotonic seconds.
         clock: Seconds of the wall clock.
@@ -75,6 +78,7 @@ class Api:
 
     calls: Calls
     channel_calls: ChannelCalls
+    batch_calls: BatchCalls
     credentials: Credentials
     body_bytes: int
     rate: Rate | None
@@ -104,6 +108,8 @@ def api_routes(api: Callable[[], Api | None], *, version: str) -> list[BaseRoute
         path("/@users/{target:gateway_rest}", _USER),
         path("/@channels", _CHANNEL_LIST),
         path("/@channels/{target:gateway_rest}", _CHANNEL, _of_channel),
+        path("/@broadcast", _BROADCAST),
+        path("/@batch", _BATCH),
     ]
 
 
@@ -113,6 +119,35 @@ def _connections(call: Callable[[Calls, Call], Awaitable[Response]]) -> Operatio
 
 def _channels(call: Callable[[ChannelCalls, Call], Awaitable[Response]]) -> Operation:
     return lambda api, asked: call(api.channel_calls, asked)
+
+
+async def _broadcast(api: Api, call: Call) -> Response:
+    broadcast = broadcast_of(call)
+    _count_items(api, len(broadcast.channels))
+    return answer(await api.batch_calls.broadcast(broadcast))
+
+
+async def _batch(api: Api, call: Call) -> Response:
+    commands = commands_of(call)
+    _count_items(api, items_of(commands))
+    return answer(await api.batch_calls.run(commands))
+
+
+def _count_items(api: Api, items: int) -> None:
+    """Count what one request asks for as so many: the first was counted when it came.
+
+    Raises:
+        Problem: They are too many, and nothing is done.
+    """
+    if api.rate is None:
+        return
+    if items > api.rate.most:
+        raise Problem(
+            413,
+            f"{items} in one request, and this worker takes {api.rate.most:g} a second: send fewer",
+        )
+    if items > 1 and not api.rate.allow(api.now(), items - 1):
+        raise _too_many()
 
 
 _CONNECTIONS: Final[Operations] = {
@@ -139,6 +174,8 @@ _CHANNEL_LIST: Final[Operations] = {
 _CHANNEL: Final[Operations] = {
     "POST": (_channels(ChannelCalls.publish), ("tags", "version", "history")),
 }
+_BROADCAST: Final[Operations] = {"POST": (_broadcast, ())}
+_BATCH: Final[Operations] = {"POST": (_batch, ())}
 _OF_CHANNEL: Final[Mapping[str, Operations]] = {
     "history": {
         "GET": (
@@ -228,11 +265,7 @@ class _Path:
             if not verdict.allowed:
                 raise _turned_away(verdict)
         if api.rate is not None and not api.rate.allow(api.now()):
-            raise Problem(
-                429,
-                "too many requests for this worker, nothing was done: try again",
-                headers={"retry-after": str(RETRY_AFTER_S)},
-            )
+            raise _too_many()
         if request.method not in operations:
             allowed = ", ".join(operations)
             raise Problem(405, f"here there is only {allowed}", headers={"allow": allowed})
@@ -300,6 +333,14 @@ def _raw(request: Request) -> RawRequest:
 def _turned_away(verdict: Verdict) -> Problem:
     headers = {} if verdict.challenge is None else {"www-authenticate": verdict.challenge}
     return Problem(verdict.status, verdict.text, kind=verdict.error_type, headers=headers)
+
+
+def _too_many() -> Problem:
+    return Problem(
+        429,
+        "too many requests for this worker, nothing was done: try again",
+        headers={"retry-after": str(RETRY_AFTER_S)},
+    )
 
 
 def _too_large(limit_bytes: int) -> Problem:

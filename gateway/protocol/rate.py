@@ -7,19 +7,21 @@ class Rate:
     """Allows ``per_second`` events a second on average, and as many at once after a quiet second.
 
     No clock: ``now`` is monotonic seconds and never decreases.
+
+    Attributes:
+        most: How many are allowed at once after a quiet second; more than that never are.
     """
 
-    __slots__ = ("_at", "_per_second", "_tokens")
+    __slots__ = ("_at", "_per_second", "_tokens", "most")
 
     def __init__(self, per_second: float, *, now: float) -> None:
         self._per_second = per_second
-        self._tokens = max(1.0, per_second)
+        self.most = self._tokens = max(1.0, per_second)
         self._at = now
 
     def allow(self, now: float, count: int = 1) -> bool:
         """Count events that come at once. False: too many, and none of them was counted."""
-        full = max(1.0, self._per_second)
-        self._tokens = min(full, self._tokens + (now - self._at) * self._per_second)
+        self._tokens = min(self.most, self._tokens + (now - self._at) * self._per_second)
         self._at = now
         if self._tokens < count:
             return False

@@ -94,7 +94,7 @@ class ApiCalls:
                 response = await answering
             status = response.status_code
         except Problem as problem:
-            status = problem.response.status_code
+            status = problem.status
             raise
         finally:
             span.set_attribute(STATUS, status)

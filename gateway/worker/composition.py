@@ -36,9 +36,9 @@ from gateway.errors import BadChannel, UnknownChannel
 from gateway.handlers.definitions import Handlers
 from gateway.handlers.invocation import Invocation
 from gateway.handlers.runner import Runner
+from gateway.http_api.batch_calls import BatchCalls
 from gateway.http_api.calls import Calls
 from gateway.http_api.channel_calls import ChannelCalls
-from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.hub import Hub
@@ -58,6 +58,7 @@ from gateway.tokens.verifier import token_verifier
 from gateway.tracing.variants import PLAIN, Variants
 from gateway.worker import envelope_receivers
 from gateway.worker.admin_composition import AdminParts
+from gateway.worker.backend_credentials import credentials_of
 from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.handshake_limits import limits
 from gateway.worker.health import PortHealth
@@ -118,7 +119,7 @@ class WorkerParts:
             settings.token_options(), settings.subscription_token_options()
         )
         self._put_edge_together(health)
-        self.credentials = self._credentials()
+        self.credentials = credentials_of(settings)
         self.api = self._api()
         self._put_admin_together()
 
@@ -354,9 +355,11 @@ class WorkerParts:
 
     def _api(self) -> Api:
         settings, per_second = self.settings, self.settings.api_requests_per_second
+        calls = Calls(self.requests_to_owners, self.registry, self.requests_to_users)
         return Api(
-            calls=Calls(self.requests_to_owners, self.registry, self.requests_to_users),
+            calls=calls,
             channel_calls=ChannelCalls(self.publisher, self.presence_questions, self.survey),
+            batch_calls=BatchCalls(calls, self.publisher),
             credentials=self.credentials,
             body_bytes=settings.api_body_bytes,
             rate=None if per_second is None else Rate(per_second, now=self.now()),
@@ -364,14 +367,6 @@ class WorkerParts:
             now=self.now,
             clock=time.time,
             around=self._variants.api_call,
-        )
-
-    def _credentials(self) -> Credentials:
-        settings = self.settings
-        return Credentials.of(
-            api_keys_text=settings.api_keys.reveal(),
-            api_keys_file=settings.api_keys_file,
-            access_keys_text=settings.aws_access_keys.reveal(),
         )
 
     def _put_admin_together(self) -> None:

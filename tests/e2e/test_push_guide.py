@@ -69,6 +69,7 @@ def test_the_pages_have_a_line_for_every_call() -> None:
         *("PUT /@connections/$ID/channels/orders", "DELETE /@connections/$ID/channels/orders"),
         *(f"POST {orders}", f"GET {orders}/history", f"DELETE {orders}/history"),
         *(f"GET {orders}/presence", f"GET {orders}/presence_stats", "GET /@channels"),
+        *("POST /@broadcast", "POST /@batch"),
     ]
     for page in PAGES:
         shown = set()

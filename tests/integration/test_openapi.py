@@ -39,6 +39,8 @@ OPERATIONS = [
     "getPresenceStats",
     "subscribeConnection",
     "unsubscribeConnection",
+    "broadcast",
+    "batch",
 ]
 # Namespaces that are not set up, and what has no history or presence.
 CHANNELS = Namespaces(

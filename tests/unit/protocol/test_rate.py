@@ -19,6 +19,7 @@ def allowed(rate: Rate, now: float, tries: int = 1000) -> int:
 def test_exactly_one_seconds_worth_is_allowed_at_once(per_second: int) -> None:
     rate = Rate(per_second, now=100.0)
 
+    assert rate.most == per_second
     assert allowed(rate, 100.0) == per_second
 
 

@@ -1,0 +1,154 @@
+"""The connection API's calls that do many things at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, assert_never
+
+from gateway.channel_broker.base import Stored
+from gateway.channels.publisher import Publisher
+from gateway.errors import BadChannel, PublicationTooLarge, UnknownChannel
+from gateway.http_api.answers import RETRY_AFTER_S, Json, Problem
+from gateway.http_api.calls import Calls
+from gateway.http_api.commands import (
+    Broadcast,
+    Command,
+    Disconnect,
+    DisconnectUser,
+    Publish,
+    Send,
+    SendToUser,
+    Subscribe,
+    Unsubscribe,
+)
+from gateway.http_api.publishing import published, publishing
+
+_Begun = Sequence[asyncio.Future[Any]]
+
+
+class _Options(TypedDict):
+    tags: Mapping[str, str]
+    idempotency_key: str
+    version: int
+    skip_history: bool
+
+
+class BatchCalls:
+    """Begins all that is asked for in order, and then waits for all of it.
+
+    What is published is given to the broker in one turn of the loop: it leaves in one pipeline.
+    """
+
+    def __init__(self, calls: Calls, publisher: Publisher) -> None:
+        self._calls = calls
+        self._publisher = publisher
+
+    async def broadcast(self, broadcast: Broadcast) -> Json:
+        """What became of it in each channel.
+
+        Raises:
+            Problem: All have failed, and with the same status; or nothing could be tried.
+        """
+        with publishing(in_path=False):
+            begun = self._publish(broadcast)
+        await asyncio.gather(*begun, return_exceptions=True)
+        return together([_published(each) for each in begun])
+
+    async def run(self, commands: Sequence[Command | Problem]) -> Json:
+        """What became of each command, as the single call would tell it.
+
+        Raises:
+            Problem: All have failed, and with the same status.
+        """
+        begun = [self._begin(each) for each in commands]
+        waited_for = [each for some in begun if not isinstance(some, Problem) for each in some]
+        await asyncio.gather(*waited_for, return_exceptions=True)
+        return together(
+            [_result(command, some) for command, some in zip(commands, begun, strict=True)]
+        )
+
+    def _begin(self, command: Command | Problem) -> _Begun | Problem:
+        if isinstance(command, Problem):
+            return command
+        if isinstance(command, Publish | Broadcast):
+            try:
+                return self._publish(command)
+            except (BadChannel, UnknownChannel, PublicationTooLarge, ValueError) as error:
+                return _refused(error)
+        return [asyncio.ensure_future(self._do(command))]
+
+    def _publish(self, publication: Publish | Broadcast) -> Sequence[asyncio.Future[Stored]]:
+        data, key = bytes(publication.data), publication.idempotency_key or ""
+        options: _Options = {
+            "tags": publication.tags,
+            "idempotency_key": key,
+            "version": publication.version,
+            "skip_history": not publication.history,
+        }
+        if isinstance(publication, Publish):
+            return [self._publisher.publish(publication.channel, data, **options)]
+        return self._publisher.broadcast(publication.channels, data, **options)
+
+    async def _do(
+        self, command: Send | SendToUser | Disconnect | DisconnectUser | Subscribe | Unsubscribe
+    ) -> Json:
+        calls = self._calls
+        match command:
+            case Send(connection=connection, text=text, idempotency_key=key):
+                return await calls.sent(connection, text, key)
+            case SendToUser(user=user, text=text, idempotency_key=key):
+                return await calls.sent_to_user(user, text, key)
+            case Disconnect(connection=connection, code=code, reason=reason):
+                await calls.disconnected(connection, code, reason)
+            case DisconnectUser(user=user, code=code, reason=reason):
+                return await calls.disconnected_user(user, code, reason)
+            case Subscribe(connection=connection, channel=channel):
+                return await calls.subscribed(connection, channel, in_path=False)
+            case Unsubscribe(connection=connection, channel=channel):
+                await calls.unsubscribed(connection, channel, in_path=False)
+            case _:
+                assert_never(command)
+        return {"status": 204}
+
+
+def together(results: list[Json]) -> Json:
+    """The answer that has these results.
+
+    Raises:
+        Problem: All have failed, and with the same status, which is then that of the answer.
+    """
+    first = results[0]
+    status = first["status"]
+    if status < 400 or any(each["status"] != status for each in results):
+        return {"results": results}
+    message = f"all {len(results)} have failed; the first: {first['message']}"
+    headers = {"retry-after": str(RETRY_AFTER_S)} if status == 503 else {}
+    raise Problem(status, message, kind=first["error"], headers=headers, more={"results": results})
+
+
+def _result(command: Command | Problem, begun: _Begun | Problem) -> Json:
+    if isinstance(begun, Problem):
+        return begun.result
+    try:
+        if isinstance(command, Broadcast):
+            return {"status": 200, **together([_published(each) for each in begun])}
+        [one] = begun
+        if isinstance(command, Publish):
+            return _published(one)
+        return {"status": 200, **one.result()}
+    except Problem as problem:
+        return problem.result
+
+
+def _published(stored: asyncio.Future[Stored]) -> Json:
+    error = stored.exception()
+    return _refused(error).result if error else {"status": 200, **published(stored.result())}
+
+
+def _refused(error: BaseException) -> Problem:
+    try:
+        with publishing(in_path=False):
+            raise error
+    except Problem as problem:
+        return problem

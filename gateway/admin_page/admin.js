@@ -18,7 +18,8 @@ let opened = null; // what there is while a key is believed in
 class Opened {
   constructor(key) {
     const api = new Api(key);
-    this.workers = new WorkersView(api, wentWrong);
+    // A worker that stands still keeps its sockets open: another one may know more.
+    this.workers = new WorkersView(api, wentWrong, () => this.client.reconnect());
     this.connections = new ConnectionsView(api, wentWrong);
     this.connection = new ConnectionView(api, wentWrong);
     this.channels = new ChannelsView(api, wentWrong);
@@ -27,7 +28,7 @@ class Opened {
       onState: (state, { code } = {}) => showLive(state, code),
     });
     this.client.subscribe(REPORTS, {
-      onSubscribed() {},
+      onSubscribed: () => this.workers.listen(),
       onJoin() {},
       onLeave() {},
       onPublication: ({ data }) => this.workers.take(data),

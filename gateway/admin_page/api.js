@@ -3,6 +3,7 @@
 "use strict";
 
 const CALL_WITHIN_MS = 10_000;
+const LOOK_WITHIN_MS = 3_000; // one look at Redis: a worker that stands still is not waited for
 
 /** Why a call was not done: ``status`` of the answer, 0 if there was none. */
 class ApiProblem extends Error {
@@ -36,7 +37,7 @@ class Api {
    * Call ``path``, written as a template with what belongs to it encoded. What comes back is the
    * body of the answer, null if it has none; whatever went wrong is an ApiProblem.
    */
-  async call(method, path, { query = {}, body } = {}) {
+  async call(method, path, { query = {}, body, within_ms = CALL_WITHIN_MS } = {}) {
     const url = new URL(`../${path}`, location.href);
     url.hash = "";
     url.search = new URLSearchParams(
@@ -49,7 +50,7 @@ class Api {
         body,
         headers: { authorization: `Bearer ${this.#key}` },
         cache: "no-store",
-        signal: AbortSignal.timeout(CALL_WITHIN_MS),
+        signal: AbortSignal.timeout(within_ms),
       });
     } catch {
       throw new ApiProblem(0, "the gateway does not answer");
@@ -66,7 +67,7 @@ class Api {
   }
 
   workers() {
-    return this.call("GET", "@workers", { query: { fenced: "true" } });
+    return this.call("GET", "@workers", { query: { fenced: "true" }, within_ms: LOOK_WITHIN_MS });
   }
 
   connections(query) {

@@ -1,29 +1,39 @@
-// The view of the workers. Leases say which there are; what each does comes by the channel of
-// reports, once a second while this page listens.
+// The view of the workers. The channel of reports tells who comes and goes, as it happens, and what
+// each does, once a second while this page listens. The leases say who was there before; they are
+// looked at once in a while only, in case that a change was not told.
 "use strict";
 
 const REPORTS = "@admin:reports";
 const SILENT_MS = 3_500; // after three reports that did not come
-const LOOK_EACH_MS = 5_000;
-const LOOK_AGAIN_MS = 1_000; // upon news, at most so often
+const LOOK_EACH_MS = 15_000;
+const LOOK_AGAIN_MS = 1_000; // if something is not understood, at most so often
+const ENDED = ["gone", "swept"];
 const DRAW_WITHIN_MS = 500; // all that has come until then at once
 const SUMMED = ["received", "handled", "pushes", "publications", "deliveries"];
 
 class WorkersView {
   #api;
   #onProblem;
+  #onDeaf;
   #leases = new Map(); // by worker, as GET /@workers tells it
   #reports = new Map(); // by worker: {report, at}
   #rows = new Map(); // by worker
+  #changes = new Map(); // by worker, told since the last look was begun: it may not know them
+  #silent = new Set(); // for whom the leases have been looked at
   #timer = 0;
   #drawing = 0; // the timer of the next time, 0 if nothing is to be drawn
+  #lookingSoon = 0; // likewise
   #lookedAt = -Infinity;
   #looking = false;
+  #lookAgain = false; // once this one is answered
   #problem = null; // why the leases are not known anew
+  #heardAt = Infinity; // by the channel; never before it is subscribed
 
-  constructor(api, onProblem) {
+  /** ``onDeaf`` is told if nothing comes by the channel, and Redis is not known to be away. */
+  constructor(api, onProblem, onDeaf) {
     this.#api = api;
     this.#onProblem = onProblem;
+    this.#onDeaf = onDeaf;
   }
 
   /** The ids of those that hold connections, or may. */
@@ -39,37 +49,77 @@ class WorkersView {
   end() {
     clearInterval(this.#timer);
     clearTimeout(this.#drawing);
+    clearTimeout(this.#lookingSoon);
     for (const row of this.#rows.values()) row.remove();
   }
 
-  /** A worker has told how it is. */
-  take(report) {
-    if (typeof report?.worker !== "string") return;
-    const before = this.#reports.get(report.worker);
-    this.#reports.set(report.worker, { report, at: performance.now() });
-    const news = !this.#leases.has(report.worker) || before?.report.leaving !== report.leaving;
-    if (news) this.#lookSoon();
+  /** What came by the channel: how a worker is, or what some have become. */
+  take(told) {
+    this.#heardAt = performance.now();
+    if (Array.isArray(told?.changes)) {
+      for (const change of told.changes) {
+        this.#changes.set(change.id, change);
+        this.#apply(change);
+      }
+    } else if (typeof told?.worker === "string") {
+      this.#reports.set(told.worker, { report: told, at: performance.now() });
+      if (!this.#leases.has(told.worker)) this.lookSoon();
+    } else return;
     this.#drawing ||= setTimeout(() => this.#draw(), DRAW_WITHIN_MS);
   }
 
+  /** It listens to the channel: what was told before is not known. */
+  listen() {
+    this.#heardAt = performance.now();
+    this.lookSoon();
+  }
+
+  /** Look at the leases: changes may not have been told. */
+  lookSoon() {
+    const wait_ms = Math.max(0, this.#lookedAt + LOOK_AGAIN_MS - performance.now());
+    this.#lookingSoon ||= setTimeout(() => {
+      this.#lookingSoon = 0;
+      this.#look();
+    }, wait_ms);
+  }
+
+  #apply({ id, state, ...info }) {
+    const lease = this.#leases.get(id);
+    if (ENDED.includes(state)) {
+      this.#leases.delete(id);
+      this.#reports.delete(id);
+    } else if (lease || info.role) this.#leases.set(id, { ...lease, ...info, id, state });
+    else this.lookSoon(); // it is fenced: whoever tells its end may have been faster
+  }
+
   #tick() {
-    const silent = [...this.#leases.keys()].some((id) => this.#reports.has(id) && !this.#fresh(id));
-    if (silent) this.#lookSoon();
-    else if (performance.now() - this.#lookedAt >= LOOK_EACH_MS) this.#look();
+    const silent = this.ids.filter((id) => this.#stateOf(id) === "silent");
+    if (silent.some((id) => !this.#silent.has(id))) this.lookSoon();
+    this.#silent = new Set(silent);
+    if (this.#deaf) this.lookSoon();
+    if (performance.now() - this.#lookedAt >= LOOK_EACH_MS) this.#look();
     this.#draw();
   }
 
-  #lookSoon() {
-    if (performance.now() - this.#lookedAt >= LOOK_AGAIN_MS) this.#look();
+  /** The worker of this page's socket tells more often how it is, if it and Redis are well. */
+  get #deaf() {
+    return performance.now() - this.#heardAt >= SILENT_MS;
   }
 
   async #look() {
-    if (this.#looking || document.hidden) return;
+    if (document.hidden) return;
+    if (this.#looking) {
+      this.#lookAgain = true;
+      return;
+    }
     this.#looking = true;
     this.#lookedAt = performance.now();
+    this.#changes.clear();
+    const wasDeaf = this.#deaf;
     try {
       const { workers } = await this.#api.workers();
       this.#leases = new Map(workers.map((worker) => [worker.id, worker]));
+      for (const change of this.#changes.values()) this.#apply(change);
       for (const id of this.#reports.keys()) {
         if (!this.#leases.has(id) && !this.#fresh(id)) this.#reports.delete(id);
       }
@@ -79,6 +129,13 @@ class WorkersView {
       this.#onProblem(problem);
     } finally {
       this.#looking = false;
+      // What is answered that it cannot be told: no other worker would tell more.
+      if (wasDeaf && this.#deaf && !this.#problem?.status) {
+        this.#heardAt = Infinity;
+        this.#onDeaf();
+      }
+      if (this.#lookAgain) this.lookSoon();
+      this.#lookAgain = false;
       this.#draw();
     }
   }
@@ -135,11 +192,13 @@ class WorkersView {
     ];
   }
 
-  /** What its lease says; and whether it tells nothing any more, which a lease shows much later. */
+  /** What its lease says, or itself; or that it tells nothing any more, which leases show later. */
   #stateOf(id) {
     const { state } = this.#leases.get(id);
-    if (state === "live" && this.#reports.has(id) && !this.#fresh(id)) return "silent";
-    return state;
+    if (state !== "live" || !this.#reports.has(id)) return state;
+    const report = this.#fresh(id);
+    if (!report) return "silent";
+    return report.leaving ? "leaving" : "live";
   }
 
   #sum() {

@@ -17,6 +17,7 @@ from gateway.protocol.deadlines import AFTER_END_S, RENEWAL_RETRY_S, RENEWALS_PE
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Changes, Leases, Members, WorkerInfo
+from gateway.protocol.reports import WorkerState
 from gateway.registry.base import Registry
 
 log = get_logger(__name__)
@@ -57,6 +58,9 @@ class Membership:
         died: Told once of each worker that ended without leaving, whoever of all workers claims its
             sweep first.
         tell_everyone: Publishes a hint to all workers.
+
+    Attributes:
+        became: Told for people what a worker has become, as soon as this one knows.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Membership:
         self._after_renewal = after_renewal
         self._died = died
         self._now = now
+        self.became: Callable[[WorkerId, WorkerState], None] = lambda *_: None
         self._look_now = asyncio.Event()
         self._looking_soon: asyncio.TimerHandle | None = None
         self._sweeping: set[WorkerId] = set()
@@ -114,10 +119,11 @@ class Membership:
                     self._heard_leaving_at = self._now()
                 if self._members.leaving(worker, now=self._now()):
                     log.info("worker leaves", leaving_worker=worker)
+                    self.became(worker, "leaving")
                     self._watcher.workers_changed()
             case Gone(worker=worker, swept=swept):
                 if self._members.gone(worker, now=self._now()):
-                    self._gone(worker, "said so")
+                    self._gone(worker, "said so", "gone" if swept else "fenced")
                     self._watcher.workers_changed()
                     if not swept:  # somebody must do that
                         self._look_soon()
@@ -128,6 +134,7 @@ class Membership:
         if info.leaving:
             self._said_leaving_at = self._now()
             self._tell_everyone(Leaving(self._members.me))
+            self.became(self._members.me, "leaving")
         self._watcher.workers_changed()
         self._look_now.set()
 
@@ -227,7 +234,8 @@ class Membership:
         for worker in changes.joined:
             self._joined(worker)
         for worker in changes.gone:
-            self._gone(worker, "lease")
+            # Whoever is fenced keeps its lease until it is swept.
+            self._gone(worker, "lease", "fenced" if worker in leases.workers else "gone")
         if changes.changed:
             self._watcher.workers_changed()
         self._watcher.renewed()
@@ -251,11 +259,14 @@ class Membership:
 
     def _joined(self, worker: WorkerId) -> None:
         log.info("worker joined", joined_worker=worker)
-        self._watcher.worker_joined(worker, self._members.known[worker])
+        info = self._members.known[worker]
+        self._watcher.worker_joined(worker, info)
+        self.became(worker, "leaving" if info.leaving else "live")
 
-    def _gone(self, worker: WorkerId, why: str) -> None:
+    def _gone(self, worker: WorkerId, why: str, became: WorkerState) -> None:
         log.info("worker gone", gone_worker=worker, why=why)
         self._watcher.worker_gone(worker)
+        self.became(worker, became)
 
     async def _sweep(self, worker: WorkerId, seen_end_ms: int, *, died: bool) -> None:
         try:
@@ -268,12 +279,13 @@ class Membership:
             self._tell_everyone(Gone(worker))
             # Also one that was never in the view: it may wake up, and send what it had.
             self._members.gone(worker, now=self._now())
-            self._gone(worker, "lease ended")
+            self._gone(worker, "lease ended", "fenced")
             self._watcher.workers_changed()
             connections = (await self._registry.backlog(worker)).entries
             if await self._watcher.sweep(worker):
                 await self._registry.finish(worker)
                 log.info("worker swept", dead_worker=worker, connections=connections)
+                self.became(worker, "swept")
         except BrokerUnavailable as error:
             log.warning("sweep broken off", dead_worker=worker, error=str(error))
         finally:

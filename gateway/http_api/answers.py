@@ -154,7 +154,7 @@ def _worker(name: WorkerId, info: WorkerInfo, left_ms: int, *, fenced: bool) -> 
     state = "leaving" if info.leaving else "live" if left_ms > 0 else "lapsed"
     return {
         "id": name,
-        "role": "both" if info.edge and info.handler else "edge" if info.edge else "handler",
+        "role": info.role,
         "state": "fenced" if fenced else state,
         "host": info.host,
         "pid": info.pid,

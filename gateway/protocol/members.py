@@ -58,6 +58,11 @@ class WorkerInfo:
     traces: bool = False
     reports: bool = False
 
+    @property
+    def role(self) -> str:
+        """``both``, ``edge`` or ``handler``, for people."""
+        return "both" if self.edge and self.handler else "edge" if self.edge else "handler"
+
 
 @dataclass(frozen=True, slots=True)
 class Leases:

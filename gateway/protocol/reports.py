@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 REPORTS: Final = "@admin:reports"
 EACH_S: Final = 1.0  # between two reports of a worker
 ASKED_EACH_S: Final = 2.0  # who looks says so again
 WATCHED_S: Final = 5.0  # so long it is believed: two askings may be lost
+
+# What a worker has become: *fenced* is declared dead, and not swept yet; *gone* has left, or is no
+# longer believed in; *swept* is what only its sweeper knows, and the end of it.
+WorkerState = Literal["live", "leaving", "fenced", "gone", "swept"]
 
 COUNTED: Final = ("received", "handled", "pushes", "publications", "deliveries")
 
@@ -33,9 +37,13 @@ class Reporting:
 
     def watched(self, now: float) -> None:
         """Somebody looks."""
-        if now >= self._watched_until:
+        if not self.is_watched(now):
             self._reported_at = None  # the first one comes at once
         self._watched_until = now + WATCHED_S
+
+    def is_watched(self, now: float) -> bool:
+        """Whether somebody looks, here or at another worker."""
+        return now < self._watched_until
 
     def must_ask(self, now: float, *, subscribers: int) -> bool:
         """Whether to tell all others now that somebody looks here."""
@@ -49,7 +57,7 @@ class Reporting:
 
     def must_report(self, now: float) -> bool:
         """Whether to report now."""
-        if now >= self._watched_until:
+        if not self.is_watched(now):
             return False
         # A little early is as good: who keeps house looks in twice as often as it reports.
         if self._reported_at is not None and now - self._reported_at < 0.75 * EACH_S:

@@ -124,6 +124,7 @@ class AdminParts:
             links=links,
             peers=self._peers,
             state=self._state,
+            info_of=members.known.get,
             subscribers=lambda: channels.subscribers_of(REPORTS),
             publish=lambda channel, body: channel_broker.publish(Publishing(channel, body)),
             now=now,

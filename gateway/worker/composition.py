@@ -391,4 +391,5 @@ class WorkerParts:
             refused=self.count_refusal,
             now=self.now,
         )
+        cluster.membership.became = self.admin.live_report.worker_became
         envelope_receivers.register_reports(self.inbox, live_report=self.admin.live_report)

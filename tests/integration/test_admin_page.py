@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,9 @@ from gateway.broker.base import Reach
 from gateway.broker.redis import RedisBroker
 from gateway.edge import admin_socket
 from gateway.metrics import Counters
+from gateway.protocol.envelopes.membership import Arrived
+from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import WorkerInfo
 from gateway.protocol.reports import REPORTS
 from gateway.settings.config import Settings
 from gateway.settings.values import Secret
@@ -66,7 +70,7 @@ async def report_of(page: CentrifugeClient, served: InProcess) -> dict[str, Any]
     """The next report of this worker."""
     while True:
         report: dict[str, Any] = (await page.publication())["data"]
-        if report["worker"] == served.worker.me:
+        if report.get("worker") == served.worker.me:
             return report
 
 
@@ -210,6 +214,33 @@ async def test_both_workers_report_while_somebody_looks_at_one(settings: MakeSet
     assert told["redis"] == "ok"
     assert told["leaving"] is False
     assert told["version"] == own["version"]
+
+
+async def change_of(page: CentrifugeClient, worker: str) -> dict[str, Any]:
+    """The next that a worker becomes."""
+    while True:
+        told = (await page.publication())["data"]
+        for change in told.get("changes", []):
+            if change["id"] == worker:
+                return {**change}
+
+
+async def test_what_workers_become_is_told_as_it_happens(settings: MakeSettings) -> None:
+    """Red with the leases alone, which are looked at each few seconds."""
+    async with admin_port(settings) as one, looking(one) as page, asyncio.timeout(20):
+        await report_of(page, one)
+        async with in_process(other_port(settings)) as two:
+            name = two.worker.me
+            arrived = await change_of(page, name)
+        states = [(await change_of(page, name))["state"] for _ in range(2)]
+
+        dead = WorkerId("d" * 16)
+        await one.worker.parts.registry.renew(dead, WorkerInfo(edge=True, handler=False), 0.2)
+        one.worker.parts.cluster.membership.news(Arrived(dead))
+        states += [(await change_of(page, dead))["state"] for _ in range(3)]
+
+    assert arrived.items() >= {"state": "live", "role": "both", "pid": os.getpid()}.items()
+    assert states == ["leaving", "gone", "live", "fenced", "swept"]
 
 
 async def test_who_is_away_of_what_redis_consists_of_is_told(

@@ -113,3 +113,118 @@ setImmediate(() => {
 
 def test_two_hundred_reports_are_drawn_at_once() -> None:
     assert run(_STORM, "workers.js") == [0, 1, 1, "200"] * 2
+
+
+_SET_UP: Final = """
+const told = [];
+const timers = [];
+globalThis.setTimeout = (draw, after_ms) => timers.push(draw);
+globalThis.clearTimeout = () => {};
+"""
+
+_CHANGES: Final = (
+    _SET_UP
+    + """
+globalThis.setInterval = () => 1;
+const info = { role: "both", host: "h", pid: 1 };
+const view = new WorkersView({ workers: () => workers() }, () => {});
+const shown = (what) => {
+  for (const draw of timers.splice(0)) draw();
+  told.push([what, element("workers-news").textContent]);
+};
+const become = (id, state, more = {}) => {
+  view.take({ changes: [{ id, state, ...more }] });
+  shown(state);
+};
+"""
+)
+
+_TOLD: Final = """
+let looks = 0;
+async function workers() {
+  looks += 1;
+  return { workers: [{ id: "a", state: "live", ...info }, { id: "b", state: "live", ...info }] };
+}
+view.begin();
+setImmediate(() => {
+  shown("at first");
+  become("c", "live", info);
+  become("b", "leaving", info);
+  become("b", "gone");
+  become("a", "fenced");
+  become("a", "swept");
+  told.push(["looks", looks]);
+  view.take({ changes: [{ id: "a", state: "fenced" }] });
+  timers.splice(0).forEach((each) => each());
+  told.push(["looks", looks]);
+});
+"""
+
+
+def test_what_workers_become_is_shown_without_a_look_at_the_leases() -> None:
+    assert run(_CHANGES + _TOLD, "workers.js") == [
+        ["at first", "2 worker"],
+        ["live", "3 worker"],
+        ["leaving", "3 worker, 1 leaving"],
+        ["gone", "2 worker"],
+        ["fenced", "2 worker, 1 fenced"],
+        ["swept", "1 worker"],
+        ["looks", 1],
+        ["looks", 2],  # who is fenced and was swept before is not brought back
+    ]
+
+
+_DEAF: Final = """
+let time = 0;
+performance.now = () => time;
+let tick;
+globalThis.setInterval = (called) => (tick = called);
+let answered = false;
+const workers = async () => {
+  if (!answered) throw new ApiProblem(503, "Redis is away");
+  return { workers: [] };
+};
+let deaf = 0;
+const view = new WorkersView({ workers }, () => {}, () => (deaf += 1));
+const pass = async (seconds) => {
+  for (let second = 0; second < seconds; second += 1) {
+    time += 1000;
+    tick();
+    timers.splice(0).forEach((each) => each());
+    await new Promise(setImmediate);
+  }
+  told.push(deaf);
+};
+(async () => {
+  view.begin();
+  await pass(10); // not subscribed yet
+  view.listen();
+  await pass(10); // Redis is away: no other worker would tell more
+  answered = true;
+  await pass(3); // once
+  view.listen();
+  view.take({ changes: [] });
+  await pass(2);
+  view.take({ changes: [] });
+  await pass(2);
+})();
+"""
+
+
+def test_another_socket_is_made_where_nothing_comes_although_redis_answers() -> None:
+    assert run(_SET_UP + _DEAF, "api.js", "workers.js") == [0, 0, 1, 1, 1]
+
+
+_MEANWHILE: Final = """
+let answer;
+const workers = () => new Promise((done) => (answer = done));
+view.begin();
+become("b", "gone");
+become("c", "live", info);
+answer({ workers: [{ id: "a", state: "live", ...info }, { id: "b", state: "live", ...info }] });
+setImmediate(() => told.push([...view.ids]));
+"""
+
+
+def test_a_look_at_the_leases_does_not_undo_what_was_told_meanwhile() -> None:
+    assert run(_CHANGES + _MEANWHILE, "workers.js")[-1] == ["a", "c"]

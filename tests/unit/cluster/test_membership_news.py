@@ -10,7 +10,7 @@ import pytest
 
 from gateway.cluster.membership import Membership
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.envelopes.membership import Arrived, Gone
+from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, Members, WorkerInfo
 from gateway.registry.base import Entry
@@ -138,6 +138,48 @@ async def test_a_change_that_is_told_is_not_looked_at() -> None:
         assert watcher.joined == [OTHER]
         assert it._looking_soon is not None
         running.cancel()
+
+
+async def test_what_workers_become_is_told_as_it_is_heard() -> None:
+    it = membership(SlowRegistry())
+    told: list[tuple[WorkerId, str]] = []
+    it.became = lambda worker, became: told.append((worker, became))
+    another = WorkerId("p" * 16)
+
+    for news in (Arrived(OTHER, INFO), Leaving(OTHER), Leaving(OTHER), Gone(OTHER, swept=True),
+                 Arrived(another, INFO), Gone(another), Gone(another)):  # fmt: skip
+        it.news(news)
+    it.say(replace(INFO, leaving=True))
+    it._news_is_seen()
+
+    assert told == [
+        (OTHER, "live"), (OTHER, "leaving"), (OTHER, "gone"),
+        (another, "live"), (another, "fenced"), (ME, "leaving"),
+    ]  # fmt: skip
+
+
+async def test_what_workers_become_is_told_as_leases_say_it() -> None:
+    """One dies and is swept here; two, that others fenced and that left, were not told of."""
+    registry, told = MemoryRegistry(), list[tuple[WorkerId, str]]()
+    fenced, left = WorkerId("f" * 16), WorkerId("l" * 16)
+    await registry.renew(OTHER, INFO, 0.3)
+    await registry.renew(fenced, replace(INFO, leaving=True), LEASE_S)
+    await registry.renew(left, INFO, LEASE_S)
+    it = membership(registry, lease_s=0.2)
+    it.became = lambda worker, became: told.append((worker, became))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(it.run())
+        await eventually(lambda: len(told) == 3, "all three")
+        await registry.fence(fenced)
+        await registry.leave(left)
+        await eventually(lambda: (OTHER, "swept") in told, "the sweep")
+        await eventually(lambda: (left, "gone") in told, "who left")
+        running.cancel()
+    of = {worker: [became for it, became in told if it == worker] for worker, _ in told}
+
+    assert of[OTHER] == ["live", "fenced", "swept"]
+    assert of[fenced][:2] == ["leaving", "fenced"]
+    assert of[left] == ["live", "gone"]
 
 
 async def test_who_has_gone_and_left_something_is_looked_after() -> None:

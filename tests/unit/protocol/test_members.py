@@ -20,6 +20,14 @@ NOW_MS = 1_000_000
 LIVES_MS = NOW_MS + 9_000
 
 
+@pytest.mark.parametrize(
+    ("info", "role"),
+    [(BOTH, "both"), (EDGE, "edge"), (WorkerInfo(edge=False, handler=True), "handler")],
+)
+def test_what_a_worker_is_for_is_one_word(info: WorkerInfo, role: str) -> None:
+    assert info.role == role
+
+
 def members(info: WorkerInfo = BOTH) -> Members:
     return Members(ME, info, lease_s=LEASE_S, now=100.0)
 

@@ -27,6 +27,14 @@ def test_the_channels_of_the_gateways_own_have_a_name_of_their_own(
     assert is_reserved(channel) is reserved
 
 
+def test_whether_anybody_looks_is_believed_for_a_while() -> None:
+    reporting = Reporting()
+    reporting.watched(10.0)
+
+    assert reporting.is_watched(10.0 + WATCHED_S - 0.1)
+    assert not reporting.is_watched(10.0 + WATCHED_S)
+
+
 def test_nothing_is_reported_while_nobody_looks() -> None:
     reporting = Reporting()
 

@@ -11,6 +11,7 @@ from gateway.metrics import Counters
 from gateway.protocol.channel_messages import read_publication
 from gateway.protocol.envelopes.reporting import Watched
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.members import WorkerInfo
 from gateway.protocol.reports import REPORTS
 from gateway.worker.live_report import LiveReport
 
@@ -31,6 +32,7 @@ class Bench:
             links=self,
             peers=lambda: [OTHER],
             state=lambda: {"version": "1.2.3"},
+            info_of={OTHER: WorkerInfo(edge=True, handler=False, host="h", pid=7)}.get,
             subscribers=lambda: self.pages,
             publish=self.publish,
             now=lambda: self.time,
@@ -102,6 +104,33 @@ async def test_what_was_counted_is_told_in_all_and_a_second() -> None:
     expected = {"received": 10, "handled": 9, "pushes": 4, "publications": 3, "deliveries": 6}
     assert bench.published[-1]["totals"] == expected
     assert bench.published[-1]["rates"] == expected
+
+
+async def test_the_pages_here_are_told_what_workers_become_at_once_and_together() -> None:
+    bench = Bench()
+    bench.pages = 1
+
+    bench.report.worker_became(OTHER, "live")
+    bench.report.worker_became(ME, "gone")
+    await asyncio.sleep(0)
+    bench.report.worker_became(OTHER, "swept")  # nobody has said yet that somebody looks
+    await asyncio.sleep(0)
+
+    about = {"role": "edge", "host": "h", "pid": 7}
+    assert bench.published == [
+        {"changes": [{"id": OTHER, "state": "live", **about}, {"id": ME, "state": "gone"}]}
+    ]
+
+
+async def test_without_a_page_here_only_what_nobody_else_knows_is_told() -> None:
+    bench = Bench()
+    bench.report.watched()
+
+    for became in ("live", "leaving", "fenced", "gone", "swept"):
+        bench.report.worker_became(ME, became)
+    await asyncio.sleep(0)
+
+    assert bench.published == [{"changes": [{"id": ME, "state": "swept"}]}]
 
 
 async def test_a_report_that_is_not_published_is_forgotten() -> None:

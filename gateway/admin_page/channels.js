@@ -11,6 +11,7 @@ class ChannelsView {
   #onProblem;
   #pattern = "*";
   #cursor = "";
+  #count = 0; // of those that were shown
   #asked = 0;
 
   constructor(api, onProblem) {
@@ -22,6 +23,7 @@ class ChannelsView {
     this.#pattern = pattern || "*";
     element("pattern").value = this.#pattern;
     this.#cursor = "";
+    this.#count = 0;
     element("channel-rows").replaceChildren();
     this.more();
   }
@@ -35,7 +37,8 @@ class ChannelsView {
       if (asked !== this.#asked) return;
       this.#cursor = cursor;
       const rows = channels.map((it) => tableRow(it.channel, it.subscribers, NOTHING, NOTHING));
-      element("channel-rows").append(...rows);
+      this.#count += rows.length;
+      appendRows(element("channel-rows"), rows);
       setText(element("channels-news"), this.#news(unanswered));
       this.#present(asked, channels, rows);
     } catch (problem) {
@@ -76,7 +79,7 @@ class ChannelsView {
   }
 
   #news(unanswered) {
-    const shown = counted(element("channel-rows").rows.length, "channel");
+    const shown = countedRows(this.#count, "channel", element("channel-rows"));
     const missing = unanswered.length
       ? ` ${counted(unanswered.length, "worker")} did not answer: what they hold is missing.`
       : "";

@@ -13,6 +13,8 @@ class ConnectionsView {
   #onProblem;
   #query = {};
   #cursor = "";
+  #found = []; // and not shown yet
+  #count = 0; // of those that were shown
   #asked = 0; // of answers to what was asked before, nothing is shown
 
   constructor(api, onProblem) {
@@ -29,6 +31,8 @@ class ConnectionsView {
     element("of-address").value = address;
     this.#query = { worker, user, address };
     this.#cursor = "";
+    this.#found = [];
+    this.#count = 0;
     element("connection-rows").replaceChildren();
     this.more();
   }
@@ -37,32 +41,40 @@ class ConnectionsView {
   async more() {
     const asked = (this.#asked += 1);
     const button = element("more-connections");
-    let found = 0;
+    let problem = null;
     try {
-      const limit = this.#query.address ? SEARCHED_A_PAGE : ROWS_A_PAGE;
-      for (let page = 0; page < PAGES_AT_ONCE && (page === 0 || this.#cursor); page += 1) {
-        const query = { ...this.#query, limit, cursor: this.#cursor };
-        const answer = await this.#api.connections(query);
-        if (asked !== this.#asked) return;
-        // With its cursor: whatever ends the search, what it has passed is shown.
-        this.#cursor = answer.cursor ?? "";
-        element("connection-rows").append(...answer.connections.map(connectionRow));
-        found += answer.connections.length;
-        if (!this.#query.address || found >= ROWS_A_PAGE) break;
-      }
-      setText(element("connections-news"), this.#news());
-    } catch (problem) {
-      if (asked !== this.#asked) return;
-      setText(element("connections-news"), problem.message);
-      this.#onProblem(problem);
+      await this.#find(asked);
+    } catch (thrown) {
+      problem = thrown;
     }
+    if (asked !== this.#asked) return;
+    const shown = this.#found.splice(0, ROWS_A_PAGE); // whatever has ended the search
+    this.#count += shown.length;
+    appendRows(element("connection-rows"), shown.map(connectionRow));
+    setText(element("connections-news"), problem?.message ?? this.#news());
+    if (problem) this.#onProblem(problem);
     const hadFocus = document.activeElement === button;
-    button.hidden = !this.#cursor;
+    button.hidden = !this.#cursor && !this.#found.length;
     if (hadFocus && button.hidden) element("connections-title").focus(); // or the focus would be nowhere
   }
 
+  /** Find a table page's worth beyond those that were shown, if there is as much. */
+  async #find(asked) {
+    const first = this.#count === 0 && !this.#found.length;
+    const limit = this.#query.address ? SEARCHED_A_PAGE : ROWS_A_PAGE;
+    for (let page = 0; page < PAGES_AT_ONCE; page += 1) {
+      if (this.#found.length >= ROWS_A_PAGE || !(this.#cursor || (first && page === 0))) return;
+      const answer = await this.#api.connections({ ...this.#query, limit, cursor: this.#cursor });
+      if (asked !== this.#asked) return;
+      this.#cursor = answer.cursor ?? "";
+      this.#found.push(...answer.connections);
+      if (!this.#query.address) return;
+    }
+  }
+
   #news() {
-    const shown = counted(element("connection-rows").rows.length, "connection");
+    const shown = countedRows(this.#count, "connection", element("connection-rows"));
+    if (this.#found.length) return `${shown}, and more`;
     if (!this.#cursor) return shown;
     return this.#query.address ? `${shown} so far, there are more to search` : `${shown}, and more`;
   }

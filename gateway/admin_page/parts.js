@@ -2,6 +2,7 @@
 "use strict";
 
 const NOTHING = "\u2013";
+const MOST_TABLE_ROWS = 500; // of one table
 
 const element = (id) => document.getElementById(id);
 
@@ -35,6 +36,19 @@ function setCell(cell, content) {
   if (content instanceof Node) cell.replaceChildren(content);
   else setText(cell, typeof content === "number" ? content.toLocaleString("en") : content);
   if (typeof content === "number") cell.className = "number";
+}
+
+/** Put rows below the others. The first ones leave when there are more than a browser draws well. */
+function appendRows(table, added) {
+  table.append(...added);
+  for (const first of [...table.rows].slice(0, -MOST_TABLE_ROWS)) first.remove();
+}
+
+/** "500 channels", of which only the last may be shown. */
+function countedRows(count, noun, table) {
+  const shown = table.rows.length;
+  const hidden = shown < count ? `, the last ${shown.toLocaleString("en")} of which are shown` : "";
+  return `${counted(count, noun)}${hidden}`;
 }
 
 /** Set a text only where it is another: what is set is read out, and what is selected is lost. */

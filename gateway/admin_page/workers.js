@@ -6,6 +6,7 @@
 const REPORTS = "@admin:reports";
 const SILENT_MS = 3_500; // after three reports that did not come
 const LOOK_EACH_MS = 15_000;
+const LOOK_FAILED_MS = 3_000; // after one that was not answered
 const LOOK_AGAIN_MS = 1_000; // if something is not understood, at most so often
 const ENDED = ["gone", "swept"];
 const DRAW_WITHIN_MS = 500; // all that has come until then at once
@@ -97,7 +98,8 @@ class WorkersView {
     if (silent.some((id) => !this.#silent.has(id))) this.lookSoon();
     this.#silent = new Set(silent);
     if (this.#deaf) this.lookSoon();
-    if (performance.now() - this.#lookedAt >= LOOK_EACH_MS) this.#look();
+    const each_ms = this.#problem ? LOOK_FAILED_MS : LOOK_EACH_MS;
+    if (performance.now() - this.#lookedAt >= each_ms) this.#look();
     this.#draw();
   }
 

@@ -190,6 +190,33 @@ async def test_a_long_list_is_asked_for_in_parts(page: AdminPage) -> None:
     await expect(more).to_be_visible()
 
 
+async def test_a_table_keeps_so_many_rows_as_a_browser_draws_well(page: AdminPage) -> None:
+    """All that is found is shown, by and by; also what an address has at once."""
+    asked: list[str] = []
+
+    async def many(route: Route) -> None:
+        asked.append(route.request.url)
+        found = [listed(1000 * len(asked) + number) for number in range(1000)]
+        await route.fulfill(json={"connections": found, "cursor": f"c{len(asked)}"})
+
+    await page.page.route(re.compile("@connections"), many)
+    await page.go("Connections")
+    await page.search(address="192.0.2.7")
+    asked.clear()
+    news = page.page.locator("#connections-news")
+    more = page.page.get_by_role("button", name="More connections")
+    await expect(news).to_have_text("50 connections, and more", timeout=WITHIN_MS)
+    for _ in range(10):
+        await more.click()
+
+    await expect(news).to_have_text("550 connections, the last 500 of which are shown, and more")
+    rows = page.table("connections")
+    await expect(rows).to_have_count(500)
+    first, last = [await page.cell(row, "Connection") for row in (rows.first, rows.last)]
+    assert int(last[-4:]) - int(first[-4:]) == 499
+    assert asked == []  # what is known is not asked for again
+
+
 async def test_a_search_that_is_broken_off_shows_what_it_has_passed(page: AdminPage) -> None:
     asked: list[str] = []
 

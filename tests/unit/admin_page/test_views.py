@@ -27,6 +27,8 @@ const link = (text) => text;
 const hashOf = () => "#";
 const asTime = String;
 const counted = (number, noun) => `${number} ${noun}`;
+const appendRows = (table, rows) => table.append(...rows);
+const countedRows = counted;
 """
 
 

@@ -131,7 +131,7 @@ class Publications:
             return
         self._waiting.append(item)
         self._waiting_bytes += item.size
-        if not self._pipeline and not self._sending:
+        if not (self._pipeline or self._sending):
             self._sending = True
             (self._loop or self._running()).call_soon(self._send)
 
@@ -142,7 +142,7 @@ class Publications:
     def _send(self) -> None:
         """All that waits, as far as one pipeline goes."""
         self._sending = False
-        if not self._waiting:
+        if self._pipeline or not self._waiting:  # the turn may have been another's meanwhile
             return
         connection = self._connection()
         if connection is None:
@@ -154,10 +154,16 @@ class Publications:
             item = self._waiting.popleft()
             size += item.size
             self._pipeline.append(item)
-            if together and _joins(together[-1], item.what):
-                together[-1].append(item.what)
+            what = item.what
+            if (
+                together
+                and isinstance(what, Publishing)
+                and what.history is not None
+                and _joins(together[-1], what)
+            ):
+                together[-1].append(what)
             else:
-                together.append([item.what])
+                together.append([what])
         self._waiting_bytes -= size
         self._together = together
         commands = list(map(self._command, together))
@@ -293,15 +299,10 @@ class Publications:
             self._fail(item, "not_connected", BrokerUnavailable(f"not published: {why}"))
 
 
-def _joins(together: Sequence[Publishing | Tell], what: Publishing | Tell) -> bool:
+def _joins(together: Sequence[Publishing | Tell], what: Publishing) -> bool:
     """Whether it goes with the command of those right before it."""
     first = together[0]
-    return (
-        isinstance(first, Publishing)
-        and isinstance(what, Publishing)
-        and len(together) < MAX_TOGETHER
-        and joins(first, what)
-    )
+    return isinstance(first, Publishing) and len(together) < MAX_TOGETHER and joins(first, what)
 
 
 def _seen(answer: asyncio.Future[Stored]) -> None:

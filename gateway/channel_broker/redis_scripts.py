@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gateway.channel_broker.base import IDEMPOTENCY_S, HistoryOptions, Publishing, Stored
 from gateway.channel_broker.epoch import new_epoch
+from gateway.protocol.channel_messages import UNPLACED
 from gateway.protocol.channel_position import Position
 from gateway.protocol.recovery import Publication
 from gateway.redis_support import keys
@@ -84,7 +85,7 @@ class ChannelScripts:
         to = self.channel(channel)
         if history is None:
             if not key:
-                return (self.publish_verb, to, b"p0::" + body)
+                return (self.publish_verb, to, UNPLACED + body)
             history = HistoryOptions(0, 0, 0)
         names = [keys.history(self._prefix, channel), keys.history_meta(self._prefix, channel)]
         if key:

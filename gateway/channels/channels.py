@@ -230,15 +230,16 @@ class Channels:
                 runs[name] = (epoch, [Publication(offset, body)])
         at_once = len(runs) == 1  # of several, a socket may get more than one
         for name, (epoch, publications) in runs.items():
-            self._arrived(name, epoch, publications, at_once=at_once)
+            local = self._channels.get(name)
+            if local is not None:
+                local.heard_at = self._now()
+                self._steps.arrived(local, epoch, publications, at_once=at_once)
 
-    def _arrived(
-        self, name: str, epoch: str, publications: Sequence[Publication], *, at_once: bool = False
-    ) -> None:
+    def _arrived(self, name: str, epoch: str, publications: Sequence[Publication]) -> None:
         local = self._channels.get(name)
         if local is not None:
             local.heard_at = self._now()
-            self._steps.arrived(local, epoch, publications, at_once=at_once)
+            self._steps.arrived(local, epoch, publications)
 
     def _member(self, name: str, kind: MessageKind, body: bytes) -> None:
         local = self._channels.get(name)

@@ -79,20 +79,24 @@ class FanOut:
         """Deliver publications, in order, to everybody who is live; nothing else has come with
         them. Who has nothing waiting gets them within this call.
         """
-        to = [some for some in local.machine.everybody if some]
-        bodies = self._read(local.name, publications) if to else ()
+        everybody = local.machine.everybody
+        members = sum(map(len, everybody))
+        bodies = self._read(local.name, publications) if members else ()
         if not bodies:
             return
-        members = sum(map(len, to))
         self._counters.deliveries += len(bodies) * members
         for collecting in self._hub.unflushed:
             collecting.leave_groups()  # what has collected is before this
         groups = local.groups
-        complete = sum(map(len, groups.values())) == members
-        rest = () if complete else [[who for who in some if not local.grouped(who)] for some in to]
+        grouped = 0
+        for group in groups.values():
+            grouped += len(group.descriptors)
+        rest: Iterable[Iterable[ConnectionId]] = ()
+        if grouped != members:
+            rest = [[who for who in some if not local.grouped(who)] for some in everybody]
         runs: dict[Encoding, Run] = {}
         for encoding, group in groups.items():
-            if group:
+            if group.descriptors:
                 run = runs[encoding] = self._run(encoding, local.name, bodies, group)
                 self._write(run, group, local.heard_at)
         if rest:
@@ -112,7 +116,7 @@ class FanOut:
             except OSError:  # full, or at its end: its transport finds out which
                 taken.append(0)
         late = group.wrote(run, taken, now)
-        self._counters.sent += run.count * len(group)
+        self._counters.sent += run.count * len(group.descriptors)
         for member, some in late:
             member.send_rest(run, some)
 

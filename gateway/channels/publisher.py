@@ -34,7 +34,7 @@ MAX_TOGETHER_BYTES: Final = 4 << 20  # of data and tags, counted for each channe
 
 def history_options(options: ChannelOptions) -> HistoryOptions | None:
     """How much of a channel is kept; None: nothing."""
-    if options.history_size <= 0:
+    if not options.has_history:
         return None
     return HistoryOptions(
         options.history_size,
@@ -117,7 +117,9 @@ class Publisher:
             ValueError: The key or the version cannot be; or there is a version and no history.
         """
         options = self._options_of(channel)
-        history = None if skip_history else history_options(options)
+        history = None
+        if options.history_size > 0 and not skip_history:
+            history = history_options(options)
         if idempotency_key or version or version_epoch:
             _check(idempotency_key, version, version_epoch, kept=history is not None)
         size = len(data)

@@ -7,7 +7,7 @@ A class, not an interface: there is one hub, it is memory, and tests use it as i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from gateway.errors import GatewayError
@@ -72,11 +72,15 @@ class LocalConnection(Protocol):
 
 
 class Hub:
-    """Not safe for use from several threads."""
+    """Not safe for use from several threads.
+
+    Attributes:
+        unflushed: Those that have collected something, and perhaps some that have not any more.
+    """
 
     def __init__(self) -> None:
         self._connections: dict[ConnectionId, LocalConnection] = {}
-        self._unflushed: list[Collects] = []
+        self.unflushed: list[Collects] = []
         self._gathering = False
         self._flushing = False  # was asked of the loop
 
@@ -102,14 +106,9 @@ class Hub:
         The end is that of the deliveries that are gathered, or of this turn of the loop: all frames
         that there are for one connection leave in one write.
         """
-        self._unflushed.append(local)
+        self.unflushed.append(local)
         if not (self._gathering or self._flushing):
             self._flush_soon()
-
-    @property
-    def unflushed(self) -> Sequence[Collects]:
-        """Those that have collected something, and perhaps some that have not any more."""
-        return self._unflushed
 
     def gather(self) -> None:
         """Until ``flush_gathered``, which follows within this turn, do not ask the loop."""
@@ -118,11 +117,11 @@ class Hub:
     def flush_gathered(self) -> None:
         """Flush what can be at once: a turn of the loop later is later."""
         self._gathering = False
-        if self._unflushed:
-            unflushed, self._unflushed = self._unflushed, []
+        if self.unflushed:
+            unflushed, self.unflushed = self.unflushed, []
             later = [local for local in unflushed if not local.flush(at_once=True)]
-            self._unflushed += later
-            if self._unflushed and not self._flushing:
+            self.unflushed += later
+            if self.unflushed and not self._flushing:
                 self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -131,6 +130,6 @@ class Hub:
 
     def _flush(self) -> None:
         self._flushing = False
-        unflushed, self._unflushed = self._unflushed, []
+        unflushed, self.unflushed = self.unflushed, []
         for local in unflushed:
             local.flush()

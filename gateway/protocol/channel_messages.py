@@ -69,6 +69,7 @@ read_client_info: Final = msgspec.msgpack.Decoder(ClientInfo).decode
 
 _KINDS: Final = {kind.value: kind for kind in MessageKind}
 MAX_OFFSET_DIGITS: Final = 20
+UNPLACED: Final = b"p0::"  # before the body of a publication that is not stored
 
 
 def message(kind: MessageKind, body: bytes, *, epoch: str = "", offset: int = 0) -> bytes:
@@ -78,6 +79,8 @@ def message(kind: MessageKind, body: bytes, *, epoch: str = "", offset: int = 0)
 
 def read(payload: bytes) -> ChannelMessage | None:
     """The message in ``payload``; None for what is none. The body is not looked at."""
+    if payload.startswith(UNPLACED):  # most are
+        return ChannelMessage(MessageKind.PUBLICATION, "", 0, payload[len(UNPLACED) :])
     kind = _KINDS.get(payload[:1])
     place, colon, rest = payload[1:].partition(b":")
     epoch, second, body = rest.partition(b":")

@@ -92,8 +92,9 @@ def lone_text(data: bytes) -> str | None:
 
 def text_frames(payloads: Sequence[bytes]) -> bytes:
     """One text frame a payload, each valid UTF-8, joined."""
-    if len(payloads) == 1 and len(payloads[0]) < 126:
-        return _SHORT_TEXT[len(payloads[0])] + payloads[0]
+    if len(payloads) == 1:
+        length = len(payloads[0])
+        return (_SHORT_TEXT[length] if length < 126 else header(TEXT, length)) + payloads[0]
     pieces: list[bytes] = []
     for payload in payloads:
         length = len(payload)

@@ -178,6 +178,8 @@ class WorkerChannel:
         if self.state in (State.RELEASED, State.SUBSCRIBING):
             return 0
         if not publications[0].offset:
+            if len(publications) == 1:
+                return 1
             kept = (number for number, one in enumerate(publications) if one.offset)
             return next(kept, len(publications))
         if self._joining.ahead:

@@ -176,10 +176,14 @@ class RedisConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             early = self._reader.feed(data)
-            if self._pushing:
-                self._push(early)
-            else:
+            if not self._pushing:
                 self._answer(early)
+                return
+            gets = self._reader.gets
+            while (reply := gets()) is not INCOMPLETE:
+                early.append(reply)
+            if early and self._on_replies is not None:
+                self._on_replies(early)
         except hiredis.ProtocolError as error:
             self._node.garbage(str(error), "push" if self._pushing else "reply")
             self.abort()
@@ -193,12 +197,6 @@ class RedisConnection(asyncio.Protocol):
             future, *_ = self._pending.popleft()
             if not future.done():
                 future.set_exception(BrokerUnavailable(f"the connection to Redis is lost: {exc!r}"))
-
-    def _push(self, replies: list[Any]) -> None:
-        while (reply := self._reader.gets()) is not INCOMPLETE:
-            replies.append(reply)
-        if replies and self._on_replies is not None:
-            self._on_replies(replies)
 
     def _answer(self, early: list[Any]) -> None:
         for reply in early:
@@ -274,11 +272,7 @@ def _write(transport: asyncio.Transport, commands: Sequence[Command]) -> None:
         transport.writelines(pieces)
 
 
-def _pack(command: Command) -> bytes:
-    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # typed too narrowly
-    return packed
-
-
+_pack: Final = cast(Callable[[Command], bytes], hiredis.pack_command)  # typed too narrowly
 _SKIP_REPLY: Final = _pack(("CLIENT", "REPLY", "SKIP"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.protocol.centrifuge.codes import Error, Unsubscribed
-from gateway.protocol.centrifuge.commands import Command, History, name_of
+from gateway.protocol.centrifuge.commands import NAMES, Command, History
 from gateway.protocol.centrifuge.refusals import Limits
 from gateway.protocol.centrifuge.replies import Result, error_reply, reply
 from gateway.protocol.centrifuge.steps import Ask, Steps
@@ -59,7 +59,7 @@ class Exchange:
     def reply(self, command: Command, result: Result) -> None:
         self._count(-1, -command.size_bytes)
         if command.id:
-            self.steps.message(reply(command.id, name_of(command.request), result))
+            self.steps.message(reply(command.id, NAMES[type(command.request)], result))
 
     def refuse(self, command: Command, error: Error) -> None:
         self._count(-1, -command.size_bytes)

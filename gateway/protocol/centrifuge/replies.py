@@ -186,7 +186,7 @@ def _channel_push(channel: str, name: bytes, message: _Message) -> bytes:
 
 def publication_push(channel: str, publication: Publication) -> bytes:
     """Once a publication, for however many sockets."""
-    return _channel_push(channel, b"pub", publication)
+    return b'{"push":{"channel":%b,"pub":%b}}' % (_encode(channel), _encode(publication))
 
 
 def join_push(channel: str, info: ClientInfo) -> bytes:

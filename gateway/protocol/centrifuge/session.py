@@ -21,6 +21,7 @@ from gateway.protocol.centrifuge.commands import (
     Malformed,
     OnChannel,
     Pong,
+    Publish,
     Refresh,
     Request,
     SubRefresh,
@@ -211,6 +212,8 @@ class Session:
 
     def _done(self, command: Command, result: Result, now: float) -> None:
         match command.request, result:
+            case Publish(), _:  # first, as most are
+                self._exchange.reply(command, result)
             case Connect(), ConnectResult():
                 self._connected(command, result, now)
             case Subscribe(channel=name), SubscribeResult():

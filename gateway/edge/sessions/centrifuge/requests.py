@@ -83,7 +83,10 @@ class ClientRequests:
             return
         answer = partial(session.answer, ask.ticket)
         try:
-            self._ask(session, connection, ask, answer)
+            if isinstance(ask.request, Publish):  # as most are
+                self._publishing.publish(session, connection, ask.request, answer)
+            else:
+                self._ask(session, connection, ask, answer)
         except GatewayError as error:
             answer(as_error(error))
 
@@ -95,8 +98,6 @@ class ClientRequests:
         answer: Callable[[Answer], None],
     ) -> None:
         match ask.request:
-            case Publish() as request:  # first, as most are
-                self._publishing.publish(session, connection, request, answer)
             case Connect() as request:
                 self._attempts.begin(self._connect(session, connection, request, answer), answer)
             case Refresh() as refresh:

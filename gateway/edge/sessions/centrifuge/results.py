@@ -38,8 +38,12 @@ def as_error(error: GatewayError) -> Error:
 
 
 def as_info(member: Member) -> ClientInfo:
+    conn_info, chan_info = member.conn_info, member.chan_info
     return ClientInfo(
-        member.user, member.client, as_raw(member.conn_info), as_raw(member.chan_info)
+        member.user,
+        member.client,
+        msgspec.Raw(conn_info) if conn_info else NO_DATA,  # as ``as_raw``: for every publication
+        msgspec.Raw(chan_info) if chan_info else NO_DATA,
     )
 
 

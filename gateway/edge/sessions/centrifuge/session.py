@@ -316,8 +316,10 @@ class CentrifugeSession:
                 self._step(self.connection, self._steps.popleft())
         finally:
             self._doing = False
-        connection = self.connection
-        if connection is not None and (self.full or not connection.reading):
+        connection, rules = self.connection, self.rules
+        if connection is not None and (
+            self._rest or not connection.reading or (rules is not None and rules.full)
+        ):
             connection.progressed()
 
     def _step(self, connection: OpenConnection, step: Step) -> None:

@@ -83,6 +83,7 @@ class Hub:
         self.unflushed: list[Collects] = []
         self._gathering = False
         self._flushing = False  # was asked of the loop
+        self._loop: asyncio.AbstractEventLoop | None = None  # to ask which runs asks the kernel
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -126,7 +127,9 @@ class Hub:
 
     def _flush_soon(self) -> None:
         self._flushing = True
-        asyncio.get_running_loop().call_soon(self._flush)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False

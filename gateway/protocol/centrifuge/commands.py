@@ -221,11 +221,9 @@ def decode(text: str) -> list[Command | Malformed]:
 
     One newline at the end is allowed, an empty line is not.
     """
-    if "\n" not in text:
-        return [_command(text)]
     found: list[Command | Malformed] = []
     for line in text.removesuffix("\n").split("\n"):
-        command = _command(line)
+        command = decode_line(line)
         found.append(command)
         if isinstance(command, Malformed):
             break
@@ -241,7 +239,8 @@ def parts(text: str, most: int) -> list[str]:
     return ["\n".join(lines[at : at + most]) + "\n" for at in range(0, len(lines), most)]
 
 
-def _command(line: str) -> Command | Malformed:
+def decode_line(line: str) -> Command | Malformed:
+    """Read a text frame, or a part of one, that has no newline."""
     try:
         try:
             read = _decode_line(line)

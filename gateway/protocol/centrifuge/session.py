@@ -28,6 +28,7 @@ from gateway.protocol.centrifuge.commands import (
     Subscribe,
     Unsubscribe,
     decode,
+    decode_line,
     name_of,
 )
 from gateway.protocol.centrifuge.exchange import Exchange
@@ -128,7 +129,10 @@ class Session:
     def receive(self, text: str) -> list[Step]:
         """A text frame has come, within the size of a message."""
         if self.state is not State.CLOSED:
-            self._receive(text)
+            if "\n" in text:
+                self._receive(text)
+            else:
+                self._take(decode_line(text))
         return self._exchange.steps.take()
 
     def _receive(self, text: str) -> None:

@@ -312,3 +312,28 @@ async def test_on_one_node_a_redirection_is_a_refusal() -> None:
     await world.answer(MOVED)
 
     assert isinstance(first.exception(), BrokerRefused)
+
+
+async def test_what_comes_back_at_once_does_not_let_a_second_pipeline_go() -> None:
+    """Its replies could not be told from those of the first."""
+
+    def come_back(items: list[Item]) -> None:
+        for item in items:
+            world.publications.add(item)
+
+    world = World(come_back)
+    one = world.publish(b"1")
+    assert await world.sent() == [b"1"]
+    assert world.connection is not None
+    moved = ReplyError("MOVED 1 127.0.0.1:1")
+    world.connection.sent[-1][1].set_result([moved])
+    asyncio.get_running_loop().call_soon(lambda: later.append(world.publish(b"2")))
+    later: list[asyncio.Future[Stored]] = []
+    await asyncio.sleep(0)
+    assert await world.sent() == [b"1"]
+    await world.answer(at(1))
+    assert await world.sent() == [b"2"]
+    await world.answer(at(2))
+
+    assert await one == stored(1)
+    assert await later[0] == stored(2)

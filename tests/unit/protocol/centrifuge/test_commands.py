@@ -33,6 +33,7 @@ from gateway.protocol.centrifuge.commands import (
     name_of,
     parts,
 )
+from gateway.protocol.centrifuge.replies import embeddable
 
 
 def one(text: str) -> Command:
@@ -274,3 +275,19 @@ def test_the_parts_of_a_frame_say_what_it_says(text: str) -> None:
 
     assert read[: end + 1] == decode(text)
     assert all(part.removesuffix("\n").count("\n") < 2 for part in parts(text, 2))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '"x"', r'"\ud800"', r'"\ud83d\ude00"', r'{"a": "\udc00"}', " [1, 2.0,  null] ", '"é"',
+        "1e400", "-0", '{"a": 1,\r\t"a": 2}',
+    ],
+)  # fmt: skip
+def test_the_data_of_a_publish_goes_into_messages_as_it_is(data: str) -> None:
+    """So nobody parses it once more."""
+    request = one(f'{{"id":1,"publish":{{"channel":"a","data":{data}}}}}').request
+    assert isinstance(request, Publish)
+    written = bytes(request.data)
+
+    assert bytes(embeddable(written)) == written

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import time
 from typing import Any
 
 import jwt
@@ -35,6 +37,11 @@ def signed(
     """A token with this payload, whatever it is."""
     headers = (header or {}) | ({"kid": kid} if kid is not None else {})
     return jwt.PyJWS().encode(payload, key, algorithm, headers=headers)
+
+
+def is_left_of(ttl: int, seconds: float, *, since_unix_s: float) -> bool:
+    """Whether so much was left of so many seconds at some moment between then and now."""
+    return math.ceil(since_unix_s + seconds - time.time()) <= ttl <= math.ceil(seconds)
 
 
 def b64(raw: bytes) -> str:

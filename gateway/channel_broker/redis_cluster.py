@@ -119,26 +119,14 @@ class ClusterChannelBroker:
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         channel = publishing.channel
-        node = self._nodes.of(self._key(channel))
-        if (
-            node is not None
-            and node.run_id
-            and self._departed.known
-            and channel not in self._detained
-            and not self._is_behind(channel)
-        ):
+        node = None if channel in self._detained else self._node_now(channel)
+        if node is not None:
             return node.publish(publishing)
         return self._detain_new(publishing, publishing_size(publishing))
 
     def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
-        node = self._nodes.of(self._key(channel))
-        if (
-            node is not None
-            and node.run_id
-            and self._departed.known
-            and channel not in self._detained
-            and not self._is_behind(channel)
-        ):
+        node = None if channel in self._detained else self._node_now(channel)
+        if node is not None:
             return node.tell(channel, message)
         told = self._detain_new(Tell(channel, message), len(message) + len(channel))
         told.add_done_callback(_seen)
@@ -240,6 +228,13 @@ class ClusterChannelBroker:
             if node.connected:
                 self._departed.left(node.run_id)
 
+    def _node_now(self, channel: str) -> RedisChannelBroker | None:
+        """The node to which what is published may go at once; None: it has to wait."""
+        node = self._nodes.of(self._key(channel))
+        if node is None or not node.run_id or not self._departed.known or self._is_behind(channel):
+            return None
+        return node
+
     def _is_behind(self, channel: str) -> bool:
         before = self._behind.get(channel)
         if before is None:
@@ -329,9 +324,8 @@ class ClusterChannelBroker:
         for channel, items in detained.items():
             # What was refused comes here after what was held back behind it.
             items.sort(key=lambda item: item.number)
-            node = self._nodes.of(self._key(channel))
-            known = node is not None and node.run_id and self._departed.known
-            if node is None or not known or self._is_behind(channel):
+            node = self._node_now(channel)
+            if node is None:
                 self._detain(items)
                 continue
             for item in items:

@@ -181,7 +181,9 @@ class Members:
         self._arrivals = {w: at for w, at in self._arrivals.items() if at >= asked_at}
         self._add_the_living(leases, changes)
         self._remove_the_absent(leases, changes, trusted=self.trusted(now))
-        changes.changed = self._elect() or before != self.known
+        changes.changed = before != self.known
+        if changes.changed:
+            self._elect()
         return changes
 
     def _stepped(self, redis_s: float, asked_at: float, now: float) -> bool:

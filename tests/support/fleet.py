@@ -36,6 +36,7 @@ from gateway.registry.memory import MemoryRegistry
 from tests.support.ids import new_connection_id, new_worker_id
 
 INFO: Final = WorkerInfo(edge=True, handler=True, envelope_version=3)
+HOSTS: Final = 20
 HANDLER_S: Final = 0.005
 
 
@@ -138,6 +139,7 @@ class Worker:
     def __init__(self, fleet: Fleet) -> None:
         loop = asyncio.get_running_loop()
         self.me = new_worker_id()
+        self.info = replace(INFO, host=f"host-{len(fleet.workers) % HOSTS}")
         self.clients: dict[ConnectionId, Client] = {}
         self.busy = 0
         self.broker = _Broker(fleet.bus)
@@ -148,7 +150,11 @@ class Worker:
         self.links.deliver = self.deliver
         self.buried = False
         self.members = Members(
-            self.me, INFO, lease_s=LEASE_S, now=loop.time(), handler_subset=fleet.handler_subset
+            self.me,
+            self.info,
+            lease_s=LEASE_S,
+            now=loop.time(),
+            handler_subset=fleet.handler_subset,
         )
         self.membership = Membership(
             self.members,
@@ -236,17 +242,18 @@ class Fleet:
             asyncio.get_running_loop().call_soon(worker.membership.news, envelope)
 
     def arrive(self, count: int = 1) -> None:
-        self.workers += [Worker(self) for _ in range(count)]
+        for _ in range(count):
+            self.workers.append(Worker(self))
 
     async def stand(self, count: int) -> None:
         """Have workers that know each other by their first look, as if they had long been there."""
         self.arrive(count)
         for worker in self.workers:
-            await MemoryRegistry.renew(self.redis, worker.me, INFO, LEASE_S)
+            await MemoryRegistry.renew(self.redis, worker.me, worker.info, LEASE_S)
         await self.agree()
 
     async def leave(self, worker: Worker) -> None:
-        worker.membership.say(replace(INFO, leaving=True))
+        worker.membership.say(replace(worker.info, leaving=True))
         await asyncio.sleep(0.5)
         while not worker.idle:  # noqa: ASYNC110 (time costs nothing here)
             await asyncio.sleep(0.05)

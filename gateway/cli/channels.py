@@ -1,4 +1,4 @@
-"""``gateway publish``, ``channels``, ``history``, ``presence``, ``subscribe``, ``unsubscribe``."""
+"""``gateway channels``, ``history``, ``presence``, ``subscribe``, ``unsubscribe``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -33,32 +33,6 @@ ConnectionId = Annotated[str, typer.Argument(metavar="CONNECTION_ID", show_defau
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 
-def publish(
-    channel: Channel,
-    data: Annotated[
-        str, typer.Argument(help="A JSON value. - reads standard input.", show_default=False)
-    ],
-    text: Annotated[bool, typer.Option("--text", help="It is a text as it stands.")] = False,
-    tag: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="May be given several times.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="With the same key nothing is published again for 300 s.")
-    ] = None,
-    history: Annotated[bool, typer.Option(help="Keep it, where the namespace does.")] = True,
-    as_json: AsJson = False,
-    port: Port = None,
-    redis_url: RedisUrl = None,
-    config: ConfigFile = None,
-) -> None:
-    """Publish to everybody in a channel, and print its place in the history."""
-    value, tags = _value(data, as_text=text), _tags(tag or [])
-    with _client(redis_url, config, port) as client:
-        done = client.publish(channel, value, tags=tags, idempotency_key=key, history=history)
-    facts = {"offset": done.offset, "epoch": done.epoch, "suppressed": done.suppressed}
-    print_facts(facts, as_json=as_json)
-
-
 def channels(
     pattern: Annotated[str, typer.Argument(help="As of a shell: 'room:*'.")] = "*",
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = PAGE,
@@ -71,7 +45,7 @@ def channels(
     rows: list[dict[str, Any]] = []
     unanswered: set[str] = set()
     after = ""
-    with _client(redis_url, config, port) as client:
+    with client_of(redis_url, config, port) as client:
         while True:
             page = client.channels(pattern, after=after, limit=min(PAGE, limit - len(rows)))
             rows += [
@@ -98,7 +72,7 @@ def history(
     config: ConfigFile = None,
 ) -> None:
     """Read what is kept of a channel."""
-    with _client(redis_url, config, port) as client:
+    with client_of(redis_url, config, port) as client:
         found = client.history(channel, limit=limit, reverse=reverse)
     print_rows(
         [
@@ -125,7 +99,7 @@ def presence(
     config: ConfigFile = None,
 ) -> None:
     """List who is in a channel, where its namespace has presence."""
-    with _client(redis_url, config, port) as client:
+    with client_of(redis_url, config, port) as client:
         if stats:
             counted = client.presence_stats(channel)
             print_facts(counted._asdict(), as_json=as_json)
@@ -156,7 +130,7 @@ def subscribe(
     config: ConfigFile = None,
 ) -> None:
     """Subscribe a connection, and print the receipt; the exit code says it too."""
-    with _client(redis_url, config, port) as client:
+    with client_of(redis_url, config, port) as client:
         receipt = client.subscribe(connection, channel)
     end_with(receipt)
 
@@ -169,13 +143,13 @@ def unsubscribe(
     config: ConfigFile = None,
 ) -> None:
     """Unsubscribe a connection, and print the receipt; the exit code says it too."""
-    with _client(redis_url, config, port) as client:
+    with client_of(redis_url, config, port) as client:
         receipt = client.unsubscribe(connection, channel)
     end_with(receipt)
 
 
 @contextmanager
-def _client(redis_url: str | None, file: Path | None, port: int | None) -> Iterator[Client]:
+def client_of(redis_url: str | None, file: Path | None, port: int | None) -> Iterator[Client]:
     """A client; what it refuses ends the command with one line."""
     from gateway.backend_client.client import client  # noqa: PLC0415
     from gateway.backend_client.variants import below_the_caller_of_this_process  # noqa: PLC0415
@@ -190,35 +164,6 @@ def _client(redis_url: str | None, file: Path | None, port: int | None) -> Itera
             yield asking
         except (*refused, ValueError) as error:
             fail(str(error), 2)
-
-
-def _value(given: str, *, as_text: bool) -> Any:
-    """What is published; JSON as it was given, to its last digit."""
-    import msgspec  # noqa: PLC0415
-
-    from gateway.protocol.centrifuge.replies import NotJson, embeddable  # noqa: PLC0415
-
-    try:
-        said = sys.stdin.buffer.read() if given == "-" else given.encode()
-        return said.decode() if as_text else msgspec.Raw(embeddable(said))
-    except UnicodeError:
-        return _wrong("the data is not UTF-8")
-    except NotJson as error:
-        return _wrong(f"the data is no JSON value: {error}; give --text if it is a text")
-
-
-def _tags(given: list[str]) -> dict[str, str]:
-    tags = {}
-    for tag in given:
-        name, equals, value = tag.partition("=")
-        if not equals:
-            _wrong(f"--tag {tag} is not NAME=VALUE")
-        tags[name] = value
-    return tags
-
-
-def _wrong(message: str) -> NoReturn:
-    fail(message, 2)
 
 
 def _shown(said: Any, *, as_json: bool) -> Any:

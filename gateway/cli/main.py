@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from gateway.cli import channels, config, lists, sends, serve, token
+from gateway.cli import channels, config, lists, publish, sends, serve, token
 from gateway.cli.printing import fail
 from gateway.errors import BrokerUnavailable, ConfigError
 
@@ -27,7 +27,7 @@ app.command()(lists.connections)
 app.command()(sends.send)
 app.command()(sends.disconnect)
 for command in (
-    channels.publish,
+    publish.publish,
     channels.channels,
     channels.history,
     channels.presence,

@@ -77,6 +77,52 @@ async def test_a_connection_of_any_worker_is_subscribed_published_to_and_unsubsc
     assert told.stdout.splitlines()[-1].split() == ["channels", "-"]
 
 
+async def test_several_channels_are_told_the_same_with_a_row_for_each(gateway: Stand) -> None:
+    await gateway("subscribe", gateway.connection(0), "hall")
+    done = await gateway("publish", "room:1", "none:1", "hall", '{"n":1}', "--key", "k", "--json")
+    room, none, hall = (json.loads(line) for line in done.stdout.splitlines())
+
+    assert await gateway.sockets[0].texts(1) == ['{"n":1}']
+    assert (room["channel"], room["offset"], room["error"]) == ("room:1", 1, None)
+    assert (none["offset"], none["error"]) == (None, "there is no namespace 'none'")
+    assert (hall["offset"], hall["suppressed"], done.exit_code) == (0, False, 2)
+    shown = await gateway("publish", "room:1", "hall", '{"n":1}', "--key", "k")
+    assert shown.stdout.splitlines()[1].split()[-2:] == ["on", "-"]
+    assert shown.exit_code == 0
+
+
+async def test_lines_are_published_one_by_one_and_what_is_wrong_with_one_is_said(
+    gateway: Stand,
+) -> None:
+    lines = [
+        '{"channel": "room:1", "data": {"n": 1.50}, "tags": {"a": "b"}, "idempotency_key": "k"}',
+        "",
+        '{"channel": "room:1", "data": 2, "version": 0',
+        '{"channel": "none:1", "data": 2}',
+        '{"channel": "room:1", "data": 2, "key": "k"}',
+        '{"channel": "room:1", "data": "grüße"}',
+    ]
+    done = await gateway("publish", "--lines", stdin="\n".join(lines).encode())
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert done.exit_code == 2
+    assert [(row["line"], row.get("offset")) for row in rows] == [
+        (1, 1),
+        (3, None),
+        (4, None),
+        (5, None),
+        (6, 2),
+    ]
+    errors = [row["error"] for row in rows]
+    assert errors[0] is errors[4] is None
+    assert "truncated" in errors[1]
+    assert errors[2] == "there is no namespace 'none'"
+    assert "unknown field `key`" in errors[3]
+    kept = (await gateway.workers[0].gateway.history("room:1")).publications
+    assert [(each.data, each.tags) for each in kept] == [({"n": 1.5}, {"a": "b"}), ("grüße", {})]
+    assert (await gateway("publish", "--lines", stdin=lines[0].encode())).exit_code == 0
+
+
 async def test_history_for_people_and_for_scripts(gateway: Stand) -> None:
     for n in (1, 2, 3):
         await gateway.workers[0].gateway.publish("room:1", {"n": n}, tags={"a": "b"})
@@ -137,6 +183,10 @@ async def test_more_channels_than_wanted_are_said(gateway: Stand) -> None:
 WRONG = [
     (("publish", "room:1", "hello"), "the data is no JSON value"),
     (("publish", "room:1", "1", "--tag", "a"), "--tag a is not NAME=VALUE"),
+    (("publish", "room:1"), "give a channel, or several, and the data (or --lines)"),
+    (("publish", "room:1", "--lines"), "--lines has all that is published"),
+    (("publish", "room:1", "hall", "hello"), "the data is no JSON value"),
+    (("publish", *["room:1"] * 1001, "1"), "1001 at once are over the limit of 1000"),
     (("publish", "none:1", "1"), "there is no namespace 'none'"),
     (("publish", "", "1"), "a channel's name is 1 to 255 bytes, not 0"),
     (("publish", "room:1", "1" * 70_000), "a publication of 70000 B is over the limit"),

@@ -1,10 +1,12 @@
 """What a routed message costs an edge, and Redis, by how many workers handle its messages.
 
     python -m benchmarks.many_peers --peers 4 50 200 --rate 5000
+    python -m benchmarks.many_peers --peers 4 200 --rate 0 --subset 200
 
 Real links over a real Redis: one edge in this process, all of its peers in another, each with links
-and connections of its own. A message is a dispatch to one of them at random, and its reply. CPU is
-that of the process, so other work of the machine counts little; what waits does.
+and connections of its own. A message is a dispatch to one of them at random, and its reply; to one
+of ``--subset`` of them, as an edge of many does (``gateway.protocol.subset``). CPU is that of the
+process, so other work of the machine counts little; what waits does.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from gateway.metrics import Counters
 from gateway.protocol.envelopes.dispatching import Dispatch, Reply
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.ids import ConnectionId, WorkerId, connection_id, worker_id
+from gateway.protocol.subset import SUBSET
 from gateway.redis_support.address import parse
 from tests.support.redis_server import RedisServer
 
@@ -154,7 +157,9 @@ class Cost:
         )
 
 
-async def measure(server: RedisServer, count: int, load: partial[Load], seconds: float) -> Cost:
+async def measure(
+    server: RedisServer, count: int, load: partial[Load], *, subset: int, seconds: float
+) -> Cost:
     command = [sys.executable, "-m", "benchmarks.many_peers", "--answer", server.url, str(count)]
     others = subprocess.Popen(  # noqa: ASYNC220 (nothing else is to run meanwhile)
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -163,7 +168,7 @@ async def measure(server: RedisServer, count: int, load: partial[Load], seconds:
     try:
         peers = [WorkerId(others.stdout.readline().strip()) for _ in range(count)]
         async with Peer(server.url).running() as edge:
-            messages = load(edge, peers)
+            messages = load(edge, peers[:subset])
             edge.links.deliver = messages.take
             await messages.run(WARM_S)
             before = _read(server)
@@ -200,6 +205,7 @@ def main() -> None:
     parser.add_argument("--peers", type=int, nargs="+", default=[4, 50, 200])
     parser.add_argument("--rate", type=int, default=5000, help="messages a second; 0: saturating")
     parser.add_argument("--clients", type=int, default=CLIENTS, help="at once, if saturating")
+    parser.add_argument("--subset", type=int, default=SUBSET, help="of them, that are talked to")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--answer", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -210,7 +216,8 @@ def main() -> None:
     load = partial(Load, rate=asked.rate, clients=asked.clients)
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
         for count in asked.peers:
-            print(asyncio.run(measure(server, count, load, asked.seconds)), flush=True)
+            cost = measure(server, count, load, subset=asked.subset, seconds=asked.seconds)
+            print(asyncio.run(cost), flush=True)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,10 @@ KEY_SET_FETCHES = Counter(
     "gateway_key_set_fetches_total", "Times that a JWKS was fetched.", ["key_set", "outcome"]
 )
 
+SPANS = Counter(
+    "gateway_spans_total", "Spans of sampled traces that were to be exported.", ["outcome"]
+)
+
 SECONDS_BUCKETS: Final = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -215,6 +219,7 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     (RECOVERIES, (("recovered", "not_recovered"),)),
     (CHANNEL_GAPS, (("gap", "other_epoch", "lost_tail", "unknown"),)),
     (PUBLICATIONS_FAILED, (PUBLICATION_FAILURES,)),
+    (SPANS, (("exported", "failed", "dropped"),)),
     (KEY_SET_FETCHES, (("client.token", "client.subscription_token"), ("fetched", "failed"))),
 )  # fmt: skip
 
@@ -229,6 +234,10 @@ def count_publication_failed(why: str) -> None:
 
 def count_key_set_fetch(key_set: str, *, failed: bool) -> None:
     KEY_SET_FETCHES.labels(key_set=key_set, outcome="failed" if failed else "fetched").inc()
+
+
+def count_spans(outcome: str, spans: int) -> None:
+    SPANS.labels(outcome=outcome).inc(spans)
 
 
 def begin(*, version: str, max_connections: int, max_handlers: int, max_channels: int) -> None:

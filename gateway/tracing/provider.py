@@ -13,7 +13,7 @@ from typing import Final
 from opentelemetry import trace
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import ProxyTracerProvider
 
 from gateway.errors import ConfigError
@@ -22,6 +22,7 @@ from gateway.protocol.ids import WorkerId
 from gateway.settings.version import __version__
 from gateway.tracing.environment import EXPORTER, named
 from gateway.tracing.exporters import exporter
+from gateway.tracing.exports import CountedProcessor
 
 log = get_logger(__name__)
 
@@ -45,8 +46,8 @@ def provide(me: WorkerId) -> trace.TracerProvider:
     resource = own.merge(OTELResourceDetector().detect())
     # Not at exit: it would go on trying for 10 s, where ``flush`` has a bound.
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    for each in exporters:
-        provider.add_span_processor(BatchSpanProcessor(each))
+    for name, each in zip(names, exporters, strict=True):
+        provider.add_span_processor(CountedProcessor(name, each))
     trace.set_tracer_provider(provider)
     log.info("traces exported", exporters=names, sampler=provider.sampler.get_description())
     return provider

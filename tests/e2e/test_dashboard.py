@@ -79,6 +79,11 @@ async def serve(stand: Stand, workers: int) -> Served:
         "GATEWAY_OUTBOX_BYTES": "100000000",  # so that what waits is there for a scrape
         "GATEWAY_STALL_SECONDS": "2",
         "GATEWAY_DRAIN_SECONDS": "1",
+        # Traces, and no collector.
+        "GATEWAY_OPENTELEMETRY": "on",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
         "GATEWAY_TOKEN_JWKS_PUBLIC_ENDPOINT": f"http://127.0.0.1:{free_port()}/jwks",
     }
     options = ("tests.support.apps.badday:gateway", "--workers", str(workers))

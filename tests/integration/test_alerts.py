@@ -100,6 +100,7 @@ GOOD: Series = {
     of_port("gateway_admin_keys_refused_total"): "0x20 4x60",
     **labelled(),
     of_port("gateway_dispatches_total", path="local", outcome="answered"): rising(100),
+    of_port("gateway_spans_total", outcome="exported"): rising(100),
     of_port("gateway_connections_closed_total", code="1001"): rising(10),
     of_port("gateway_recoveries_total", outcome="recovered"): rising(10),
     of_port("gateway_recoveries_total", outcome="not_recovered"): rising(0.5),
@@ -245,6 +246,15 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "redis breaks off": ({of_port("gateway_resyncs_total"): rising(0.1)}, {"GatewayResyncs"}),
     "versions differ": (
         {of_port("gateway_envelopes_unreadable_total"): rising(0.1)}, {"GatewayUnreadable"},
+    ),
+    "a collector is away": (
+        {of_port("gateway_spans_total", outcome="failed"): rising(10)}, {"GatewaySpansLost"},
+    ),
+    "a collector is too slow": (
+        {of_port("gateway_spans_total", outcome="dropped"): rising(0.1)}, {"GatewaySpansLost"},
+    ),
+    "a collector is restarted": (
+        {of_port("gateway_spans_total", outcome="failed"): "0x30 500x4 1000x40"}, set(),
     ),
     "keys are tried": (
         {of_port("gateway_admin_keys_refused_total"): rising(0.02)}, {"GatewayAdminKeysRefused"},

@@ -17,4 +17,12 @@ OPERATORS: Final = Row("Are operators served?", (
                "{{instance}}"),),
         alerts=("GatewayAdminKeysRefused",),
     ),
+    Panel(
+        "Spans of traces",
+        "Those of sampled traces, where GATEWAY_OPENTELEMETRY is on. `failed`: the collector did"
+        " not take them. `dropped`: too many waited for it. Nobody else is held up.",
+        "operators.md#traces-are-lost",
+        (Query("sum by (outcome) (rate(gateway_spans_total{OURS}[RATE]))", "{{outcome}}"),),
+        unit="ops", alerts=("GatewaySpansLost",),
+    ),
 ))  # fmt: skip

@@ -43,7 +43,7 @@ def sdk(found: trace.TracerProvider) -> TracerProvider:
 
 def processors(found: trace.TracerProvider) -> list[str]:
     every = sdk(found)._active_span_processor._span_processors
-    return [type(each.span_exporter).__name__ for each in every]  # type: ignore[attr-defined]
+    return [type(each.span_exporter.exporter).__name__ for each in every]  # type: ignore[attr-defined]
 
 
 def test_that_of_the_application_is_kept(process: list[trace.TracerProvider]) -> None:

@@ -24,6 +24,7 @@ from gateway.protocol.envelopes.wire import (
     OLDEST,
     VERSION,
     Batch,
+    Header,
     encode,
     encode_any,
     hint,
@@ -218,17 +219,14 @@ class Links:
         queue.heard = True
         if header.version < link.version:
             link.set_version(header.version)
-        if link.lost(header):
-            self._restart(queue)
-        elif link.forgotten(header):
-            queue.hello = True
-            self._touch(queue)
+        if not link.goes_on(header):
+            self._look_for_an_end(queue, header)
         verdict = link.receive(header, payload, now)
         queue.recount()
         if verdict is _DELIVER:
             if batch.envelopes:
                 self.deliver(header.sender, batch.envelopes)
-            for early in link.follow():
+            for early in link.follow() if link.early.runs else ():
                 if (followed := read(early)) is not None and followed.envelopes:
                     self.deliver(header.sender, followed.envelopes)
         elif verdict is Verdict.REPEAT:
@@ -236,6 +234,14 @@ class Links:
         elif verdict is Verdict.EARLY:
             self._counters.link_early += 1
             queue.lane.make_ready(queue)  # perhaps a new gap, to be reported at once
+
+    def _look_for_an_end(self, queue: PeerQueue, header: Header) -> None:
+        """Perhaps the peer has given up the link, or forgotten it, or we have."""
+        if queue.link.lost(header):
+            self._restart(queue)
+        elif queue.link.forgotten(header):
+            queue.hello = True
+            self._touch(queue)
 
     def hold(self) -> None:
         """Take nothing from links, and acknowledge nothing, until ``release``."""

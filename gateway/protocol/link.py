@@ -60,6 +60,9 @@ class Verdict(Enum):
     STALE = auto()  # from a link that has ended
 
 
+_DELIVER: Final = Verdict.DELIVER  # looked up once: for every batch, it would be felt
+
+
 class Link:
     """One worker's end of the link with one peer.
 
@@ -70,13 +73,14 @@ class Link:
         out: What it keeps of what it sends. Append to it what is to leave.
         polls: How often it had to ask after a silence.
         patience: What the round trip makes of silence.
+        early: What came before its turn: ``follow`` may have something only if it has runs.
     """
 
     __slots__ = (
-        "_ack_at", "_acked", "_ask_at", "_ask_due", "_began", "_early", "_echoed", "_first_epoch",
+        "_ack_at", "_acked", "_ask_at", "_ask_due", "_began", "_echoed", "_first_epoch",
         "_floor", "_heard", "_holds", "_in_epoch", "_me", "_measure_at", "_poll_at", "_poll_due",
-        "_ride_s", "_serial", "_share", "_unreported_bytes", "epoch", "out", "patience", "polls",
-        "received", "version",
+        "_ride_s", "_serial", "_share", "_unreported_bytes", "early", "epoch", "out",
+        "patience", "polls", "received", "version",
     )  # fmt: skip
 
     def __init__(
@@ -124,7 +128,7 @@ class Link:
         self.received = 0
         self._heard = 0
         self._unreported_bytes = 0
-        self._early = ReorderBuffer()
+        self.early = ReorderBuffer()
 
     def set_version(self, version: int) -> None:
         """The peer reads this version and none newer."""
@@ -176,11 +180,11 @@ class Link:
         ask, self._ask_due = self._ask_due, False
         heard = self._heard
         held: tuple[int, ...] = ()
-        if not self._early.runs:
+        if not self.early.runs:
             self._ack_at = None
             self._unreported_bytes = 0
         elif self._ack_at is not None and now >= self._ack_at:
-            self._ack_at, held = None, tuple(self._early.runs)
+            self._ack_at, held = None, tuple(self.early.runs)
             self._unreported_bytes = 0
         else:
             heard = 0  # no report: it would be a long one, and not every batch need carry it
@@ -216,6 +220,10 @@ class Link:
             self._ack_at = now
 
     # Receiving
+
+    def goes_on(self, header: Header) -> bool:
+        """Whether both ends are where they were: then nothing is ``lost`` or ``forgotten``."""
+        return header.epoch == self._in_epoch and header.ack_epoch == self.epoch
 
     def lost(self, header: Header) -> bool:
         """Whether the peer has given up our epoch. Then restart, and receive the batch.
@@ -260,15 +268,15 @@ class Link:
             ack_at = now + (ACK_DELAY_S if much else self._ride_s)
             if self._ack_at is None or ack_at < self._ack_at:
                 self._ack_at = ack_at
-            return Verdict.DELIVER
+            return _DELIVER
         if number == 0:
             if header.serial:
                 self._ack_at = now  # a poll
             return Verdict.OUTSIDE
-        if number <= self.received or number in self._early:
+        if number <= self.received or number in self.early:
             self._ack_at = now  # the peer missed our acknowledgement
             return Verdict.REPEAT
-        new_gap = self._early.keep(number, payload, self._share.early_bytes)
+        new_gap = self.early.keep(number, payload, self._share.early_bytes)
         soon = now if new_gap else now + ACK_DELAY_S
         self._ack_at = soon if self._ack_at is None else min(self._ack_at, soon)
         if self.version < SELECTIVE and now >= self._ask_at:
@@ -286,7 +294,7 @@ class Link:
 
     def follow(self) -> list[bytes]:
         """The payloads that had come too early and are in order now. Deliver them."""
-        payloads = self._early.take(self.received + 1)
+        payloads = self.early.take(self.received + 1)
         self.received += len(payloads)
         return payloads
 

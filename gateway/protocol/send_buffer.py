@@ -11,6 +11,8 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from gateway.protocol.envelopes.wire import Pieces
 from gateway.protocol.reorder_buffer import within
 
@@ -19,16 +21,13 @@ MAX_REPEAT_BYTES: Final = 1 << 20  # at a time, to a peer that does not say how 
 ENDLESS: Final = 1 << 62
 
 
-class UnacknowledgedBatch:
+class UnacknowledgedBatch(msgspec.Struct, eq=False):
     """A batch that is not acknowledged. ``body`` is None once the peer is known to have it."""
 
-    __slots__ = ("body", "number", "serial", "size")
-
-    def __init__(self, number: int, body: bytes | Pieces) -> None:
-        self.number = number
-        self.body: bytes | Pieces | None = body
-        self.size = len(body) if isinstance(body, bytes) else sum(map(len, body))
-        self.serial = 0
+    number: int
+    body: bytes | Pieces | None
+    size: int
+    serial: int = 0
 
 
 class SendBuffer:
@@ -87,7 +86,8 @@ class SendBuffer:
     def append(self, body: bytes | Pieces) -> int:
         """Number a batch. Returns its number."""
         self.last_number += 1
-        kept = UnacknowledgedBatch(self.last_number, body)
+        size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        kept = UnacknowledgedBatch(self.last_number, body, size)
         self._kept.append(kept)
         self._unsent.append(kept)
         self.kept_bytes += kept.size

@@ -44,7 +44,7 @@ def to_its_end(
 
     async def ask(calls: _Calls, *args: _P.args, **options: _P.kwargs) -> _T:
         try:
-            return await calls.again(lambda: method(calls, *args, **options))
+            return await method(calls, *args, **options)
         except ResponseError as error:
             if "WRONGTYPE" in str(error):
                 await calls.repair(*args)
@@ -92,21 +92,6 @@ class Calls(ABC):
         self.asking.discard(dropping)
         if not dropping.cancelled():
             dropping.exception()  # of a connection that had gone by itself
-
-    async def again(self, ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Ask, and while the slots of a Cluster move, ask again: what it refused was not done.
-
-        What was done before in the same call is done twice.
-        """
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + REDIS_DEADLINE_S
-        while True:
-            try:
-                return await ask()
-            except REDIRECTED:
-                if self.address.cluster is None or loop.time() >= ends_at:
-                    raise
-            await asyncio.sleep(AGAIN_S)
 
     @abstractmethod
     async def repair(self, *args: object) -> None:

@@ -19,15 +19,16 @@ class RedisRegistry(RedisEntries, RedisSweeps):
     @to_its_end
     async def finish(self, worker: WorkerId) -> None:
         await self._clear(worker)
-        await self.scripts["sweep_finish"](keys=[self.workers, self.info], args=[worker])
+        await self.run("sweep_finish", [self.workers, self.info], [worker])
 
     @to_its_end
     async def leave(self, worker: WorkerId) -> None:
         await self._clear(worker)
-        await self.scripts["lease_leave"](keys=[self.workers, self.info, self.left], args=[worker])
+        await self.run("lease_leave", [self.workers, self.info, self.left], [worker])
         await self._clear(worker)  # what was written in between; from now on nothing is
 
     @to_its_end
     async def _clear(self, worker: WorkerId) -> None:
         self._users.pop(worker, None)
-        await self.redis.delete(*sweep_keys(self.prefix, worker), keys.users(self.prefix, worker))
+        names = [*sweep_keys(self.prefix, worker), keys.users(self.prefix, worker)]
+        await self.execute([("DEL", name) for name in names])

@@ -15,6 +15,7 @@ from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.calls import to_its_end
+from gateway.redis_support.cluster_commands import Command
 from gateway.registry.base import Entry, living
 from gateway.registry.redis_decoding import (
     connections_of,
@@ -67,12 +68,13 @@ class RedisEntries(RedisLeases):
             (field_of(user), tails_of(some)) for user, some in theirs if some
         ]
         users_drop = [field_of(user) for user, some in theirs if not some]
-        done = await self.scripts["entries_write"](
-            keys=[
+        done = await self.run(
+            "entries_write",
+            [
                 keys.connections(self.prefix, worker), keys.users(self.prefix, worker),
                 self.dead, self.left,
             ],
-            args=[
+            [
                 *(("", "") if upon is None else (upon.start, upon.stop - 1)),
                 revision, int(ENTRIES_S), len(put), len(drop), len(users_put), len(users_drop),
                 worker, *chain.from_iterable(put), *drop, *chain.from_iterable(users_put),
@@ -88,12 +90,15 @@ class RedisEntries(RedisLeases):
     @to_its_end
     async def revision(self, worker: WorkerId) -> int | None:
         key = keys.connections(self.prefix, worker)
-        async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hget(key, keys.REVISION)
-            pipe.expire(key, int(ENTRIES_S))
-            pipe.expire(keys.users(self.prefix, worker), int(ENTRIES_S))
-            pipe.hget(keys.users(self.prefix, worker), "")  # another type is found out
-            revision, *_ = await pipe.execute()
+        users = keys.users(self.prefix, worker)
+        revision, *_ = await self.execute(
+            [
+                ("HGET", key, keys.REVISION),
+                ("EXPIRE", key, int(ENTRIES_S)),
+                ("EXPIRE", users, int(ENTRIES_S)),
+                ("HGET", users, ""),  # another type is found out
+            ]
+        )
         if revision is None:
             return None
         if not revision.isdigit() or len(revision) > 20:
@@ -113,19 +118,17 @@ class RedisEntries(RedisLeases):
     @to_its_end
     async def of_user(self, user: str) -> list[tuple[ConnectionId, Entry]]:
         workers = living(await self.look())
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for worker in workers:
-                pipe.hget(keys.users(self.prefix, worker), field_of(user))
-            lists = without_wrong_types(await pipe.execute(raise_on_error=False))
+        asked = [("HGET", keys.users(self.prefix, worker), field_of(user)) for worker in workers]
+        lists = without_wrong_types(await self.replies(asked))
         wanted: list[list[ConnectionId]] = []
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for worker, tails in zip(workers, lists, strict=True):
-                theirs = connections_of(worker, tails or b"")
-                for start in range(0, len(theirs), CHUNK):
-                    chunk = theirs[start : start + CHUNK]
-                    pipe.hmget(keys.connections(self.prefix, worker), chunk)
-                    wanted.append(chunk)
-            chunks = without_wrong_types(await pipe.execute(raise_on_error=False))
+        questions: list[Command] = []
+        for worker, tails in zip(workers, lists, strict=True):
+            theirs = connections_of(worker, tails or b"")
+            for start in range(0, len(theirs), CHUNK):
+                chunk = theirs[start : start + CHUNK]
+                questions.append(("HMGET", keys.connections(self.prefix, worker), *chunk))
+                wanted.append(chunk)
+        chunks = without_wrong_types(await self.replies(questions))
         found = (
             entry_of(c, value)
             for chunk, values in zip(wanted, chunks, strict=True)
@@ -168,7 +171,7 @@ class RedisEntries(RedisLeases):
         self, worker: WorkerId, cursor: int, count: int
     ) -> tuple[int, list[tuple[ConnectionId, Entry]]]:
         key = keys.connections(self.prefix, worker)
-        found: Any = await self.redis.hscan(key, cursor, count=count)
+        [found] = await self.execute([("HSCAN", key, cursor, "COUNT", count)])
         items = (
             entry_of(field.decode(errors="replace"), value) for field, value in found[1].items()
         )

@@ -74,21 +74,20 @@ class RedisLeases(RedisCalls):
     @to_its_end
     async def look(self) -> Leases:
         names = [self.workers, self.info, self.dead, self.born, self.server]
-        seen = await self.scripts["lease_look"](keys=names, args=[_ms(FENCE_SHOWN_S)])
+        seen = await self.run("lease_look", names, [_ms(FENCE_SHOWN_S)])
         return leases_of(seen, self.address.node)
 
     @to_its_end
     async def claim(self, worker: WorkerId, seen_end_ms: int) -> bool:
         return bool(
-            await self.scripts["sweep_claim"](
-                keys=[self.workers, self.dead],
-                args=[worker, _ms(CLAIM_S), seen_end_ms],
+            await self.run(
+                "sweep_claim", [self.workers, self.dead], [worker, _ms(CLAIM_S), seen_end_ms]
             )
         )
 
     @to_its_end
     async def fence(self, worker: WorkerId) -> None:
-        await self.scripts["lease_fence"](keys=[self.workers, self.dead], args=[worker])
+        await self.run("lease_fence", [self.workers, self.dead], [worker])
 
     @to_its_end
     async def _repair(self) -> None:

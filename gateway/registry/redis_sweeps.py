@@ -29,8 +29,8 @@ class RedisSweeps(RedisCalls):
     ) -> list[AcquiredEntry]:
         names = [*sweep_keys(self.prefix, worker), self.workers, self.dead, self.left]
         while True:
-            flat = await self.scripts["sweep_acquire"](
-                keys=names, args=[int(CLAIM_S * 1000), count, sweeper, int(poison)]
+            flat = await self.run(
+                "sweep_acquire", names, [int(CLAIM_S * 1000), count, sweeper, int(poison)]
             )
             taken, junk = [], []
             for field, value, deaths in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
@@ -47,7 +47,7 @@ class RedisSweeps(RedisCalls):
     async def extend(self, worker: WorkerId, connections: Collection[ConnectionId]) -> None:
         if connections:
             key = keys.sweep(self.prefix, worker)
-            await self.scripts["sweep_extend"](keys=[key], args=[int(CLAIM_S * 1000), *connections])
+            await self.run("sweep_extend", [key], [int(CLAIM_S * 1000), *connections])
 
     @to_its_end
     async def release(
@@ -55,16 +55,14 @@ class RedisSweeps(RedisCalls):
     ) -> None:
         if connections:
             _, *names = sweep_keys(self.prefix, worker)
-            await self.scripts["sweep_release"](keys=names, args=[int(died), *connections])
+            await self.run("sweep_release", names, [int(died), *connections])
 
     @to_its_end
     async def backlog(self, worker: WorkerId) -> Backlog:
         key = keys.connections(self.prefix, worker)
-        async with self.redis.pipeline(transaction=False) as pipe:
-            pipe.hlen(key)
-            pipe.hexists(key, keys.REVISION)
-            pipe.pttl(key)
-            fields, has_revision, life_ms = await pipe.execute()
+        fields, has_revision, life_ms = await self.execute(
+            [("HLEN", key), ("HEXISTS", key, keys.REVISION), ("PTTL", key)]
+        )
         return Backlog(fields - has_revision, math.inf if life_ms == -1 else life_ms / 1000)
 
     @to_its_end
@@ -74,8 +72,7 @@ class RedisSweeps(RedisCalls):
     async def _remove(self, worker: WorkerId, fields: Collection[Any]) -> None:
         if fields:
             conns, sweep, deaths = sweep_keys(self.prefix, worker)
-            async with self.redis.pipeline(transaction=True) as pipe:
-                pipe.hdel(conns, *fields)
-                pipe.zrem(sweep, *fields)
-                pipe.hdel(deaths, *fields)
-                await pipe.execute()
+            # In this order: what is no entry any more is acquired by nobody.
+            await self.execute([
+                ("HDEL", conns, *fields), ("ZREM", sweep, *fields), ("HDEL", deaths, *fields)
+            ])  # fmt: skip

@@ -19,8 +19,10 @@ from gateway.protocol.channel_messages import ClientInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.slots import slot_of
+from gateway.registry.redis import RedisRegistry
 from tests.contract.channel_brokers import KEPT, Listener, running
-from tests.support.ids import new_worker_id
+from tests.contract.conftest import INFO, entry
+from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_cluster import ClusterNode, RedisCluster
 from tests.support.waiting import eventually
 
@@ -152,3 +154,39 @@ async def test_presence_that_is_with_the_next_master_is_kept_there(
             assert set(await store.members(channel)) == {"1", "2"}
     finally:
         await store.aclose()
+
+
+async def test_a_registry_that_is_with_the_next_master_is_kept_there(
+    redis_cluster: RedisCluster,
+) -> None:
+    """Red when what is refused with ASK waits for the end of the move."""
+    slot = slot_of(keys.workers(PREFIX))
+    source = redis_cluster.master_of(slot)
+    to = next(node for node in redis_cluster.nodes[:3] if node is not source)
+    registry = RedisRegistry(parse(redis_cluster.url), prefix=PREFIX)
+    me, dead, left = (new_worker_id() for _ in range(3))
+    one, two = new_connection_id(me), new_connection_id(me)
+    try:
+        for worker in (me, dead, left):
+            await registry.renew(worker, INFO, 60.0)
+        await registry.fence(dead)
+        await registry.leave(left)
+        assert await registry.write(me, 1, {one: entry(1)}, upon=None)
+        await asyncio.to_thread(redis_cluster.begin_move, slot, to)
+        found = [
+            key for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000)
+            if key.startswith(PREFIX.encode())
+        ]  # fmt: skip
+        await asyncio.to_thread(redis_cluster.move_keys, slot, to, *found)
+
+        async with asyncio.timeout(AT_ONCE_S):
+            assert me in (await registry.look()).workers
+            assert await registry.write(me, 2, {two: entry(2)}, upon=range(1, 2))
+            assert await registry.revision(me) == 2
+            assert {one async for one, _ in registry.entries(me)} == {one, two}
+            assert [connection for connection, _ in await registry.of_user("user2")] == [two]
+            await registry.remove(me, [one])
+            assert (await registry.backlog(me)).entries == 1
+    finally:
+        await registry.aclose()
+        await asyncio.to_thread(redis_cluster.end_move, slot, to)

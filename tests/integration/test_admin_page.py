@@ -103,6 +103,21 @@ async def test_without_a_key_it_says_so_and_lets_nobody_in(settings: MakeSetting
         assert await page.closed() == (3500, "invalid token")
 
 
+async def test_the_secret_of_an_aws_access_key_is_no_key_of_a_person(
+    settings: MakeSettings,
+) -> None:
+    pair = Secret("BACKENDSKEYID0000001:the-secret-of-a-backend")
+    async with (
+        admin_port(settings, key="", aws_access_keys=pair) as served,
+        httpx.AsyncClient(base_url=served.url) as http,
+        centrifuge_socket(served.port, PATH) as page,
+    ):
+        assert 'name="gateway-keys" content="none"' in (await http.get("/admin/")).text
+        page.say(page.command(connect={"token": "the-secret-of-a-backend"}))
+
+        assert await page.closed() == (3500, "invalid token")
+
+
 @pytest.mark.parametrize("one_port", [True, False])
 async def test_the_port_of_clients_knows_nothing_of_it(
     settings: MakeSettings, *, one_port: bool

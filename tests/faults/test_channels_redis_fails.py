@@ -268,7 +268,10 @@ async def test_the_subscription_of_channels_is_killed_again_and_again(
 
 
 async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, report: Report) -> None:
-    """A worker that is asleep for a while gets more than Redis wants to keep for it."""
+    """A worker that is asleep for a while gets more than Redis wants to keep for it.
+
+    Red when ``ChannelPosition.arrived`` takes any later offset for the next one.
+    """
     served = [await serve(stand) for _ in range(2)]
     with stand.redis.client() as admin:
         admin.config_set("client-output-buffer-limit", "pubsub 65536 65536 1")

@@ -7,8 +7,11 @@ killed loses what it had not told its replica yet, and holds up what lives on it
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,15 +21,17 @@ from gateway.redis_support.slots import slot_of
 from tests.faults.channel_stand import LONG
 from tests.faults.channel_stand import serve as serve_channels
 from tests.faults.conftest import PUSHES, Report
-from tests.faults.test_channels_redis_fails import assert_kept
+from tests.faults.test_channels_redis_fails import ANSWERED_S, INTERNAL, assert_kept
 from tests.faults.test_redis_fails import all_ready
 from tests.support.channel_crowd import ChannelCrowd
+from tests.support.channel_ledger import NUMBERS, ChannelLedger
 from tests.support.channel_publisher import ChannelPublisher
+from tests.support.client_publisher import ClientPublisher
 from tests.support.crowd import Crowd
 from tests.support.redis_cluster import ClusterNode, RedisCluster
 from tests.support.serve import Served
 from tests.support.stand import Stand, a_stand
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 CLIENTS = 100
 SUBSCRIBERS = 100
@@ -72,6 +77,54 @@ def away(served: Sequence[Served]) -> set[str]:
     return {master for one in served for master in re.findall(pattern, one.get("/metrics")[1])}
 
 
+@dataclass
+class Publishing:
+    """Clients that publish to channels, and those that have subscribed there."""
+
+    crowd: ChannelCrowd
+    clients: Sequence[ClientPublisher]
+
+    def clients_of(self, channel: str) -> list[ClientPublisher]:
+        return [client for client in self.clients if client.channel == channel]
+
+    async def end(self) -> ChannelLedger:
+        """Stop publishing, which works again; what there is must come to everybody."""
+        await asyncio.gather(*(client.works(ANSWERED_S) for client in self.clients))
+        await asyncio.gather(*(client.stop(ANSWERED_S) for client in self.clients))
+        await self.crowd.caught_up()
+        return self.crowd.ledger
+
+    def assert_answered(self, channel: str, errors: Collection[int]) -> None:
+        """Each publication once, and in time; that those acknowledged were delivered, or declared
+        missing, says the ledger.
+        """
+        for client in self.clients_of(channel):
+            print(
+                f"{channel}: of {client.sent} publications {len(client.acknowledged)} acknowledged,"
+                f" refused {dict(client.refused)}, after {client.slowest_s:.2f} s"
+            )
+            assert client.sent == len(client.acknowledged) + client.refused.total()
+            assert client.refused.keys() <= set(errors)
+            assert client.slowest_s <= ANSWERED_S
+
+
+@asynccontextmanager
+async def clients_publish(served: Sequence[Served], *channels: str) -> AsyncIterator[Publishing]:
+    """One at each of these gateways to each of these channels; two subscribers of each there."""
+    ports = [one.port for one in served]
+    async with AsyncExitStack() as stack:
+        crowd = await stack.enter_async_context(
+            ChannelCrowd(ports, 2 * len(ports), lambda _: list(channels), recoverable=True)
+        )
+        clients = [
+            await stack.enter_async_context(
+                ClientPublisher(port, channel, crowd.ledger, serial=number * NUMBERS)
+            )
+            for number, (port, channel) in enumerate(itertools.product(ports, channels), 1)
+        ]
+        yield Publishing(crowd, clients)
+
+
 async def promoted(cluster: RedisCluster, slot: int, old: ClusterNode) -> ClusterNode:
     """The next master of this slot."""
 
@@ -81,8 +134,28 @@ async def promoted(cluster: RedisCluster, slot: int, old: ClusterNode) -> Cluste
         except LookupError:
             return False
 
-    await eventually(another, "a promotion", 15)
-    return cluster.master_of(slot)
+    # In a thread: asking one that is dead takes seconds, in which nobody would send anything.
+    await eventually_async(lambda: asyncio.to_thread(another), "a promotion", 15)
+    return await asyncio.to_thread(cluster.master_of, slot)
+
+
+@asynccontextmanager
+async def channels_followed(
+    cluster: RedisCluster, stand: Stand
+) -> AsyncIterator[tuple[ChannelCrowd, ChannelPublisher]]:
+    """Two workers with subscribers of all channels, and a backend that publishes to these."""
+    served = [await serve_channels(stand, redis_url=cluster.url) for _ in range(2)]
+    channels = list(LONG)
+    async with (
+        ChannelCrowd(
+            [s.port for s in served], SUBSCRIBERS,
+            lambda number: [channels[number % len(channels)]], recoverable=True,
+        ) as crowd,
+        ChannelPublisher(cluster.url, LONG, crowd.ledger, per_second=20) as publisher,
+    ):  # fmt: skip
+        publisher.start()
+        await asyncio.sleep(1)
+        yield crowd, publisher
 
 
 async def test_slots_that_move_lose_no_message(
@@ -116,18 +189,8 @@ async def test_channels_go_with_their_slots_and_keep_their_positions(
 
     Red when a channel is believed only where its last publication was stored.
     """
-    served = [await serve_channels(stand, redis_url=cluster.url) for _ in range(2)]
-    channels = list(LONG)
-    async with (
-        ChannelCrowd(
-            [s.port for s in served], SUBSCRIBERS,
-            lambda number: [channels[number % len(channels)]], recoverable=True,
-        ) as crowd,
-        ChannelPublisher(cluster.url, LONG, crowd.ledger, per_second=20) as publisher,
-    ):  # fmt: skip
-        publisher.start()
-        await asyncio.sleep(1)
-        slots = [slot_of(keys.history("gw", channel)) for channel in channels[:6]]
+    async with channels_followed(cluster, stand) as (crowd, publisher):
+        slots = [slot_of(keys.history("gw", channel)) for channel in list(LONG)[:6]]
         await move_to_and_fro(cluster, slots, cluster.nodes[:3], 4)
         await asyncio.sleep(2)
         await publisher.stop()
@@ -145,31 +208,41 @@ async def test_a_master_is_killed(
 ) -> None:
     """What lives on it waits for its replica, or for itself, empty. Nothing is lost, none closed.
 
-    The inbox of one of the workers lives on it.
+    The inbox of one of the workers lives on it, and a channel to which clients publish: they are
+    answered in time, and truly. Those that publish at another master notice nothing.
+
+    Red when publications fail wherever they live while a master is away.
     """
-    served = [await stand.serve(redis_url=cluster.url) for _ in range(2)]
+    served = [await serve_channels(stand, redis_url=cluster.url) for _ in range(2)]
     leases, inbox = slot_of(WORKERS), inbox_slots(cluster)[0]
     others = [node for node in cluster.nodes[:3] if node is not cluster.master_of(leases)]
     slot = leases if case == "the leases" else inbox
     if cluster.master_of(slot) not in others and slot == inbox:
         await asyncio.to_thread(cluster.move, inbox, others[0])
+    old = cluster.master_of(slot)
+    homes = {name: cluster.master_of(slot_of(keys.history("gw", name))) for name in LONG}
+    dying = next(name for name, home in homes.items() if home is old)
+    living = next(name for name, home in homes.items() if home is not old)
     async with Crowd(
         [s.ws_url for s in served], CLIENTS, per_second=5, pushes_per_second=PUSHES
     ) as crowd:
-        crowd.start_sending()
-        await crowd.send_for(1)
-        old = cluster.master_of(slot)
-        if case == "another without a replica":
-            await asyncio.to_thread(cluster.replica_of(old).kill)
-            await asyncio.to_thread(old.kill)
-            await crowd.send_for(3)
-            assert away(served) == {f"127.0.0.1:{old.port}"}
-        else:
-            await asyncio.to_thread(old.kill)
-            await promoted(cluster, slot, old)
+        async with clients_publish(served, dying, living) as publishing:
+            crowd.start_sending()
+            await crowd.send_for(1)
+            if case == "another without a replica":
+                await asyncio.to_thread(cluster.replica_of(old).kill)
+                await asyncio.to_thread(old.kill)
+                await crowd.send_for(3)
+                assert away(served) == {f"127.0.0.1:{old.port}"}
+            else:
+                await asyncio.to_thread(old.kill)
+                await promoted(cluster, slot, old)
+                await crowd.send_for(2)
+            await asyncio.to_thread(old.start)
             await crowd.send_for(2)
-        await asyncio.to_thread(old.start)
-        await crowd.send_for(2)
+            told = await publishing.end()
+            report(told)
+            assert_kept(told, errors={INTERNAL})
         ledger = await crowd.stop_sending()
         stand.redis = cluster.master_of(WORKERS)
         await stand.registry_true(crowd)
@@ -180,24 +253,18 @@ async def test_a_master_is_killed(
         assert not ledger.broken
         assert ledger.answered == ledger.sent
         assert not ledger.closes
+        publishing.assert_answered(dying, errors={INTERNAL})
+        publishing.assert_answered(living, errors=set())
+        if case == "another without a replica":
+            assert all(client.refused for client in publishing.clients_of(dying))
 
 
 async def test_a_node_is_added_and_another_one_removed(
     cluster: RedisCluster, stand: Stand, report: Report
 ) -> None:
-    served = [await serve_channels(stand, redis_url=cluster.url) for _ in range(2)]
-    channels = list(LONG)
-    async with (
-        ChannelCrowd(
-            [s.port for s in served], SUBSCRIBERS,
-            lambda number: [channels[number % len(channels)]], recoverable=True,
-        ) as crowd,
-        ChannelPublisher(cluster.url, LONG, crowd.ledger, per_second=20) as publisher,
-    ):  # fmt: skip
-        publisher.start()
-        await asyncio.sleep(1)
+    async with channels_followed(cluster, stand) as (crowd, publisher):
         added = await asyncio.to_thread(cluster.add)
-        slots = [slot_of(keys.history("gw", channel)) for channel in channels]
+        slots = [slot_of(keys.history("gw", channel)) for channel in LONG]
         slots += [*inbox_slots(cluster), slot_of(WORKERS)]
         homes = {slot: cluster.master_of(slot) for slot in slots}
         for slot in slots:
@@ -209,7 +276,7 @@ async def test_a_node_is_added_and_another_one_removed(
         await asyncio.sleep(2)
         await publisher.stop()
         await crowd.caught_up()
-        await all_ready(served)
+        await all_ready(stand.served)
 
         report(crowd.ledger)
         assert_kept(crowd.ledger)

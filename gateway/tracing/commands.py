@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from opentelemetry.trace import SpanKind
@@ -10,10 +11,11 @@ from opentelemetry.trace import SpanKind
 from gateway.close_codes import Close
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
+from gateway.edge.sessions.centrifuge.results import as_error
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession
 from gateway.errors import GatewayError
 from gateway.protocol.centrifuge.codes import Error
-from gateway.protocol.centrifuge.commands import Request, Rpc
+from gateway.protocol.centrifuge.commands import Publish, Request, Rpc
 from gateway.protocol.centrifuge.session import Answer
 from gateway.protocol.centrifuge.steps import Ask
 from gateway.tracing.attributes import CONNECTION, DESTINATION, ERROR_CODE, RPC_METHOD
@@ -30,6 +32,17 @@ class TracedClientRequests(ClientRequests):
         super().__init__(*parts, **options)
         self._tracing = tracing
         self._traces = traces
+
+    def ask(self, session: CentrifugeSession, ask: Ask) -> None:
+        """All of them by ``_ask``, publications too."""
+        connection = session.connection
+        if connection is None:
+            return
+        answer = partial(session.answer, ask.ticket)
+        try:
+            self._ask(session, connection, ask, answer)
+        except GatewayError as error:
+            answer(as_error(error))
 
     def _ask(
         self,
@@ -56,7 +69,10 @@ class TracedClientRequests(ClientRequests):
         before, self._traces.command = self._traces.command, span
         try:
             with being_current(span):
-                super()._ask(session, connection, ask, answered)
+                if isinstance(ask.request, Publish):
+                    self._publishing.publish(session, connection, ask.request, answered)
+                else:
+                    super()._ask(session, connection, ask, answered)
         except GatewayError as error:  # which is the answer
             fail(span, type(error).__name__)
             self._traces.ended(connection.id, span)

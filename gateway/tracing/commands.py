@@ -26,8 +26,6 @@ from gateway.tracing.tracing import ROOT, Tracing, being_current, fail
 class TracedClientRequests(ClientRequests):
     """``ClientRequests``, a trace for each command."""
 
-    direct = False
-
     def __init__(
         self, tracing: Tracing, traces: ConnectionTraces, *parts: Any, **options: Any
     ) -> None:

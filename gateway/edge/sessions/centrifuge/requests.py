@@ -60,7 +60,6 @@ class ClientRequests:
     """
 
     available = SERVED
-    direct = True  # what is published is not told to ``_ask``
 
     def __init__(
         self,
@@ -84,7 +83,7 @@ class ClientRequests:
             return
         answer = partial(session.answer, ask.ticket)
         try:
-            if self.direct and isinstance(ask.request, Publish):  # as most are
+            if isinstance(ask.request, Publish):  # as most are
                 self._publishing.publish(session, connection, ask.request, answer)
             else:
                 self._ask(session, connection, ask, answer)
@@ -99,8 +98,6 @@ class ClientRequests:
         answer: Callable[[Answer], None],
     ) -> None:
         match ask.request:
-            case Publish() as request:
-                self._publishing.publish(session, connection, request, answer)
             case Connect() as request:
                 self._attempts.begin(self._connect(session, connection, request, answer), answer)
             case Refresh() as refresh:

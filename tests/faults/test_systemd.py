@@ -124,7 +124,7 @@ async def test_a_service_is_started_by_its_socket_reloaded_replaced_and_drained(
     systemd.ctl("start", SOCKET)
     assert systemd.shown(SERVICE, "ActiveState") == "inactive"
     assert await answer_of(port) == "first"
-    assert systemd.shown(SERVICE, "ActiveState") == "active"
+    await eventually(lambda: systemd.shown(SERVICE, "ActiveState") == "active", "readiness", SOON_S)
     first = systemd.shown(SERVICE, "MainPID")
 
     write_application(folder, "second")
@@ -136,13 +136,16 @@ async def test_a_service_is_started_by_its_socket_reloaded_replaced_and_drained(
     await eventually_async(is_new, "the new code", SOON_S)
     assert systemd.shown(SERVICE, "MainPID") == first
 
-    systemd.kill_main(SERVICE)
+    systemd.kill_main(SERVICE)  # whose workers live on for a moment
     assert await answer_of(port) == "second"
+    await eventually(
+        lambda: systemd.shown(SERVICE, "MainPID") not in (first, "0"), "another process", SOON_S
+    )
+    assert systemd.shown(SERVICE, "NRestarts") == "1"
     await eventually(
         lambda: systemd.shown(SERVICE, "ActiveState") == "active", "a new start", SOON_S
     )
-    assert systemd.shown(SERVICE, "MainPID") not in (first, "0")
-    assert systemd.shown(SERVICE, "NRestarts") == "1"
+    assert await answer_of(port) == "second"
 
     async with raw_websocket(port) as client:
         client.say("hello")

@@ -31,6 +31,7 @@ _KINDS: Final = {
     410: "GoneException",
     413: "PayloadTooLargeException",
     429: "LimitExceededException",
+    500: "InternalServerErrorException",  # of one of many commands
     503: "ServiceUnavailableException",
 }
 _RECEIPTS: Final = {

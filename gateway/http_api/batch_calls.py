@@ -8,7 +8,6 @@ from typing import Any, TypedDict, assert_never
 
 from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import Publisher
-from gateway.errors import BadChannel, PublicationTooLarge, UnknownChannel
 from gateway.http_api.answers import RETRY_AFTER_S, Json, Problem
 from gateway.http_api.calls import Calls
 from gateway.http_api.commands import (
@@ -23,6 +22,9 @@ from gateway.http_api.commands import (
     Unsubscribe,
 )
 from gateway.http_api.publishing import published, publishing
+from gateway.log import get_logger
+
+log = get_logger(__name__)
 
 _Begun = Sequence[asyncio.Future[Any]]
 
@@ -74,7 +76,7 @@ class BatchCalls:
         if isinstance(command, Publish | Broadcast):
             try:
                 return self._publish(command)
-            except (BadChannel, UnknownChannel, PublicationTooLarge, ValueError) as error:
+            except Exception as error:
                 return _refused(error)
         return [asyncio.ensure_future(self._do(command))]
 
@@ -137,8 +139,8 @@ def _result(command: Command | Problem, begun: _Begun | Problem) -> Json:
         if isinstance(command, Publish):
             return _published(one)
         return {"status": 200, **one.result()}
-    except Problem as problem:
-        return problem.result
+    except Exception as error:
+        return _refused(error).result
 
 
 def _published(stored: asyncio.Future[Stored]) -> Json:
@@ -147,8 +149,12 @@ def _published(stored: asyncio.Future[Stored]) -> Json:
 
 
 def _refused(error: BaseException) -> Problem:
+    """What one of many has failed with. A fault of ours does not take the others."""
     try:
         with publishing(in_path=False):
-            raise error
+            raise error  # noqa: TRY301 (to be told apart by what is around it)
     except Problem as problem:
         return problem
+    except Exception:
+        log.exception("command failed")
+        return Problem(500, "this worker failed at it, and its log says why; it may have been done")

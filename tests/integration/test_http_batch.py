@@ -280,6 +280,33 @@ async def test_a_broker_that_is_away_is_said_of_each(
     ]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_fault_of_ours_takes_no_other_command(
+    alone: InProcess, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """Red when it is raised on: the whole batch was answered with 500, done or not."""
+    monkeypatch.setattr(alone.worker.parts.publisher, "_broker", Faulty(at_once))
+    said = {"channel": "hall", "data": 1}
+
+    results = await batch(alone, {"publish": said}, {"publish": {"channel": "no such:", "data": 1}})
+
+    assert results[0]["status"] == 500
+    assert results[0]["error"] == "InternalServerErrorException"
+    assert results[1]["status"] == 404
+
+
+class Faulty:
+    def __init__(self, at_once: bool) -> None:
+        self._at_once = at_once
+
+    def publish(self, publishing: object) -> Any:
+        if self._at_once:
+            raise RuntimeError("broken")
+        answer = asyncio.get_running_loop().create_future()
+        answer.set_exception(RuntimeError("broken"))
+        return answer
+
+
 class Away:
     def publish(self, publishing: object) -> Any:
         answer = asyncio.get_running_loop().create_future()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,10 +11,7 @@ import httpx
 import pytest
 
 from gateway import Connection, Gateway
-from gateway.channels.publisher import MAX_TOGETHER_BYTES
 from gateway.errors import BrokerUnavailable
-from gateway.http_api.commands import MAX_ITEMS
-from gateway.protocol.rate import Rate
 from gateway.settings.config import Settings
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.settings.values import Secret
@@ -312,103 +308,3 @@ class Away:
         answer = asyncio.get_running_loop().create_future()
         answer.set_exception(BrokerUnavailable("gone"))
         return answer
-
-
-# Bounds, and what is wrong with a request
-
-
-def many(count: int, path: str) -> Json:
-    if path == "/@broadcast":
-        return {"channels": ["hall"] * count, "data": 1}
-    three = {"broadcast": {"channels": ["hall"] * 3, "data": 1}}
-    return {"commands": [three, *[{"publish": {"channel": "hall", "data": 1}}] * (count - 3)]}
-
-
-@pytest.mark.parametrize("path", ["/@broadcast", "/@batch"])
-async def test_so_many_may_be_asked_for_at_once(alone: InProcess, path: str) -> None:
-    assert (await post(alone, path, many(MAX_ITEMS, path))).status_code == 200
-    counted = Counted(alone)
-    assert error(await post(alone, path, many(MAX_ITEMS + 1, path))) == (
-        413,
-        "PayloadTooLargeException",
-    )
-    assert counted("gateway_publications_total") == 0
-
-
-@pytest.mark.parametrize("path", ["/@broadcast", "/@batch"])
-async def test_so_many_bytes_may_be_published_at_once(alone: InProcess, path: str) -> None:
-    channels = 128
-    text = "x" * (MAX_TOGETHER_BYTES // channels - len('""') - len("kv"))
-
-    def said(text: str) -> Json:
-        one = {"channels": ["hall"] * channels, "data": text, "tags": {"k": "v"}}
-        return one if path == "/@broadcast" else {"commands": [{"broadcast": one}]}
-
-    assert (await post(alone, path, said(text))).status_code == 200
-    answer = await post(alone, path, said(text + "x"))
-    assert error(answer) == (413, "PayloadTooLargeException")
-    assert str(MAX_TOGETHER_BYTES) in answer.json()["message"]
-
-
-WRONG = [
-    ("/@broadcast", "", "Input data was truncated"),
-    ("/@broadcast", "[]", "Expected `object`"),
-    ("/@broadcast", '{"channels":["a"]}', "missing required field `data`"),
-    ("/@broadcast", '{"channels":[],"data":1}', "length >= 1"),
-    ("/@broadcast", '{"channels":"a","data":1}', "Expected `array`"),
-    ("/@broadcast", '{"channels":["a"],"data":1,"key":"k"}', "unknown field `key`"),
-    ("/@broadcast", '{"channels":["a"],"data":1,"idempotency_key":""}', "length >= 1"),
-    ("/@broadcast", '{"channels":["a"],"data":1,"version":-1}', ">= 0"),
-    ("/@broadcast", '{"channels":["a"],"data":1,"tags":{"a":1}}', "Expected `str`"),
-    ("/@broadcast", '{"channels":["a"],"data":{}', "truncated"),
-    ("/@broadcast", '{"channels":["a"],"data":' + "[" * 100_000, "recursion"),
-    ("/@batch", '{"commands":[]}', "length >= 1"),
-    ("/@batch", '{"publish":{"channel":"a","data":1}}', "unknown field `publish`"),
-    ("/@batch?parallel=true", '{"commands":[{}]}', "no parameter parallel"),
-]
-
-
-@pytest.mark.parametrize(("path", "body", "words"), WRONG, ids=range(len(WRONG)))
-async def test_a_request_that_is_malformed_says_how(
-    alone: InProcess, path: str, body: str, words: str
-) -> None:
-    async with httpx.AsyncClient(base_url=alone.url, headers=SHOWN) as http:
-        answer = await http.post(path, content=body)
-
-    assert error(answer) == (400, "BadRequestException")
-    assert words in answer.json()["message"]
-
-
-async def test_a_batch_has_no_key_of_its_own(alone: InProcess) -> None:
-    answer = await post(alone, "/@batch", {"commands": [{}]}, **{"Idempotency-Key": "k"})
-
-    assert error(answer) == (400, "BadRequestException")
-    assert "its own idempotency_key" in answer.json()["message"]
-
-
-@pytest.mark.parametrize("path", ["/@broadcast", "/@batch"])
-async def test_who_has_no_key_and_who_asks_otherwise_is_refused(
-    alone: InProcess, path: str
-) -> None:
-    async with httpx.AsyncClient(base_url=alone.url) as http:
-        assert (await http.post(path, json=many(4, path))).status_code == 401
-        assert (await http.get(path, headers=SHOWN)).status_code == 405
-
-
-@pytest.mark.parametrize("path", ["/@broadcast", "/@batch"])
-async def test_each_thing_that_is_asked_for_counts_for_the_rate(
-    alone: InProcess, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    parts, rate = alone.worker.parts, Rate(10, now=0.0)
-    monkeypatch.setattr(parts, "api", replace(parts.api, rate=rate, now=lambda: now))
-    now = 0.0
-    over = await post(alone, path, many(11, path))
-    assert error(over) == (413, "PayloadTooLargeException")
-    assert "takes 10 a second" in over.json()["message"]
-    now = 1.0
-    assert (await post(alone, path, many(7, path))).status_code == 200
-    answer = await post(alone, path, many(4, path))  # itself counted as one
-    assert error(answer) == (429, "LimitExceededException")
-    assert answer.headers["retry-after"] == "1"
-    assert (await post(alone, "/@broadcast", many(2, "/@broadcast"))).status_code == 200
-    assert not rate.allow(now)

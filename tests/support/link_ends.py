@@ -41,6 +41,10 @@ def pair(now: float = 100.0, version: int = VERSION) -> tuple[Link, Link]:
 
 def take(receiver: Link | PreviousLink, arrived: tuple[Header, bytes], now: float) -> list[bytes]:
     """Everything that is delivered when this arrives."""
+    header = arrived[0]
+    if isinstance(receiver, Link) and receiver.goes_on(header):
+        assert not receiver.lost(header)
+        assert not receiver.forgotten(header)
     if receiver.receive(*arrived, now) is not Verdict.DELIVER:
         return []
     return [arrived[1], *receiver.follow()]

@@ -25,6 +25,23 @@ def test_a_restart_is_noticed_by_the_peer_and_nothing_old_is_taken() -> None:
     assert not b.lost(old[0])
 
 
+def test_a_link_goes_on_until_one_end_gives_it_up() -> None:
+    a, b = pair()
+    first = send(a, b"1", 100.0)
+    assert not b.goes_on(first[0])  # it is new
+    take(b, first, 100.0)
+    take(a, send(b, b"answer", 100.0), 100.0)
+    second = send(a, b"2", 100.1)
+    assert b.goes_on(second[0])
+    take(b, second, 100.1)
+
+    a.restart(101.0)
+    begun = send(a, b"3", 101.0)
+    assert not b.goes_on(begun[0])
+    assert b.lost(begun[0])
+    assert not a.goes_on(send(b, b"late", 101.0)[0])
+
+
 def test_a_restarted_link_takes_nothing_from_the_epoch_it_gave_up() -> None:
     a, b = pair()
     a.receive(*send(b, b"1", 100.0), 100.0)

@@ -75,11 +75,11 @@ async def test_what_one_request_publishes_leaves_in_one_pipeline(
     pipelines: list[int] = []
     execute = RedisConnection.execute
 
-    def counted(connection: RedisConnection, commands: list[Command]) -> Any:
+    def counted(connection: RedisConnection, commands: list[Command], **options: Any) -> Any:
         words = [str(each[0]).lower() for each in commands]
         if words.count(command) >= 5:  # what workers tell each other is PUBLISH as well
             pipelines.append(len(commands))
-        return execute(connection, commands)
+        return execute(connection, commands, **options)
 
     path, body = asked(channel.format)
     own = settings(redis_url=Secret(own_redis.url), api_keys=Secret(KEY), channel=CHANNELS)

@@ -13,6 +13,7 @@ from gateway.protocol.envelopes.wire import OLDEST, Header
 from gateway.protocol.fair_share import FairShare
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.link import NO_BODY, Verdict
+from gateway.protocol.reorder_buffer import ReorderBuffer
 
 ACK_DELAY_S: Final = 0.05
 SILENCE_S: Final = 1.0
@@ -259,6 +260,7 @@ class PreviousLink(LinkV2):
         self.polls = 0
         self.now = now
         self.out = Out(self)
+        self.early = ReorderBuffer()  # and nothing in it
         super().__init__(me, version=min(version, OLDEST), now=now)
 
     def set_version(self, version: int) -> None:
@@ -267,6 +269,9 @@ class PreviousLink(LinkV2):
     def restart(self, now: float) -> None:
         self.out.new.clear()
         super().restart(now)
+
+    def goes_on(self, _header: Header) -> bool:
+        return False  # ask the others
 
     def forgotten(self, _header: Header) -> bool:
         return False

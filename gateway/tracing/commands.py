@@ -62,8 +62,13 @@ class TracedClientRequests(ClientRequests):
         def answered(said: Answer) -> None:
             if isinstance(said, Error | Close):
                 span.set_attribute(ERROR_CODE, said.code)
-            answer(said)
-            self._traces.ended(connection.id, span)
+            try:
+                answer(said)
+            except BaseException as error:
+                fail(span, type(error).__name__)
+                raise
+            finally:
+                self._traces.ended(connection.id, span)
 
         self._traces.begun(connection.id, span)
         before, self._traces.command = self._traces.command, span
@@ -73,9 +78,10 @@ class TracedClientRequests(ClientRequests):
                     self._publishing.publish(session, connection, ask.request, answered)
                 else:
                     super()._ask(session, connection, ask, answered)
-        except GatewayError as error:  # which is the answer
-            fail(span, type(error).__name__)
-            self._traces.ended(connection.id, span)
+        except BaseException as error:  # of ours it is the answer; of any, nothing comes after it
+            if span.is_recording():  # or it was answered before
+                fail(span, type(error).__name__)
+                self._traces.ended(connection.id, span)
             raise
         finally:
             self._traces.command = before

@@ -47,6 +47,13 @@ class _Waiting:
         self.own = own
         self.dispatch: Span | None = None
 
+    def end_dispatch(self, error: str) -> None:
+        """The last attempt, if there is one, has come to nothing; perhaps another follows."""
+        if self.dispatch is not None:
+            fail(self.dispatch, error)
+            self.dispatch.end()
+            self.dispatch = None
+
     def end(self, error: str | None = None) -> None:
         for span in (self.dispatch, self.above if self.own else None):
             if span is not None:
@@ -74,10 +81,12 @@ class TracedDispatcher(Dispatcher):
 
     def close(self, state: DispatchState) -> None:
         connection = state.dispatchable.id
-        super().close(state)
-        self._traces.closed(connection)
-        for waiting in self._waiting.pop(connection, {}).values():
-            waiting.end("abandoned")
+        try:
+            super().close(state)
+        finally:
+            self._traces.closed(connection)
+            for waiting in self._waiting.pop(connection, {}).values():
+                waiting.end("abandoned")
 
     def read(  # noqa: PLR0917 (as Conversation.read)
         self,
@@ -88,20 +97,30 @@ class TracedDispatcher(Dispatcher):
         close_code: int = 0,
         attempt: int = 1,
     ) -> None:
+        number = state.conversation.last_number + 1
         if event is Event.CONNECT:
             self._expect(state, "connect", trace.get_current_span(), own=False)
         elif event is Event.MESSAGE and (command := self._traces.command) is not None:
             self._expect(state, "message", command, own=False)
         else:
             self._begin(state, event.name.lower(), size_bytes)
-        super().read(state, event, text, size_bytes, close_code, attempt)
+        try:
+            super().read(state, event, text, size_bytes, close_code, attempt)
+        except BaseException as error:
+            self._raised(state, number, error)
+            raise
 
     def ask(self, state: DispatchState, hook: HookRequest) -> None:
+        number = state.conversation.last_number + 1
         if hook.kind is HookKind.UNSUBSCRIBE:
             self._begin(state, hook.kind.value, hook.size_bytes)
         else:
             self._expect(state, hook.kind.value, trace.get_current_span(), own=False)
-        super().ask(state, hook)
+        try:
+            super().ask(state, hook)
+        except BaseException as error:
+            self._raised(state, number, error)
+            raise
 
     def settle(self, worker: WorkerId, answer: Answer) -> None:
         connection = answer.connection
@@ -110,23 +129,29 @@ class TracedDispatcher(Dispatcher):
         if waiting is None or state is None:
             super().settle(worker, answer)
             return
-        with being_current(waiting.above):  # what follows from the answer is a part of it
-            super().settle(worker, answer)
-        oldest = state.conversation.oldest
-        if oldest is None or oldest.number > answer.number:
-            error = answer.code if isinstance(answer, Failed) else None
-            self._end(connection, answer.number, error)
+        why = answer.code if isinstance(answer, Failed) else None
+        try:
+            with being_current(waiting.above):  # what follows from the answer is a part of it
+                super().settle(worker, answer)
+        except BaseException as error:
+            why = type(error).__name__
+            raise
+        finally:
+            oldest = state.conversation.oldest
+            if oldest is None or oldest.number > answer.number:
+                self._end(connection, answer.number, why)
 
     def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
-        late = super().give_up_waiting(away=away)
-        for connection in list(self._waiting):
-            self._end_missing(connection)
-        return late
+        try:
+            return super().give_up_waiting(away=away)
+        finally:
+            self._end_all_missing()
 
     def worker_gone(self, worker: WorkerId) -> None:
-        super().worker_gone(worker)
-        for connection in list(self._waiting):
-            self._end_missing(connection)
+        try:
+            super().worker_gone(worker)
+        finally:
+            self._end_all_missing()
 
     def _begin(self, state: DispatchState, name: str, size_bytes: int) -> None:
         """A trace of its own, for what a client or its end has brought about.
@@ -157,6 +182,17 @@ class TracedDispatcher(Dispatcher):
         if not events:
             self._waiting.pop(connection, None)
 
+    def _raised(self, state: DispatchState, number: int, error: BaseException) -> None:
+        """Taking an event has raised. What the conversation has all the same is still answered,
+        given up or abandoned; the number of what it has not is given to the next one.
+        """
+        if state.conversation.last_number < number:
+            self._end(state.dispatchable.id, number, type(error).__name__)
+
+    def _end_all_missing(self) -> None:
+        for connection in list(self._waiting):
+            self._end_missing(connection)
+
     def _end_missing(self, connection: ConnectionId) -> None:
         """Those that were given up: answers come in order, and nothing else takes an event out."""
         state = self._states.get(connection)
@@ -166,17 +202,22 @@ class TracedDispatcher(Dispatcher):
                 self._end(connection, number, "unhandled")
 
     def _send_traced(self, target: WorkerId, envelope: Envelope) -> None:
-        if isinstance(envelope, _DISPATCHES):
-            envelope = self._dispatched(target, envelope)
-        self._plainly(target, envelope)
+        if not isinstance(envelope, _DISPATCHES):
+            self._plainly(target, envelope)
+            return
+        try:
+            self._plainly(target, self._dispatched(target, envelope))
+        except BaseException as error:
+            waiting = self._waiting.get(envelope.connection, {}).get(envelope.number)
+            if waiting is not None:
+                waiting.end_dispatch(type(error).__name__)
+            raise
 
     def _dispatched(self, target: WorkerId, envelope: AnyDispatch) -> Envelope:
         waiting = self._waiting.get(envelope.connection, {}).get(envelope.number)
         if waiting is None:
             return envelope
-        if waiting.dispatch is not None:
-            fail(waiting.dispatch, "worker gone")
-            waiting.dispatch.end()
+        waiting.end_dispatch("worker gone")
         waiting.dispatch = self._tracing.start(
             f"dispatch {waiting.name}",
             SpanKind.PRODUCER,

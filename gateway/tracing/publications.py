@@ -58,7 +58,9 @@ class TracedPublisher(Publisher):
             raise
 
         def ended(stored: asyncio.Future[Stored]) -> None:
-            if not stored.cancelled() and (error := stored.exception()) is not None:
+            if stored.cancelled():
+                fail(span, asyncio.CancelledError.__name__)
+            elif (error := stored.exception()) is not None:
                 fail(span, type(error).__name__)
             span.end()
 
@@ -112,15 +114,22 @@ class TracedFanOut(FanOut):
     def _delivering(self, channel: str, recipients: int) -> Iterator[None]:
         outer, self._traces = self._traces, []
         began_unix_ns = time.time_ns()
+        why = None
         try:
             yield
+        except BaseException as error:
+            why = type(error).__name__
+            raise
         finally:
             traces, self._traces = self._traces, outer
-        for told in traces:
-            self._tracing.start(
-                "deliver publication",
-                SpanKind.CONSUMER,
-                following(told),
-                attributes={DESTINATION: channel, RECIPIENTS: recipients},
-                at_unix_ns=began_unix_ns,
-            ).end()
+            for told in traces:
+                span = self._tracing.start(
+                    "deliver publication",
+                    SpanKind.CONSUMER,
+                    following(told),
+                    attributes={DESTINATION: channel, RECIPIENTS: recipients},
+                    at_unix_ns=began_unix_ns,
+                )
+                if why is not None:
+                    fail(span, why)
+                span.end()

@@ -17,7 +17,7 @@ from gateway.protocol.envelopes.traced import TracedSend, traced
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.receipt import Receipt
 from gateway.tracing.attributes import CONNECTION, RECEIPT
-from gateway.tracing.tracing import Tracing, carried, following
+from gateway.tracing.tracing import Tracing, carried, fail, following
 
 
 class TracedLinkTransport(LinkTransport):
@@ -77,4 +77,10 @@ class TracedOwnerReceipts(OwnerReceipts):
             span.end()
             done(receipt)
 
-        super()._push(question, ended)
+        try:
+            super()._push(question, ended)
+        except BaseException as error:
+            if span.is_recording():  # or what comes after its end has raised
+                fail(span, type(error).__name__)
+                span.end()
+            raise

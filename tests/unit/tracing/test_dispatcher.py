@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -13,7 +14,7 @@ from gateway.broker.memory import MemoryBroker
 from gateway.handlers.dispatch_state import DispatchState
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
-from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
+from gateway.protocol.conversation import MAX_ATTEMPTS, Conversation, Event, Pending
 from gateway.protocol.envelopes.dispatching import (
     Answer,
     ConnectionFacts,
@@ -42,12 +43,13 @@ class Connection:
 
     def __init__(self) -> None:
         self.id = new_connection_id()
+        self.told: Callable[[], object] = bool
 
     def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
-        pass
+        self.told()
 
     def unhandled(self, pending: Pending) -> None:
-        pass
+        self.told()
 
 
 class Stand:
@@ -74,7 +76,8 @@ class Stand:
             patience_s=PATIENCE_S,
             now=lambda: self.now,
         )
-        self.state: DispatchState = self.dispatcher.open(Connection())
+        self.connection = Connection()
+        self.state: DispatchState = self.dispatcher.open(self.connection)
 
     def join(self, *, traces: bool = True) -> WorkerId:
         worker = new_worker_id()
@@ -202,6 +205,108 @@ def test_what_is_unanswered_at_the_end_of_its_connection_ends_with_it(stand: Sta
         ("dispatch message", "abandoned"),
         ("message", "abandoned"),
     ]
+
+
+class Fault(Exception):
+    """What nobody has expected."""
+
+
+def fail(*_given: object, **_more: object) -> NoReturn:
+    raise Fault
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        Stand.say,
+        lambda stand: stand.dispatcher.ask(stand.state, HookRequest(HookKind.UNSUBSCRIBE, "news")),
+    ],
+    ids=["read", "ask"],
+)
+def test_what_raises_before_it_is_taken_ends_and_leaves_its_number_to_the_next(
+    stand: Stand, take: Callable[[Stand], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = stand.join()
+    with monkeypatch.context() as broken:
+        broken.setattr(Conversation, "read", fail)
+        with pytest.raises(Fault):
+            take(stand)
+    assert [error_of(span) for span in stand.traces.spans] == ["Fault"]
+    assert not stand.kept
+
+    stand.say()
+    stand.answer(worker, 1)
+    assert [error_of(span) for span in stand.traces.named("message")][-1] is None
+
+
+def test_what_cannot_be_sent_ends_at_once_and_its_message_with_the_connection(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.join()
+    with monkeypatch.context() as broken:
+        broken.setattr(stand.dispatcher, "_introduce", lambda *_: None)
+        broken.setattr(stand.dispatcher, "_plainly", fail)
+        with pytest.raises(Fault):
+            stand.say()
+    assert [(span.name, error_of(span)) for span in stand.traces.spans] == [
+        ("dispatch message", "Fault")
+    ]
+    stand.dispatcher.close(stand.state)
+
+    assert error_of(stand.traces.named("message")[0]) == "abandoned"
+
+
+def answer_it(stand: Stand, worker: WorkerId) -> None:
+    stand.answer(worker, 1)
+
+
+def lose_it_again_and_again(stand: Stand, worker: WorkerId) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        stand.lose(worker)
+        worker = stand.join()
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [(answer_it, "Fault"), (lose_it_again_and_again, "unhandled")],
+    ids=["answered", "given up"],
+)
+def test_a_connection_that_fails_at_its_answer_keeps_no_span_open(
+    stand: Stand, end: Callable[[Stand, WorkerId], None], why: str
+) -> None:
+    worker = stand.join()
+    stand.say()
+    stand.connection.told = fail
+    with pytest.raises(Fault):
+        end(stand, worker)
+
+    assert error_of(stand.traces.named("message")[0]) == why
+    assert not stand.kept
+
+
+def test_a_connection_that_fails_as_nobody_comes_keeps_no_span_open(stand: Stand) -> None:
+    stand.say()
+    stand.connection.told = fail
+    stand.now = PATIENCE_S + 1
+    with pytest.raises(Fault):
+        stand.dispatcher.give_up_waiting()
+
+    assert error_of(stand.traces.named("message")[0]) == "unhandled"
+    assert not stand.kept
+
+
+def test_a_close_that_fails_ends_what_was_unanswered(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.join()
+    stand.say()
+    with monkeypatch.context() as broken:
+        broken.setattr(Conversation, "abandon", fail)
+        with pytest.raises(Fault):
+            stand.dispatcher.close(stand.state)
+
+    assert [error_of(span) for span in stand.traces.spans] == ["abandoned"] * 2
+    assert not stand.kept
 
 
 def test_a_question_to_a_hook_is_a_part_of_what_asks_it(stand: Stand) -> None:

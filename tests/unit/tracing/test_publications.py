@@ -130,6 +130,20 @@ def test_a_trace_that_is_none_does_not_cost_the_publication(stand: Stand, trace:
     assert not stand.traces.spans
 
 
+def test_a_delivery_that_raises_ends_the_spans_of_its_publications(stand: Stand) -> None:
+    def fail() -> None:
+        raise RuntimeError
+
+    stand.members[1].then = fail
+    with pytest.raises(RuntimeError):
+        stand.deliver(traced(b"1"), traced(b"2"))
+    stand.members[1].then = lambda: None
+    stand.deliver(traced(b"3"))
+
+    errors = [(span.attributes or {}).get(ERROR) for span in stand.traces.spans]
+    assert errors == ["RuntimeError"] * 2 + [None]
+
+
 class Publishing:
     """A publisher of which the broker's answers are the test's."""
 
@@ -179,10 +193,15 @@ async def test_what_cannot_be_published_is_told_in_its_span(
     monkeypatch.setattr(publishing.broker, "publish", lambda _: failed)
     publishing.publisher.publish("news", b"1")
     await turn()
+    taken_back: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(publishing.broker, "publish", lambda _: taken_back)
+    publishing.publisher.publish("news", b"1").cancel()
+    await turn()
 
     assert [(span.attributes or {})[ERROR] for span in publishing.traces.spans] == [
         "UnknownChannel",
         "BrokerUnavailable",
+        "CancelledError",
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -159,19 +159,30 @@ class Steps:
             steps = event()
         except Exception:  # the next events are of others
             log.exception("step of a channel failed", step="event")
-            self._look_soon(local)
+            self._fault(local)
             return
         for step in steps:
             try:
                 self._do(local, step)
             except Exception:
                 log.exception("step of a channel failed", step=type(step).__name__)
-                self._look_soon(local)
+                if isinstance(step, Subscribe):  # nothing else would answer it
+                    self.happen(local, partial(local.machine.failed, step.number))
+                else:
+                    self._fault(local)
 
-    def _look_soon(self, local: LocalChannel) -> None:
-        """Somebody may wait for what has failed."""
-        if local.history is not None and local.machine.state is not State.RELEASED:
+    def _fault(self, local: LocalChannel) -> None:
+        """Somebody may wait for what has failed: a look answers them, or they are refused."""
+        machine = local.machine
+        if local.history is not None and machine.state is not State.RELEASED:
             self._looks.retry(local, self._now())
+        awaited: Collection[ConnectionId] = machine.waiting
+        if machine.state is not State.SUBSCRIBING and local.history is None:
+            awaited = ()
+        for connection in list(local.subscribers):
+            if connection not in awaited and not local.is_live(connection):
+                self._refuse(local, connection)
+                self.happen(local, partial(machine.leave, connection))
 
     def _do(self, local: LocalChannel, step: Step) -> None:
         match step:
@@ -222,15 +233,18 @@ class Steps:
             subscriber = local.remove(connection)
             if subscriber is not None:
                 self._forget(connection, local.name)
-                subscriber.insufficient(local.name)
+                try:
+                    subscriber.insufficient(local.name)
+                except Exception:  # the next ones are to be told all the same
+                    log.exception("step of a channel failed", step=Insufficient.__name__)
 
     # Answers
 
     def _acknowledged(self, local: LocalChannel, number: int, answer: asyncio.Future[None]) -> None:
         machine = local.machine
-        self.happen(
-            local, partial(machine.failed if _failed(answer) else machine.acknowledged, number)
-        )
+        if not _failed(answer):
+            self.happen(local, partial(machine.acknowledged, number))
+        self.happen(local, partial(machine.failed, number))  # nothing, once it is acknowledged
 
     def _settled(self, local: LocalChannel, number: int, answer: asyncio.Future[None]) -> None:
         if not _failed(answer):  # otherwise a resync follows

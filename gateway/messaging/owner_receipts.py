@@ -15,6 +15,7 @@ from typing import Final
 from gateway.errors import BrokerUnavailable, GatewayError
 from gateway.log import get_logger
 from gateway.messaging.hub import Hub
+from gateway.messaging.tell_all import tell_all
 from gateway.protocol.envelopes.requests_to_owners import (
     Disconnect,
     Inquire,
@@ -113,7 +114,11 @@ class OwnerReceipts:
             self._under_way[sent].append(receipt)
         else:
             self._under_way[sent] = [receipt]
-            self._push(question, partial(self._keyed_done, sent))
+            try:
+                self._push(question, partial(self._keyed_done, sent))
+            except BaseException:  # the same send again is not to wait for this one
+                self._under_way.pop(sent, None)
+                raise
 
     def _push(self, question: Send, done: Callable[[Receipt], None]) -> None:
         local = self._hub.get(question.connection)
@@ -125,8 +130,7 @@ class OwnerReceipts:
     def _keyed_done(self, sent: _Sent, receipt: Receipt) -> None:
         if receipt is Receipt.WRITTEN:
             self._remember(sent)
-        for waiting in self._under_way.pop(sent):
-            waiting(receipt)
+        tell_all(self._under_way.pop(sent, ()), receipt)
 
     def _remember(self, sent: _Sent) -> None:
         if len(self._forget_at) >= MAX_REMEMBERED:

@@ -18,13 +18,17 @@ from gateway.channels.presence import ChannelPresence
 from gateway.channels.subscriber import Encoding
 from gateway.edge.sessions.base import Recipient
 from gateway.errors import BrokerUnavailable, GatewayError, UnknownChannel
+from gateway.log import get_logger
 from gateway.messaging.hub import Done
+from gateway.messaging.tell_all import tell_all
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, PublicationBody
 from gateway.protocol.channel_names import namespace_of
 from gateway.protocol.channel_steps import Reply
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.reports import is_reserved
+
+log = get_logger(__name__)
 
 _encode: Final = msgspec.json.Encoder().encode
 _read_string: Final = msgspec.json.Decoder(str).decode
@@ -99,6 +103,13 @@ class TextSubscription:
         self._channels.subscribe(self, channel)
         if self._ended:
             return
+        try:
+            self._enter(channel, user)
+        except Exception:  # whoever else wants it would wait for this one
+            log.exception("subscription failed", channel=channel, connection_id=self.id)
+            self._fail(channel, "it cannot be seen among the members")
+
+    def _enter(self, channel: str, user: str) -> None:
         entering = self._presence.enter(channel, ClientInfo(user, self.id))
         if entering.done():
             self._is_entered(channel, entering)
@@ -115,13 +126,16 @@ class TextSubscription:
     def _is_entered(self, channel: str, entering: asyncio.Future[None]) -> None:
         if self._ended:
             return
-        error = entering.exception()
+        error = "it is not waited for" if entering.cancelled() else entering.exception()
         if error is None:
             self._entered = True
             self._settle_if_there(channel)
         else:
-            self._settle(BrokerUnavailable(str(error)))
-            self._channels.unsubscribe(self.id, channel)
+            self._fail(channel, str(error))
+
+    def _fail(self, channel: str, why: str) -> None:
+        self._settle(BrokerUnavailable(why))
+        self._channels.unsubscribe(self.id, channel)
 
     def _settle_if_there(self, channel: str) -> None:
         if self._live and self._entered:
@@ -135,8 +149,7 @@ class TextSubscription:
 
     def _settle(self, result: Receipt | GatewayError) -> None:
         waiting, self._waiting = self._waiting, []
-        for done in waiting:
-            done(result)
+        tell_all(waiting, result)
 
     # Subscriber
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
@@ -143,6 +144,28 @@ def test_a_repeat_while_it_is_under_way_waits_for_the_same_receipt(bench: Bench)
     bench.member.take()
 
     assert bench.answers == [(1, Receipt.WRITTEN), (2, Receipt.WRITTEN)]
+
+
+@pytest.mark.parametrize("fails_at", ["push", "answer"])
+def test_a_repeat_of_what_has_failed_by_a_fault_waits_for_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, fails_at: str
+) -> None:
+    def fails(*_: object) -> NoReturn:
+        raise RuntimeError
+
+    if fails_at == "push":
+        with monkeypatch.context() as broken:
+            broken.setattr(bench.member, "push", fails)
+            with pytest.raises(RuntimeError):
+                bench.ask(Send(HERE, 1, "text", "key"))
+    else:
+        with monkeypatch.context() as broken:
+            broken.setattr(bench.owner_receipts, "_receipt", fails)
+            bench.ask(Send(HERE, 1, "text", "key"))
+    bench.ask(Send(HERE, 2, "text", "key"))
+    bench.member.take()
+
+    assert bench.answers == [(2, Receipt.WRITTEN)]
 
 
 def test_a_repeat_within_a_minute_is_written_already(bench: Bench) -> None:

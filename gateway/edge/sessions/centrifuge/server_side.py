@@ -11,6 +11,7 @@ from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.subscription import Done, Outcome
 from gateway.edge.sessions.centrifuge.untold import Untold
 from gateway.errors import GatewayError
+from gateway.messaging.tell_all import tell_all
 from gateway.protocol.centrifuge.codes import BY_SERVER
 from gateway.protocol.centrifuge.replies import SubscribeResult
 from gateway.protocol.centrifuge.states import ChannelState, State
@@ -64,8 +65,7 @@ class ServerSide:
             done(error)
 
     def unsubscribe(self, session: CentrifugeSession, channel: str, done: Told) -> None:
-        for told in (self.wanted or {}).pop(channel, ()):
-            told(Receipt.GONE)
+        tell_all((self.wanted or {}).pop(channel, ()), Receipt.GONE)
         if session.rules is not None:
             session.do(session.rules.unsubscribe(channel, BY_SERVER))
             subscription = session.subscriptions.get(channel)
@@ -102,8 +102,7 @@ class ServerSide:
     def close(self) -> None:
         """The connection has ended."""
         self.untold = None
-        for told in chain.from_iterable(self._taken().values()):
-            told(Receipt.GONE)
+        tell_all(chain.from_iterable(self._taken().values()), Receipt.GONE)
 
     def _taken(self) -> dict[str, list[Told]]:
         wanted, self.wanted = self.wanted, None
@@ -117,5 +116,4 @@ def _receipt(outcome: Outcome) -> Receipt | GatewayError:
 
 
 def _tell(waiting: list[Told], outcome: Outcome) -> None:
-    for told in waiting:
-        told(_receipt(outcome))
+    tell_all(waiting, _receipt(outcome))

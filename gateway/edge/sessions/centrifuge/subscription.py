@@ -16,6 +16,8 @@ from gateway.channels.publisher import Publisher
 from gateway.channels.subscriber import Encoding
 from gateway.edge.sessions.centrifuge.results import subscribe_result, wish_of
 from gateway.errors import BrokerUnavailable, GatewayError
+from gateway.log import get_logger
+from gateway.messaging.tell_all import tell_all
 from gateway.protocol.centrifuge.commands import NO_DATA, Subscribe
 from gateway.protocol.centrifuge.replies import SubscribeResult
 from gateway.protocol.channel_messages import ClientInfo
@@ -23,6 +25,8 @@ from gateway.protocol.channel_steps import Reply
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.run import Run
 from gateway.settings.namespaces import ChannelOptions
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,12 @@ class Subscription:
 
     def begin(self, *, join_leave: bool) -> None:
         """Subscribe. ``join_leave``: tell it who joins and leaves."""
+        try:
+            self._enter(join_leave=join_leave)
+        except Exception as error:
+            self._fault(error)
+
+    def _enter(self, *, join_leave: bool) -> None:
         entering = self._parts.presence.enter(self._request.channel, self.info, self.options)
         if entering.done():
             self._entered(entering, join_leave=join_leave)
@@ -113,13 +123,21 @@ class Subscription:
     def _entered(self, entering: asyncio.Future[None], *, join_leave: bool) -> None:
         if self._ended:
             return
-        error = entering.exception()
-        if error is None:
+        if entering.cancelled():
+            self._settle(BrokerUnavailable("it is not waited for"))
+            return
+        try:
+            entering.result()
             self._subscribe(join_leave=join_leave)
-        elif isinstance(error, GatewayError):
-            self._settle(error)
-        else:
-            self._settle(BrokerUnavailable(str(error)))
+        except Exception as error:
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        """It cannot be subscribed: whoever waits for it is told so, and ends it."""
+        if not isinstance(error, GatewayError):
+            log.error("subscription failed", channel=self._request.channel, exc_info=error)
+            error = BrokerUnavailable(str(error))
+        self._settle(error)
 
     def _subscribe(self, *, join_leave: bool) -> None:
         request = self._request
@@ -138,8 +156,7 @@ class Subscription:
         if isinstance(outcome, SubscribeResult):
             self._result = outcome
         waiting, self._waiting = self._waiting, []
-        for done in waiting:
-            done(outcome)
+        tell_all(waiting, outcome)
 
     # Subscriber
 
@@ -148,6 +165,9 @@ class Subscription:
             result = subscribe_result(self._request, self.options, reply, self._data)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._settle(BrokerUnavailable("what was missed cannot be read"))
+            return
+        except Exception as error:
+            self._fault(error)
             return
         self._settle(result)
         if self.live:

@@ -319,3 +319,40 @@ async def test_a_connection_that_takes_over_is_sent_what_comes(room: Room) -> No
     await room.settle()
 
     assert (early.sent, socket.sent) == ([b"news 0 1"], [b"news 0 2"])
+
+
+@pytest.mark.parametrize("how", ["raises", "cancelled"])
+async def test_whoever_waits_for_one_that_fails_by_a_fault_is_told_and_may_come_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    entering: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def enter(*_: object) -> asyncio.Future[None]:
+        if how == "raises":
+            raise RuntimeError("nobody has expected this")
+        return entering
+
+    with monkeypatch.context() as broken:
+        broken.setattr(room.presence, "enter", enter)
+        told = room.subscribe(Socket(), "news")
+        also = room.subscribe(Socket(), "news") if how == "cancelled" else told
+        entering.cancel()
+        await room.settle()
+    assert [type(each) for each in told + also] == [BrokerUnavailable] * 2
+    assert not room.channels.subscriptions
+
+    again = room.subscribe(Socket(), "news")
+    await room.settle()
+    assert again == [Receipt.WRITTEN]
+
+
+async def test_who_fails_at_being_told_keeps_no_other_waiting(room: Room) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError
+
+    socket, told = Socket(), list[Receipt | GatewayError]()
+    room.session.subscribe(socket, "news", fails)
+    room.session.subscribe(socket, "news", told.append)
+    await room.settle()
+
+    assert told == [Receipt.WRITTEN]

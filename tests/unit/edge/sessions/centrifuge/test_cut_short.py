@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from gateway.edge.sessions.centrifuge import subscription
+from gateway.errors import BrokerUnavailable
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.token_claims import ConnectionClaims
 from tests.support.waiting import eventually
@@ -74,3 +76,46 @@ async def test_one_question_of_a_client_is_looked_up_at_a_time(
     await eventually(lambda: "client request" not in _tasks(), "the end of all")
 
     assert len(asked) == 4  # what nobody waits for is not looked up
+
+
+class Fault(Exception):
+    """What nobody has expected."""
+
+
+def _entered(error: BaseException | None) -> asyncio.Future[None]:
+    """Entering that has come to this; None: it was cancelled."""
+    entering: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    if error is None:
+        entering.cancel()
+    else:
+        entering.set_exception(error)
+    return entering
+
+
+@pytest.mark.parametrize("at", ["enter", "entered", "cancelled", "subscribe", "subscribed"])
+async def test_whoever_waits_for_one_that_fails_by_a_fault_is_told_and_may_come_again(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def fails(*_: object, **__: object) -> NoReturn:
+        raise Fault
+
+    client, told = await stand.client("ann"), list[object]()
+    with monkeypatch.context() as broken:
+        if at == "subscribe":
+            broken.setattr(stand.parts.channels, "subscribe", fails)
+        elif at == "subscribed":
+            broken.setattr(subscription, "subscribe_result", fails)
+        elif at == "enter":
+            broken.setattr(stand.presence, "enter", fails)
+        else:
+            ended = _entered(Fault() if at == "entered" else None)
+            broken.setattr(stand.presence, "enter", lambda *_: ended)
+        client.session.subscribe(client, "seen:a", told.append)
+        reply = await client.ask(subscribe={"channel": "seen:a"})
+        await eventually(lambda: bool(told), "what came of it")
+    assert reply["error"]["code"] == 100
+    assert isinstance(told[0], BrokerUnavailable)
+    assert not client.session.subscriptions
+    assert stand.parts.channels.subscriptions == 0
+
+    assert "subscribe" in await client.ask(subscribe={"channel": "seen:a"})

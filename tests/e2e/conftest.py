@@ -1,14 +1,17 @@
-"""Two gateways that share a Redis, and the shipped nginx before them."""
+"""A browser; two gateways that share a Redis, and the shipped nginx before them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
+from tests.support.browser import chromium
 from tests.support.nginx import Nginx
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -32,6 +35,12 @@ def below_a_path() -> str:
     blocks = re.findall(r"```nginx\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     [block] = [block for block in blocks if "location /chat/" in block]
     return str(block)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as launched:
+        yield launched
 
 
 @pytest.fixture(scope="module")

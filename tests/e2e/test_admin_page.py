@@ -14,7 +14,7 @@ from playwright.async_api import Browser, Route, expect
 
 from tests.support.admin_page import AdminPage, admin_page, admin_url
 from tests.support.apps.rooms import CHANNELS
-from tests.support.browser import PHONE, WITHIN_MS, chromium, window
+from tests.support.browser import PHONE, WITHIN_MS, window
 from tests.support.centrifuge_client import centrifuge_socket
 from tests.support.rawclient import CLOSE, raw_websocket
 from tests.support.serve import Served
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "the-key"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

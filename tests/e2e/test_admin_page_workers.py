@@ -14,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from tests.support.admin_page import AdminPage, admin_page, admin_url
-from tests.support.browser import WITHIN_MS, chromium
+from tests.support.browser import WITHIN_MS
 from tests.support.rawclient import raw_websocket
 from tests.support.serve import Served
 from tests.support.waiting import eventually_async
@@ -22,12 +22,6 @@ from tests.support.waiting import eventually_async
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KEY = "the-key"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

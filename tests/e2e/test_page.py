@@ -18,7 +18,7 @@ from playwright.async_api import Browser, ViewportSize, expect
 
 from gateway import Connection, Gateway, Message, Refused
 from gateway.settings.config import Settings
-from tests.support.browser import DESK, PHONE, Visit, chromium, self_signed, visit
+from tests.support.browser import DESK, PHONE, Visit, self_signed, visit
 from tests.support.mounted import mounted
 from tests.support.proxy import Proxy
 from tests.support.serve import Served
@@ -27,12 +27,6 @@ from tests.support.waiting import blocking_eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TRACED = Settings(trace=True)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.support.browser import chromium, window
+from tests.support.browser import window
 from tests.support.scripted_rooms import Client, ScriptedRooms, said, scripted_rooms
 from tests.support.waiting import eventually_async
 
@@ -36,12 +36,6 @@ NOTE_DELAYS = """() => {
   window.delays = [];
   window.setTimeout = (call, ms) => { delays.push(ms); return set(call, ms); };
 }"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest_asyncio.fixture(loop_scope="module")

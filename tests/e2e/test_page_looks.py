@@ -11,7 +11,7 @@ from playwright.async_api import Browser, expect
 from gateway import Connection
 from gateway.settings.config import Settings
 from tests.e2e.test_page import TRACED, echoing
-from tests.support.browser import chromium, visit
+from tests.support.browser import visit
 from tests.support.mounted import mounted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,12 +26,6 @@ LOOKS = """(count) => {
   }
   return looks;
 }"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

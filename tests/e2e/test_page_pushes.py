@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from gateway import Gateway, Message, Receipt
 from gateway.settings.config import Settings
-from tests.support.browser import WITHIN_MS, chromium, visit
+from tests.support.browser import WITHIN_MS, visit
 from tests.support.mounted import mounted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 def telling(*, trace: bool) -> tuple[Gateway, list[str], asyncio.Event]:

@@ -11,10 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.support.browser import WITHIN_MS, chromium
+from tests.support.browser import WITHIN_MS
 from tests.support.room_page import RoomPage, room_page
 from tests.support.serve import Served
 from tests.support.shipped_rooms import TRYING_OUT
@@ -24,12 +23,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TRIES = 40  # the kernel picks a worker for each socket
 LEASE_ENDED_MS = 20_000
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.support.browser import WITHIN_MS, chromium
+from tests.support.browser import WITHIN_MS
 from tests.support.room_page import RoomPage, room_page
 from tests.support.scripted_rooms import (
     EPOCH,
@@ -22,12 +22,6 @@ from tests.support.scripted_rooms import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOB = "c" * 16 + ".3f9a" + "y" * 18
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest_asyncio.fixture(loop_scope="module")

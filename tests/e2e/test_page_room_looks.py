@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize, expect
 
-from tests.support.browser import DESK, PHONE, chromium, self_signed
+from tests.support.browser import DESK, PHONE, self_signed
 from tests.support.room_page import RoomPage, room_page
 from tests.support.scripted_rooms import Client, ScriptedRooms, said, scripted_rooms
 
@@ -17,12 +17,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOB = "c" * 16 + ".3f9a" + "y" * 18
 LONG = "a long line " * 20
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -14,7 +14,6 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from tests.support.apps.rooms import CHANNELS
-from tests.support.browser import chromium
 from tests.support.redis_server import RedisServer
 from tests.support.sdk import javascript_sdk
 from tests.support.serve import Served
@@ -76,12 +75,6 @@ def gateways(
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> str:
     return javascript_sdk(tmp_path_factory.mktemp("npm"))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as launched:
-        yield launched
 
 
 @pytest_asyncio.fixture(loop_scope="module")

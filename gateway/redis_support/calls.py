@@ -8,21 +8,12 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import RedisError, ResponseError
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import client
-
-AGAIN_S: Final = 0.05  # until what was refused on its way is tried again
-REDIRECTED: Final = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
 
 # What comes of replies that are not what was asked for.
 GARBAGE: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)

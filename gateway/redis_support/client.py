@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AskError, ClusterDownError, RedisError, TryAgainError
 from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable, ConfigError
@@ -20,8 +21,10 @@ from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.pool import pooled
+from gateway.redis_support.slots import AGAIN_S
 
 CONNECTIONS: Final = 4
+REDIRECTED: Final = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
 
 
 def script(name: str) -> str:
@@ -71,17 +74,38 @@ def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: f
     """
     names: Sequence[str] = (keys.workers(prefix), keys.dead(prefix))
     try:
-        with blocking_client(address.of(names[0]), deadline_s=deadline_s) as server:
-            if not server.eval(script("lease_fence"), len(names), *names, worker):
-                return False
-            if address.cluster is None:
-                server.publish(keys.everyone(prefix), hint(worker, Gone(worker)))
+        if not _eval(address, script("lease_fence"), names, worker, deadline_s=deadline_s):
+            return False
     except (RedisError, OSError, ConfigError) as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
-    if address.cluster is not None:
-        everyone = keys.everyone(prefix)
-        publish(address, everyone, hint(worker, Gone(worker)), deadline_s=deadline_s)
+    publish(address, keys.everyone(prefix), hint(worker, Gone(worker)), deadline_s=deadline_s)
     return True
+
+
+def _eval(
+    address: RedisAddress, text: str, names: Sequence[str], *arguments: str, deadline_s: float
+) -> Any:
+    """What a script returns, run where its keys are: also while their slot moves."""
+    ends_at = time.monotonic() + deadline_s
+    where, asking = address.of(names[0]), False
+    while True:
+        try:
+            with (
+                blocking_client(where, deadline_s=deadline_s) as server,
+                server.pipeline(transaction=False) as pipe,
+            ):
+                if asking:
+                    pipe.execute_command("ASKING")  # it is about the next command alone
+                pipe.eval(text, len(names), *names, *arguments)
+                return pipe.execute()[-1]
+        except REDIRECTED as error:
+            if time.monotonic() >= ends_at:
+                raise
+            if type(error) is AskError and not asking:
+                where, asking = address.at((error.host.strip("[]"), error.port)), True
+                continue
+        where, asking = address.of(names[0]), False
+        time.sleep(AGAIN_S)
 
 
 def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: float) -> None:

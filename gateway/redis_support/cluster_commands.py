@@ -14,9 +14,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.calls import AGAIN_S, REDIRECTED
-from gateway.redis_support.client import client
+from gateway.redis_support.client import REDIRECTED, client
 from gateway.redis_support.cluster import ClusterMap
+from gateway.redis_support.slots import AGAIN_S
 from gateway.redis_support.stream import Endpoint
 
 Command = tuple[Any, ...]

@@ -13,8 +13,7 @@ import redis.asyncio
 from redis.exceptions import NoScriptError, ResponseError
 
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.calls import REDIRECTED
-from gateway.redis_support.client import script
+from gateway.redis_support.client import REDIRECTED, script
 from gateway.redis_support.cluster_commands import ClusterCommands, Command
 
 

@@ -14,6 +14,7 @@ from gateway.redis_support.stream import Endpoint
 
 SLOTS: Final = 16384
 REDIRECTS: Final = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN")  # nothing was carried out
+AGAIN_S: Final = 0.05  # until what was refused like this is tried again
 _REDIRECT: Final = re.compile(r"(?:MOVED|ASK) (\d{1,5}) (\S*):(\d{1,5})")
 _STATE: Final = re.compile(rb"cluster_state:(\w+)")
 _EPOCH: Final = re.compile(rb"cluster_current_epoch:(\d{1,18})")

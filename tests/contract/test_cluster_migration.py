@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -18,6 +19,7 @@ from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
+from gateway.redis_support.client import fence
 from gateway.redis_support.slots import slot_of
 from gateway.registry.redis import RedisRegistry
 from tests.contract.channel_brokers import KEPT, Listener, running
@@ -31,20 +33,21 @@ AT_ONCE_S = 1.0  # and not after the 3 s in which what is refused is sent again
 _names = itertools.count()
 
 
-class Moving:
-    """The slot of one channel, on its way to another master."""
+class MovingSlot:
+    """A slot on its way to another master."""
 
-    def __init__(self, cluster: RedisCluster) -> None:
-        self.channel = f"room{next(_names)}"
-        self.history = keys.history(PREFIX, self.channel)
-        self.meta = keys.history_meta(PREFIX, self.channel)
-        self.slot = slot_of(self.history)
-        self.cluster = cluster
-        self.source = cluster.master_of(self.slot)
+    def __init__(self, cluster: RedisCluster, slot: int) -> None:
+        self.cluster, self.slot = cluster, slot
+        self.source = cluster.master_of(slot)
         self.to: ClusterNode = next(n for n in cluster.nodes[:3] if n is not self.source)
 
     async def begin(self) -> None:
         await asyncio.to_thread(self.cluster.begin_move, self.slot, self.to)
+
+    def found(self) -> list[bytes]:
+        """Our keys that its owner has."""
+        every = self.source.ask("CLUSTER", "GETKEYSINSLOT", self.slot, 1000)
+        return [key for key in every if key.startswith(PREFIX.encode())]
 
     async def keys(self, *names: str | bytes) -> None:
         await asyncio.to_thread(self.cluster.move_keys, self.slot, self.to, *names)
@@ -52,13 +55,40 @@ class Moving:
     async def end(self) -> None:
         await asyncio.to_thread(self.cluster.end_move, self.slot, self.to)
 
+    def end_if_moving(self) -> None:
+        if self.cluster.master_of(self.slot) is self.source:
+            self.cluster.end_move(self.slot, self.to)
+
+    def refusals(self) -> int:
+        """How often its owner has said that keys are here and there."""
+        told = self.source.ask("INFO", "errorstats")
+        found = re.search(rb"errorstat_TRYAGAIN:count=(\d+)", told)
+        return int(found[1]) if found else 0
+
+
+class Moving(MovingSlot):
+    """The slot of one channel."""
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        self.channel = f"room{next(_names)}"
+        self.history = keys.history(PREFIX, self.channel)
+        self.meta = keys.history_meta(PREFIX, self.channel)
+        super().__init__(cluster, slot_of(self.history))
+
+
+@pytest.fixture
+def leases(redis_cluster: RedisCluster) -> Iterator[MovingSlot]:
+    """The slot of all leases."""
+    made = MovingSlot(redis_cluster, slot_of(keys.workers(PREFIX)))
+    yield made
+    made.end_if_moving()
+
 
 @pytest.fixture
 def moving(redis_cluster: RedisCluster) -> Iterator[Moving]:
     made = Moving(redis_cluster)
     yield made
-    if redis_cluster.master_of(made.slot) is made.source:
-        redis_cluster.end_move(made.slot, made.to)
+    made.end_if_moving()
 
 
 @pytest.fixture
@@ -98,9 +128,7 @@ async def test_what_is_partly_here_and_there_waits_until_it_is_together(
     await moving.keys(moving.meta)
     reading = asyncio.create_task(broker.read(moving.channel, 0, KEPT))
     moving.source.ask("CONFIG", "RESETSTAT")
-    await eventually(
-        lambda: b"errorstat_TRYAGAIN" in moving.source.ask("INFO", "errorstats"), "a refusal"
-    )
+    await eventually(moving.refusals, "a refusal")
     assert not reading.done()
 
     await moving.keys(moving.history)
@@ -144,9 +172,9 @@ async def test_presence_that_is_with_the_next_master_is_kept_there(
     try:
         assert await store.write(me, 1, [PresenceChange(channel, "1", ann)], upon=None)
         await moving.begin()
-        found = moving.source.ask("CLUSTER", "GETKEYSINSLOT", moving.slot, 100)
+        found = moving.found()
         await moving.keys(*found)
-        assert len([one for one in found if one.startswith(PREFIX.encode())]) == 3
+        assert len(found) == 3
 
         async with asyncio.timeout(AT_ONCE_S):
             assert await store.write(me, 2, [PresenceChange(channel, "2", bob)], upon=range(1, 2))
@@ -157,29 +185,23 @@ async def test_presence_that_is_with_the_next_master_is_kept_there(
 
 
 async def test_a_registry_that_is_with_the_next_master_is_kept_there(
-    redis_cluster: RedisCluster,
+    redis_cluster: RedisCluster, leases: MovingSlot
 ) -> None:
-    """Red when what is refused with ASK waits for the end of the move."""
-    slot = slot_of(keys.workers(PREFIX))
-    source = redis_cluster.master_of(slot)
-    to = next(node for node in redis_cluster.nodes[:3] if node is not source)
+    """Leases too. Red when what is refused with ASK waits for the end of the move."""
     registry = RedisRegistry(parse(redis_cluster.url), prefix=PREFIX)
-    me, dead, left = (new_worker_id() for _ in range(3))
+    me, dead = (new_worker_id() for _ in range(2))
     one, two = new_connection_id(me), new_connection_id(me)
     try:
-        for worker in (me, dead, left):
+        for worker in (me, dead):
             await registry.renew(worker, INFO, 60.0)
         await registry.fence(dead)
-        await registry.leave(left)
         assert await registry.write(me, 1, {one: entry(1)}, upon=None)
-        await asyncio.to_thread(redis_cluster.begin_move, slot, to)
-        found = [
-            key for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1000)
-            if key.startswith(PREFIX.encode())
-        ]  # fmt: skip
-        await asyncio.to_thread(redis_cluster.move_keys, slot, to, *found)
+        await leases.begin()
+        await leases.keys(*leases.found())
 
         async with asyncio.timeout(AT_ONCE_S):
+            assert me in (await registry.renew(me, INFO, 60.0)).workers
+            assert dead in (await registry.renew(dead, INFO, 60.0)).fenced
             assert me in (await registry.look()).workers
             assert await registry.write(me, 2, {two: entry(2)}, upon=range(1, 2))
             assert await registry.revision(me) == 2
@@ -189,4 +211,49 @@ async def test_a_registry_that_is_with_the_next_master_is_kept_there(
             assert (await registry.backlog(me)).entries == 1
     finally:
         await registry.aclose()
-        await asyncio.to_thread(redis_cluster.end_move, slot, to)
+
+
+async def test_a_renewal_waits_while_the_keys_of_leases_are_here_and_there(
+    redis_cluster: RedisCluster, leases: MovingSlot
+) -> None:
+    """And is done as soon as they are together. Red when it fails, and is tried again later."""
+    registry = RedisRegistry(parse(redis_cluster.url), prefix=PREFIX)
+    me = new_worker_id()
+    try:
+        await registry.renew(me, INFO, 60.0)
+        await leases.begin()
+        await leases.keys(keys.workers(PREFIX))
+        leases.source.ask("CONFIG", "RESETSTAT")
+        renewing = asyncio.create_task(registry.renew(me, INFO, 60.0))
+        looking = asyncio.create_task(registry.look())
+        await eventually(lambda: leases.refusals() > 2, "refusals")
+        assert not renewing.done()
+        assert not looking.done()
+        await leases.end()
+
+        async with asyncio.timeout(AT_ONCE_S):
+            assert me in (await renewing).workers
+            assert me in (await looking).workers
+            assert me in (await registry.renew(me, INFO, 60.0)).workers
+    finally:
+        await registry.aclose()
+
+
+async def test_a_dead_child_is_fenced_where_the_keys_of_leases_are(
+    redis_cluster: RedisCluster, leases: MovingSlot
+) -> None:
+    address = parse(redis_cluster.url)
+    registry = RedisRegistry(address, prefix=PREFIX)
+    me, child = (new_worker_id() for _ in range(2))
+    try:
+        for worker in (me, child):
+            await registry.renew(worker, INFO, 60.0)
+        await leases.begin()
+        await leases.keys(keys.workers(PREFIX), keys.dead(PREFIX))
+
+        assert await asyncio.to_thread(fence, address, PREFIX, child, deadline_s=AT_ONCE_S)
+
+        await leases.end()
+        assert child in (await registry.look()).fenced
+    finally:
+        await registry.aclose()

@@ -50,7 +50,7 @@ async def test_a_renewal_connects_anew_after_its_connection_was_cut(
 ) -> None:
     registry, me = connect(redis_server, f"lease{next(_prefixes)}"), new_worker_id()
     await registry.renew(me, INFO, 10.0)
-    connection = registry._lease._connection
+    connection = registry._lease._owner.connection
     assert connection is not None
     connection.abort()
     await connection.lost

@@ -221,6 +221,8 @@ class TestRedisRegistry:
                 keys.info(prefix),
                 keys.born(prefix),
                 keys.server(prefix),
+                keys.dead(prefix),
+                keys.left(prefix),
                 keys.connections(prefix, me),
                 keys.users(prefix, me),
             }
@@ -229,13 +231,13 @@ class TestRedisRegistry:
 
             await registry.leave(me)
 
-            stays = {keys.born(prefix), keys.server(prefix), keys.left(prefix)}
+            stays = {key(prefix) for key in (keys.born, keys.server, keys.dead, keys.left)}
             assert {key.decode() for key in admin.keys(f"{prefix}:*")} == stays
             hour_ago_ms = now_ms(admin) - 3_600_000
             many = {new_worker_id(): hour_ago_ms for _ in range(1000)}
             admin.zadd(keys.left(prefix), {me: hour_ago_ms, **many})
             await registry.renew(new_worker_id(), INFO, 10.0)
-            assert not admin.exists(keys.left(prefix))
+            assert admin.zrange(keys.left(prefix), 0, -1) == [b""]
 
     async def test_leases_tell_when_redis_has_lost_what_it_knew(
         self, connect: Connect, redis_server: RedisServer

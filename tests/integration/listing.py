@@ -31,7 +31,7 @@ def listed_workers(server: RedisServer, settings: Settings) -> set[str]:
 
 def fenced_workers(server: RedisServer, settings: Settings) -> set[str]:
     with server.client() as client:
-        found: list[bytes] = client.zrange(keys.dead(settings.redis_prefix), 0, -1)
+        found: list[bytes] = client.zrangebyscore(keys.dead(settings.redis_prefix), 1, "+inf")
     return {name.decode() for name in found}
 
 

@@ -14,6 +14,11 @@ forget(KEYS[3], now - tonumber(ARGV[5]))
 if redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
 forget(KEYS[6], now - tonumber(ARGV[6]))
 if redis.call('ZSCORE', KEYS[6], ARGV[1]) then return 2 end
+-- Nobody yet, at a time of long ago: while the slot of a Cluster moves, what is about a key that
+-- never was is refused until all of the slot has moved.
+for _, key in ipairs({KEYS[3], KEYS[6]}) do
+  if redis.call('EXISTS', key) == 0 then redis.call('ZADD', key, 0, '') end
+end
 -- What no worker can have written by this clock: a lease that ends too late (the clock was set
 -- back, or it has no end), and a birth that is no time.
 local latest = now + tonumber(ARGV[4])

@@ -97,6 +97,11 @@ GOOD: Series = {
     of_port("gateway_worker_deaths_total"): steady(3),
     of_port("gateway_presence_failing"): steady(0),
     of_port("gateway_envelopes_unreadable_total"): steady(0),
+    of_port("gateway_disconnects_given_up_total"): steady(2),
+    of_port("gateway_build_info", version="1.2.0"): steady(1),
+    of_port("gateway_build_info", version="1.2.0", instance="b"): steady(1),
+    # A rollout that came to its end.
+    of_port("gateway_build_info", version="1.1.0", instance="c"): "1x30 _x50",
     of_port("gateway_admin_keys_refused_total"): "0x20 4x60",
     **labelled(),
     of_port("gateway_dispatches_total", path="local", outcome="answered"): rising(100),
@@ -162,6 +167,14 @@ CASES: dict[str, tuple[Series, set[str]]] = {
         {of_port("gateway_worker_deaths_total"): DEATHS}, {"GatewayWorkersDie"},
     ),
     "two workers died, once": ({of_port("gateway_worker_deaths_total"): "0x15 2x64"}, set()),
+    "a rollout is stuck": (
+        {of_port("gateway_build_info", version="1.1.0", instance="c"): steady(1)},
+        {"GatewayVersionsDiffer"},
+    ),
+    "disconnects are given up": (
+        {of_port("gateway_disconnects_given_up_total"): "0x50 1x30"},
+        {"GatewayDisconnectsGivenUp"},
+    ),
     "handlers fail": (
         {of_port("gateway_dispatches_total", path="remote", outcome="failed"): rising(2)},
         {"GatewayHandlersFail"},

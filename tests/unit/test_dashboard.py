@@ -103,6 +103,14 @@ def test_a_query_asks_for_metrics_that_are_there(text: str) -> None:
     assert named <= names()
 
 
+def test_every_metric_has_a_panel() -> None:
+    shown = {name for text in texts() for name in re.findall(r"\b(\w+)\{", text)}
+
+    for name, (kind, _) in metric_families().items():
+        parts = {f"{name}_bucket", f"{name}_sum"} if kind == "histogram" else {name}
+        assert parts & shown, f"no panel shows {name}"
+
+
 @pytest.mark.parametrize("text", texts())
 def test_a_query_asks_for_the_chosen_ports_only(text: str) -> None:
     asked = re.findall(r"\{([^}]*)\}", text)

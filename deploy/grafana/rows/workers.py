@@ -126,14 +126,16 @@ LEAVING: Final = Row("Who is leaving?", (
         "Farewells given up",
         "Connections whose on_disconnect was not run, or not to its end: no handler worker for too"
         " long, or handlers that kill their workers.",
-        "handlers.md",
+        "handlers.md#disconnects-are-given-up",
         (Query("sum(increase(gateway_disconnects_given_up_total{OURS}[RATE]))", "given up"),),
+        alerts=("GatewayDisconnectsGivenUp",),
     ),
     Panel(
         "Versions",
         "What runs. Two versions for longer than a rollout: it got stuck.",
-        "workers-die.md#do",
+        "workers-die.md#a-rollout-is-stuck",
         (Query("count by (version) (gateway_build_info{OURS})", "{{version}}"),),
+        alerts=("GatewayVersionsDiffer",),
     ),
 ))  # fmt: skip
 

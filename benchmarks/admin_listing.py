@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import re
 import statistics
 import tempfile
 import time
@@ -23,9 +22,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 import redis
 
-from gateway.protocol.ids import connection_id, worker_id
+from gateway.protocol.ids import WorkerId, connection_id, worker_id
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.base import Entry
@@ -45,13 +45,15 @@ LEASE_S: Final = 300  # the worker that is asked has the same, or it would short
 WRITTEN_AT_ONCE: Final = 1000
 
 
-async def fill(url: str, count: int) -> None:
-    """Write so many connections of workers that do not exist."""
+async def fill(url: str, count: int) -> dict[WorkerId, WorkerInfo]:
+    """Write so many connections of workers that do not exist, and return those."""
+    workers = {}
     registry = RedisRegistry(parse(url), prefix=PREFIX)
     since = int(time.time() * 1000)
     for number in range(WORKERS):
         worker = worker_id(random.randbytes(10))
         info = WorkerInfo(edge=True, handler=False, host="simulated", pid=number + 1)
+        workers[worker] = info
         await registry.renew(worker, info, LEASE_S)
         theirs = range(number, count, WORKERS)
         for start in range(0, len(theirs), WRITTEN_AT_ONCE):
@@ -67,6 +69,19 @@ async def fill(url: str, count: int) -> None:
             upon = range(revision, revision + 1)
             await registry.write(worker, revision + 1, entries, upon=upon)
     await registry.aclose()
+    return workers
+
+
+async def keep(url: str, workers: dict[WorkerId, WorkerInfo]) -> None:
+    """Renew their leases until it is cancelled."""
+    registry = RedisRegistry(parse(url), prefix=PREFIX)
+    try:
+        while True:
+            for worker, info in workers.items():
+                await registry.renew(worker, info, LEASE_S)
+            await asyncio.sleep(LEASE_S / 10)
+    finally:
+        await registry.aclose()
 
 
 @dataclass
@@ -145,51 +160,95 @@ async def over_http(base: str, url: str) -> None:
             print(spent.row(f"{what}: {found:,} found"))
 
 
-async def in_chromium(base: str) -> None:
+async def in_chromium(base: str, worker: psutil.Process) -> None:
+    """The same as a person does it, each time until it is drawn."""
     async with chromium() as browser, admin_page(browser, base) as opened:
         await opened.unlock(KEY)
         await opened.is_("Live")
-        await opened.go("Connections")
+        await opened.page.evaluate(UNTIL_DRAWN)
+        first = await drawn(
+            opened, "() => document.querySelector('a[href=\"#connections\"]').click()"
+        )
+        print(f"\nChromium, the first table: {first.ms:,.0f} ms")
+        user = await shown(opened, user="user-4711")
+        print(f"Chromium, a user: {user.ms:,.0f} ms. It says: {user.news}")
+        for address in (RARE, ABSENT):
+            press = await shown(opened, address=address)
+            rest = await presses_of(opened)
+            print(
+                f"Chromium, the address {address}: {press.ms:,.0f} ms. It says: {press.news}. "
+                f"To the end {len(rest)} presses more, longest {max(rest, default=0):,.0f} ms, "
+                f"together {(press.ms + sum(rest)) / 1000:,.1f} s."
+            )
+        await shown(opened)
+        before_mb = await heap_mb(opened)
         presses = await presses_of(opened)
         rows = await opened.table("connections").count()
         nodes = await opened.page.evaluate("document.querySelectorAll('*').length")
         news = await opened.page.locator("#connections-news").inner_text()
         print(
-            f"\nChromium, *More connections* {len(presses)} times: median "
+            f"Chromium, *More connections* {len(presses)} times: median "
             f"{statistics.median(presses):.0f} ms until it is drawn, of the last 20 "
             f"{statistics.median(presses[-20:]):.0f} ms, longest {max(presses):.0f} ms; "
-            f"{rows} rows, {nodes} elements. It says: {news}."
+            f"{rows} rows, {nodes} elements. It says: {news}. "
+            f"Heap of the page {before_mb:.1f} MB before, {await heap_mb(opened):.1f} MB after; "
+            f"the worker {worker.memory_info().rss / 1e6:.0f} MB."
         )
-        begun = time.perf_counter()
-        await opened.search(address=RARE)
-        until = re.compile(r"^\d")
-        await opened.page.locator("#connections-news").filter(has_text=until).wait_for()
-        print(f"Chromium, an address: {(time.perf_counter() - begun) * 1000:.0f} ms to its rows.")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one press took, and what the page says then."""
+
+    ms: float
+    news: str
+
+
+UNTIL_DRAWN: Final = """() => {
+  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
+  const news = element("connections-news");
+  window.untilDrawn = async (press) => {
+    news.textContent = "";
+    const begun = performance.now();
+    press();
+    while (!news.textContent) await frame();
+    await frame();
+    return { ms: performance.now() - begun, news: news.textContent };
+  };
+}"""
+
+
+async def drawn(opened: AdminPage, press: str) -> Drawn:
+    return Drawn(**await opened.page.evaluate(f"untilDrawn({press})"))
+
+
+async def shown(opened: AdminPage, *, user: str = "", address: str = "") -> Drawn:
+    """Press *Show*."""
+    await opened.page.get_by_label("User", exact=True).fill(user)
+    await opened.page.get_by_label("Address", exact=True).fill(address)
+    return await drawn(
+        opened, "() => document.querySelector('#connections button[type=submit]').click()"
+    )
 
 
 async def presses_of(opened: AdminPage) -> list[float]:
-    """Press the button until there is no more; how long each took until it was drawn, in ms."""
+    """Press *More connections* until there are no more; how long each took, in ms."""
     pressed: list[float] = await opened.page.evaluate(
         """async () => {
-          const drawn = () =>
-            new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
           const button = element("more-connections");
-          const news = element("connections-news");
-          const said = async (before) => { while (news.textContent === before) await drawn(); };
-          await said("");
           const took = [];
-          while (!button.hidden) {
-            const before = news.textContent;
-            const begun = performance.now();
-            button.click();
-            await said(before);
-            await drawn();
-            took.push(performance.now() - begun);
-          }
+          while (!button.hidden) took.push((await untilDrawn(() => button.click())).ms);
           return took;
         }"""
     )
     return pressed
+
+
+async def heap_mb(opened: AdminPage) -> float:
+    """What the page's scripts hold, after a collection."""
+    session = await opened.page.context.new_cdp_session(opened.page)
+    await session.send("HeapProfiler.collectGarbage")
+    return float((await session.send("Runtime.getHeapUsage"))["usedSize"]) / 1e6
 
 
 async def run(connections: Sequence[int]) -> None:
@@ -202,12 +261,15 @@ async def run(connections: Sequence[int]) -> None:
                 "GATEWAY_LEASE_SECONDS": str(LEASE_S),
             }
             with RedisServer(Path(folder)) as server:
-                await fill(server.url, count)
+                keeping = asyncio.create_task(keep(server.url, await fill(server.url, count)))
                 variables["GATEWAY_REDIS_URL"] = server.url
                 with Served(Path(folder), "--workers", "1", environment=variables) as served:
                     print(f"\n{count:,} connections of {WORKERS} workers\n")
                     await over_http(admin_url(served), server.url)
-                    await in_chromium(admin_url(served))
+                    [pid] = served.worker_pids()
+                    await in_chromium(admin_url(served), psutil.Process(pid))
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
 
 
 def main() -> None:

@@ -57,12 +57,21 @@ def check_close(code: int, reason: str) -> None:
     """Whether an application may close a connection with this (RFC 6455 section 7.4.2).
 
     Raises:
+        TypeError: The code is no int, or the reason no text.
         ValueError: Says what would be right.
     """
+    _check_types(code, reason, "close code", "close reason")
     if code != NORMAL.code and not 3000 <= code <= 4999:
         raise ValueError(f"close code {code} is not 1000 and not in 3000 to 4999")
     if not 1 <= len(reason.encode()) <= 123:
         raise ValueError(f"close reason {reason!r} is not 1 to 123 UTF-8 bytes long")
+
+
+def _check_types(code: object, text: object, *names: str) -> None:
+    """What is not of these types could be raised, and never be told."""
+    for value, kind, name in zip((code, text), (int, str), names, strict=True):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} is {type(value).__name__}, not {kind.__name__}")
 
 
 class GatewayError(Exception):
@@ -243,8 +252,8 @@ class Refused(GatewayError):
     def __init__(self, code: int, reason: str) -> None:
         check_close(code, reason)
         super().__init__(f"{code} {reason}")
-        self.close_code = code
-        self.reason = reason
+        self.close_code = int(code)
+        self.reason = str.__str__(reason)
 
 
 class Denied(GatewayError):
@@ -266,6 +275,7 @@ class Denied(GatewayError):
         *,
         temporary: bool = False,
     ) -> None:
+        _check_types(error_code, message, "error code", "message")
         if error_code != PERMISSION_DENIED_CODE and not 400 <= error_code <= 1999:
             raise ValueError(f"error code {error_code} is not 103 and not in 400 to 1999")
         if not 1 <= len(message.encode()) <= MAX_MESSAGE_BYTES:
@@ -273,9 +283,9 @@ class Denied(GatewayError):
                 f"message {message!r} is not 1 to {MAX_MESSAGE_BYTES} UTF-8 bytes long"
             )
         super().__init__(f"{error_code} {message}")
-        self.error_code = error_code
-        self.message = message
-        self.temporary = temporary
+        self.error_code = int(error_code)
+        self.message = str.__str__(message)
+        self.temporary = bool(temporary)
 
 
 class ConnectionEnding(GatewayError):

@@ -174,14 +174,21 @@ def _check_channels(channels: object) -> None:
         raise ChannelLimit(f"a connection has {most} channels at most, not {len(channels)}")
 
 
+def plain(text: str) -> str:
+    """The same as no other class than ``str``: that of a template for instance cannot be sent."""
+    return str.__str__(text)
+
+
 def reply(returned: object, handler: object) -> str | None:
     """What ``on_message`` has returned, if that can be sent.
 
     Raises:
         WrongAnswer: It cannot; the text names the handler.
     """
-    if returned is None or isinstance(returned, str):
-        return returned
+    if returned is None:
+        return None
+    if isinstance(returned, str):
+        return plain(returned)
     kind = type(returned).__name__
     raise WrongAnswer(
         f"the on_message handler {described(handler)} returned {kind}, not str or None: "

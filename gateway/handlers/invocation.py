@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from dataclasses import replace
 from types import CoroutineType
@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from gateway.errors import Denied, HandlerFailed, Refused
 from gateway.handlers.checks import WrongAnswer
-from gateway.handlers.definitions import Admit, Handlers, Message, decision, reply
+from gateway.handlers.definitions import Admit, Handlers, Message, decision, plain, reply
 from gateway.handlers.hook_questions import log_fields, question, refusal
 from gateway.handlers.isolation import isolated
 from gateway.handlers.queue import AnyDispatch, Queue
@@ -36,12 +36,16 @@ class Invocation:
     Args:
         seconds: A handler is cancelled after this long; only for the log.
         context: Handlers run in copies of it.
+        ends: Whether this worker ends. Before, a handler alone is cancelled, whoever does it.
     """
 
-    def __init__(self, handlers: Handlers, *, seconds: float, context: Context) -> None:
+    def __init__(
+        self, handlers: Handlers, *, seconds: float, context: Context, ends: Callable[[], bool]
+    ) -> None:
         self._handlers = handlers
         self._seconds = seconds
         self._context = context
+        self._ends = ends
 
     def begin(
         self, queue: Queue, dispatch: AnyDispatch
@@ -85,18 +89,21 @@ class Invocation:
                 return refused
             case asyncio.CancelledError() if queue.cancels:
                 log.error("handler cancelled", **_about(dispatch), after_s=self._seconds)
-            case asyncio.CancelledError() if queue.task is None or queue.task.cancelling():
+            case asyncio.CancelledError() if self._ends():
                 raise error
             case WrongAnswer():
                 log.error("handler failed", **_about(dispatch), why=str(error))
             case _:
-                # Also what somebody else has cancelled, and the handler awaited; and what is no
-                # Exception: the message would end one worker after the other.
+                # Also what somebody else has cancelled, and the handler awaited; what has cancelled
+                # the task in which it runs, itself perhaps; and what is no Exception: the message
+                # would end one worker after the other.
                 log.error("handler failed", **_about(dispatch), exc_info=error)
         return _failed(dispatch)
 
     def _uncancelled(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
         queue.uncancel()
+        if self._ends():
+            raise asyncio.CancelledError
         return _failed(dispatch)
 
     async def call(self, queue: Queue, dispatch: AnyDispatch) -> Answer:
@@ -109,19 +116,20 @@ class Invocation:
                     return Reply(name, number, attempt, None)
                 message = Message(text, connection, f"{name}:{number}", attempt)
                 returned: object = await handlers.on_message(message)
-                if returned is not None and not isinstance(returned, str):
-                    returned = reply(returned, handlers.on_message)  # which raises
+                if returned is not None and type(returned) is not str:
+                    returned = reply(returned, handlers.on_message)
                 return Reply(name, number, attempt, returned)
             case DispatchConnect():
                 admit = Admit()
                 if handlers.on_connect is not None:
                     admit = decision(await handlers.on_connect(connection), handlers.on_connect)
                 # What a token has said stays, where the application says nothing.
-                user = connection.user if admit.user is None else admit.user
+                user = connection.user if admit.user is None else plain(admit.user)
                 until = admit.expires_unix_s
                 until = connection.expires_at if until is None else until
                 queue.connection = replace(connection, user=user, expires_at=until)
-                return Admitted(name, number, attempt, user, until, tuple(admit.channels))
+                channels = tuple(map(plain, admit.channels))
+                return Admitted(name, number, attempt, user, until, channels)
             case DispatchDisconnect():
                 if handlers.on_disconnect is not None:
                     await handlers.on_disconnect(connection)

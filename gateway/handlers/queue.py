@@ -64,10 +64,8 @@ class Queue:
             self.task.cancel()
 
     def uncancel(self) -> None:
-        """What was cancelled has ended. Raises CancelledError if the worker stops as well."""
-        remaining = 0
-        for _ in range(self.cancels):
-            remaining = self.task.uncancel() if self.task is not None else 0
+        """What was cancelled has ended."""
+        if self.task is not None:
+            for _ in range(self.cancels):
+                self.task.uncancel()
         self.cancels = 0
-        if remaining:
-            raise asyncio.CancelledError

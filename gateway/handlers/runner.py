@@ -93,7 +93,9 @@ class Runner:
         # Not that of whoever happens to bring the first message: handlers would see what a
         # middleware of the surrounding application has set for one handshake.
         self._context = copy_context()
-        self._invocation = invocation(handlers, seconds=seconds, context=self._context)
+        self._invocation = invocation(
+            handlers, seconds=seconds, context=self._context, ends=self._ends
+        )
 
     # What edges say
 
@@ -191,6 +193,10 @@ class Runner:
 
     # The pool
 
+    def _ends(self) -> bool:
+        """Whether ``run`` ends: who is cancelled then is to end. Before, only a handler is."""
+        return self._tasks is None
+
     async def run(self) -> None:
         """Run handlers until cancelled."""
         try:
@@ -234,28 +240,60 @@ class Runner:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        while True:
+        while self._tasks is not None:
             # Whoever is woken is in a turn of its own: one is woken at a time. A task that goes on
             # after its handler has waited is not, and finds the end of somebody else's run.
             self._waking = False
             self.before_run()
             self._ended_at = self._now()
             self._run_until = self._ended_at + RUN_S
+            others_ran = False  # in this task, since it was known to be as it should
             while self._ready and not self._held:
                 queue = self._ready.popleft()
                 if self._ready and not self._waking:
                     self._wake()  # should this handler wait, somebody goes on
-                if (handling := self._take(queue, task)) is not None:
+                handling = self._take(queue, task, others_ran)
+                others_ran = handling is None
+                if handling is not None:
                     await handling
                 if self._ended_at >= self._run_until:
                     break
-            waiter = loop.create_future()
-            self._idle.append(waiter)
-            if self._ready:
-                self._wake()
-            await waiter
+            woken = False
+            while not woken:
+                waiter = loop.create_future()
+                self._idle.append(waiter)
+                if self._ready:
+                    self._wake()
+                try:
+                    await waiter
+                except asyncio.CancelledError:
+                    await self._uncancel(task)  # which raises it if that was the end
+                woken = not waiter.cancelled()
 
-    def _take(self, queue: Queue, task: asyncio.Task[None]) -> Coroutine[Any, Any, None] | None:
+    async def _uncancel(self, task: asyncio.Task[None], queue: Queue | None = None) -> None:
+        """A handler that has ended has cancelled the task in which it ran, or has left it so.
+
+        Nobody else is to notice: the next handler would be cancelled in its place, or the pool have
+        one task less.
+
+        Args:
+            queue: Whose handler is about to wait.
+        """
+        if self._tasks is None:
+            raise asyncio.CancelledError
+        while task.cancelling():
+            task.uncancel()
+        try:
+            await asyncio.sleep(0)  # one that is still to come comes here
+        except asyncio.CancelledError:
+            if self._tasks is None:
+                raise
+            if queue is not None and queue.cancels:
+                queue.cancel()  # it was meant
+
+    def _take(
+        self, queue: Queue, task: asyncio.Task[None], others_ran: bool
+    ) -> Coroutine[Any, Any, None] | None:
         """Have the next of ``queue`` handled. Returns what is to be awaited if it takes longer."""
         if not queue.dispatches:  # its edge has gone
             queue.state = _IDLE
@@ -277,21 +315,30 @@ class Runner:
             self._stop(queue)
             raise
         if isinstance(answer, CoroutineType):
-            return self._wait(queue, dispatch, answer)
+            return self._wait(queue, dispatch, answer, task, others_ran)
         self._answer(queue, dispatch, answer)
         return None
 
     async def _wait(
-        self, queue: Queue, dispatch: AnyDispatch, handling: Coroutine[Any, Any, Answer]
+        self,
+        queue: Queue,
+        dispatch: AnyDispatch,
+        handling: Coroutine[Any, Any, Answer],
+        task: asyncio.Task[None],
+        others_ran: bool,
     ) -> None:
         if self._timer is None:
             self._check_later()
         try:
+            if others_ran and task.cancelling():
+                await self._uncancel(task, queue)
             answer = await handling
         except BaseException:
             self._stop(queue)
             raise
         self._answer(queue, dispatch, answer)
+        if task.cancelling():
+            await self._uncancel(task)
 
     def _stop(self, queue: Queue) -> None:
         queue.task = queue.running = None

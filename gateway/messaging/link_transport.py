@@ -38,12 +38,11 @@ class LinkTransport:
                 queue = self._links.queue_to(edge)
                 if queue is not None:
                     queue.big.add(answer.connection)
-        except (EnvelopeTooLarge, UnicodeEncodeError) as error:
+        except Exception as error:
+            # Whatever an application has put there: this worker would end of it, and the next one.
             failed = Failed(answer.connection, answer.number, answer.attempt, HandlerFailed.code)
             self._links.send(edge, failed)
-            if isinstance(error, EnvelopeTooLarge):
-                return str(error)
-            return f"it is not Unicode: a lone surrogate, {error.start} characters after its begin"
+            return _why(error)
         return None
 
     def congested(self, edge: WorkerId, connection: str) -> bool:
@@ -79,3 +78,12 @@ class LinkTransport:
             self._links.tell(requester, receipted)
         else:
             self._links.send(requester, receipted)
+
+
+def _why(error: Exception) -> str:
+    """Why there is no envelope, without what a user wrote."""
+    if isinstance(error, EnvelopeTooLarge):
+        return str(error)
+    if isinstance(error, UnicodeEncodeError):
+        return f"it is not Unicode: a lone surrogate, {error.start} characters after its begin"
+    return f"it has something that no envelope carries ({type(error).__name__})"

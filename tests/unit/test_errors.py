@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -143,3 +144,34 @@ def test_a_reason_is_one_to_123_bytes(reason: str) -> None:
 def test_a_reason_that_no_close_frame_takes_is_refused_where_it_is_made(reason: str) -> None:
     with pytest.raises(ValueError, match="is not 1 to 123 UTF-8 bytes long"):
         Refused(4000, reason)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Refused, (4400.0, "bad token")),
+        (Refused, (4400, b"bad token")),
+        (Denied, (403.0, "no")),
+        (Denied, (403, None)),
+    ],
+)
+def test_what_could_not_be_told_of_a_refusal_is_an_error_where_it_is_made(
+    kind: Any, said: tuple[Any, ...]
+) -> None:
+    """Red when it is taken: nobody reads it, and who was refused waits for ever."""
+    with pytest.raises(TypeError, match=r"is float, not int|is (bytes|NoneType), not str"):
+        kind(*said)
+
+
+def test_texts_and_numbers_of_classes_of_their_own_are_told_as_such() -> None:
+    class Text(str):
+        __slots__ = ()
+
+    class Number(int):
+        pass
+
+    refused, denied = Refused(Number(4400), Text("no")), Denied(Number(403), Text("no"))
+
+    told = [refused.close_code, refused.reason, denied.error_code, denied.message]
+    assert told == [4400, "no", 403, "no"]
+    assert [type(one) for one in told] == [int, str, int, str]

@@ -36,6 +36,7 @@ from gateway.protocol.envelopes.dispatching import (
     Reply,
 )
 from gateway.protocol.envelopes.hooks import DispatchHook
+from gateway.protocol.envelopes.wire import encode
 from gateway.protocol.hooks import HookKind
 from gateway.protocol.ids import ConnectionId, WorkerId
 from tests.support.logs import capture_logs
@@ -98,6 +99,38 @@ async def test_an_edge_is_told_until_when_a_connection_is_admitted() -> None:
         await eventually(lambda: heard.answers, "the decision")
 
     assert heard.answers == [Admitted(NAME, 1, 1, "ann", UNTIL)]
+
+
+class Markup(str):
+    """As what templates make."""
+
+    __slots__ = ()
+
+
+async def test_texts_of_a_class_of_their_own_are_told_as_texts() -> None:
+    """Red when they are passed on: no envelope carries them, and the worker ended of it."""
+    handlers, heard = Handlers(), Heard()
+
+    async def admit(connection: Connection) -> Admit:
+        return Admit(Markup("ann"), channels=[Markup("news")])
+
+    async def tell(message: Message) -> str:
+        return Markup("<b>hello</b>")
+
+    handlers.set("on_connect", admit)
+    handlers.set("on_message", tell)
+    async with running(handlers, heard) as runner:
+        runner.introduce(EDGE, Introduce(NAME, ConnectionFacts(None, "", "", (), ())))
+        runner.dispatch(EDGE, DispatchConnect(NAME, 1, 1))
+        runner.dispatch(EDGE, Dispatch(NAME, 2, 1, "hello"))
+        await eventually(lambda: len(heard.answers) == 2, "the answers")
+
+    assert heard.answers == [
+        Admitted(NAME, 1, 1, "ann", None, ("news",)),
+        Reply(NAME, 2, 1, "<b>hello</b>"),
+    ]
+    for answer in heard.answers:
+        encode(answer)
 
 
 async def test_the_worker_that_decided_knows_the_end() -> None:

@@ -9,16 +9,23 @@ from typing import Any
 import pytest
 
 from gateway.broker.memory import MemoryBroker
+from gateway.errors import HandlerFailed
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.links import STRANGER_S, Links
 from gateway.messaging.peer_queue import SMALL_BYTES, Fill
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
-from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Dispatch, Reply
+from gateway.protocol.envelopes.dispatching import (
+    Answer,
+    ConnectionFacts,
+    Dispatch,
+    Failed,
+    Reply,
+)
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.requests_to_owners import Send
-from gateway.protocol.envelopes.wire import VERSION, read, stamp
+from gateway.protocol.envelopes.wire import VERSION, encode, read, stamp
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.link import ACK_DELAY_S, ACK_RIDE_S, NO_BODY, Link
 from gateway.protocol.members import Members, WorkerInfo
@@ -208,3 +215,17 @@ def test_handlers_whose_answers_are_large_wait_before_those_of_others(
     assert transport.congested(edge, large)
     assert not transport.congested(edge, small)
     assert not transport.ask(edge, Send(large, 1, "text"))
+
+
+def test_an_answer_that_no_envelope_carries_is_an_error_and_not_the_end_of_its_worker() -> None:
+    me, edge = new_worker_id(), new_worker_id()
+    links = links_of(me, Clock())
+    name = new_connection_id(edge)
+    wrong = Reply(name, 1, 1, object())  # type: ignore[arg-type]
+
+    why = LinkTransport(links, members_of(me)).answer(edge, wrong)
+
+    assert why == "it has something that no envelope carries (TypeError)"
+    queue = links.queue_to(edge)
+    assert queue is not None
+    assert queue.items == [encode(Failed(name, 1, 1, HandlerFailed.code))]

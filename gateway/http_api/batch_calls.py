@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, assert_never
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypedDict, assert_never
 
 from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import Publisher
 from gateway.http_api.answers import RETRY_AFTER_S, Json, Problem
 from gateway.http_api.calls import Calls
 from gateway.http_api.commands import (
+    VERBS,
     Broadcast,
     Command,
     Disconnect,
@@ -26,6 +27,9 @@ from gateway.log import get_logger
 
 log = get_logger(__name__)
 
+UNREADABLE: Final = "unreadable"  # in place of the verb
+_VERB_OF: Final = {kind: verb for verb, kind in VERBS.items()}
+
 _Begun = Sequence[asyncio.Future[Any]]
 
 
@@ -40,11 +44,18 @@ class BatchCalls:
     """Begins all that is asked for in order, and then waits for all of it.
 
     What is published is given to the broker in one turn of the loop: it leaves in one pipeline.
+
+    Args:
+        count: Told the verb and the status of what became of each command, of a broadcast of what
+            became of it in each channel.
     """
 
-    def __init__(self, calls: Calls, publisher: Publisher) -> None:
+    def __init__(
+        self, calls: Calls, publisher: Publisher, *, count: Callable[[str, int], None]
+    ) -> None:
         self._calls = calls
         self._publisher = publisher
+        self._count = count
 
     async def broadcast(self, broadcast: Broadcast) -> Json:
         """What became of it in each channel.
@@ -55,7 +66,7 @@ class BatchCalls:
         with publishing(in_path=False):
             begun = self._publish(broadcast)
         await asyncio.gather(*begun, return_exceptions=True)
-        return together([_published(each) for each in begun])
+        return together(self._counted("broadcast", [_published(each) for each in begun]))
 
     async def run(self, commands: Sequence[Command | Problem]) -> Json:
         """What became of each command, as the single call would tell it.
@@ -67,8 +78,24 @@ class BatchCalls:
         waited_for = [each for some in begun if not isinstance(some, Problem) for each in some]
         await asyncio.gather(*waited_for, return_exceptions=True)
         return together(
-            [_result(command, some) for command, some in zip(commands, begun, strict=True)]
+            [self._result(command, some) for command, some in zip(commands, begun, strict=True)]
         )
+
+    def _result(self, command: Command | Problem, begun: _Begun | Problem) -> Json:
+        if isinstance(command, Broadcast) and not isinstance(begun, Problem):
+            results = self._counted("broadcast", [_published(each) for each in begun])
+            try:
+                return {"status": 200, **together(results)}
+            except Problem as problem:
+                return problem.result
+        verb = UNREADABLE if isinstance(command, Problem) else _VERB_OF[type(command)]
+        [result] = self._counted(verb, [_result(command, begun)])
+        return result
+
+    def _counted(self, verb: str, results: list[Json]) -> list[Json]:
+        for result in results:
+            self._count(verb, result["status"])
+        return results
 
     def _begin(self, command: Command | Problem) -> _Begun | Problem:
         if isinstance(command, Problem):
@@ -133,8 +160,6 @@ def _result(command: Command | Problem, begun: _Begun | Problem) -> Json:
     if isinstance(begun, Problem):
         return begun.result
     try:
-        if isinstance(command, Broadcast):
-            return {"status": 200, **together([_published(each) for each in begun])}
         [one] = begun
         if isinstance(command, Publish):
             return _published(one)

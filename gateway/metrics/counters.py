@@ -72,6 +72,7 @@ class Counters:
         "admin_keys_refused",
         "answer_seconds",
         "api_requests",
+        "api_results",
         "channel_gaps",
         "channel_resyncs",
         "channels_refused",
@@ -126,6 +127,7 @@ class Counters:
         self.refused: Tally[str] = Tally()
         self.sends: Tally[str] = Tally()
         self.api_requests: Tally[tuple[str, int]] = Tally()
+        self.api_results: Tally[tuple[str, int]] = Tally()
         self.dispatches: Tally[tuple[str, str]] = Tally()
         self.dispatch_waits: Tally[str] = Tally()
         self.handler_seconds = Seconds()
@@ -138,6 +140,9 @@ class Counters:
 
     def count_api_request(self, method: str, status: int) -> None:
         self.api_requests[method, status] += 1
+
+    def count_api_result(self, command: str, status: int) -> None:
+        self.api_results[command, status] += 1
 
     def count_worker_death(self) -> None:
         self.worker_deaths += 1
@@ -189,6 +194,7 @@ _LABELLED: Final = (
     (families.REFUSED, "refused"),
     (families.SENDS, "sends"),
     (families.API_REQUESTS, "api_requests"),
+    (families.API_RESULTS, "api_results"),
     (families.DISPATCHES, "dispatches"),
     (families.DISPATCH_WAITS, "dispatch_waits"),
     (families.RECOVERIES, "recoveries"),

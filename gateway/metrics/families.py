@@ -25,6 +25,11 @@ HANDLER_WORKERS = Gauge(
     "Living workers that take new messages to handle.",
     multiprocess_mode="livemax",
 )
+HANDLER_TARGETS = Gauge(
+    "gateway_handler_targets",
+    "Handler workers that an edge takes messages to; of that edge which has most.",
+    multiprocess_mode="livemax",
+)
 PRESENCE_MEMBERS = Gauge(
     "gateway_presence_members",
     "Members of channels with presence, each once a channel.",
@@ -93,6 +98,11 @@ SENT = Counter("gateway_messages_sent_total", "Messages written to sockets.")
 SENDS = Counter("gateway_sends_total", "Sends to a connection asked of this port.", ["receipt"])
 API_REQUESTS = Counter(
     "gateway_api_requests_total", "Calls to the API of this port.", ["method", "status"]
+)
+API_RESULTS = Counter(
+    "gateway_api_results_total",
+    "What became of each command of a batch, and in each channel of a broadcast.",
+    ["command", "status"],
 )
 ADMIN_KEYS_REFUSED = Counter(
     "gateway_admin_keys_refused_total", "Keys shown at the admin page's socket that are none."
@@ -209,6 +219,13 @@ KNOWN_LABELS: Final[tuple[tuple[Counter, tuple[Iterable[str], ...]], ...]] = (
     (API_REQUESTS, (
         ("GET", "POST", "DELETE", "other"),
         ("200", "204", "400", "401", "403", "404", "405", "410", "413", "429", "500", "503"),
+    )),
+    (API_RESULTS, (
+        (
+            "publish", "broadcast", "send", "send_to_user", "disconnect", "disconnect_user",
+            "subscribe", "unsubscribe", "unreadable",
+        ),
+        ("200", "204", "400", "404", "410", "413", "429", "500", "503"),
     )),
     (REDIS_ERRORS, ((
         "moved", "memory", "wrongtype", "permission", "script", "busy", "storage", "garbage",

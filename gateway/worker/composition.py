@@ -359,7 +359,7 @@ class WorkerParts:
         return Api(
             calls=calls,
             channel_calls=ChannelCalls(self.publisher, self.presence_questions, self.survey),
-            batch_calls=BatchCalls(calls, self.publisher),
+            batch_calls=BatchCalls(calls, self.publisher, count=self.counters.count_api_result),
             credentials=self.credentials,
             body_bytes=settings.api_body_bytes,
             rate=None if per_second is None else Rate(per_second, now=self.now()),

@@ -40,6 +40,8 @@ class Housekeeping:
         metrics.CONNECTIONS.set(parts.admission.connections)
         metrics.WORKERS.set(len(parts.members.known))
         metrics.HANDLER_WORKERS.set(len(parts.members.handlers))
+        takes = parts.members.known[parts.members.me].edge
+        metrics.HANDLER_TARGETS.set(len(parts.members.targets) if takes else 0)
         metrics.PROBE_AGE.set(parts.cluster.loopback_probe.age_s)
         metrics.SUBSCRIPTIONS.set(parts.channels.subscriptions)
         metrics.CHANNELS.set(len(parts.channels))

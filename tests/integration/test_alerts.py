@@ -269,6 +269,21 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "a collector is restarted": (
         {of_port("gateway_spans_total", outcome="failed"): "0x30 500x4 1000x40"}, set(),
     ),
+    "one command of a batch fails by a fault": (
+        {of_port("gateway_api_results_total", command="send", status="500"): "0x50 1x30"},
+        {"GatewayApiFails"},
+    ),
+    "a call fails by a fault": (
+        {of_port("gateway_api_requests_total", method="POST", status="500"): "0x50 1x30"},
+        {"GatewayApiFails"},
+    ),
+    "commands of batches are refused": (
+        {
+            of_port("gateway_api_results_total", command="send", status="410"): rising(10),
+            of_port("gateway_api_results_total", command="publish", status="503"): rising(10),
+        },
+        set(),
+    ),
     "keys are tried": (
         {of_port("gateway_admin_keys_refused_total"): rising(0.02)}, {"GatewayAdminKeysRefused"},
     ),

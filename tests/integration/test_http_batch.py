@@ -225,6 +225,11 @@ async def test_commands_are_counted_one_by_one(alone: InProcess) -> None:
 
     assert counted("gateway_publications_total") == 3
     assert counted("gateway_sends_total", receipt="gone") == 1
+    for command, status, times in (
+        ("publish", "200", 1), ("broadcast", "200", 2), ("broadcast", "404", 1), ("send", "410", 1),
+    ):  # fmt: skip
+        named = {"command": command, "status": status}
+        assert counted("gateway_api_results_total", **named) == times, named
     assert counted("gateway_api_requests_total", method="POST", status="200") == 1
 
 
@@ -282,13 +287,15 @@ async def test_a_fault_of_ours_takes_no_other_command(
 ) -> None:
     """Red when it is raised on: the whole batch was answered with 500, done or not."""
     monkeypatch.setattr(alone.worker.parts.publisher, "_broker", Faulty(at_once))
-    said = {"channel": "hall", "data": 1}
+    said, counted = {"channel": "hall", "data": 1}, Counted(alone)
 
     results = await batch(alone, {"publish": said}, {"publish": {"channel": "no such:", "data": 1}})
 
     assert results[0]["status"] == 500
     assert results[0]["error"] == "InternalServerErrorException"
     assert results[1]["status"] == 404
+    for status in ("500", "404"):
+        assert counted("gateway_api_results_total", command="publish", status=status) == 1
 
 
 class Faulty:

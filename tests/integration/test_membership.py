@@ -7,6 +7,7 @@ import json
 from contextlib import AsyncExitStack
 
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway import Gateway, Message
 from gateway.protocol.hash_ring import HashRing
@@ -64,6 +65,9 @@ async def test_an_edge_takes_messages_to_some_of_many_and_to_others_when_those_g
         await eventually(lambda: len(edge.members.handlers) == 6, "acquaintance")
         targets = set(edge.members.targets)
         assert len(targets) == 4
+        workers[0].worker._housekeeping.fold()
+        assert REGISTRY.get_sample_value("gateway_handler_targets") == 4
+        assert REGISTRY.get_sample_value("gateway_handler_workers") == 6
         async with chatter(workers[0].ws_url, each=24) as talk:
             await talk.more(100)
             assert set(talk.handled_by.values()) <= targets

@@ -6,6 +6,7 @@ import json
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
@@ -32,6 +33,8 @@ async def test_a_handler_worker_holds_no_sockets_and_tells_how_it_is(
         assert int(answer.headers["retry-after"]) >= 1
         assert counted("gateway_handshakes_refused_total", reason="role") == 1
         assert await statuses(served, "/livez", "/readyz", "/metrics") == [200, 200, 200]
+        assert REGISTRY.get_sample_value("gateway_handler_workers") == 1
+        assert REGISTRY.get_sample_value("gateway_handler_targets") == 0
 
 
 async def test_an_edge_runs_no_handlers(settings: MakeSettings) -> None:

@@ -79,6 +79,17 @@ SERVED: Final = Row("Are clients served?", (
         ),
         unit="percentunit", alerts=("GatewayHandlersFail",), bound=0.01,
     ),
+    Panel(
+        "Handler workers of an edge",
+        "To how many of the handler workers an edge takes its messages: about"
+        " GATEWAY_HANDLER_SUBSET (16) where there are more, or else all. Of the edge of a port"
+        " which takes them to most.",
+        "handlers.md#an-edge-talks-to-some-handler-workers",
+        (
+            Query("max(gateway_handler_workers{OURS})", "all that there are"),
+            Query("max by (instance) (gateway_handler_targets{OURS})", "{{instance}}"),
+        ),
+    ),
 ))  # fmt: skip
 
 FAST: Final = Row("How fast?", (
@@ -171,5 +182,14 @@ SLOW: Final = Row("Who is slow?", (
             Query("sum(rate(gateway_link_polls_total{OURS}[RATE]))", "questions"),
         ),
         unit="cps", alerts=("GatewayLinksRepeat",), bound=1,
+    ),
+    Panel(
+        "Results of batches",
+        "Each command of /@batch and each channel of a broadcast, by its own status: the request is"
+        " a 200 whatever they are. 500: a fault of the gateway, and of no other result.",
+        "operators.md#calls-of-the-api-fail",
+        (Query("sum by (command, status) (rate(gateway_api_results_total{OURS}[RATE])) > 0",
+               "{{command}} {{status}}"),),
+        unit="ops", alerts=("GatewayApiFails",),
     ),
 ))  # fmt: skip

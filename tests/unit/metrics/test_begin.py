@@ -13,6 +13,8 @@ from prometheus_client import Counter
 from gateway.edge import admission, hosts, token_guard
 from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.centrifuge import negotiation
+from gateway.http_api.batch_calls import UNREADABLE
+from gateway.http_api.commands import VERBS
 from gateway.metrics import close_code_label, families
 from gateway.protocol.receipt import Receipt
 from gateway.redis_support import node
@@ -66,6 +68,7 @@ def test_every_refusal_and_every_close_code_is_known() -> None:
     assert set(known[families.REFUSED][0]) == refusals - {admission.NOT_RUNNING.reason}
     assert set(known[families.CLOSED][0]) >= {close_code_label(c) for c in families.OWN_CLOSE_CODES}
     assert set(known[families.REDIS_ERRORS][0]) == set(node.KINDS)
+    assert set(known[families.API_RESULTS][0]) == {*VERBS, UNREADABLE}
     assert set(known[families.SENDS][0]) == {receipt.value for receipt in Receipt}
 
 

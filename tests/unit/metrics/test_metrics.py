@@ -10,19 +10,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.metrics import Counters, close_code_label, exposition
-from gateway.metrics.counters import ALL_OF_THEM, ONE_IN, FrequentSeconds, Seconds
-from gateway.metrics.families import SECONDS_BUCKETS
 
 # The table of the documentation: a name that changes breaks somebody's dashboard.
 TYPES = {
     "gateway_connections": "gauge",
     "gateway_workers": "gauge",
+    "gateway_handler_targets": "gauge",
     "gateway_handler_workers": "gauge",
     "gateway_outbox_bytes": "gauge",
     "gateway_presence_members": "gauge",
@@ -43,6 +39,7 @@ TYPES = {
     "gateway_messages_sent_total": "counter",
     "gateway_sends_total": "counter",
     "gateway_api_requests_total": "counter",
+    "gateway_api_results_total": "counter",
     "gateway_dispatches_total": "counter",
     "gateway_dispatch_waits_total": "counter",
     "gateway_link_batches_total": "counter",
@@ -149,6 +146,7 @@ def test_every_metric_has_the_name_and_type_that_was_promised() -> None:
 def test_every_counter_is_tried_here() -> None:
     labelled = {
         "closed", "refused", "dispatches", "dispatch_waits", "sends", "api_requests",
+        "api_results",
         "recoveries", "channel_gaps",
     }  # fmt: skip
 
@@ -182,6 +180,8 @@ def test_folding_keeps_labels_apart() -> None:
     counters.refused["origin"] += 4
     counters.count_send("gone")
     counters.count_api_request("POST", 410)
+    counters.count_api_result("publish", 503)
+    counters.count_api_result("publish", 503)
     counters.dispatches["local", "answered"] += 5
     counters.dispatches["remote", "moved"] += 6
     counters.dispatch_waits["worker"] += 7
@@ -194,6 +194,7 @@ def test_folding_keeps_labels_apart() -> None:
         sample("gateway_handshakes_refused_total", reason="origin"): 4.0,
         sample("gateway_sends_total", receipt="gone"): 1.0,
         sample("gateway_api_requests_total", method="POST", status="410"): 1.0,
+        sample("gateway_api_results_total", command="publish", status="503"): 2.0,
         sample("gateway_dispatches_total", path="local", outcome="answered"): 5.0,
         sample("gateway_dispatches_total", path="remote", outcome="moved"): 6.0,
         sample("gateway_dispatch_waits_total", where="worker"): 7.0,
@@ -231,53 +232,6 @@ def test_a_folded_duration_is_not_folded_again() -> None:
     counters.fold()
 
     assert growth(counters.fold) == {}
-
-
-@given(st.lists(st.floats(0.0, 60.0) | st.sampled_from(SECONDS_BUCKETS), max_size=50))
-def test_folding_is_the_same_as_observing_one_by_one(durations: list[float]) -> None:
-    # The private names of prometheus_client that fold_into uses still mean what they meant.
-    folded = Histogram("folded", "-", buckets=SECONDS_BUCKETS, registry=None)
-    observed = Histogram("observed", "-", buckets=SECONDS_BUCKETS, registry=None)
-    seconds = Seconds()
-    for duration in durations:
-        seconds.observe(duration)
-        observed.observe(duration)
-
-    seconds.fold_into(folded)
-
-    assert values(folded) == pytest.approx(values(observed))
-
-
-def values(histogram: Histogram) -> list[float]:
-    (family,) = histogram.collect()
-    return [each.value for each in family.samples if not each.name.endswith("_created")]
-
-
-# What may happen often
-
-
-def happen(seconds: FrequentSeconds, times: int, each_s: float) -> None:
-    for _ in range(times):
-        if seconds.skip:
-            seconds.skip -= 1
-        else:
-            seconds.observe(each_s)
-
-
-def test_of_what_is_rare_all_is_measured() -> None:
-    seconds = FrequentSeconds()
-    happen(seconds, ALL_OF_THEM, 0.25)
-
-    assert sum(seconds.counts) == ALL_OF_THEM
-    assert seconds.total == 0.25 * ALL_OF_THEM
-
-
-def test_of_what_is_frequent_one_in_eight_stands_for_all() -> None:
-    seconds = FrequentSeconds()
-    happen(seconds, 10_000, 0.02)
-
-    assert sum(seconds.counts) == pytest.approx(10_000, abs=ONE_IN)
-    assert seconds.total == pytest.approx(200.0, abs=ONE_IN * 0.02)
 
 
 # Labels

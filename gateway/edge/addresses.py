@@ -14,6 +14,7 @@ UNIX: Final = "unix:"
 
 _SCHEMES: Final = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _REMEMBERED: Final = 4096
+MAX_HOPS: Final = 32  # that are looked at: to read one takes microseconds, and a client names many
 
 
 def peer_of(client: Any) -> str:
@@ -60,13 +61,14 @@ class TrustedProxies:
 
         It is the last one that no trusted proxy has: each proxy appends whom it saw. What is no
         address ends the search, since nobody can vouch for what stands before it. If all peers are
-        trusted it is the first.
+        trusted it is the first. The search ends after ``MAX_HOPS``.
         """
-        hops = [_hop(part.strip()) for part in forwarded.split(",")]
         if self._all:
-            return next((hop for hop in hops if hop is not None), None)
+            first = map(_hop, forwarded.split(",", MAX_HOPS)[:MAX_HOPS])
+            return next((hop for hop in first if hop is not None), None)
         nearest = None
-        for hop in reversed(hops):
+        for part in reversed(forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
+            hop = _hop(part)
             if hop is None:
                 break
             nearest = hop
@@ -103,6 +105,7 @@ class Forwarded:
 
 def _hop(text: str) -> str | None:
     """An address with or without port, IPv6 with a port in brackets (RFC 7239 section 6)."""
+    text = text.strip()
     if text.startswith("["):
         return address_in(text[1:].partition("]")[0])
     return address_in(text) or address_in(text.rpartition(":")[0])

@@ -141,7 +141,9 @@ def commands_of(call: Call) -> list[Command | Problem]:
     """
     if KEY_HEADERS[0] in call.headers:
         raise Problem(400, "each command has its own idempotency_key: leave out Idempotency-Key")
-    commands = [_command(each) for each in _read(_read_batch, _json_of(call)).commands]
+    said = _read(_read_batch, _json_of(call)).commands
+    _check_items(len(said))  # before any is read: a body has room for half a million
+    commands = [_command(each) for each in said]
     check_bounds(commands)
     return commands
 
@@ -157,8 +159,7 @@ def check_bounds(commands: Sequence[Command | Problem]) -> None:
     Raises:
         Problem: It may not, and nothing is done.
     """
-    if (items := items_of(commands)) > MAX_ITEMS:
-        raise Problem(413, f"{items} in one request, over the limit of {MAX_ITEMS}: send fewer")
+    _check_items(items_of(commands))
     size = sum(_size(each) for each in commands if isinstance(each, Publish | Broadcast))
     if size > MAX_TOGETHER_BYTES:
         message = (
@@ -166,6 +167,11 @@ def check_bounds(commands: Sequence[Command | Problem]) -> None:
             f"{MAX_TOGETHER_BYTES} in one request: send fewer"
         )
         raise Problem(413, message)
+
+
+def _check_items(items: int) -> None:
+    if items > MAX_ITEMS:
+        raise Problem(413, f"{items} in one request, over the limit of {MAX_ITEMS}: send fewer")
 
 
 def _size(publication: Publish | Broadcast) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.addresses import UNIX, TrustedProxies, address_in, peer_of
+from gateway.edge.addresses import MAX_HOPS, UNIX, TrustedProxies, address_in, peer_of
 
 
 @pytest.mark.parametrize(
@@ -79,3 +82,30 @@ def test_whatever_is_sent_a_client_is_an_address_or_none(
     client = TrustedProxies(trusted).client(forwarded)
 
     assert client is None or address_in(client) == client
+
+
+@pytest.mark.parametrize("trusted", ["10.0.0.0/8", "*"])
+@pytest.mark.parametrize("hop", ["", "x:", "1", "10.0.0.2"])
+@pytest.mark.parametrize("last", ["203.0.113.7", "10.0.0.3", ""])
+def test_of_many_hops_a_few_are_read(
+    trusted: str, hop: str, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red while each was: those of one request with 60 KB of them held the loop for seconds."""
+    read: list[Any] = []
+
+    def ip_address(text: str) -> Any:
+        read.append(text)
+        return made(text)
+
+    made = ipaddress.ip_address
+    proxies = TrustedProxies((trusted,))
+    monkeypatch.setattr(ipaddress, "ip_address", ip_address)
+    proxies.client(",".join([*[hop] * 20_000, last]))
+    assert len(read) <= 3 * MAX_HOPS  # with and without port, and whether it is trusted
+
+
+def test_behind_as_many_proxies_as_are_looked_at_the_client_is_found() -> None:
+    inner = ["10.0.0.2"] * (MAX_HOPS - 1)
+    proxies = TrustedProxies(("10.0.0.0/8",))
+    assert proxies.client(",".join(["203.0.113.7", *inner])) == "203.0.113.7"
+    assert proxies.client(",".join(["203.0.113.7", "10.0.0.3", *inner])) == "10.0.0.3"

@@ -208,7 +208,8 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         """Run this process's worker. A lifespan for Starlette, FastAPI and the like.
 
         It begins once the worker can serve: a server listens after that. If Redis does not answer,
-        after 5 s all the same, and handshakes get 503 until it does.
+        after 5 s all the same, and handshakes get 503 until it does. On a Cluster
+        up to 6 s more, if its masters do not answer.
         """
         settings = self.settings or current()
         show_errors(settings.log_errors)

@@ -37,6 +37,7 @@ DEAF_S: Final = 6.0
 HOPELESS_S: Final = 30.0
 
 # Beginning and end
+INBOX_CHOICE_S: Final = 6.0  # of a worker of a Cluster that starts, for an inbox within reach
 START_S: Final = 5.0  # until a worker that cannot serve yet listens all the same
 DECISION_PATIENCE_S: Final = 10.0  # of a handshake, for the first handler worker
 PARTING_S: Final = 1.0  # for what the end of the window leaves
@@ -78,7 +79,11 @@ RULES: Final = (
     Rule("EAGER_PROBE_S", "PROBE_S", "a worker that is not ready asks more often"),
     Rule("2 * PROBE_S", "DEAF_S", "one lost probe does not make a worker deaf"),
     Rule("2 * DEAF_S", "HOPELESS_S", "new subscriptions are tried more than once"),
-    Rule("START_S", "SILENT_WORKER_S", "no worker is killed while it waits for Redis"),
+    Rule(
+        "INBOX_CHOICE_S + START_S",
+        "SILENT_WORKER_S",
+        "no worker is killed while it waits for Redis",
+    ),
     Rule("NOTIFY_S", "SILENT_WORKER_S", "no worker is killed while its loop turns"),
     Rule("LEASE_S", "SILENT_WORKER_S", "others take over before the supervisor kills"),
     Rule("FENCE_DEADLINE_S", "LEASE_S", "without the supervisor it would be done by then"),

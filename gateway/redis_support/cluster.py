@@ -166,22 +166,35 @@ class ClusterMap:
         """What the first node says that answers. Raises as ``locate_blocking``."""
         errors: list[Exception] = []
         ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
-        for host, port in self.seeds:
+        for number, seed in enumerate(self.seeds, 1):
             left_s = ends_at - self._now()
             if left_s <= 0:
                 break
+            if number < len(self.seeds):  # one that is silent leaves the others something
+                left_s = min(ASK_S, left_s / 2)
             try:
-                info, slots = ask(
-                    host, port, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"),
-                    deadline_s=min(ASK_S, left_s),
-                    username=self._username, password=self._password, **self._tls_options,
-                )  # fmt: skip
-                return read_sight(info, slots, (host, port))
+                return self.ask_blocking(seed, left_s)
             except (RedisError, OSError, ValueError) as error:
                 errors.append(error)
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
             raise ConfigError(_never(str(errors[0])))
         raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
+
+    def ask_blocking(self, node: Endpoint, deadline_s: float) -> Sight:
+        """What this one says. Any thread may ask.
+
+        Args:
+            deadline_s: For connecting, and for each reply.
+
+        Raises:
+            RedisError, OSError, ValueError: Nothing, or nothing that can be read.
+        """
+        info, slots = ask(
+            *node, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"),
+            deadline_s=deadline_s,
+            username=self._username, password=self._password, **self._tls_options,
+        )  # fmt: skip
+        return read_sight(info, slots, node)
 
     async def watch(self) -> None:
         """Ask now and then, until cancelled. Several that watch ask no more often than one."""

@@ -128,12 +128,15 @@ class Sentinels:
         answers: list[Answer] = []
         errors: list[Exception] = []
         ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
-        for place in self._resolve_blocking(errors):
+        places = self._resolve_blocking(errors)
+        for number, place in enumerate(places, 1):
             left_s = ends_at - self._now()
             if left_s <= 0:
                 break
+            if number < len(places):  # one that is silent leaves the others something
+                left_s = min(ASK_S, left_s / 2)
             try:
-                answers.append(self._ask_blocking(place, min(ASK_S, left_s)))
+                answers.append(self._ask_blocking(place, left_s))
             except (RedisError, OSError, LookupError, ValueError) as error:
                 errors.append(error)
         if answers:

@@ -17,7 +17,7 @@ def new_worker_id() -> WorkerId:
 def reachable_worker_id(settings: Settings) -> WorkerId:
     """One whose inbox is at a master of the Cluster that answers, if one does within seconds.
 
-    Blocks meanwhile. Where Redis is no Cluster, it asks nobody.
+    Blocks meanwhile, for ``INBOX_CHOICE_S`` at most. Where Redis is no Cluster, it asks nobody.
     """
     address = parse(settings.redis_url.reveal()) if settings.redis_url else None
     if address is None or address.cluster is None:

@@ -127,7 +127,8 @@ async def test_it_needs_nothing_of_the_master_that_is_away(
             assert (await channels.publish(Publishing(room, b"2", KEPT))).position is not None
 
     said = {line["event"]: line for line in logs}
-    assert said["worker id chosen for its inbox"]["away"] == [f"127.0.0.1:{away.port}"]
+    # With any other that was slow just then.
+    assert f"127.0.0.1:{away.port}" in said["worker id chosen for its inbox"]["away"]
     where = f"slot {slot_of(keys.everyone(prefix))} at 127.0.0.1:{away.port}"
     assert said["hints to all workers not subscribed yet"]["where"] == where
     assert "worker not ready yet" not in said
@@ -159,6 +160,7 @@ def test_where_all_answer_the_first_id_will_do(
     cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = [new_worker_id() for _ in range(2)]
+    monkeypatch.setattr("gateway.redis_support.first_answer.PATIENCE_S", 30)
     monkeypatch.setattr(worker_ids, "new_worker_id", iter(drawn).__next__)
 
     assert reachable_worker_id(redis_settings(cluster.url, "well")) == drawn[0]
@@ -168,8 +170,7 @@ def test_where_nobody_answers_any_id_will_do(
     cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red when it asks without end: all is to be ready for when Redis is back."""
-    monkeypatch.setattr("gateway.redis_support.reachable_inbox.CHOICE_S", 0.3)
-    monkeypatch.setattr("gateway.redis_support.reachable_inbox.ANSWER_S", 0.1)
+    monkeypatch.setattr("gateway.redis_support.reachable_inbox.INBOX_CHOICE_S", 0.6)
     settings = redis_settings(cluster.url, "nobody")
     with frozen(cluster.nodes[1]), frozen(cluster.nodes[2]):
         worker_with = worker_with_inbox_at(cluster, cluster.nodes[1], settings.redis_prefix)

@@ -10,7 +10,7 @@ import pytest
 from gateway.metrics.families import CONNECTIONS
 from gateway.process.serve import check
 from gateway.process.systemd import EXIT_S
-from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S, START_S
+from gateway.protocol.deadlines import AFTER_DRAIN_S, INBOX_CHOICE_S, SILENT_WORKER_S, START_S
 from gateway.settings.config import Settings
 from tests.support.env_files import OURS, named_in
 from tests.support.kustomize import Manifest, documents
@@ -78,7 +78,7 @@ def test_kill_me_and_send_me_nothing_are_told_apart(role: str) -> None:
     assert {"/livez", "/readyz"} <= paths()
     # The supervisor replaces the worker first, and the pod keeps its address.
     assert alive["periodSeconds"] * (alive["failureThreshold"] - 1) > SILENT_WORKER_S
-    assert starts["periodSeconds"] * starts["failureThreshold"] > 2 * START_S
+    assert starts["periodSeconds"] * starts["failureThreshold"] > 2 * (INBOX_CHOICE_S + START_S)
     assert ready["periodSeconds"] * ready["failureThreshold"] < START_S
 
 

@@ -170,7 +170,10 @@ class Registration:
             if self._changes.get(connection, _NOTHING) is entry:
                 del self._changes[connection]
             if entry is not None and (written := self._written.pop(connection, None)):
-                written()
+                try:
+                    written()
+                except Exception:  # of one connection: the others are told, and this goes on
+                    log.exception("outcome not told")
 
     def _begin_anew(self, found: int | None) -> None:
         log.warning("registry entries lost", expected=self._tried_revision, found=found)

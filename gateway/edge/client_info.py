@@ -21,10 +21,14 @@ from starlette.datastructures import Headers
 from gateway.handlers.dispatch_state import DispatchState
 from gateway.protocol.envelopes.dispatching import Admitted, ConnectionFacts, Presented
 from gateway.protocol.envelopes.requests_to_owners import Particulars
+from gateway.protocol.envelopes.wire import MAX_ENVELOPE_BYTES
 from gateway.protocol.token_claims import ConnectionClaims
 from gateway.registry.base import Entry
 
 NOTHING: Final = Presented()
+# One envelope tells handlers all of a client. The rest is for the head of its handshake: 64 KiB,
+# of which each byte may be two, and what is between.
+MAX_PRESENTED_BYTES: Final = MAX_ENVELOPE_BYTES - (256 << 10)
 
 
 class ClientInfo:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Final
 
 from gateway.close_codes import DRAINED, EXPIRED, too_big
-from gateway.edge.client_info import ClientInfo
+from gateway.edge.client_info import MAX_PRESENTED_BYTES, ClientInfo
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
 from gateway.edge.hook_calls import HookCalls
 from gateway.edge.opening import Opening
@@ -155,6 +155,9 @@ class ClientConnection(Sending):
     # OpenConnection
 
     def identify(self, user: str | None, presented: Presented) -> None:
+        if sum(map(len, presented)) > MAX_PRESENTED_BYTES:
+            self.close(*too_big(MAX_PRESENTED_BYTES))
+            return
         self._client.become(user, presented)
         entry = self._client.entry(self._session.name)
         self._edge.changed(self.id, entry, self._dispatch_state)

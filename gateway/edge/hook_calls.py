@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.close_codes import Close
 from gateway.edge.connection_context import ConnectionContext
 from gateway.handlers.dispatch_state import DispatchState
-from gateway.protocol.centrifuge.codes import INTERNAL, Error
+from gateway.protocol.centrifuge.codes import INTERNAL, LIMIT_EXCEEDED, Error
 from gateway.protocol.envelopes.dispatching import Answer, Rejected
 from gateway.protocol.envelopes.hooks import HookAnswered, HookDenied
+from gateway.protocol.envelopes.wire import MAX_ENVELOPE_BYTES
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest, HookResult
 from gateway.protocol.receipt import Receipt
 
 Done = Callable[[HookOutcome], None]
+
+# One envelope tells a hook all of its question: of a publication, also what a token or another hook
+# has said of who publishes, which no limit of the client's messages has bounded.
+MAX_ASKED_BYTES: Final = MAX_ENVELOPE_BYTES - (4 << 10)
 
 
 class Asking(Protocol):
@@ -46,6 +51,9 @@ class HookCalls:
 
     def ask(self, request: HookRequest, done: Done) -> None:
         if self._connection.taking is not Receipt.WRITTEN:
+            return
+        if request.size_bytes > MAX_ASKED_BYTES:
+            done(LIMIT_EXCEEDED)
             return
         self._waiting[self._state.conversation.last_number + 1] = done
         self._edge.dispatcher.ask(self._state, request)

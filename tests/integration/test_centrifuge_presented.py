@@ -6,10 +6,16 @@ import json
 from typing import Any
 
 from gateway import Call, Connection, Gateway, Subscription
+from gateway.edge.client_info import MAX_PRESENTED_BYTES
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
-from tests.support.centrifuge_client import centrifuge_client, centrifuge_socket
+from tests.support.centrifuge_client import (
+    PATH,
+    CentrifugeClient,
+    centrifuge_client,
+    centrifuge_socket,
+)
 from tests.support.inprocess import in_process
 from tests.support.rawclient import raw_websocket
 from tests.support.tokens import SECRET, token
@@ -100,3 +106,29 @@ async def test_text_sockets_with_a_token_show_it_too(settings: MakeSettings) -> 
         [answer] = await client.texts(1)
 
     assert json.loads(answer) == ["ann", SHOWN["info"], SHOWN["meta"], None]
+
+
+async def test_who_shows_more_than_handlers_can_be_told_is_closed_alone(
+    settings: MakeSettings,
+) -> None:
+    """Red when it is let in: no envelope introduces it, and its worker ended of that."""
+    gateway = Gateway()
+
+    @gateway.on_rpc("who")
+    async def who(call: Call) -> int:
+        return len(call.connection.data) + sum(map(len, call.connection.headers.values()))
+
+    anybody = settings(**KEY, allow_anonymous_connect_without_token=True, message_bytes=1_000_000)
+    head = {f"X_{number}": "\u00e9" * 7500 for number in range(8)}  # two bytes each, as UTF-8
+    async with in_process(anybody, gateway) as served:
+        for size in (MAX_PRESENTED_BYTES - 1, 999_000):  # and two quotes
+            async with raw_websocket(served.port, PATH, **head) as raw:
+                client = CentrifugeClient(raw)
+                client.say({"id": 1, "connect": {"data": "x" * size}})
+                assert await client.closed() == (1009, f"over {MAX_PRESENTED_BYTES} bytes")
+        async with raw_websocket(served.port, PATH, **head) as raw:
+            client = CentrifugeClient(raw)
+            await client.connect(data="x" * (MAX_PRESENTED_BYTES - 2))
+            shown = (await client.ask(rpc={"method": "who"}))["rpc"]["data"]
+
+    assert shown >= MAX_PRESENTED_BYTES - 2 + 8 * 7500

@@ -36,7 +36,7 @@ class Hooks(Protocol):
         ``done`` is called once, perhaps within a call of ``dispatch`` or ``ask``; not at all if the
         connection closes before, and nothing is asked once it closes. The hook runs at least once:
         again, with the same id, when its worker dies, three times at most. A hook that fails, or
-        that nobody comes to run, is ``Error`` 100.
+        that nobody comes to run, is ``Error`` 100, and what is more than it can be told 106.
 
         It counts against what the connection may have in flight, as messages do.
         """
@@ -97,7 +97,10 @@ class OpenConnection(Protocol):
         ...
 
     def identify(self, user: str | None, presented: Presented) -> None:
-        """It is this user, for everybody who asks from now on; handlers see what it presents."""
+        """It is this user, for everybody who asks from now on; handlers see what it presents.
+
+        Closes it with 1009 if that is more than they can be told.
+        """
         ...
 
     @property

@@ -13,7 +13,7 @@ typed = $(if $(filter command line,$(origin $(1))),--$(2) $($(1)))
 .DEFAULT_GOAL := help
 .PHONY: help run install dev test lint unit contract integration e2e faults compose conformance lock
 .PHONY: loadtest loadtest-install loadtest-report capacity
-.PHONY: autobahn-index bench bench-report
+.PHONY: autobahn-index bench bench-report dashboard-day dashboard-report
 
 help:
 	@echo "make run          install, start an embedded broker and $(WORKERS) workers, serve http://localhost:$(PORT)"
@@ -109,6 +109,16 @@ bench: dev
 # Writes README.md of a report again, after words were added to its reasons.json, and its plots.
 bench-report: dev
 	@$(BIN)/python -m benchmarks.report $(FOLDER)
+
+# What each query of the dashboard shows of a day with faults, in FOLDER: 3 minutes. docs/guides/benchmarks.md
+dashboard-day: dev
+	@$(BIN)/python -m benchmarks.dashboard.day $(FOLDER)
+	@$(MAKE) --silent dashboard-report FOLDER=$(FOLDER)
+
+# Its report.md again, after words were added to its words.json, and its pictures.
+dashboard-report: dev loadtest-install
+	@$(BIN)/python -m benchmarks.dashboard.report $(FOLDER)
+	@$(LOADTEST)/bin/python -m benchmarks.dashboard.pictures $(FOLDER)
 
 # Needs uv, and is run by hand when dependencies change. What is pinned stays so while it fits:
 # UPGRADE='redis starlette' moves these to their newest, UPGRADE=all everything.

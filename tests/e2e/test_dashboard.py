@@ -29,6 +29,7 @@ from tests.support.centrifuge_client import (
     centrifuge_client,
     centrifuge_socket,
 )
+from tests.support.dashboard import asked_for, chosen, read_nothing
 from tests.support.ports import free_port
 from tests.support.prometheus import Prometheus
 from tests.support.pusher import API_KEY
@@ -44,7 +45,6 @@ pytestmark = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="no prometheus: apt-get install prometheus"
 )
 
-CHOSEN: Final = {"$job": "gateway", "$instance": ".*", "$__rate_interval": "4s"}
 MAX_CHANNELS: Final = 20
 SEEN_S: Final = 15.0  # counts reach /metrics within a second, and the next scrape has them
 
@@ -135,18 +135,6 @@ async def show_a_token(port: int) -> None:
             await client.ask(connect={"token": f"{'.'.join(parts)}.{b64(b'x' * 256)}"})
 
 
-async def read_nothing(served: Served) -> None:
-    """A client that asks for much and takes none of it, until it is dropped."""
-    before = served.metric("gateway_connections_closed_total", code="3008")
-    async with raw_websocket(served.port) as lazy:
-        lazy.stop_reading()
-        lazy.say(*["huge 900000"] * 20)
-        await eventually(
-            lambda: served.metric("gateway_connections_closed_total", code="3008") > before,
-            "the end of a slow client", 15,
-        )  # fmt: skip
-
-
 async def kill_a_worker(killed: Served, other: Served, clients: Sequence[TraceClient]) -> None:
     """While it handles messages of another port's clients."""
     asked = [asyncio.create_task(client.ask("wait 1.5")) for client in clients]
@@ -222,12 +210,6 @@ async def has_moved(prometheus: Prometheus, metric: str) -> bool:
 # What has been drawn
 
 
-def asked_for(query: str) -> str:
-    for variable, value in CHOSEN.items():
-        query = query.replace(variable, value)
-    return query
-
-
 def wrong(prometheus: Prometheus, only: set[str] | None = None) -> dict[str, str]:
     """The queries that have drawn nothing, or nothing but nothing, and why that is wrong."""
     found = {}
@@ -235,7 +217,7 @@ def wrong(prometheus: Prometheus, only: set[str] | None = None) -> dict[str, str
         for query in panel.queries:
             if only is not None and query.expr not in only:
                 continue
-            series = prometheus.since_the_start(asked_for(model.query_text(query)))
+            series = prometheus.since_the_start(asked_for(query))
             called = set(re.findall(r"\{\{(\w+)\}\}", query.legend))
             if query.expr in NOT_THERE:
                 assert not series
@@ -288,7 +270,7 @@ async def test_every_panel_draws_what_it_is_there_for(stand: Stand, tmp_path: Pa
         except TimeoutError:
             assert not left
         for series, label in variable_queries():
-            values = prometheus.label_values(label, asked_for(series))
+            values = prometheus.label_values(label, chosen(series))
             assert values == (
                 {"gateway"} if label == "job" else {f"127.0.0.1:{s.port}" for s in (one, two)}
             )

@@ -51,8 +51,16 @@ class Prometheus:
         found = self.ask("series", **{"match[]": series, "start": str(self.began_unix)})
         return {labels[label] for labels in found if label in labels}
 
-    def since_the_start(self, query: str) -> list[tuple[Labels, list[float]]]:
-        """The series of a query with their values, second by second; without those of nothing."""
+    @property
+    def age_s(self) -> float:
+        """Seconds since the start."""
+        return time.time() - self.began_unix
+
+    def over_time(self, query: str) -> list[tuple[Labels, list[tuple[float, float]]]]:
+        """The series of a query with its points: whole seconds since the start, and values.
+
+        What is no number, or infinite, is left out.
+        """
         found = self.ask(
             "query_range", query=query, step="1",
             start=str(self.began_unix), end=str(time.time()),
@@ -60,10 +68,18 @@ class Prometheus:
         return [
             (
                 series["metric"],
-                [v for _, text in series["values"] if math.isfinite(v := float(text))],
+                [
+                    (float(at) - self.began_unix, v)
+                    for at, text in series["values"]
+                    if math.isfinite(v := float(text))
+                ],
             )
             for series in found["result"]
         ]
+
+    def since_the_start(self, query: str) -> list[tuple[Labels, list[float]]]:
+        """The same without the times."""
+        return [(labels, [v for _, v in points]) for labels, points in self.over_time(query)]
 
     def __enter__(self) -> Prometheus:
         self._folder.mkdir(parents=True, exist_ok=True)

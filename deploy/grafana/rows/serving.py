@@ -18,7 +18,7 @@ SERVED: Final = Row("Are clients served?", (
     Panel(
         "Workers",
         "Workers that are believed to live. It should be what you started; who is missing has died"
-        " or is fenced.",
+        " or is fenced. One that was replaced at once was not missing: see workers that died.",
         "workers-die.md",
         (Query("max(gateway_workers{OURS})", "workers"),),
         alerts=("GatewayWorkersMissing",), bound=2, red_below=True, big=True,
@@ -96,14 +96,16 @@ FAST: Final = Row("How fast?", (
     Panel(
         "Answers",
         "From reading a message to its answer. Compare with the handlers beside it: what is more"
-        " than theirs is waiting, or the way through Redis.",
+        " than theirs is waiting, or the way through Redis. What is not answered yet is not in it:"
+        " it looks fast in an outage, and rises at its end.",
         "handlers.md#answers-are-slow",
         quantiles("gateway_answer_seconds", 0.5, 0.9, 0.99),
         unit="s", alerts=("GatewayAnswersSlow",), bound=2,
     ),
     Panel(
         "Handlers",
-        "Time in the application's handlers. Slow: their database, a lock, or code that blocks.",
+        "Time in the application's handlers. Slow: their database, a lock, or code that blocks."
+        " One that has not ended is not in it.",
         "handlers.md#handlers-are-slow",
         quantiles("gateway_handler_seconds", 0.5, 0.9, 0.99),
         unit="s", alerts=("GatewayHandlersSlow",), bound=1,

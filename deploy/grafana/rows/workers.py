@@ -18,7 +18,7 @@ REDIS: Final = Row("Is Redis well?", (
     Panel(
         "Through Redis and back",
         "Time of those probes. Slow with event loops that are held: it is the workers. Without:"
-        " Redis' own slow log, its CPU, or the network.",
+        " Redis' own slow log, its CPU, or the network. Silent: none comes back.",
         "redis.md#redis-is-slow",
         quantiles("gateway_broker_roundtrip_seconds", 0.5, 0.9, 0.99),
         unit="s", alerts=("GatewayRedisSlow",), bound=0.05,
@@ -44,11 +44,12 @@ REDIS: Final = Row("Is Redis well?", (
     ),
     Panel(
         "Load on Redis",
-        "Batches between workers, and publications of channels.",
+        "Batches between workers, and publications that were asked for. Batches fall to none and"
+        " connections do not: Redis is away.",
         "redis.md#look",
         (
             Query("sum(rate(gateway_link_batches_total{OURS}[RATE]))", "batches"),
-            Query("sum(rate(gateway_publications_total{OURS}[RATE]))", "publications"),
+            Query("sum(rate(gateway_publications_total{OURS}[RATE]))", "publications asked for"),
         ),
         unit="ops",
     ),
@@ -100,7 +101,8 @@ LEAVING: Final = Row("Who is leaving?", (
     Panel(
         "Connections closed, by code",
         "1000 and 1001 are clients that leave, 3001 a drain. 1006 is a network or a killed client,"
-        " 1011 a handler; others are in the reference of close codes.",
+        " 1011 a handler; others are in the reference of close codes. Those that died with their"
+        " worker have no code: connections fall, and nothing is closed.",
         "clients.md#sockets-close",
         (Query("sum by (code) (rate(gateway_connections_closed_total{OURS}[RATE])) > 0",
                "{{code}}"),),
@@ -167,7 +169,7 @@ LIMITS: Final = Row("How near are the limits?", (
     Panel(
         "Handlers, of those that may run at once",
         "Near 100 % messages wait for a handler's end. Find out why they take long before you let"
-        " more of them run.",
+        " more of them run. One that has not ended is not in it.",
         "handlers.md#handlers-are-slow",
         (Query("sum by (instance) (rate(gateway_handler_seconds_sum{OURS}[RATE]))"
                " / sum by (instance) (gateway_max_handlers{OURS})", "{{instance}}"),),

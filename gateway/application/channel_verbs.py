@@ -17,10 +17,13 @@ from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol import channel_names
 from gateway.protocol.channel_messages import PublicationBody, read_publication
 from gateway.protocol.channel_position import Position
+from gateway.protocol.json_values import value_of
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.recovery import Publication as Kept
 
 PAGE: Final = 50
+
+_EMPTY_KEY: Final = "idempotency_key is empty: give one that names what is published, or None"
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -110,8 +113,8 @@ class ChannelVerbs(ABC):
         Args:
             data: What JSON can say: of at most 64 KiB as such, with its tags. A text socket gets a
                 string as its text, anything else as JSON.
-            idempotency_key: With the same key and channel, nothing is published again for 300 s. At
-                most 255 bytes.
+            idempotency_key: With the same key and channel, nothing is published again for 300 s.
+                Of 1 to 255 bytes.
             version: Above 0: nothing is published unless it is over that of the last publication of
                 this channel that had one. Needs history.
             history: False: it is not kept, also where others are.
@@ -123,10 +126,12 @@ class ChannelVerbs(ABC):
                 has told which channels keep a history, and nothing was.
             PublicationTooLarge: Nothing was published.
             TypeError: JSON cannot say the data.
-            ValueError: The key is too long, or the version is below 0 or without history.
+            ValueError: The key is empty or too long, or the version is below 0 or without history.
             UnicodeEncodeError: A text has a lone surrogate.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
+        if idempotency_key == "":
+            raise ValueError(_EMPTY_KEY)
         publisher = await self._publisher()
         stored = await publisher.publish(
             channel,
@@ -172,6 +177,8 @@ class ChannelVerbs(ABC):
         """
         if isinstance(channels, str):
             raise TypeError("channels is one str: give a list of names, or use publish")
+        if idempotency_key == "":
+            raise ValueError(_EMPTY_KEY)
         publisher = await self._publisher()
         answers = publisher.broadcast(
             channels,
@@ -294,7 +301,7 @@ def _of(kept: Kept) -> Publication:
     body: PublicationBody = read_publication(kept.payload)
     info = body.info
     return Publication(
-        msgspec.json.decode(body.data),
+        value_of(body.data),
         kept.offset,
         body.tags,
         (info.user or None) if info else None,

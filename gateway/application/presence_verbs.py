@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.presence.base import PresenceStats
 from gateway.protocol.channel_messages import ClientInfo
+from gateway.protocol.json_values import value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +71,4 @@ def _member(info: ClientInfo) -> Member:
 
 
 def _json(said: bytes) -> Any:
-    return msgspec.json.decode(said) if said else None
+    return value_of(said) if said else None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from gateway.errors import Disconnected, check_close
 from gateway.handlers.definitions import Connection, of_entries
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.receipt import Receipt, Sent
+
+_EMPTY_KEY: Final = "the key is empty: give one that names what is sent, or None"
 
 
 class Verbs(ABC):
@@ -39,7 +42,10 @@ class Verbs(ABC):
             TypeError: The text is no ``str``.
             EnvelopeTooLarge: The text is over the bound.
             UnicodeEncodeError: The text has a lone surrogate.
+            ValueError: The key is empty.
         """
+        if key == "":
+            raise ValueError(_EMPTY_KEY)
         return await self._requests.sender.send(connection, text, key=key)
 
     async def disconnect(
@@ -82,8 +88,10 @@ class Verbs(ABC):
 
         Raises:
             BrokerUnavailable: Nobody can know the connections now. Nothing was sent.
-            NotRunning, TypeError, EnvelopeTooLarge, UnicodeEncodeError: As of ``send``.
+            NotRunning, TypeError, EnvelopeTooLarge, UnicodeEncodeError, ValueError: As of ``send``.
         """
+        if key == "":
+            raise ValueError(_EMPTY_KEY)
         return await self._requests.send(user, text, key=key)
 
     async def disconnect_user(

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from gateway.channel_broker.base import Publishing, Stored
 from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.channels.presence_questions import PresenceQuestions
@@ -23,6 +21,7 @@ from gateway.metrics import Counters
 from gateway.presence.base import PresenceStats
 from gateway.protocol import channel_names
 from gateway.protocol.channel_messages import ClientInfo, read_publication
+from gateway.protocol.json_values import value_of
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class TestChannels:
 
     def _told(self, publishing: Publishing) -> None:
         body = read_publication(publishing.body)
-        data = msgspec.json.decode(body.data)
+        data = value_of(body.data)
         self._published(Published(publishing.channel, data, body.tags))
         text = as_text(publishing.channel, 0, body).decode()
         for client in self._in(publishing.channel).values():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from types import MappingProxyType
 
+import msgspec
 import pytest
 
 from gateway import (
@@ -199,6 +201,18 @@ async def test_what_is_published_is_kept_as_its_namespace_says(settings: MakeSet
             await app.history("room:1", since=Position("another", 1))
 
 
+async def test_a_number_that_no_float_holds_keeps_nobody_from_reading_the_history(
+    settings: MakeSettings,
+) -> None:
+    async with in_process(settings(channel=CHANNELS)) as served:
+        app = served.gateway
+        for said in (b'{"x":1e400}', b"1" * 5000, b"7"):
+            await app.publish("room:1", msgspec.Raw(said))
+
+        kept = [each.data for each in (await app.history("room:1")).publications]
+        assert kept == [{"x": sys.float_info.max}, sys.float_info.max, 7]
+
+
 async def test_the_same_key_publishes_once_and_an_older_version_not_at_all(
     settings: MakeSettings,
 ) -> None:
@@ -227,6 +241,10 @@ async def test_what_cannot_be_published_says_why(settings: MakeSettings) -> None
             await app.history("room:1", limit=301)
         with pytest.raises(ValueError, match="a version needs history"):
             await app.publish("news", 1, version=1)
+        with pytest.raises(ValueError, match="idempotency_key is empty"):
+            await app.publish("news", 1, idempotency_key="")
+        with pytest.raises(ValueError, match="idempotency_key is empty"):
+            await app.broadcast(["news"], 1, idempotency_key="")
         with pytest.raises(TypeError):
             await app.publish("news", object())
         with pytest.raises(PublicationTooLarge):

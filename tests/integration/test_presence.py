@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, closing, suppress
@@ -208,11 +209,11 @@ async def test_an_application_asks_who_is_there(settings: MakeSettings) -> None:
     named = Namespaces(ChannelOptions(presence=True), {"quiet": ChannelOptions()})
     async with cluster(settings(channel=named), 2) as (one, other):
         client = new_connection_id(one.worker.me)
-        info = ClientInfo("ann", client, b'{"name":"Ann"}', b"")
+        info = ClientInfo("ann", client, b'{"name":"Ann"}', b"[1e400]")
         await one.worker.parts.presence.enter("room", info)
 
         assert await other.gateway.presence("room") == {
-            client: Member("ann", client, {"name": "Ann"}, None)
+            client: Member("ann", client, {"name": "Ann"}, [sys.float_info.max])
         }
         assert await other.gateway.presence_stats("room") == PresenceStats(1, 1)
         with pytest.raises(NotAvailable):

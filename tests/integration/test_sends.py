@@ -260,6 +260,16 @@ async def test_what_is_no_text_is_refused(settings: MakeSettings, text: Any) -> 
             await served.gateway.send(only_connection(served), text)
 
 
+async def test_an_empty_key_is_refused(settings: MakeSettings) -> None:
+    async with in_process(settings()) as served:
+        for sending in (
+            served.gateway.send("x", "text", key=""),
+            served.gateway.send_to_user("ann", "text", key=""),
+        ):
+            with pytest.raises(ValueError, match="the key is empty"):
+                await sending
+
+
 @pytest.mark.parametrize(
     ("code", "reason"), [(1006, "x"), (5000, "x"), (4000, ""), (4000, "x" * 124)]
 )

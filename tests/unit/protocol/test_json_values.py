@@ -1,0 +1,47 @@
+"""What was taken for JSON has a value, whatever numbers are in it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.protocol.centrifuge.replies import embeddable
+from gateway.protocol.json_values import value_of
+
+LARGEST = sys.float_info.max
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        (b'{"x":1e400}', {"x": LARGEST}),
+        (b"[-1e400, 1.5, 7]", [-LARGEST, 1.5, 7]),
+        (b"1" * 5000, LARGEST),
+        (b'{"a":-' + b"1" * 5000 + b',"b":7}', {"a": -LARGEST, "b": 7}),
+        (b"[1e999," + b"1" * 400 + b"]", [LARGEST, int("1" * 400)]),
+    ],
+)
+def test_a_number_that_no_float_holds_is_the_largest_that_one_does(
+    said: bytes, value: object
+) -> None:
+    assert value_of(bytes(embeddable(said))) == value
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
+
+
+@given(VALUES)
+def test_everything_else_is_what_json_has_it_for(value: object) -> None:
+    try:
+        said = json.dumps(value).encode()
+        taken = bytes(embeddable(said))
+    except ValueError:  # half of a surrogate pair, or a number of thousands of digits
+        return
+
+    assert value_of(taken) == json.loads(taken)

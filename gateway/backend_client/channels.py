@@ -27,6 +27,7 @@ class ClientChannels:
 
     Args:
         publisher: Makes a ``Publisher``.
+        presence: Makes ``PresenceQuestions``.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class ClientChannels:
         prefix: str,
         name: str,
         publisher: Callable[..., Publisher] = Publisher,
+        presence: Callable[..., PresenceQuestions] = PresenceQuestions,
     ) -> None:
         self._address = address
         self._broker = channel_broker_at(address, prefix=prefix, name=name)
@@ -43,7 +45,7 @@ class ClientChannels:
         self._namespaces = SharedNamespaces(self._broker)
         options_of = self._namespaces.options_of
         self._publisher = publisher(self._broker, options_of, Counters())
-        self._presence = PresenceQuestions(self._store, options_of)
+        self._presence = presence(self._store, options_of)
         self._running: asyncio.Task[None] | None = None
         self._closed = False
 

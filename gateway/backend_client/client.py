@@ -17,8 +17,6 @@ from gateway.backend_client.parts import begin
 from gateway.backend_client.variants import client_variants
 from gateway.broker.redis_cluster import broker_at
 from gateway.errors import BrokerUnavailable
-from gateway.messaging.channel_survey import ChannelSurvey
-from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.process.run_file import the_running_gateway
 from gateway.protocol.deadlines import LEASE_S
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, worker_id
@@ -45,8 +43,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
 
     Make one for the life of the process: it holds three connections to Redis, with channels up to
     five, and with ``with`` a thread. After a fork make another one. Where OpenTelemetry is
-    installed and the caller has a span that is sampled, sends and publications are parts of its
-    trace.
+    installed and the caller has a span that is sampled, all that it asks is a part of its trace.
 
     Args:
         redis_url: The broker of the workers: their ``GATEWAY_REDIS_URL``. Without it, what
@@ -123,7 +120,11 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         registry = RedisRegistry(self._address, prefix=self._prefix, name=name)
         variants = client_variants()
         channels = ClientChannels(
-            self._address, prefix=self._prefix, name=name, publisher=variants.publisher
+            self._address,
+            prefix=self._prefix,
+            name=name,
+            publisher=variants.publisher,
+            presence=variants.presence,
         )
         inbox = variants.inbox(me, broker, self._prefix)
         requests_to_owners = variants.requests_to_owners(
@@ -142,8 +143,8 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             except TimeoutError:
                 message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
                 raise BrokerUnavailable(message) from None
-            requests_to_users = RequestsToUsers(requests_to_owners, registry.of_user)
-            survey = ChannelSurvey(requests_to_owners, registry, requests_to_users)
+            requests_to_users = variants.requests_to_users(requests_to_owners, registry.of_user)
+            survey = variants.survey(requests_to_owners, registry, requests_to_users)
             yield AsyncClient(requests_to_owners, requests_to_users, survey, channels)
         finally:
             for task in tasks:

@@ -8,26 +8,31 @@ what the gateway goes on from.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, Final
 
 from opentelemetry import context as current
 from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from gateway.backend_client.receipt_inbox import ClientInbox
 from gateway.backend_client.variants import ClientVariants
-from gateway.channel_broker.base import Stored
+from gateway.channel_broker.base import Page, Stored
+from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.errors import BrokerUnavailable, EnvelopeTooLarge
-from gateway.messaging.requests_to_owners import RequestsToOwners
-from gateway.protocol.envelopes.requests_to_owners import Question, Send
+from gateway.messaging.channel_survey import ChannelSurvey, SurveyedChannels
+from gateway.messaging.requests_to_users import Found, RequestsToUsers
+from gateway.presence.base import PresenceStats
+from gateway.protocol.channel_messages import ClientInfo
+from gateway.protocol.envelopes.requests_to_owners import ListChannels, Question, Receipted
 from gateway.protocol.envelopes.traced import traced
-from gateway.protocol.ids import WorkerId, owner_of
-from gateway.protocol.receipt import Receipt
+from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.trace_context import TraceContext
 from gateway.settings.version import __version__
+from gateway.tracing.attributes import DESTINATION
 from gateway.tracing.publications import TracedPublisher
 from gateway.tracing.sends import TracedRequestsToOwners
 from gateway.tracing.tracing import Tracing, carried, following
@@ -36,7 +41,7 @@ LEARN_S: Final = 0.5  # that a send waits to learn whether its owner traces
 
 
 class TracedClientInbox(ClientInbox):
-    """A ``ClientInbox`` that tells owners which trace a send belongs to.
+    """A ``ClientInbox`` that tells owners which trace a question belongs to.
 
     Attributes:
         tracing_owners: Of the workers that lived at the last look, whether they trace. A worker
@@ -49,7 +54,7 @@ class TracedClientInbox(ClientInbox):
 
     def ask(self, owner: WorkerId, question: Question) -> bool:
         if (
-            isinstance(question, Send)
+            not isinstance(question, ListChannels)
             and self.tracing_owners.get(owner)
             and (told := carried()) is not None
         ):
@@ -65,18 +70,18 @@ class TracedClientRequests(TracedRequestsToOwners):
 
     _transport: TracedClientInbox
 
-    async def send(self, connection: str, text: str, *, key: str | None = None) -> Receipt:
+    def _asking(
+        self, name: str, connection: str, channel: str | None = None
+    ) -> AbstractContextManager[Span]:
         if not _is_traced():
-            return await RequestsToOwners.send(self, connection, text, key=key)
-        owner = owner_of(connection)
-        if owner is not None and owner not in self._transport.tracing_owners:
-            await self._learn()
-        return await super().send(connection, text, key=key)
+            return nullcontext(INVALID_SPAN)
+        return super()._asking(name, connection, channel)
 
-    async def disconnect(self, connection: str, code: int, reason: str) -> Receipt:
-        if not _is_traced():
-            return await RequestsToOwners.disconnect(self, connection, code, reason)
-        return await super().disconnect(connection, code, reason)
+    async def _asked(self, owner: WorkerId, name: ConnectionId, question: Question) -> Receipted:
+        unknown = owner not in self._transport.tracing_owners
+        if unknown and not isinstance(question, ListChannels) and _is_traced():
+            await self._learn()
+        return await super()._asked(owner, name, question)
 
     async def _learn(self) -> None:
         """Who cannot be asked is taken for one that does not trace."""
@@ -96,6 +101,54 @@ class TracedClientPublisher(TracedPublisher):
             return Publisher.publish(self, channel, data, **options)
         return super().publish(channel, data, **options)
 
+    async def page(self, channel: str, **options: Any) -> Page:
+        with _reading(self._tracing, "history", channel):
+            return await super().page(channel, **options)
+
+    async def remove_history(self, channel: str) -> None:
+        with _reading(self._tracing, "remove history", channel):
+            await super().remove_history(channel)
+
+
+class TracedClientUsers(RequestsToUsers):
+    """``RequestsToUsers``, a span around each look at the registry."""
+
+    def __init__(self, tracing: Tracing, *parts: Any, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self._tracing = tracing
+
+    async def connections(self, user: str) -> Found:
+        with _reading(self._tracing, "connections"):
+            return await super().connections(user)
+
+
+class TracedClientSurvey(ChannelSurvey):
+    """A ``ChannelSurvey``, a span around each page."""
+
+    def __init__(self, tracing: Tracing, *parts: Any, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self._tracing = tracing
+
+    async def page(self, **options: Any) -> SurveyedChannels:
+        with _reading(self._tracing, "channels"):
+            return await super().page(**options)
+
+
+class TracedClientPresence(PresenceQuestions):
+    """``PresenceQuestions``, a span around each."""
+
+    def __init__(self, tracing: Tracing, *parts: Any, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self._tracing = tracing
+
+    async def members(self, channel: str, **options: Any) -> Mapping[str, ClientInfo]:
+        with _reading(self._tracing, "presence", channel):
+            return await super().members(channel, **options)
+
+    async def stats(self, channel: str) -> PresenceStats:
+        with _reading(self._tracing, "presence stats", channel):
+            return await super().stats(channel)
+
 
 def traced_client_variants() -> ClientVariants:
     tracing = Tracing(trace.get_tracer("gateway", __version__), None)
@@ -103,6 +156,9 @@ def traced_client_variants() -> ClientVariants:
         inbox=TracedClientInbox,
         requests_to_owners=partial(TracedClientRequests, tracing),
         publisher=partial(TracedClientPublisher, tracing),
+        presence=partial(TracedClientPresence, tracing),
+        requests_to_users=partial(TracedClientUsers, tracing),
+        survey=partial(TracedClientSurvey, tracing),
     )
 
 
@@ -114,6 +170,16 @@ def below(traceparent: str, tracestate: str) -> Iterator[None]:
         yield
     finally:
         current.detach(token)
+
+
+def _reading(
+    tracing: Tracing, name: str, channel: str | None = None
+) -> AbstractContextManager[Span]:
+    """Around what no owner of a connection is asked, and mostly Redis."""
+    if not _is_traced():
+        return nullcontext(INVALID_SPAN)
+    told = {} if channel is None else {DESTINATION: str(channel)}
+    return tracing.span(name, SpanKind.CLIENT, attributes=told)
 
 
 def _is_traced() -> bool:

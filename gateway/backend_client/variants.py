@@ -12,8 +12,11 @@ from importlib.util import find_spec
 from typing import Final
 
 from gateway.backend_client.receipt_inbox import ClientInbox
+from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
+from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.requests_to_owners import RequestsToOwners
+from gateway.messaging.requests_to_users import RequestsToUsers
 
 # As the specification of OpenTelemetry has it for processes that begin others.
 TRACEPARENT_VARIABLE: Final = "TRACEPARENT"
@@ -27,6 +30,9 @@ class ClientVariants:
     inbox: Callable[..., ClientInbox] = ClientInbox
     requests_to_owners: Callable[..., RequestsToOwners] = RequestsToOwners
     publisher: Callable[..., Publisher] = Publisher
+    presence: Callable[..., PresenceQuestions] = PresenceQuestions
+    requests_to_users: Callable[..., RequestsToUsers] = RequestsToUsers
+    survey: Callable[..., ChannelSurvey] = ChannelSurvey
 
 
 PLAIN: Final = ClientVariants()

@@ -35,11 +35,15 @@ from gateway.protocol.envelopes.requests_to_owners import (
     UnsubscribeConnection,
 )
 from gateway.protocol.envelopes.traced import (
+    TracedDisconnect,
     TracedDispatch,
     TracedDispatchConnect,
     TracedDispatchDisconnect,
     TracedDispatchHook,
+    TracedInquire,
     TracedSend,
+    TracedSubscribeConnection,
+    TracedUnsubscribeConnection,
 )
 from gateway.protocol.ids import WorkerId
 from gateway.worker.inbox import Inbox
@@ -79,6 +83,10 @@ def register_owner_requests(
     inbox.register(Inquire, responses.asked)
     inbox.register(SubscribeConnection, responses.asked)
     inbox.register(UnsubscribeConnection, responses.asked)
+    inbox.register(TracedDisconnect, responses.asked)
+    inbox.register(TracedInquire, responses.asked)
+    inbox.register(TracedSubscribeConnection, responses.asked)
+    inbox.register(TracedUnsubscribeConnection, responses.asked)
     inbox.register(ListChannels, channel_lists.asked)
     inbox.register(Receipted, requests.answered)
 

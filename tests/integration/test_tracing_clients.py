@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 
 import gateway
 from gateway import Receipt
+from gateway.backend_client.asynchronous import inquire
 from gateway.backend_client.traced import TracedClientRequests
 from gateway.cli import main as cli
 from gateway.settings.config import Settings
+from gateway.settings.namespaces import parse
 from tests.integration.conftest import MakeSettings
 from tests.integration.traced_workers import at, edge_and_handler, said
 from tests.support.rawclient import raw_websocket
@@ -74,6 +76,7 @@ async def command(settings: Settings) -> AsyncIterator[tuple[Tell, Tell]]:
     yield partial(run, "send"), partial(run, "publish", "--text")
 
 
+KEPT: Final = '{"without_namespace": {"history_size": 9, "history_ttl": "1m", "presence": true}}'
 CLIENTS: Final = (asynchronous, blocking, command)
 
 
@@ -101,6 +104,48 @@ async def test_what_a_client_sends_and_publishes_is_a_part_of_its_callers_trace(
                 "view > publish",
                 "view > publish > deliver publication @edge",
             }, client
+
+
+async def test_all_that_a_client_asks_is_a_part_of_its_callers_trace(
+    settings: MakeSettings, traces: Traces
+) -> None:
+    kept = parse("channel", KEPT)
+    async with (
+        edge_and_handler(settings, channel=kept) as (served, other),
+        raw_websocket(served.port),
+        gateway.client(settings().redis_url.reveal(), prefix=settings().redis_prefix) as client,
+    ):
+        places = at(served, other)
+        [member] = served.worker.parts.hub
+        with trace.get_tracer("caller").start_as_current_span("view"):
+            assert await client.subscribe(member.id, "hall") is Receipt.WRITTEN
+            await client.unsubscribe(member.id, "hall")
+            await inquire(client, member.id)
+            await client.history("hall")
+            await client.remove_history("hall")
+            await client.presence("hall")
+            await client.presence_stats("hall")
+            await client.channels()
+            await client.disconnect_user("nobody")
+            await client.disconnect(member.id)
+        view = await traces.ended("view")
+        await traces.ended("deliver disconnect")
+
+        asked = ("subscribe", "unsubscribe", "inquire", "disconnect")
+        read = (
+            "history", "remove history", "presence", "presence stats", "channels", "connections",
+        )  # fmt: skip
+        assert paths(traces.trace_of(view), lambda span: said(span, places)) == {
+            "view",
+            *(f"view > {name}" for name in (*asked, *read)),
+            *(f"view > {name} > deliver {name} @edge" for name in asked),
+        }
+        traces.clear()
+        await client.subscribe("no connection", "hall")
+        await client.presence("hall")
+        await client.channels()
+        await client.connections(user="nobody")
+        assert not traces.spans
 
 
 async def test_without_a_sampled_span_a_client_sends_what_it_always_has(

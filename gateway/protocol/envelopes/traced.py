@@ -11,7 +11,14 @@ from typing import Any, Final, TypeVar
 from gateway.protocol.envelopes.dispatching import Dispatch, DispatchConnect, DispatchDisconnect
 from gateway.protocol.envelopes.hooks import DispatchHook
 from gateway.protocol.envelopes.kinds import register
-from gateway.protocol.envelopes.requests_to_owners import Send
+from gateway.protocol.envelopes.requests_to_owners import (
+    Disconnect,
+    Inquire,
+    OwnerQuestion,
+    Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
+)
 from gateway.protocol.trace_context import TraceContext
 
 NO_TRACE: Final = TraceContext("")
@@ -52,16 +59,49 @@ class TracedSend(Send, tag=37, frozen=True):
     trace: TraceContext = NO_TRACE
 
 
+@register
+class TracedDisconnect(Disconnect, tag=38, frozen=True):
+    """A ``Disconnect``."""
+
+    trace: TraceContext = NO_TRACE
+
+
+@register
+class TracedInquire(Inquire, tag=39, frozen=True):
+    """An ``Inquire``."""
+
+    trace: TraceContext = NO_TRACE
+
+
+@register
+class TracedSubscribeConnection(SubscribeConnection, tag=40, frozen=True):
+    """A ``SubscribeConnection``."""
+
+    trace: TraceContext = NO_TRACE
+
+
+@register
+class TracedUnsubscribeConnection(UnsubscribeConnection, tag=41, frozen=True):
+    """An ``UnsubscribeConnection``."""
+
+    trace: TraceContext = NO_TRACE
+
+
 _KINDS: Final = (
     TracedDispatch,
     TracedDispatchConnect,
     TracedDispatchDisconnect,
     TracedDispatchHook,
     TracedSend,
+    TracedDisconnect,
+    TracedInquire,
+    TracedSubscribeConnection,
+    TracedUnsubscribeConnection,
 )
 _TRACED: Final[dict[type, Any]] = {kind.__bases__[0]: kind for kind in _KINDS}
 _Plain = TypeVar(
-    "_Plain", bound=Dispatch | DispatchConnect | DispatchDisconnect | DispatchHook | Send
+    "_Plain",
+    bound=Dispatch | DispatchConnect | DispatchDisconnect | DispatchHook | OwnerQuestion,
 )
 
 

@@ -33,11 +33,15 @@ from gateway.protocol.envelopes.requests_to_owners import (
     UnsubscribeConnection,
 )
 from gateway.protocol.envelopes.traced import (
+    TracedDisconnect,
     TracedDispatch,
     TracedDispatchConnect,
     TracedDispatchDisconnect,
     TracedDispatchHook,
+    TracedInquire,
     TracedSend,
+    TracedSubscribeConnection,
+    TracedUnsubscribeConnection,
 )
 from gateway.protocol.envelopes.wire import VERSION, Header
 from gateway.protocol.ids import connection_id, worker_id
@@ -125,6 +129,16 @@ BY_KIND: dict[type[Envelope], st.SearchStrategy[Envelope]] = {
     ),
     TracedSend: st.builds(
         TracedSend, CONNECTION, COUNT, TEXT, st.none() | TEXT, st.booleans(), TRACE
+    ),
+    TracedDisconnect: st.builds(
+        TracedDisconnect, CONNECTION, COUNT, COUNT, TEXT, st.booleans(), TRACE
+    ),
+    TracedInquire: st.builds(TracedInquire, CONNECTION, COUNT, st.booleans(), TRACE),
+    TracedSubscribeConnection: st.builds(
+        TracedSubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans(), TRACE
+    ),
+    TracedUnsubscribeConnection: st.builds(
+        TracedUnsubscribeConnection, CONNECTION, COUNT, TEXT, st.booleans(), TRACE
     ),
 }
 ENVELOPE = st.one_of(*BY_KIND.values())

@@ -8,18 +8,22 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 from gateway.broker.memory import MemoryBroker
-from gateway.errors import EnvelopeTooLarge
-from gateway.messaging.hub import Hub
+from gateway.errors import ChannelLimit, EnvelopeTooLarge
+from gateway.messaging.hub import Done, Hub
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.kinds import Envelope
-from gateway.protocol.envelopes.requests_to_owners import Send
-from gateway.protocol.envelopes.traced import TracedSend
+from gateway.protocol.envelopes.requests_to_owners import Receipted, Send
+from gateway.protocol.envelopes.traced import (
+    TracedSend,
+    TracedSubscribeConnection,
+    TracedUnsubscribeConnection,
+)
 from gateway.protocol.envelopes.wire import MAX_ENVELOPE_BYTES, encode
 from gateway.protocol.members import Members, WorkerInfo
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.trace_context import TraceContext
-from gateway.tracing.attributes import ERROR
+from gateway.tracing.attributes import DESTINATION, ERROR, RECEIPT
 from gateway.tracing.sends import TracedLinkTransport, TracedOwnerReceipts
 from gateway.tracing.tracing import Tracing
 from tests.support.ids import new_connection_id, new_worker_id
@@ -83,3 +87,85 @@ def test_a_delivery_that_raises_ends_its_span(
 
     [span] = traces.named("deliver send")
     assert (span.attributes or {}).get(ERROR) == why
+
+
+TOLD = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+
+class Joining:
+    """A connection whose subscriptions wait.
+
+    Attributes:
+        dones: Told what becomes of them.
+    """
+
+    taking = Receipt.WRITTEN
+
+    def __init__(self) -> None:
+        self.dones: list[Done] = []
+
+    def subscribe(self, channel: str, done: Done) -> None:
+        self.dones.append(done)
+
+    def unsubscribe(self, channel: str, done: Done) -> None:
+        raise RuntimeError
+
+
+class Owner:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.traces, self.connection = Traces(everywhere=False), Joining()
+        self.answers: list[Receipted] = []
+        self.holding = False
+        hub = Hub()
+        monkeypatch.setattr(hub, "get", lambda _: self.connection)
+        self.receipts = TracedOwnerReceipts(
+            Tracing(self.traces.provider.get_tracer("test"), OWNER),
+            hub,
+            answer=lambda _requester, answer, _unlinked: self.answers.append(answer),
+            holding=lambda: self.holding,
+            now=lambda: 0.0,
+        )
+
+    def subscribe(self, number: int, trace: TraceContext = TOLD) -> None:
+        question = TracedSubscribeConnection(new_connection_id(), number, "news", trace=trace)
+        self.receipts.asked(OWNER, question)
+
+
+def test_a_question_ends_at_the_owner_with_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner(monkeypatch)
+    owner.subscribe(1)
+    owner.subscribe(2)
+    assert not owner.traces.spans
+    first, second = owner.connection.dones
+    second(Receipt.WRITTEN)
+    first(ChannelLimit("too many"))
+    owner.subscribe(3, TraceContext(TOLD.traceparent[:-1] + "0"))  # nobody has sampled it
+    owner.connection.dones[-1](Receipt.WRITTEN)
+
+    told = [span.attributes or {} for span in owner.traces.named("deliver subscribe")]
+    assert [(each[RECEIPT], each.get(ERROR), each[DESTINATION]) for each in told] == [
+        ("written", None, "news"),
+        ("unreachable", ChannelLimit.code, "news"),
+    ]
+    assert not owner.receipts._asked
+    assert [answer.number for answer in owner.answers] == [2, 1, 3]
+
+
+def test_a_question_that_raises_at_the_owner_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner(monkeypatch)
+    question = TracedUnsubscribeConnection(new_connection_id(), 1, "news", trace=TOLD)
+    with pytest.raises(RuntimeError):
+        owner.receipts.asked(OWNER, question)
+
+    [span] = owner.traces.named("deliver unsubscribe")
+    assert (span.attributes or {})[ERROR] == "RuntimeError"
+    assert not owner.receipts._asked
+
+
+def test_what_an_owner_does_not_take_in_begins_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = Owner(monkeypatch)
+    owner.holding = True
+    owner.subscribe(1)
+
+    assert not owner.receipts._asked
+    assert not owner.answers

@@ -44,6 +44,10 @@ TAGS = {
     35: "TracedDispatchDisconnect",
     36: "TracedDispatchHook",
     37: "TracedSend",
+    38: "TracedDisconnect",
+    39: "TracedInquire",
+    40: "TracedSubscribeConnection",
+    41: "TracedUnsubscribeConnection",
 }
 
 

@@ -9,13 +9,23 @@ import pytest
 from gateway.protocol.envelopes.dispatching import Dispatch, DispatchConnect, DispatchDisconnect
 from gateway.protocol.envelopes.hooks import DispatchHook
 from gateway.protocol.envelopes.kinds import Envelope
-from gateway.protocol.envelopes.requests_to_owners import Send
+from gateway.protocol.envelopes.requests_to_owners import (
+    Disconnect,
+    Inquire,
+    Send,
+    SubscribeConnection,
+    UnsubscribeConnection,
+)
 from gateway.protocol.envelopes.traced import (
+    TracedDisconnect,
     TracedDispatch,
     TracedDispatchConnect,
     TracedDispatchDisconnect,
     TracedDispatchHook,
+    TracedInquire,
     TracedSend,
+    TracedSubscribeConnection,
+    TracedUnsubscribeConnection,
     traced,
 )
 from gateway.protocol.envelopes.wire import encode
@@ -30,6 +40,10 @@ PLAIN = {
     TracedDispatchDisconnect: DispatchDisconnect(CONNECTION, 3, 1, 1000, "bye"),
     TracedDispatchHook: DispatchHook(CONNECTION, 4, 1, "rpc", "greet", b"1", code=7, reason="why"),
     TracedSend: Send(CONNECTION, 5, "hello", "key", True),
+    TracedDisconnect: Disconnect(CONNECTION, 6, 4000, "enough", True),
+    TracedInquire: Inquire(CONNECTION, 7, True),
+    TracedSubscribeConnection: SubscribeConnection(CONNECTION, 8, "news", True),
+    TracedUnsubscribeConnection: UnsubscribeConnection(CONNECTION, 9, "news", True),
 }
 
 

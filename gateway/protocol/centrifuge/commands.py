@@ -209,11 +209,14 @@ class _Line(msgspec.Struct, frozen=True, gc=False):
 _decode_line: Final = msgspec.json.Decoder(_Line).decode
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
 
-# Escapes in JSON strings: a surrogate pair, half of one, and any other.
-_ESCAPE: Final = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+# Escapes in JSON strings of a surrogate without the other one of its pair. Backslashes that are
+# escaped are out of the way before: what is behind one is no escape.
+_HALF_PAIR: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F])\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
+_BACKSLASH: Final = r"\\"
+_ASIDE: Final = "\ud800"  # in no text that was read
 
 
 def decode(text: str) -> list[Command | Malformed]:
@@ -269,7 +272,8 @@ def without_half_pairs(text: str) -> str:
     JavaScript writes them where a string was cut inside of an emoji. They are JSON by its grammar,
     but no text, and few can read them.
     """
-    return _ESCAPE.sub(lambda found: r"\ufffd" if found["half"] else found[0], text)
+    aside = text.replace(_BACKSLASH, _ASIDE)  # calls nothing for each: a client may send many
+    return _HALF_PAIR.sub(r"\\ufffd", aside).replace(_ASIDE, _BACKSLASH)
 
 
 NAMES: Final[dict[type[Request], str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import msgspec
 import pytest
@@ -32,6 +33,7 @@ from gateway.protocol.centrifuge.commands import (
     decode,
     name_of,
     parts,
+    without_half_pairs,
 )
 from gateway.protocol.centrifuge.replies import embeddable
 
@@ -221,6 +223,10 @@ def test_the_size_of_a_command_is_in_bytes() -> None:
         (r"\ud83d\ud83d\ude00", r"\ufffd\ud83d\ude00"),
         (r"\ud83d\u00e9", r"\ufffd\u00e9"),
         (r"\\ud83d \ud83d", r"\\ud83d \ufffd"),
+        (r"\\\ud83d\\\ude00", r"\\\ufffd\\\ufffd"),
+        (r"\ud83d\\ude00", r"\ufffd\\ude00"),
+        (r"\ud83d\ude00\ude00", r"\ud83d\ude00\ufffd"),
+        (r"\n\ude00\n", r"\n\ufffd\n"),
     ],
 )
 def test_half_of_a_surrogate_pair_becomes_the_replacement_character(
@@ -230,6 +236,25 @@ def test_half_of_a_surrogate_pair_becomes_the_replacement_character(
 
     assert isinstance(request, Rpc)
     assert bytes(request.data).decode() == f'"{kept}"'
+
+
+@pytest.mark.parametrize("escape", [r"\ud83d", r"\\", r"\n", r"\ud83d\ude00"])
+def test_what_half_pairs_cost_is_no_call_for_each_escape(escape: str) -> None:
+    """Red while each escape was looked at by itself: one frame of a client held the loop."""
+    calls = 0
+
+    def profile(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    text = r'"\ud83d' + escape * 1000 + '"'
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        without_half_pairs(text)
+    finally:
+        sys.setprofile(before)
+    assert calls < 20
 
 
 def test_a_client_may_rather_be_refused_than_not_recover() -> None:

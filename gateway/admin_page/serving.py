@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from typing import Final
 
@@ -47,11 +47,11 @@ def admin_routes(takes_keys: Callable[[], bool]) -> list[Route]:
     """The page and its files. ``takes_keys`` tells whether there is any key that lets one in."""
     html = _read("gateway.admin_page", "index.html")
 
-    def page(request: Request) -> Response:  # noqa: ARG001
+    async def page(request: Request) -> Response:  # noqa: ARG001
         shown = html if takes_keys() else html.replace(_KEYS, _NO_KEYS)
         return Response(shown, headers=_HEADERS, media_type=HTML)
 
-    def to_page(request: Request) -> Response:  # noqa: ARG001
+    async def to_page(request: Request) -> Response:  # noqa: ARG001
         # Relative to where it was asked for, whatever a proxy in front calls that.
         return Response(status_code=307, headers={**_HEADERS, "location": "admin/"})
 
@@ -69,8 +69,8 @@ def _read(package: str, name: str) -> bytes:
     return files(package).joinpath(name).read_bytes()
 
 
-def _file(body: bytes, media_type: str) -> Callable[[Request], Response]:
-    def serve(request: Request) -> Response:  # noqa: ARG001
+def _file(body: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:  # noqa: ARG001
         return Response(body, headers=_HEADERS, media_type=media_type)
 
     return serve

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Final
 
@@ -47,11 +47,11 @@ def page_routes(traced: Callable[[], bool]) -> list[Route]:
     ]
 
 
-def _file(name: str, traced: Callable[[], bool]) -> Callable[[Request], Response]:
+def _file(name: str, traced: Callable[[], bool]) -> Callable[[Request], Awaitable[Response]]:
     body = files("gateway.page").joinpath(name).read_bytes()
     untraced = body.replace(TRACE_SUBPROTOCOL.encode(), b"") if name == "index.html" else body
 
-    def serve(request: Request) -> Response:  # noqa: ARG001
+    async def serve(request: Request) -> Response:  # noqa: ARG001
         shown = body if traced() else untraced
         return Response(shown, headers=_HEADERS, media_type=_TYPES[name])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -46,6 +47,27 @@ async def test_a_call_of_the_api_asks_no_other_route(
 
     assert answered.status_code == 503  # it does not run
     assert asked.times <= 5
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/admin/", "/admin", "/admin/admin.js"])
+async def test_no_route_is_answered_by_a_thread(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red while the pages were: the first request of a worker's life held its loop for 0.3 s, in
+    which all that threads need was imported, and forty at once were forty threads.
+    """
+
+    async def thread(*_: object) -> None:
+        raise AssertionError("a thread is used")
+
+    monkeypatch.setattr("starlette.routing.run_in_threadpool", thread)
+    app = Asked(replace(SETTINGS, admin_bind="127.0.0.1:80")).app
+    server = ("127.0.0.1", 80 if path.startswith("/admin") else 81)
+
+    async def served(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "server": server}, receive, send)
+
+    transport = httpx.ASGITransport(served)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        assert (await client.get(path)).status_code in (200, 307)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ class RedisConnection(asyncio.Protocol):
         name: str,
         on_replies: Callable[[list[Any]], None] | None = None,
     ) -> RedisConnection:
-        """Open a connection and greet the server, all within ``deadline_s``.
+        """Open a connection and greet the server, all within ``deadline_s``, and while it is there.
 
         Args:
             on_replies: Where replies go after ``push_mode``: what one read brought, in order.
@@ -90,27 +90,29 @@ class RedisConnection(asyncio.Protocol):
             return cls(deadline_s=deadline_s, node=address.node, on_replies=on_replies)
 
         connection: RedisConnection | None = None
-        at = ""
+        endpoint: Endpoint | None = None
         try:
-            async with asyncio.timeout(deadline_s):
-                if address.path is not None:
-                    _, connection = await loop.create_unix_connection(make, address.path)
-                else:
+            async with asyncio.timeout(deadline_s) as deadline:
+                if address.path is None:
                     endpoint = await address.where()
-                    if address.sentinels is not None:
-                        at = f", which is {endpoint[0]}:{endpoint[1]} now"
-                    _, connection = await loop.create_connection(make, *endpoint, ssl=address.tls)
-                    connection.endpoint = endpoint
-                greeting = _greeting(address, name)
-                replies = await connection.execute(greeting)
+                with address.node.until_moved(deadline):
+                    if endpoint is None:
+                        _, connection = await loop.create_unix_connection(make, address.path)
+                    else:
+                        _, connection = await loop.create_connection(
+                            make, *endpoint, ssl=address.tls
+                        )
+                        connection.endpoint = endpoint
+                    greeting = _greeting(address, name)
+                    replies = await connection.execute(greeting)
         except BaseException as error:
             if connection is not None:
                 connection.abort()
             if isinstance(error, OSError | TimeoutError | BrokerUnavailable):
-                why = f"no connection to {address.display}{at}: {error!r}"
+                why = f"no connection to {address.display}{_named(address, endpoint)}: {error!r}"
                 raise BrokerUnavailable(why) from error
             raise
-        if address.path is None and not address.is_at(endpoint):
+        if endpoint is not None and not address.is_at(endpoint):
             connection.abort()
             raise BrokerUnavailable(f"{address.display} has another primary by now")
         try:
@@ -274,6 +276,14 @@ def _write(transport: asyncio.Transport, commands: Sequence[Command]) -> None:
 
 _pack: Final = cast(Callable[[Command], bytes], hiredis.pack_command)  # typed too narrowly
 _SKIP_REPLY: Final = _pack(("CLIENT", "REPLY", "SKIP"))
+
+
+def _named(address: RedisAddress, endpoint: Endpoint | None) -> str:
+    """Whom Sentinels have named, for people."""
+    if address.sentinels is None or endpoint is None:
+        return ""
+    host, port = endpoint
+    return f", which is {host}:{port} {'now' if address.is_at(endpoint) else 'no more'}"
 
 
 def _greeting(address: RedisAddress, name: str) -> list[Command]:

@@ -6,10 +6,12 @@ for itself: pub/sub goes on at a primary that was demoted, where every write is 
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.errors import BrokerUnavailable
@@ -119,6 +121,7 @@ class Node:
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
         self._moved_at: float | None = None
         self._drops: list[Callable[[], None]] = []
+        self._deadlines: set[asyncio.Timeout] = set()
         self.epoch = 0
         self.count: Callable[[str], None] = lambda _kind: None
         self.redirected: Callable[[str, Endpoint | None], None] = lambda _words, _asked: None
@@ -126,6 +129,18 @@ class Node:
     def when_moved(self, drop: Callable[[], None]) -> None:
         """Call ``drop`` when every connection must be given up. It is called at any moment."""
         self._drops.append(drop)
+
+    @contextmanager
+    def until_moved(self, deadline: asyncio.Timeout) -> Iterator[None]:
+        """A connection is being made, and is given up with all others: ``deadline`` passes then.
+
+        A host that is gone answers nothing, and would be waited for while another is known.
+        """
+        self._deadlines.add(deadline)
+        try:
+            yield
+        finally:
+            self._deadlines.discard(deadline)
 
     def refused(self, words: str, about: str, asked: Endpoint | None = None) -> None:
         """Redis answered with an error. Counted, said, and acted upon if this is the wrong node."""
@@ -169,6 +184,10 @@ class Node:
         self.epoch += 1
         for drop in self._drops:
             drop()
+        while self._deadlines:
+            deadline = self._deadlines.pop()
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())
 
     def _say(self, kind: str, words: str, about: str) -> None:
         now = self._now()

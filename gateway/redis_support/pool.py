@@ -6,7 +6,9 @@ that was demoted, and whose address has another one by now.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import redis.asyncio
@@ -29,6 +31,8 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.node import check_server, subject
 from gateway.redis_support.reader import BoundedReader
 from gateway.redis_support.stream import Endpoint
+
+_ANOTHER: Final = "another node is the primary by now"
 
 
 class _Reader:
@@ -112,12 +116,26 @@ class _Located(_Watched):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._address.where()
-        await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # redis-py's
+        async with self._until_moved():
+            await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # redis-py's
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        await super().on_connect_check_health(check_health)
+        async with self._until_moved():
+            await super().on_connect_check_health(check_health)
         if not self._address.is_at((self.host, self.port)):
-            raise RedisConnectionError("another node is the primary by now")
+            raise RedisConnectionError(_ANOTHER)
+
+    @asynccontextmanager
+    async def _until_moved(self) -> AsyncIterator[None]:
+        deadline = asyncio.timeout(None)  # redis-py has one of its own
+        try:
+            async with deadline:
+                with self._node.until_moved(deadline):
+                    yield
+        except TimeoutError:
+            if deadline.expired():
+                raise RedisConnectionError(_ANOTHER) from None
+            raise
 
 
 class _PlainConnection(_Located, Connection):

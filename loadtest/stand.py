@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,11 @@ CONNECT_S: Final = 5.0
 STOP_S: Final = 40.0
 ROOT: Final = Path(__file__).parents[1]
 NAMESPACE: Final = "loadtest"  # of all channels
+
+# Services of docker-compose.yml; which of them run is a matter of the profile.
+SOCKETS_IN: Final = ("gateway", "edge", "watched")
+HANDLERS_IN: Final = ("handler",)
+REDIS_IN: Final = ("redis", "redis-1", "redis-2", "redis-3")
 
 
 @dataclass
@@ -180,7 +185,7 @@ def kill_family(pid: int) -> None:
 
 
 class ComposeStand(Stand):
-    """The service ``gateway`` of a compose project on this machine's Docker engine."""
+    """The gateway of a compose project on this machine's Docker engine, whatever its profile."""
 
     can_be_harmed = True
 
@@ -189,20 +194,27 @@ class ComposeStand(Stand):
         self._project = arguments.compose
         self._restarting: subprocess.Popen[bytes] | None = None
         if not self._containers():
-            raise Refused(f"compose project {self._project!r} has no running container gateway")
+            raise Refused(
+                f"compose project {self._project!r} has no running container of "
+                + " or ".join(SOCKETS_IN)
+            )
 
-    def _containers(self, service: str = "gateway") -> list[str]:
-        labels = {"project": self._project, "service": service}
-        filters = [f"--filter=label=com.docker.compose.{k}={v}" for k, v in labels.items()]
-        return _docker("ps", "--quiet", *filters).split()
+    def _containers(self, services: Sequence[str] = SOCKETS_IN) -> list[str]:
+        project = f"--filter=label=com.docker.compose.project={self._project}"
+        service = "--filter=label=com.docker.compose.service="
+        return [
+            container
+            for name in services
+            for container in _docker("ps", "--quiet", project, service + name).split()
+        ]
 
     def processes(self) -> Processes:
-        return Processes(self._inside("gateway"), self._inside("redis"))
+        return Processes(self._inside(SOCKETS_IN + HANDLERS_IN), self._inside(REDIS_IN))
 
-    def _inside(self, service: str) -> list[psutil.Process]:
+    def _inside(self, services: Sequence[str]) -> list[psutil.Process]:
         """The containers' processes, as far as this machine sees them."""
         found: list[psutil.Process] = []
-        for container in self._containers(service):
+        for container in self._containers(services):
             pid = _docker("inspect", "--format={{.State.Pid}}", container).strip()
             if pid.isdecimal() and int(pid) and psutil.pid_exists(int(pid)):
                 first = psutil.Process(int(pid))

@@ -54,14 +54,22 @@ def test_with_tls_only_what_reads_the_key_may_do_more(tmp_path_factory: Any) -> 
     assert set(nginx["cap_add"]) == MAY_BECOME_ANOTHER
 
 
-def test_a_password_is_in_a_file_only(tmp_path: Path) -> None:
+def test_a_password_is_in_a_file_only_and_holds_in_every_profile(tmp_path: Path) -> None:
     file = tmp_path / "redis"
     file.write_text("opensesame\n")
     found = services("deploy/compose/password.yml", REDIS_PASSWORD_FILE=str(file))
 
     assert "opensesame" not in json.dumps(found)
-    for name in ("gateway", "edge", "handler", "redis"):
-        assert [secret["source"] for secret in found[name]["secrets"]] == ["redis_password"]
+    for name in set(SERVICES) - {"nginx", "loadtest", "loadtest-worker"}:
+        assert [secret["source"] for secret in found[name]["secrets"]] == ["redis_password"], name
+
+
+def test_channels_of_the_load_test_are_set_up_in_every_profile() -> None:
+    found = services("deploy/compose/loadtest-channels.yml")
+
+    for name in ("gateway", "edge", "handler", "watched"):
+        channels = json.loads(found[name]["environment"]["GATEWAY_CHANNEL"])
+        assert [namespace["name"] for namespace in channels["namespaces"]] == ["loadtest"], name
 
 
 @pytest.mark.parametrize("override", ["", TLS])
@@ -83,7 +91,7 @@ def test_only_this_machine_can_connect_unless_asked(
 def test_containers_may_drain_for_twenty_seconds_longer_than_workers(
     shipped: dict[str, Any],
 ) -> None:
-    for name in ("gateway", "edge", "handler"):
+    for name in ("gateway", "edge", "handler", "watched"):
         drain_s = int(shipped[name]["environment"]["GATEWAY_DRAIN_SECONDS"])
         assert shipped[name]["stop_grace_period"] == f"{drain_s + 20}s"
         assert shipped[name]["stop_signal"] == "SIGTERM"

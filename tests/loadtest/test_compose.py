@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.settings import namespaces
-from loadtest.arguments import HISTORY, OPTIONS, environment_name, parse
-from loadtest.stand import NAMESPACE, channels_allowed
+from loadtest.arguments import HISTORY, OPTIONS, Refused, environment_name, parse
+from loadtest.stand import NAMESPACE, ComposeStand, channels_allowed
 from tests.support.serve import ROOT
 
 
@@ -44,10 +46,38 @@ def test_its_variables_are_ones_that_the_load_test_reads(services: dict[str, Any
 
 def test_its_channels_in_compose_are_those_of_a_gateway_that_it_starts() -> None:
     text = (ROOT / "deploy" / "compose" / "loadtest-channels.yml").read_text()
-    folded = text.partition("GATEWAY_CHANNEL: >-\n")[2]
+    folded = text.partition("GATEWAY_CHANNEL: >-\n")[2].partition("\n\n")[0]
     shipped = json.loads(" ".join(line.strip() for line in folded.splitlines()))
     environment = channels_allowed(HISTORY)
 
     assert shipped == json.loads(environment["GATEWAY_CHANNEL"])
     assert 'GATEWAY_ALLOW_ANONYMOUS_CONNECT_WITHOUT_TOKEN: "on"' in text
     assert namespaces.parse("channel", environment["GATEWAY_CHANNEL"]).named[NAMESPACE].has_history
+
+
+HOST = "http://localhost:1"
+ENGINE = """#!/bin/sh
+# An engine in which one service runs.
+echo "$@" >>"{log}"
+case "$*" in
+  "ps "*project=mine*service={service}) echo {service}-1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("service", ["gateway", "edge", "watched"])
+def test_whatever_the_profile_those_with_sockets_are_found_and_killed(
+    service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, engine = tmp_path / "log", tmp_path / "docker"
+    engine.write_text(ENGINE.format(log=log, service=service))
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    stand = ComposeStand(parse([], {"LOADTEST_COMPOSE": "mine", "LOCUST_HOST": HOST}))
+
+    stand.kill_worker()
+
+    assert stand.alone()
+    assert f"kill {service}-1" in log.read_text().splitlines()
+    with pytest.raises(Refused, match="gateway or edge or watched"):
+        ComposeStand(parse([], {"LOADTEST_COMPOSE": "another", "LOCUST_HOST": HOST}))

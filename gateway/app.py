@@ -33,6 +33,7 @@ from gateway.handlers.hook_requests import OnPublish, OnRpc, OnSubscribe, OnUnsu
 from gateway.log import get_logger, show_errors
 from gateway.messaging.channel_survey import Survey
 from gateway.messaging.requests_to_users import RequestsToUsers
+from gateway.protocol.channel_names import namespace_of
 from gateway.protocol.hooks import HookKind, check_pattern
 from gateway.protocol.ids import WorkerId, is_worker_id
 from gateway.settings.config import Settings
@@ -197,6 +198,15 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         check_pattern(pattern)  # now, and not where the hook is given
         return partial(self.handlers.hooks.set, kind, pattern)
 
+    def _warn_of_hooks(self, settings: Settings) -> None:
+        """Of those that nobody asks: every channel that they are for is an unknown one."""
+        for kind, pattern in self.handlers.hooks.declared():
+            namespace = namespace_of(pattern) if kind != HookKind.RPC.value else ""
+            if namespace and namespace not in settings.channel.named:
+                log.warning(
+                    "hook of no namespace", hook=f"on_{kind}", pattern=pattern, namespace=namespace
+                )
+
     def _register(self, kind: str, handler: _Handler) -> _Handler | Callable[[_Handler], _Handler]:
         """Register it, or, for who has written parentheses, whatever follows."""
         if handler is _NONE_YET:
@@ -235,6 +245,7 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         )
         if settings.role != "edge" and self.handlers.on_message is None:
             log.warning("no on_message handler", app=settings.app)
+        self._warn_of_hooks(settings)
         async with worker.running():
             self._worker = worker
             self._requests_to_users = worker.parts.requests_to_users

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated, Final
 
@@ -44,6 +45,9 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """A horizontally scaled, broker-backed WebSocket gateway."""
+    # Else every attempt to reach a Redis that is away is a line beside the one that says so. Where
+    # logging is set up, as in workers, this changes nothing.
+    logging.getLogger("gateway.redis_support").addHandler(logging.NullHandler())
     if version:
         from gateway.settings.version import __version__  # noqa: PLC0415
 

@@ -135,6 +135,22 @@ def test_a_process_that_has_set_up_no_logging_sees_nothing_on_its_standard_outpu
     assert "debug" not in ran.stderr
 
 
+@pytest.mark.parametrize("command", [["publish", "a", "1"], ["send", "x", "text"]])
+def test_a_command_that_reaches_no_redis_says_so_in_one_line(command: list[str]) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    script = (
+        "from gateway.backend_client import client; client.CONNECT_S = 0.3\n"
+        "from gateway.cli.main import main; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *command, "--redis-url", url],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+
+    assert ran.stderr == f"gateway: {url} does not answer within 0.3 s\n"
+    assert (ran.stdout, ran.returncode) == ("", 1)
+
+
 def test_a_client_that_was_not_entered_says_how_it_is_used() -> None:
     """Red with a bare AttributeError, which leaves a module of Flask or Celery without a hint."""
     client = gateway.client("redis://127.0.0.1:1/0")

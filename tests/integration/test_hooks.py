@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from gateway import Gateway
 from gateway.protocol.conversation import MAX_IN_FLIGHT
 from gateway.protocol.hooks import HookKind
+from gateway.settings.namespaces import ChannelOptions, Namespaces
 from tests.integration.asking import asker
 from tests.integration.club import FOREVER, INTERNAL, Club, apart
 from tests.integration.conftest import MakeSettings
 from tests.support.inprocess import in_process
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
+
+
+async def test_a_hook_that_nobody_can_ask_is_said_at_the_start(settings: MakeSettings) -> None:
+    app = Gateway()
+
+    async def hook(asked: Any) -> Any:
+        """Nothing."""
+
+    app.on_subscribe("room:*")(hook)
+    app.on_subscribe("plain*")(hook)
+    app.on_publish("$hall:1")(hook)
+    app.on_unsubscribe("set:up:*")(hook)
+    app.on_rpc("no:channel")(hook)
+    named = Namespaces(named={"set": ChannelOptions()})
+    with capture_logs() as logs:
+        async with in_process(settings(channel=named), app):
+            pass
+
+    assert [
+        (each["hook"], each["pattern"], each["namespace"])
+        for each in logs
+        if each["event"] == "hook of no namespace"
+    ] == [("on_subscribe", "room:*", "room"), ("on_publish", "$hall:1", "hall")]
 
 
 async def test_a_hook_is_given_what_the_client_asks(settings: MakeSettings) -> None:

@@ -160,6 +160,9 @@ class GatewayWorker(UvicornWorker):
         settings = current()
         configure(settings.log_level, settings.log_errors, people=settings.reload)
         try:
+            # Now, and not once the application is to be loaded: a stop that comes meanwhile would
+            # go to the supervisor's own handler, in this process, and be forgotten.
+            self.init_signals()
             # Here, and not in the supervisor, which would hold up all others meanwhile.
             self._told[1:] = reachable_worker_id(settings).encode()
             os.environ[app.WORKER_ID_VARIABLE] = self.gateway_worker_id

@@ -5,16 +5,18 @@ It needs an inbox and a lease; what else is at that master fails, and is there w
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from websockets.asyncio.client import connect
 
 from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.errors import BrokerUnavailable
+from gateway.protocol.deadlines import AFTER_DRAIN_S
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.slots import slot_of
@@ -28,6 +30,7 @@ from tests.support.redis_cluster import ClusterNode, RedisCluster
 from tests.support.waiting import eventually
 
 KEPT = HistoryOptions(10, 60, 60)
+PATIENCE_S = 60.0  # for what waits for no master that is away
 WORKERS = slot_of(keys.workers(""))
 
 
@@ -106,6 +109,7 @@ async def test_it_needs_nothing_of_the_master_that_is_away(
         async with (
             in_process(settings) as served,
             connect(served.ws_url, compression=None) as client,
+            asyncio.timeout(PATIENCE_S),
         ):
             await client.send("hello")
             assert await client.recv() == "Received:hello"
@@ -132,6 +136,34 @@ async def test_it_needs_nothing_of_the_master_that_is_away(
     where = f"slot {slot_of(keys.everyone(prefix))} at 127.0.0.1:{away.port}"
     assert said["hints to all workers not subscribed yet"]["where"] == where
     assert "worker not ready yet" not in said
+
+
+async def test_it_ends_while_no_master_answers(cluster: RedisCluster) -> None:
+    """With a client, subscribed channels, and publications under way: nothing of it is waited for
+    longer than its supervisor would.
+
+    Red when any of what is asked last has no deadline.
+    """
+    settings = redis_settings(cluster.url, "ends")
+    rooms = [f"room{number}" for number in range(12)]
+    with ExitStack() as stack:
+        async with in_process(settings) as served:
+            async with connect(served.ws_url, compression=None) as client:
+                channels = served.worker.parts.channel_broker
+                await asyncio.gather(*map(channels.subscribe, rooms))
+                for node in cluster.nodes:
+                    stack.enter_context(frozen(node))
+                failed = [channels.publish(Publishing(room, b"1", KEPT)) for room in rooms]
+                await client.send("hello")
+                began = time.monotonic()
+                served.should_exit = True
+                await client.wait_closed()
+            await eventually(served.lifespan.shutdown_event.is_set, "its end", 60)
+            took_s = time.monotonic() - began
+        whys = await asyncio.gather(*failed, return_exceptions=True)
+
+    assert took_s < settings.drain_seconds + AFTER_DRAIN_S
+    assert {type(why) for why in whys} == {BrokerUnavailable}
 
 
 async def test_it_says_what_it_waits_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from gateway.process import server
 from gateway.process.server import GatewayWorker
 from gateway.process.start_checks import check_redis
 from gateway.process.supervisor import ServeApplication, Supervisor
+from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support.address import parse
 from gateway.registry.redis import RedisRegistry
@@ -135,6 +137,36 @@ def test_the_supervisor_knows_the_id_that_its_child_has_chosen(
     os.waitpid(pid, 0)
 
     assert child.gateway_worker_id == chosen != first
+
+
+def test_a_child_that_chooses_its_id_can_be_stopped(
+    child: GatewayWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when its signals are still its supervisor's: it was killed after the drain window."""
+    waits, chooses = os.pipe()
+
+    def choose(_settings: object) -> WorkerId:
+        os.write(chooses, b"!")
+        signal.sigtimedwait([signal.SIGUSR2], 10)  # with a handler of before it goes on
+        return new_worker_id()
+
+    monkeypatch.setattr(server, "reachable_worker_id", choose)
+    monkeypatch.setattr(UvicornWorker, "init_process", lambda _worker: None)
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        try:
+            child.init_process()
+        finally:
+            os._exit(0)
+    os.close(chooses)
+    assert os.read(waits, 1) == b"!"
+    os.close(waits)
+    os.kill(pid, signal.SIGTERM)
+    _, status = os.waitpid(pid, 0)
+
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGTERM
 
 
 def test_a_child_that_died_is_no_longer_ready(

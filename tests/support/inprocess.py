@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
+import pytest
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 
@@ -20,6 +22,8 @@ from gateway.worker.worker import Worker
 from tests.support.waiting import eventually
 
 BEGUN_S = 30.0  # however busy the machine is
+ENDED_S = 20.0
+CANCELLED_S = 10.0
 
 
 class InProcess(GatewayServer):
@@ -87,8 +91,28 @@ async def in_process(
         yield server
     finally:
         server.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, 20)
+        await _ended(task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait for the end of a server, or fail and say what it waits for.
+
+    A whole run that hangs is ended with its process, and nobody knows where it was.
+    """
+    await asyncio.wait({task}, timeout=ENDED_S)
+    if not task.done():
+        left = "\n".join(map(_where, asyncio.all_tasks()))
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCELLED_S)
+        pytest.fail(f"no end of a server within {ENDED_S} s; what is left:\n{left}")
+    if not task.cancelled():
+        task.result()
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    text = StringIO()
+    task.print_stack(file=text)
+    return text.getvalue()
 
 
 @asynccontextmanager

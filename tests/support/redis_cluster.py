@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Any
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from gateway.redis_support.slots import SLOTS, slot_of
 from tests.support.ports import free_port
@@ -46,8 +48,9 @@ class ClusterNode(RedisServer):
         return self.tls_port if "--tls-port" in self._arguments else self.port
 
     def ask(self, *words: str | bytes | int) -> Any:
-        """The reply to one command, as it comes."""
-        with redis.Redis(port=self.port, socket_timeout=5) as client:
+        """The reply to one command, as it comes. One that is frozen is waited for once, for 5 s."""
+        again = Retry(ConstantBackoff(0.1), 10, supported_errors=(redis.ConnectionError,))
+        with redis.Redis(port=self.port, socket_timeout=5, retry=again) as client:
             client.response_callbacks.clear()
             return client.execute_command(*words)
 

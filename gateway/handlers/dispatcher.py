@@ -221,14 +221,21 @@ class Dispatcher:
         for state in known_there:  # first: what one's end brings about may come back to another
             state.introduced_to = None
         for state in known_there:
-            moved, spent = state.conversation.take_back(worker)
-            if moved:
-                path = "local" if worker == self._members.me else "remote"
-                self._counters.dispatches[path, "moved"] += moved
-                self._give_up(state, spent)
-                self.pump(state)
+            try:
+                self._move(state, worker)
+            except Exception:
+                log.exception("dispatch failed", connection_id=state.dispatchable.id)
         if load is not None and load.refused:
             self.relieved(worker)
+
+    def _move(self, state: DispatchState, worker: WorkerId) -> None:
+        """Hand to others what ``worker`` owes it."""
+        moved, spent = state.conversation.take_back(worker)
+        if moved:
+            path = "local" if worker == self._members.me else "remote"
+            self._counters.dispatches[path, "moved"] += moved
+            self._give_up(state, spent)
+            self.pump(state)
 
     def blame(self, worker: WorkerId, blocking: Blocking) -> None:
         """``worker`` is held up by this. If it is given up, nobody else is to be."""
@@ -238,14 +245,19 @@ class Dispatcher:
 
     def workers_changed(self) -> None:
         """Others may handle what waits."""
-        for state in list(self._blocked.values()):
-            self.pump(state)
+        self._pump_each(list(self._blocked.values()))
 
     def relieved(self, worker: WorkerId) -> None:
         """The link to ``worker``, or that worker itself, takes envelopes again."""
-        for state in list(self._blocked.values()):
-            if state.target == worker:
+        self._pump_each([state for state in self._blocked.values() if state.target == worker])
+
+    def _pump_each(self, states: Iterable[DispatchState]) -> None:
+        """What fails of one is not to keep the others waiting, nor to end who tells of workers."""
+        for state in states:
+            try:
                 self.pump(state)
+            except Exception:
+                log.exception("dispatch failed", connection_id=state.dispatchable.id)
 
     def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
         """Called now and then: with nobody to handle them, messages wait only so long.

@@ -12,12 +12,13 @@ from gateway.handlers.dispatcher import Dispatcher
 from gateway.messaging.links import Links
 from gateway.metrics import Counters
 from gateway.protocol.conversation import Conversation, Event, Pending
-from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Reply
+from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Dispatch, Reply
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.protocol.members import Members, WorkerInfo
 from tests.support.ids import new_connection_id, new_worker_id
+from tests.support.logs import capture_logs
 
 WORKERS = 200
 CONNECTIONS = 2000
@@ -167,3 +168,44 @@ def test_who_has_closed_or_moved_is_not_kept_for_the_worker_that_knew_it(stand: 
     stand.dispatcher.worker_gone(knew)
 
     assert stand.calls["take back"] == min(len(there), 1)
+
+
+class Untellable(Connection):
+    """One whose facts cannot be told any more."""
+
+    @property
+    def facts(self) -> ConnectionFacts:  # type: ignore[override]
+        raise RuntimeError("of one connection")
+
+
+def test_one_that_cannot_be_moved_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when its error goes on: those behind it waited for the dead, and who had told of that,
+    the task that renews the lease, ended with the worker.
+    """
+    stand = Stand(monkeypatch)
+    stand.say()
+    gone = max(stand.members.handlers, key=lambda w: len(stand.dispatcher._introduced[w]))
+    theirs = list(stand.dispatcher._introduced[gone].values())
+    theirs[0].dispatchable = Untellable()
+    stand.members.gone(gone, now=1.0)
+    stand.sent.clear()
+
+    with capture_logs() as logs:
+        stand.dispatcher.worker_gone(gone)
+
+    moved = {what.connection for _, what in stand.sent if isinstance(what, Dispatch)}
+    assert moved == {state.dispatchable.id for state in theirs[1:]}
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["dispatch failed"]
+
+    for state in theirs[1:3]:  # they wait, and others tell them to go on
+        state.conversation.held = True
+        stand.dispatcher.read(state, Event.MESSAGE, "more", size_bytes=4)
+        state.conversation.held = False
+    theirs[1].generation, theirs[1].introduced_to = -1, None
+    theirs[1].dispatchable = Untellable()
+    stand.sent.clear()
+    stand.dispatcher.workers_changed()
+
+    assert [what.connection for _, what in stand.sent if isinstance(what, Dispatch)] == [
+        theirs[2].dispatchable.id
+    ]

@@ -173,7 +173,7 @@ class ChannelVerbs(ABC):
                 nothing was published.
             BrokerUnavailable: Of a client, no worker has told which channels keep a history.
             PublicationTooLarge, UnicodeEncodeError, NotRunning: As of ``publish``.
-            TypeError: The same; or the channels are one text.
+            TypeError: The same; or the channels are one text, or one of them is none.
         """
         if isinstance(channels, str):
             raise TypeError("channels is one str: give a list of names, or use publish")

@@ -153,9 +153,13 @@ class Publisher:
 
         Raises:
             PublicationTooLarge: Nothing was published.
+            TypeError: A channel is no text. Nothing was published.
             ValueError: The key or the version can be nowhere; there are over ``MAX_TOGETHER``
                 channels, or the data is over ``MAX_TOGETHER_BYTES`` for all of them together.
         """
+        for channel in channels:  # before any is published
+            if not isinstance(channel, str):
+                raise TypeError(f"a channel is {type(channel).__name__}, not str")
         _check(idempotency_key, version, "", kept=True)
         check_together(len(channels), len(channels) * size_of(data, tags or {}))
         loop = asyncio.get_running_loop()

@@ -125,12 +125,12 @@ class RequestsToOwners:
             key: The same send again within a minute, with the same key, is not written twice.
 
         Raises:
-            TypeError: The text is none.
+            TypeError: The text is none, or the key.
             EnvelopeTooLarge: The text is over about a megabyte.
             UnicodeEncodeError: The text has a lone surrogate.
         """
-        _check_text("connection", connection)
-        _check_text("text", text)
+        connection, text = _text("connection", connection), _text("text", text)
+        key = None if key is None else _text("key", key)
         receipted = await self._ask(
             connection, lambda name, number: Send(name, number, text, key, self._unlinked)
         )
@@ -299,8 +299,11 @@ def _receipt_of(receipted: Receipted) -> Receipt:
     raise _ERRORS.get(receipted.error, GatewayError)(f"its owner says {receipted.error}")
 
 
-def _check_text(name: str, value: object) -> None:
-    """What is no text would not be read over there, and look like a failure of the way."""
+def _text(name: str, value: object) -> str:
+    """What is no text would not be read over there, and look like a failure of the way. One of a
+    class of its own, such as a template's, no envelope carries.
+    """
     if not isinstance(value, str):
         kind = type(value).__name__
         raise TypeError(f"{name} is {kind}, not str: encode it, with json.dumps for instance")
+    return str.__str__(value)

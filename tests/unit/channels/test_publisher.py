@@ -75,6 +75,16 @@ async def test_names_are_checked() -> None:
             await s.publisher.page("kept:a", limit=-1)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, b"news", ["news"]], ids=repr)
+async def test_a_broadcast_to_what_is_no_text_publishes_nothing(wrong: Any) -> None:
+    """Red when each is looked at in its turn: those before it were published, and nobody knew."""
+    async with stand() as s:
+        with pytest.raises(TypeError, match=f"a channel is {type(wrong).__name__}, not str"):
+            s.publisher.broadcast(["news", wrong], b"1")
+
+        assert s.broker.published == []
+
+
 async def test_a_broadcast_is_one_publication_for_each_channel_in_order() -> None:
     async with stand() as s:
         names = ["kept:a", "", "news", "nothing:a", "kept:a"]

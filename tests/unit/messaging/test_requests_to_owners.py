@@ -16,6 +16,7 @@ from gateway.protocol.envelopes.requests_to_owners import (
     Receipted,
     SubscribeConnection,
 )
+from gateway.protocol.envelopes.wire import encode
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt
@@ -269,3 +270,24 @@ async def test_what_is_no_connection_id_is_gone_and_nobody_is_asked(
     assert await bench.requests_to_owners.send(connection, "text") is Receipt.GONE
     assert not bench.asked
     assert not bench.looks
+
+
+async def test_what_is_sent_is_a_text_whatever_its_class() -> None:
+    """Red when it is passed on: no envelope carries one of a class of its own."""
+
+    class Markup(str):
+        __slots__ = ()
+
+    bench = Bench()
+    send = asyncio.create_task(
+        bench.requests_to_owners.send(Markup(THERE), Markup("<b>"), key=Markup("key"))
+    )
+    await eventually(lambda: bench.asked, "the question")
+    bench.answer(Receipt.WRITTEN)
+    assert await send is Receipt.WRITTEN
+    encode(bench.asked[0])
+
+    with pytest.raises(TypeError, match="key is int, not str"):
+        await bench.requests_to_owners.send(THERE, "text", key=5)  # type: ignore[arg-type]
+    assert len(bench.asked) == 1
+    await bench.requests_to_owners.aclose()

@@ -257,6 +257,16 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     ),
     "links lose": ({of_port("gateway_link_resends_total"): rising(2)}, {"GatewayLinksRepeat"}),
     "redis breaks off": ({of_port("gateway_resyncs_total"): rising(0.1)}, {"GatewayResyncs"}),
+    "redis breaks off every seven minutes": (
+        {of_port("gateway_resyncs_total"): GAPS}, {"GatewayResyncs"},
+    ),
+    "redis is restarted, under eight workers": (
+        {
+            of_port("gateway_resyncs_total"): "0x40 8x40",
+            of_port("gateway_channel_resyncs_total"): "0x40 8x40",
+        },
+        set(),
+    ),
     "versions differ": (
         {of_port("gateway_envelopes_unreadable_total"): rising(0.1)}, {"GatewayUnreadable"},
     ),

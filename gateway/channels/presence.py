@@ -194,6 +194,8 @@ class ChannelPresence:
         if not self._tried_revision:
             return
         found = await self._store.revision(self._me)
+        if self._sealed:
+            return  # removed, perhaps, and not lost
         if not oldest <= (found or 0) <= self._tried_revision:
             self._lost(found, expected=self._tried_revision)
 

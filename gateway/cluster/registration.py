@@ -112,6 +112,8 @@ class Registration:
         """
         oldest = self._written_revision  # there may be writes while we ask
         found = await self._registry.revision(self._me)
+        if self._sealed:
+            return  # removed, perhaps, and not lost
         if not oldest <= (found or 0) <= self._tried_revision:
             self._begin_anew(found)
             self._work.set()

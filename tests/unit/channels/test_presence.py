@@ -236,6 +236,19 @@ async def test_what_the_store_has_forgotten_is_written_anew(bench: Bench) -> Non
     assert await bench.store.stats("room") == PresenceStats(len(members), 1)
 
 
+async def test_what_is_removed_as_this_worker_leaves_was_not_lost(bench: Bench) -> None:
+    """Red when a renewal's answer that comes after it tells of a Redis that forgets."""
+    await bench.presence.enter("room", ANN)
+    await bench.presence.leave("room", "a")
+    await bench.presence.finish()
+
+    with capture_logs() as logs:
+        await bench.presence.check()
+
+    assert not logs
+    assert not bench.presence.behind
+
+
 async def test_what_somebody_deletes_in_a_channel_is_found_by_a_look_and_written_again(
     bench: Bench,
 ) -> None:

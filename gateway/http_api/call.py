@@ -56,7 +56,7 @@ def checking() -> Iterator[None]:
     try:
         yield
     except BrokerUnavailable:
-        message = "Redis does not answer, nothing was done: try again"
+        message = "Redis does not answer in time, nothing was done: try again"
         raise answers.unavailable(message) from None
     except EnvelopeTooLarge as error:
         raise Problem(413, str(error)) from None

@@ -14,6 +14,7 @@ from gateway.registry.base import Entry
 
 REGISTRY_S: Final = 5.0
 QUESTIONS_AT_ONCE: Final = 2
+TOGETHER_S: Final = 30.0  # where one caller asks for up to a thousand, each after the other
 AT_ONCE: Final = 500  # sends for one call
 
 Found = Sequence[tuple[ConnectionId, Entry]]
@@ -32,19 +33,30 @@ class Sender(Protocol):
 
 
 class RequestsToUsers:
-    """Reaches users. One per process, beside what reaches connections.
+    """Reaches users. One per process, beside what reaches connections, and one for batches alone: a
+    thousand may wait there.
 
     Args:
         find: All connections of a user.
+        at_once: Questions to the registry; the others wait for their turn.
+        within_s: For a question, with the wait for its turn. None: ``REGISTRY_S``.
 
     Attributes:
         sender: Reaches connections.
     """
 
-    def __init__(self, sender: Sender, find: Callable[[str], Awaitable[Found]]) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        find: Callable[[str], Awaitable[Found]],
+        *,
+        at_once: int = QUESTIONS_AT_ONCE,
+        within_s: float | None = None,
+    ) -> None:
         self.sender = sender
         self._find = find
-        self._questions = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+        self._questions = asyncio.Semaphore(at_once)
+        self._within_s = within_s
 
     async def connections(self, user: str) -> Found:
         """All connections of ``user``: those of each worker together, the oldest first.
@@ -92,8 +104,9 @@ class RequestsToUsers:
         Raises:
             BrokerUnavailable: Nobody can answer it.
         """
+        within_s = REGISTRY_S if self._within_s is None else self._within_s
         try:
-            async with asyncio.timeout(REGISTRY_S), self._questions:
+            async with asyncio.timeout(within_s), self._questions:
                 yield
         except TimeoutError:
-            raise BrokerUnavailable(f"Redis does not answer within {REGISTRY_S:g} s") from None
+            raise BrokerUnavailable(f"Redis does not answer within {within_s:g} s") from None

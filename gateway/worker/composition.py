@@ -43,7 +43,7 @@ from gateway.http_api.routes import Api
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.requests_to_users import RequestsToUsers
+from gateway.messaging.requests_to_users import TOGETHER_S, RequestsToUsers
 from gateway.metrics import Counters
 from gateway.presence.base import PresenceStore
 from gateway.protocol.envelopes.wire import VERSION
@@ -356,10 +356,15 @@ class WorkerParts:
     def _api(self) -> Api:
         settings, per_second = self.settings, self.settings.api_requests_per_second
         calls = Calls(self.requests_to_owners, self.registry, self.requests_to_users)
+        # A batch may name a thousand: nobody else waits behind them.
+        users_of_batches = RequestsToUsers(
+            self.requests_to_owners, self.registry.of_user, at_once=1, within_s=TOGETHER_S
+        )
+        batched = Calls(self.requests_to_owners, self.registry, users_of_batches)
         return Api(
             calls=calls,
             channel_calls=ChannelCalls(self.publisher, self.presence_questions, self.survey),
-            batch_calls=BatchCalls(calls, self.publisher, count=self.counters.count_api_result),
+            batch_calls=BatchCalls(batched, self.publisher, count=self.counters.count_api_result),
             credentials=self.credentials,
             body_bytes=settings.api_body_bytes,
             rate=None if per_second is None else Rate(per_second, now=self.now()),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -10,10 +12,14 @@ import pytest
 from gateway.channels.publisher import MAX_TOGETHER_BYTES
 from gateway.http_api.commands import MAX_ITEMS
 from gateway.protocol.rate import Rate
+from gateway.registry.memory import MemoryRegistry
+from gateway.settings.values import Secret
+from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.integration.test_http_api import SHOWN, error
-from tests.integration.test_http_batch import Json, alone, post, served
-from tests.support.inprocess import InProcess
+from tests.integration.test_http_batch import Json, alone, batch, own, post, served
+from tests.support.inprocess import InProcess, in_process
+from tests.support.waiting import eventually
 
 __all__ = ["alone", "served"]  # fixtures
 
@@ -113,3 +119,34 @@ async def test_each_thing_that_is_asked_for_counts_for_the_rate(
     assert answer.headers["retry-after"] == "1"
     assert (await post(alone, "/@broadcast", many(2, "/@broadcast"))).status_code == 200
     assert not rate.allow(now)
+
+
+async def test_nobody_waits_behind_the_users_of_a_batch(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red while they waited in the queue of all who ask the registry: of a thousand a part was told
+    after 5 s that Redis did not answer, and so was everybody else.
+    """
+    go_on = asyncio.Event()
+    asked = 0
+
+    async def of_user(_self: MemoryRegistry, _user: str) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        await go_on.wait()
+        return []
+
+    monkeypatch.setattr(MemoryRegistry, "of_user", of_user)
+    monkeypatch.setattr("gateway.messaging.requests_to_users.REGISTRY_S", 0.3)
+    commands = [{"send_to_user": {"user": f"u{n}", "text": "x"}} for n in range(50)]
+    commands.append({"disconnect_user": {"user": "u"}})
+    async with in_process(own(settings, redis_url=Secret(""))) as served:
+        batches = [asyncio.create_task(batch(served, *commands)) for _ in range(2)]
+        await eventually(lambda: asked > 0, "the first question")
+        async with httpx.AsyncClient(base_url=served.url, headers=SHOWN) as http:
+            assert (await http.get("/@workers")).status_code == 200
+            assert (await http.get("/@connections")).status_code == 200
+        assert asked == 1
+        go_on.set()
+        for each in batches:
+            assert [result["status"] for result in await each] == [200] * len(commands)

@@ -94,7 +94,7 @@ async def serve(stand: Stand, workers: int) -> Served:
 
 
 async def talk(served: Served) -> None:
-    """Messages that are answered, fail, and hold the loop; sends of a backend."""
+    """Messages that are answered, fail, and hold the loop; what a backend sends and publishes."""
     async with (
         trace_client(served.ws_url) as client,
         httpx.AsyncClient(base_url=served.url, timeout=10) as backend,
@@ -105,6 +105,8 @@ async def talk(served: Served) -> None:
         sends = {"authorization": f"Bearer {API_KEY}"}
         for connection in (client.connection, "nobody.here"):
             await backend.post(f"/@connections/{connection}", content=b"hi", headers=sends)
+        channels = ["many0", "nowhere:1"]
+        await backend.post("/@broadcast", json={"channels": channels, "data": 1}, headers=sends)
     async with raw_websocket(served.port) as failing:
         failing.say("raise")
         await failing.rest()

@@ -150,6 +150,11 @@ class Runner:
         return self._now() - self._dispatched_at
 
     @property
+    def running(self) -> int:
+        """How many handlers have begun and not ended."""
+        return len(self._running)
+
+    @property
     def waking(self) -> bool:
         """Whether handlers will run in the next turn of the loop."""
         return self._waking

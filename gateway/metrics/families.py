@@ -77,6 +77,11 @@ MAX_HANDLERS = Gauge(
     "Handlers that the workers of this port run at once.",
     multiprocess_mode="livesum",
 )
+HANDLERS_RUNNING = Gauge(
+    "gateway_handlers_running",
+    "Handlers that have begun and not ended.",
+    multiprocess_mode="livesum",
+)
 MAX_CHANNELS = Gauge(
     "gateway_max_channels",
     "Channels that the workers of this port take.",

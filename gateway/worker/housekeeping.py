@@ -42,6 +42,7 @@ class Housekeeping:
         metrics.HANDLER_WORKERS.set(len(parts.members.handlers))
         takes = parts.members.known[parts.members.me].edge
         metrics.HANDLER_TARGETS.set(len(parts.members.targets) if takes else 0)
+        metrics.HANDLERS_RUNNING.set(parts.runner.running)
         metrics.PROBE_AGE.set(parts.cluster.loopback_probe.age_s)
         metrics.SUBSCRIPTIONS.set(parts.channels.subscriptions)
         metrics.CHANNELS.set(len(parts.channels))

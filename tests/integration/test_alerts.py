@@ -98,6 +98,8 @@ GOOD: Series = {
     of_port("gateway_presence_failing"): steady(0),
     of_port("gateway_envelopes_unreadable_total"): steady(0),
     of_port("gateway_disconnects_given_up_total"): steady(2),
+    of_port("gateway_handlers_running"): steady(100),
+    of_port("gateway_max_handlers"): steady(200),
     of_port("gateway_build_info", version="1.2.0"): steady(1),
     of_port("gateway_build_info", version="1.2.0", instance="b"): steady(1),
     # A rollout that came to its end.
@@ -167,6 +169,9 @@ CASES: dict[str, tuple[Series, set[str]]] = {
         {of_port("gateway_worker_deaths_total"): DEATHS}, {"GatewayWorkersDie"},
     ),
     "two workers died, once": ({of_port("gateway_worker_deaths_total"): "0x15 2x64"}, set()),
+    "handlers hang": (
+        {of_port("gateway_handlers_running"): steady(190)}, {"GatewayHandlersTaken"},
+    ),
     "a rollout is stuck": (
         {of_port("gateway_build_info", version="1.1.0", instance="c"): steady(1)},
         {"GatewayVersionsDiffer"},

@@ -7,18 +7,25 @@ from contextvars import ContextVar
 from typing import Any
 
 import structlog
+from prometheus_client import REGISTRY
 
 from gateway import Connection, Gateway, Message
 from tests.integration.applications import Gated
 from tests.integration.conftest import MakeSettings
 from tests.integration.counting import Counted
 from tests.integration.dying import kill
-from tests.support.inprocess import cluster, in_process
+from tests.support.inprocess import InProcess, cluster, in_process
 from tests.support.rawclient import raw_websocket
 from tests.support.trace_client import trace_clients
 from tests.support.waiting import eventually
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+def running(served: InProcess) -> float | None:
+    """What its metrics say."""
+    served.worker._housekeeping.fold()
+    return REGISTRY.get_sample_value("gateway_handlers_running")
 
 
 async def test_so_many_handlers_run_at_once_and_one_more_waits(settings: MakeSettings) -> None:
@@ -31,9 +38,11 @@ async def test_so_many_handlers_run_at_once_and_one_more_waits(settings: MakeSet
         await eventually(lambda: app.running == 3, "three at once")
         await eventually(lambda: served.worker.parts.dispatcher.unanswered == 4, "the fourth")
         assert len(app.started) == 3
+        assert running(served) == 3
         app.gate.set()
 
         assert {answer.text for answer in await asyncio.gather(*asking)} == {"Received:x"}
+        assert running(served) == 0
 
 
 async def test_messages_of_one_connection_run_one_at_a_time(settings: MakeSettings) -> None:

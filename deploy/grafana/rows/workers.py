@@ -169,11 +169,11 @@ LIMITS: Final = Row("How near are the limits?", (
     Panel(
         "Handlers, of those that may run at once",
         "Near 100 % messages wait for a handler's end. Find out why they take long before you let"
-        " more of them run. One that has not ended is not in it.",
+        " more of them run.",
         "handlers.md#handlers-are-slow",
-        (Query("sum by (instance) (rate(gateway_handler_seconds_sum{OURS}[RATE]))"
+        (Query("sum by (instance) (gateway_handlers_running{OURS})"
                " / sum by (instance) (gateway_max_handlers{OURS})", "{{instance}}"),),
-        unit="percentunit", bound=0.8,
+        unit="percentunit", alerts=("GatewayHandlersTaken",), bound=0.8,
     ),
     Panel(
         "File descriptors, of those allowed",

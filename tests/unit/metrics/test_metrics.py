@@ -30,6 +30,7 @@ TYPES = {
     "gateway_redis_master_away": "gauge",
     "gateway_max_connections": "gauge",
     "gateway_max_handlers": "gauge",
+    "gateway_handlers_running": "gauge",
     "gateway_max_channels": "gauge",
     "gateway_build_info": "gauge",
     "gateway_connections_opened_total": "counter",

@@ -21,6 +21,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import httpx
 import psutil
 
 from benchmarks.dashboard import kept
@@ -33,6 +34,7 @@ from tests.support.client_publisher import ClientPublisher
 from tests.support.crowd import Crowd
 from tests.support.dashboard import asked_for, read_nothing
 from tests.support.prometheus import Labels, Prometheus
+from tests.support.pusher import API_KEY
 from tests.support.redis_server import RedisServer
 from tests.support.serve import Served
 from tests.support.stand import Stand, a_stand
@@ -111,6 +113,16 @@ async def suffer(
         await asyncio.to_thread(two.wait)
 
 
+async def broadcast(served: Served) -> None:
+    """Publish to two channels, of which one is none, twice a second until cancelled."""
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    message = {"channels": ["room:2", "nowhere:1"], "data": "hello"}
+    async with httpx.AsyncClient(base_url=served.url, timeout=10) as backend:
+        while True:
+            await backend.post("/@broadcast", json=message, headers=headers)
+            await asyncio.sleep(0.5)
+
+
 async def live(folder: Path) -> kept.Day:
     here = facts()
     async with AsyncExitStack() as stack:
@@ -136,6 +148,8 @@ async def live(folder: Path) -> kept.Day:
                 one.port, CHANNEL, subscribers.ledger, serial=0, per_second=PUBLICATIONS_PER_S
             )
         )
+        broadcasting = asyncio.create_task(broadcast(one))
+        stack.callback(broadcasting.cancel)
         crowd.start_sending()
         await asyncio.sleep(WARM_S)
         living = Living(prometheus)

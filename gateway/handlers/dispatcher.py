@@ -8,7 +8,7 @@ different edges are harmless: only its own edge dispatches a connection.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from gateway.handlers.dispatch_state import Dispatchable, DispatchState, Nobody
@@ -272,16 +272,14 @@ class Dispatcher:
         before = self._now() - self.patience_s
         for state in list(self._blocked.values()):
             if state.target is None:
-                for pending in state.conversation.expire(before):
-                    self._measure(pending)
-                    state.dispatchable.unhandled(pending)
+                self._tell_unhandled(state, state.conversation.expire(before))
         late = []
         for state in list((self._states if away else self._blocked).values()):
             oldest = state.conversation.oldest
             if oldest is None or oldest.since >= before:
                 continue
             if oldest.event is Event.CONNECT:
-                state.dispatchable.unhandled(oldest)
+                self._tell_unhandled(state, [oldest])
             elif away or state.conversation.held:
                 late.append(state.dispatchable.id)
         return late
@@ -296,7 +294,7 @@ class Dispatcher:
             return "link"
         return None
 
-    def _give_up(self, state: DispatchState, spent: Iterable[Pending]) -> None:
+    def _give_up(self, state: DispatchState, spent: Sequence[Pending]) -> None:
         for pending in spent:
             hook = pending.hook
             log.error(
@@ -305,8 +303,15 @@ class Dispatcher:
                 event_kind=pending.event.name,
                 **({} if hook is None else log_fields(hook.kind.value, hook.name)),
             )
+        self._tell_unhandled(state, spent)
+
+    def _tell_unhandled(self, state: DispatchState, unhandled: Iterable[Pending]) -> None:
+        for pending in unhandled:
             self._measure(pending)
-            state.dispatchable.unhandled(pending)
+            try:
+                state.dispatchable.unhandled(pending)
+            except Exception:  # the others are to hear of theirs
+                log.exception("dispatch failed", connection_id=state.dispatchable.id)
 
     def _measure(self, pending: Pending) -> None:
         """Note how long a message took from its socket to its end here."""

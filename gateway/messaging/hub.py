@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from gateway.errors import GatewayError
+from gateway.log import get_logger
 from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
+
+log = get_logger(__name__)
 
 # Told once what became of a change: a receipt, or why it was refused.
 Done = Callable[[Receipt | GatewayError], None]
@@ -120,8 +123,12 @@ class Hub:
         self._gathering = False
         if self.unflushed:
             unflushed, self.unflushed = self.unflushed, []
-            later = [local for local in unflushed if not local.flush(at_once=True)]
-            self.unflushed += later
+            for local in unflushed:
+                try:
+                    if not local.flush(at_once=True):
+                        self.unflushed.append(local)
+                except Exception:  # those behind it would never be flushed again
+                    log.exception("flush failed")
             if self.unflushed and not self._flushing:
                 self._flush_soon()
 
@@ -135,4 +142,7 @@ class Hub:
         self._flushing = False
         unflushed, self.unflushed = self.unflushed, []
         for local in unflushed:
-            local.flush()
+            try:
+                local.flush()
+            except Exception:
+                log.exception("flush failed")

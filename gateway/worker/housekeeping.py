@@ -8,7 +8,10 @@ from typing import Final
 
 from gateway import metrics
 from gateway.edge.connection import ClientConnection
+from gateway.log import get_logger
 from gateway.worker.composition import WorkerParts
+
+log = get_logger(__name__)
 
 INTERVAL_S: Final = 0.5
 SLICE: Final = 1000  # connections that are checked within one turn of the loop: some 0.3 ms
@@ -68,7 +71,10 @@ class Housekeeping:
         waiting_bytes = 0
         for number, connection in enumerate(self._parts.hub, 1):
             if isinstance(connection, ClientConnection):
-                waiting_bytes += connection.check_progress(self._parts.now())
+                try:
+                    waiting_bytes += connection.check_progress(self._parts.now())
+                except Exception:  # the others are looked at, and this goes on
+                    log.exception("connection not checked", connection_id=connection.id)
             if number % SLICE == 0:
                 await asyncio.sleep(0)  # what has come in meanwhile goes first
         metrics.OUTBOX_BYTES.set(waiting_bytes)

@@ -209,3 +209,39 @@ def test_one_that_cannot_be_moved_keeps_no_other_from_it(monkeypatch: pytest.Mon
     assert [what.connection for _, what in stand.sent if isinstance(what, Dispatch)] == [
         theirs[2].dispatchable.id
     ]
+
+
+class Unhearing(Connection):
+    """One that fails when it is told that nobody handles its message."""
+
+    def unhandled(self, pending: Pending) -> None:
+        raise RuntimeError("of one connection")
+
+
+class Hearing(Connection):
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = 0
+
+    def unhandled(self, pending: Pending) -> None:
+        self.told += 1
+
+
+def test_one_that_cannot_be_told_of_its_end_keeps_no_other_from_it() -> None:
+    """Red when its error goes on: the others wait for ever, and the worker's housekeeping ends."""
+    now = [0.0]
+    members = Members(new_worker_id(), WorkerInfo(edge=True, handler=False), lease_s=10.0, now=0.0)
+    links = Links(
+        members.me, MemoryBroker(), Counters(), channel_of=str, everyone="all", now=lambda: 0.0
+    )
+    dispatcher = Dispatcher(members, links, Counters(), patience_s=30.0, now=lambda: now[0])
+    hearing = [Hearing(), Hearing()]
+    for connection in (hearing[0], Unhearing(), hearing[1]):
+        dispatcher.read(dispatcher.open(connection), Event.MESSAGE, "hello", size_bytes=5)
+
+    now[0] = 31.0
+    with capture_logs() as logs:
+        dispatcher.give_up_waiting()
+
+    assert [connection.told for connection in hearing] == [1, 1]
+    assert [line["event"] for line in logs] == ["dispatch failed"]

@@ -15,6 +15,7 @@ from gateway.messaging.hub import Hub
 from gateway.metrics import exposition
 from gateway.worker.housekeeping import SLICE, Housekeeping
 from tests.support.ids import new_connection_id
+from tests.support.logs import capture_logs
 
 CONNECTIONS = 10 * SLICE
 MASTERS = "gateway_redis_master_away"
@@ -30,6 +31,11 @@ class Checked(ClientConnection):
     def check_progress(self, now: float) -> int:
         self._seen.append(self)
         return 1
+
+
+class Wrong(Checked):
+    def check_progress(self, now: float) -> int:
+        raise RuntimeError("of one connection")
 
 
 async def test_connections_are_checked_in_slices() -> None:
@@ -51,6 +57,21 @@ async def test_connections_are_checked_in_slices() -> None:
 
     assert most == SLICE
     assert seen == connections
+
+
+async def test_one_that_cannot_be_checked_keeps_no_other_from_it() -> None:
+    """Red when its error goes on: the others are not looked at, and the worker ends."""
+    seen: list[Checked] = []
+    hub = Hub()
+    for connection in (Checked(seen), Wrong(seen), Checked(seen)):
+        hub.add(connection)
+    parts = SimpleNamespace(hub=hub, now=lambda: 0.0)
+
+    with capture_logs() as logs:
+        await Housekeeping(parts)._check_connections()  # type: ignore[arg-type]
+
+    assert len(seen) == 2
+    assert [line["event"] for line in logs] == ["connection not checked"]
 
 
 def test_a_master_that_has_no_slots_any_more_has_no_series() -> None:

@@ -73,7 +73,9 @@ class Owners:
 
     def at(self, node: ClusterNode, key: str) -> bool:
         slot = slot_of(key)
-        return any(first <= slot <= last for first, last, port in self.ranges if port == node.port)
+        theirs = [(first, last) for first, last, port in self.ranges if port == node.port]
+        assert theirs, "whoever looks for a key of this node would look without end"
+        return any(first <= slot <= last for first, last in theirs)
 
 
 def settings_with_everyone_at(cluster: RedisCluster, node: ClusterNode) -> Settings:

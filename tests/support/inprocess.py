@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -85,13 +86,36 @@ async def in_process(
         server.port = listener.getsockname()[1]
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await eventually(lambda: server.started or task.done(), "the start", BEGUN_S)
+        with _starting(server):
+            await eventually(lambda: server.started or task.done(), "the start", BEGUN_S)
         if wait_ready:
             await eventually(lambda: server.worker.ready, "readiness", BEGUN_S)
         yield server
     finally:
         server.should_exit = True
         await _ended(task)
+
+
+_starts: set[InProcess] = set()
+
+
+@contextmanager
+def _starting(server: InProcess) -> Iterator[None]:
+    """A worker that ends before its server listens asks for it by SIGTERM: not of a whole run."""
+    if not _starts:
+        signal.signal(signal.SIGTERM, _end_those_that_start)
+    _starts.add(server)
+    try:
+        yield
+    finally:
+        _starts.remove(server)
+        if not _starts:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end_those_that_start(*_: object) -> None:
+    for server in _starts:
+        server.should_exit = True
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -161,13 +161,21 @@ class RedisCluster:
         node.kill()
 
     def until_agreed(self) -> None:
-        """Wait until every node that answers knows all nodes, and all slots are served."""
+        """Wait until every node that answers knows all nodes, and of each slot who serves it.
+
+        It is well before it knows those of another one, where it may serve without full coverage;
+        and never hears of them if that one is frozen then.
+        """
         alive = [node for node in self.nodes if node.running]
 
         def agreed() -> bool:
             told = [node.info for node in alive]
-            known = f"cluster_known_nodes:{len(self.nodes)}\r"
-            return all("cluster_state:ok" in one and known in one for one in told)
+            known = (
+                "cluster_state:ok\r",
+                f"cluster_known_nodes:{len(self.nodes)}\r",
+                f"cluster_slots_assigned:{SLOTS}\r",
+            )
+            return all(fact in one for one in told for fact in known)
 
         blocking_eventually(agreed, "a Cluster whose nodes agree", 20.0)
 

@@ -302,6 +302,17 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "keys are tried": (
         {of_port("gateway_admin_keys_refused_total"): rising(0.02)}, {"GatewayAdminKeysRefused"},
     ),
+    "keys are tried at the API": (
+        {of_port("gateway_api_requests_total", method="GET", status="401"): rising(0.02)},
+        {"GatewayApiKeysRefused"},
+    ),
+    "signatures are tried at the API": (
+        {of_port("gateway_api_requests_total", method="POST", status="403"): rising(0.02)},
+        {"GatewayApiKeysRefused"},
+    ),
+    "a backend has a wrong key ten times": (
+        {of_port("gateway_api_requests_total", method="POST", status="401"): "0x40 10x40"}, set(),
+    ),
     "a key is mistyped ten times": (
         {of_port("gateway_admin_keys_refused_total"): "0x40 10x40"}, set(),
     ),

@@ -158,12 +158,12 @@ SLOW: Final = Row("Who is slow?", (
     ),
     Panel(
         "API requests",
-        "Calls of backends by status. 401, 403: a wrong key. 429: over the rate, or a slow client."
-        " 503: links or Redis.",
+        "Calls of backends by status. 401, 403: a wrong key, perhaps one that somebody tries."
+        " 429: over the rate, or a slow client. 503: links or Redis.",
         "links.md",
         (Query("sum by (method, status) (rate(gateway_api_requests_total{OURS}[RATE])) > 0",
                "{{method}} {{status}}"),),
-        unit="reqps",
+        unit="reqps", alerts=("GatewayApiKeysRefused",),
     ),
     Panel(
         "Messages that wait for room",

@@ -18,15 +18,21 @@ from gateway.backend_client.variants import client_variants
 from gateway.broker.redis_cluster import broker_at
 from gateway.errors import BrokerUnavailable
 from gateway.process.run_file import the_running_gateway
-from gateway.protocol.deadlines import LEASE_S
-from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, worker_id
+from gateway.protocol.deadlines import INBOX_CHOICE_S, LEASE_S
+from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
+from gateway.redis_support.reachable_inbox import with_reachable_inbox
 from gateway.registry.redis import RedisRegistry
 
 CONNECT_S: Final = 5.0
+ENTER_S: Final = INBOX_CHOICE_S + 2 * CONNECT_S  # far more than it takes, or a bug
 
 _ENTERED_TWICE: Final = "this client is in use, or has been: make one for each `with` block"
+
+
+def new_client_id() -> WorkerId:
+    return worker_id(os.urandom(RANDOM_BYTES_PER_WORKER_ID))
 
 
 class client:  # noqa: N801 (it is used like a function, as `open` is)
@@ -54,7 +60,8 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
 
     Raises:
         ConfigError: The address is none; or none is given, and no gateway runs here, or several.
-        BrokerUnavailable: On entering: Redis does not answer within 5 s.
+        BrokerUnavailable: On entering: Redis does not answer within 5 s. Of a Cluster, up to 6 s
+            go before for the choice of a master that takes answers, if some are away.
     """
 
     def __init__(
@@ -95,7 +102,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             raise RuntimeError(_ENTERED_TWICE)
         self._thread = thread = LoopThread()
         try:
-            return Client(thread.call(self.__aenter__, within_s=2 * CONNECT_S), thread)
+            return Client(thread.call(self.__aenter__, within_s=ENTER_S), thread)
         except BaseException:
             thread.stop()
             raise
@@ -112,9 +119,17 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             finally:
                 self._thread.stop()
 
+    async def _reachable_id(self) -> WorkerId:
+        """One whose inbox is at a master that answers: no answer would come to any other."""
+        if self._address.cluster is None:
+            return new_client_id()
+        return await asyncio.to_thread(
+            with_reachable_inbox, self._address, self._prefix, draw=new_client_id
+        )
+
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[AsyncClient]:
-        me = worker_id(os.urandom(RANDOM_BYTES_PER_WORKER_ID))
+        me = await self._reachable_id()
         name = f"gateway.client.{me}"
         broker = broker_at(self._address, name=name)
         registry = RedisRegistry(self._address, prefix=self._prefix, name=name)

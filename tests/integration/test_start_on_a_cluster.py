@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from websockets.asyncio.client import connect
 
+import gateway
+from gateway import Receipt
 from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.deadlines import AFTER_DRAIN_S
@@ -166,6 +168,24 @@ async def test_it_ends_while_no_master_answers(cluster: RedisCluster) -> None:
 
     assert took_s < settings.drain_seconds + AFTER_DRAIN_S
     assert {type(why) for why in whys} == {BrokerUnavailable}
+
+
+async def test_a_client_takes_an_inbox_to_which_answers_come(
+    cluster: RedisCluster, away: ClusterNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when it keeps the first that it draws, which is at the master that is away."""
+    settings = redis_settings(cluster.url, "client")
+    there = worker_with_inbox_at(cluster, away, settings.redis_prefix)
+    drawn = itertools.chain([there], (new_worker_id() for _ in itertools.count()))
+    monkeypatch.setattr("gateway.backend_client.client.new_client_id", lambda: next(drawn))
+    async with (
+        in_process(settings) as served,
+        connect(served.ws_url, compression=None) as socket,
+        gateway.client(cluster.url, prefix=settings.redis_prefix) as client,
+    ):
+        [member] = served.worker.parts.hub
+        assert await client.send(member.id, "hello") is Receipt.WRITTEN
+        assert await socket.recv() == "hello"
 
 
 async def test_it_says_what_it_waits_for(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -24,11 +25,11 @@ from gateway.http_api.channel_calls import ChannelCalls
 from gateway.http_api.commands import broadcast_of, commands_of, items_of
 from gateway.http_api.credentials import Credentials, Verdict
 from gateway.http_api.openapi import document
-from gateway.http_api.raw import RawRequest
+from gateway.http_api.reading import body_of, query_of, raw_of
+from gateway.http_api.sigv4 import is_signed
 from gateway.protocol.rate import Rate
 from gateway.protocol.receipt import Receipt
 
-BODY_S: Final = 10.0
 METHODS: Final = frozenset(("GET", "POST", "PUT", "DELETE"))
 # The first that can be one: what comes behind it belongs to the name.
 _RAW_TARGET: Final = re.compile(rb"/(?:@|%40)(?:connections|users|channels)/(.*)", re.DOTALL)
@@ -56,9 +57,20 @@ class Around(Protocol):
     """What goes around a call."""
 
     def __call__(
-        self, request: Request, route: str, answering: Awaitable[Response], *, keyed: bool
+        self,
+        request: Request,
+        route: str,
+        answering: Awaitable[Response],
+        *,
+        known: bool,
+        began_unix_ns: int,
     ) -> Awaitable[Response]:
-        """Await ``answering``, once, and give its response. ``keyed``: an API key is shown."""
+        """Await ``answering``, once, and give its response.
+
+        Args:
+            known: An API key is shown, or what was signed has been checked.
+            began_unix_ns: When the request came.
+        """
         ...
 
 
@@ -189,6 +201,7 @@ _OF_CHANNEL: Final[Mapping[str, Operations]] = {
 }
 
 Chosen = tuple[Operations, str, str]  # what the path is for, as it came: target, channel
+Admitted = tuple[Chosen, bytes]  # with the body
 Choose = Callable[[str], Chosen | None]
 
 
@@ -239,11 +252,11 @@ class _Path:
         else:
             status = 500
             try:
-                answering: Awaitable[Response] = self._call(api, request)
-                if api.around is not None:
-                    keyed = api.credentials.shows_key(request.scope["headers"])
-                    answering = api.around(request, self._route, answering, keyed=keyed)
-                response = await answering
+                admitting = self._admitted(api, request)
+                if api.around is None:
+                    response = await self._call(api, request, admitting)
+                else:
+                    response = await self._within(api.around, api, request, admitting)
                 status = response.status_code
             except Problem as problem:
                 response = problem.response
@@ -253,17 +266,40 @@ class _Path:
                 api.count(method, status)
         await response(scope, receive, send)
 
-    async def _call(self, api: Api, request: Request) -> Response:
-        head = _raw(request)
-        operations, target, channel = self._named(request, head.raw_path)
+    async def _within(
+        self, around: Around, api: Api, request: Request, admitting: Awaitable[Admitted]
+    ) -> Response:
+        began_unix_ns = time.time_ns()
+        known = api.credentials.shows_key(request.scope["headers"])
+        if not known and is_signed(raw_of(request)):
+            # Who has signed is known once the body is there.
+            admitting = await _outcome(admitting)
+            known = admitting.exception() is None
+        answering = self._call(api, request, admitting)
+        return await around(
+            request, self._route, answering, known=known, began_unix_ns=began_unix_ns
+        )
+
+    async def _admitted(self, api: Api, request: Request) -> Admitted:
+        """What is asked for, and the body, of who may ask.
+
+        Raises:
+            Problem: There is no such thing, or its caller may not.
+        """
+        head = raw_of(request)
+        named = self._named(request, head.raw_path)
         verdict = api.credentials.by_head(head, now_unix_s=api.clock())
         if verdict is not None and not verdict.allowed:
             raise _turned_away(verdict)  # without reading what comes from anybody
-        body = await _body(request, api.body_bytes)
+        body = await body_of(request, api.body_bytes)
         if verdict is None:
             verdict = api.credentials.allows(replace(head, body=body), now_unix_s=api.clock())
             if not verdict.allowed:
                 raise _turned_away(verdict)
+        return named, body
+
+    async def _call(self, api: Api, request: Request, admitting: Awaitable[Admitted]) -> Response:
+        (operations, target, channel), body = await admitting
         if api.rate is not None and not api.rate.allow(api.now()):
             raise _too_many()
         if request.method not in operations:
@@ -273,7 +309,7 @@ class _Path:
         call = Call(
             target=target,
             channel=channel,
-            query=_query(request, parameters),
+            query=query_of(request, parameters),
             headers=request.headers,
             body=body,
         )
@@ -290,6 +326,16 @@ class _Path:
             return self._operations, _decoded(raw, decoded), ""
         operations, target, channel = chosen
         return operations, _decoded(target, decoded), _decoded(channel, decoded)
+
+
+async def _outcome(admitting: Awaitable[Admitted]) -> asyncio.Future[Admitted]:
+    """What has come of it, to be awaited once more."""
+    outcome: asyncio.Future[Admitted] = asyncio.get_running_loop().create_future()
+    try:
+        outcome.set_result(await admitting)
+    except Exception as error:
+        outcome.set_exception(error)
+    return outcome
 
 
 def _raw_target(decoded: str, raw_path: bytes) -> str:
@@ -317,19 +363,6 @@ def _decoded(raw: str, whole: str) -> str:
         return whole  # no connection's id, and the name of no user and no channel
 
 
-def _raw(request: Request) -> RawRequest:
-    """As it came, but for its body."""
-    scope = request.scope
-    return RawRequest(
-        method=request.method,
-        # A server may leave it out; what was signed can only be guessed then.
-        raw_path=scope.get("raw_path") or quote(scope["path"]).encode(),
-        query=scope["query_string"],
-        headers=scope["headers"],
-        body=b"",
-    )
-
-
 def _turned_away(verdict: Verdict) -> Problem:
     headers = {} if verdict.challenge is None else {"www-authenticate": verdict.challenge}
     return Problem(verdict.status, verdict.text, kind=verdict.error_type, headers=headers)
@@ -341,48 +374,3 @@ def _too_many() -> Problem:
         "too many requests for this worker, nothing was done: try again",
         headers={"retry-after": str(RETRY_AFTER_S)},
     )
-
-
-def _too_large(limit_bytes: int) -> Problem:
-    return Problem(413, f"the body is over {limit_bytes} bytes (GATEWAY_API_BODY_BYTES)")
-
-
-async def _body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body: never more than the limit, and not for ever.
-
-    Raises:
-        Problem: It is longer, or too slow.
-    """
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > limit_bytes:
-        raise _too_large(limit_bytes)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for chunk in request.stream():
-                if len(body) + len(chunk) > limit_bytes:
-                    raise _too_large(limit_bytes)
-                body += chunk
-    except TimeoutError:
-        message = f"the body did not come within {BODY_S:g} s"
-        raise Problem(408, message, headers={"connection": "close"}) from None
-    except ClientDisconnect:
-        raise Problem(400, "the body ended early") from None
-    return bytes(body)
-
-
-def _query(request: Request, parameters: Sequence[str]) -> dict[str, str]:
-    """The parameters. A misspelt one would be a filter that is not applied.
-
-    Raises:
-        Problem: There is one that this call does not have, or one twice.
-    """
-    given = request.query_params.multi_items()
-    query = dict(given)
-    for name in query:
-        if name not in parameters:
-            known = ", ".join(parameters) or "none"
-            raise Problem(400, f"there is no parameter {name} here (there are: {known})")
-    if len(query) < len(given):
-        raise Problem(400, "a parameter is given twice")
-    return query

@@ -29,13 +29,26 @@ class Incoming:
         self._of_strangers = of_strangers
 
     def start(
-        self, name: str, headers: Headers, attributes: Attributes, *, known: bool = False
+        self,
+        name: str,
+        headers: Headers,
+        attributes: Attributes,
+        *,
+        known: bool = False,
+        at_unix_ns: int | None = None,
     ) -> Span:
-        """Begin it; whoever does so ends it. ``known``: a key came with the request."""
+        """Begin it; whoever does so ends it. ``known``: a key or a signature vouches for it."""
         parent, link = ROOT, None
         if known or self._of_strangers == "parent":
             parent = of_request(headers)
         elif self._of_strangers == "link":
             named = trace.get_current_span(of_request(headers)).get_span_context()
             link = named if named.is_valid else None
-        return self._tracing.start(name, SpanKind.SERVER, parent, link=link, attributes=attributes)
+        return self._tracing.start(
+            name,
+            SpanKind.SERVER,
+            parent,
+            link=link,
+            attributes=attributes,
+            at_unix_ns=at_unix_ns,
+        )

@@ -79,14 +79,21 @@ class ApiCalls:
         self._incoming = incoming
 
     async def __call__(
-        self, request: Request, route: str, answering: Awaitable[Response], *, keyed: bool
+        self,
+        request: Request,
+        route: str,
+        answering: Awaitable[Response],
+        *,
+        known: bool,
+        began_unix_ns: int,
     ) -> Response:
         method = request.method if request.method in METHODS else "_OTHER"
         span = self._incoming.start(
             f"{'HTTP' if method == '_OTHER' else method} {route}",
             request.headers,
             {METHOD: method, ROUTE: route},
-            known=keyed,
+            known=known,
+            at_unix_ns=began_unix_ns,
         )
         status = SERVER_ERROR
         try:

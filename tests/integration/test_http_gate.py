@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from gateway import Gateway
-from gateway.http_api import routes
+from gateway.http_api import reading
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_http_api import (
     KEY,
@@ -107,7 +107,7 @@ async def test_the_limit_of_bodies_is_a_setting(
 async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "BODY_S", 0.05)
+    monkeypatch.setattr(reading, "BODY_S", 0.05)
     async with in_process(open_to_backends(settings)) as served:
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         head = (

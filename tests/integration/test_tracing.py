@@ -15,6 +15,7 @@ from gateway.protocol.envelopes.dispatching import Dispatch, DispatchConnect, Re
 from gateway.protocol.envelopes.requests_to_owners import Send
 from gateway.protocol.envelopes.wire import read
 from gateway.redis_support import keys
+from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.integration.traced_workers import KEY, SECRET, at, edge_and_handler, said
 from tests.support.centrifuge_client import centrifuge_socket
@@ -22,6 +23,7 @@ from tests.support.inprocess import in_process
 from tests.support.rawclient import handshake, raw_websocket
 from tests.support.redis_server import RedisServer
 from tests.support.traces import Traces, context_of, paths
+from tests.unit.http_api import signing
 
 TRACE_ID: Final = "0af7651916cd43dd8448eb211c80319c"
 PARENT: Final = f"00-{TRACE_ID}-b7ad6b7169203331-01"
@@ -162,6 +164,30 @@ async def test_an_api_call_goes_on_with_the_trace_of_its_caller(
     refused_span = traces.named(called.name)[1]
     assert refused_span.parent is None
     assert [f"{link.context.trace_id:032x}" for link in refused_span.links] == [TRACE_ID]
+
+
+async def test_who_has_signed_a_call_is_no_stranger(settings: MakeSettings, traces: Traces) -> None:
+    """Whether it has, only the body tells; a wrong secret vouches for nothing."""
+    keys = Secret(f"{signing.KEY_ID}:{signing.SECRET}")
+    async with edge_and_handler(settings, aws_access_keys=keys) as (served, _):
+        async with raw_websocket(served.port) as client, httpx.AsyncClient() as http:
+            [member] = served.worker.parts.hub
+            url = f"{served.url}/@connections/{member.id}"
+            statuses = []
+            right, told = signing.SECRET, [("traceparent", PARENT)]
+            for secret, body in ((right, b"hi"), ("wrong", b"hi"), (right, b"no")):
+                asked = signing.signed("POST", url, headers=told, body=b"hi", secret=secret)
+                answer = await http.post(url, content=body, headers=asked.headers)
+                statuses.append(answer.status_code)
+            assert await client.texts(1) == ["hi"]
+        await traces.ended("deliver send")
+
+    spans = traces.named("POST /@connections/{target}")
+    assert statuses == [(span.attributes or {})["http.response.status_code"] for span in spans]
+    assert statuses == [200, 403, 403]
+    assert [span.parent is not None for span in spans] == [True, False, False]
+    assert f"{context_of(spans[0]).trace_id:032x}" == TRACE_ID
+    assert [len(span.links) for span in spans] == [0, 1, 1]
 
 
 async def test_the_span_that_a_stranger_names_is_linked_and_decides_nothing(

@@ -149,7 +149,11 @@ class Dispatcher:
             seconds.skip -= 1
         else:
             self._measure(pending)
-        state.dispatchable.answered(pending, answer, worker)
+        try:
+            state.dispatchable.answered(pending, answer, worker)
+        except Exception:  # it has been taken out: its client is told, and the next ones go on
+            log.exception("answer not taken", connection_id=answer.connection, from_worker=worker)
+            self._tell_one_unhandled(state, pending)
         if conversation.waiting:
             self.pump(state)
 
@@ -308,10 +312,13 @@ class Dispatcher:
     def _tell_unhandled(self, state: DispatchState, unhandled: Iterable[Pending]) -> None:
         for pending in unhandled:
             self._measure(pending)
-            try:
-                state.dispatchable.unhandled(pending)
-            except Exception:  # the others are to hear of theirs
-                log.exception("dispatch failed", connection_id=state.dispatchable.id)
+            self._tell_one_unhandled(state, pending)
+
+    def _tell_one_unhandled(self, state: DispatchState, pending: Pending) -> None:
+        try:
+            state.dispatchable.unhandled(pending)
+        except Exception:  # the others are to hear of theirs
+            log.exception("dispatch failed", connection_id=state.dispatchable.id)
 
     def _measure(self, pending: Pending) -> None:
         """Note how long a message took from its socket to its end here."""

@@ -245,3 +245,26 @@ def test_one_that_cannot_be_told_of_its_end_keeps_no_other_from_it() -> None:
 
     assert [connection.told for connection in hearing] == [1, 1]
     assert [line["event"] for line in logs] == ["dispatch failed"]
+
+
+class Unanswerable(Hearing):
+    """One that fails at its answers."""
+
+    def answered(self, pending: Pending, answer: Answer, handled_by: WorkerId) -> None:
+        raise RuntimeError("of one answer")
+
+
+def test_one_that_cannot_take_an_answer_is_told_and_goes_on(stand: Stand) -> None:
+    """Red when its error goes on: the message ends without a word, and the next one waits."""
+    unanswerable = Unanswerable()
+    state = stand.dispatcher.open(unanswerable)
+    stand.states = [state]
+    for _ in range(2):
+        stand.dispatcher.read(state, Event.MESSAGE, "hello", size_bytes=5)
+
+    with capture_logs() as logs:
+        stand.answer()
+
+    assert unanswerable.told == 2
+    assert not len(state.conversation)
+    assert [line["event"] for line in logs] == ["answer not taken"] * 2

@@ -89,8 +89,11 @@ def _publish_lines(client: Client) -> int:
     for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
             continue
+        channel: str | None = None
+        done: Published | Exception
         try:
             asked = read(line.decode())
+            channel = asked.channel
             done = client.publish(
                 asked.channel,
                 asked.data,
@@ -99,11 +102,12 @@ def _publish_lines(client: Client) -> int:
                 version=asked.version,
                 history=asked.history,
             )
-            said = {"line": number, **_row(asked.channel, done)}
+        except UnicodeDecodeError:
+            done = ValueError("the line is not UTF-8")
         except (GatewayError, ValueError, RecursionError, msgspec.DecodeError) as error:
-            said = {"line": number, "error": str(error)}
-            code = max(code, _exit_code(error))
-        print(json.dumps(said), flush=True)
+            done = error
+        code = max(code, _exit_code(done))
+        print(json.dumps({"line": number, **_row(channel, done)}), flush=True)
     return code
 
 
@@ -111,7 +115,7 @@ def _told(done: Published) -> dict[str, Any]:
     return {"offset": done.offset, "epoch": done.epoch, "suppressed": done.suppressed}
 
 
-def _row(channel: str, done: Published | Exception) -> dict[str, Any]:
+def _row(channel: str | None, done: Published | Exception) -> dict[str, Any]:
     none = {"offset": None, "epoch": None, "suppressed": None}
     if isinstance(done, Exception):
         return {"channel": channel, **none, "error": str(done)}

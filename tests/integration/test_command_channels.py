@@ -102,22 +102,25 @@ async def test_lines_are_published_one_by_one_and_what_is_wrong_with_one_is_said
         '{"channel": "room:1", "data": 2, "key": "k"}',
         '{"channel": "room:1", "data": "grüße"}',
     ]
-    done = await gateway("publish", "--lines", stdin="\n".join(lines).encode())
+    stdin = "\n".join(lines).encode() + b"\n\xff"
+    done = await gateway("publish", "--lines", stdin=stdin)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
 
     assert done.exit_code == 2
-    assert [(row["line"], row.get("offset")) for row in rows] == [
-        (1, 1),
-        (3, None),
-        (4, None),
-        (5, None),
-        (6, 2),
+    assert [(row["line"], row["channel"], row["offset"]) for row in rows] == [
+        (1, "room:1", 1),
+        (3, None, None),
+        (4, "none:1", None),
+        (5, None, None),
+        (6, "room:1", 2),
+        (7, None, None),
     ]
     errors = [row["error"] for row in rows]
     assert errors[0] is errors[4] is None
     assert "truncated" in errors[1]
     assert errors[2] == "there is no namespace 'none'"
     assert "unknown field `key`" in errors[3]
+    assert errors[5] == "the line is not UTF-8"
     kept = (await gateway.workers[0].gateway.history("room:1")).publications
     assert [(each.data, each.tags) for each in kept] == [({"n": 1.5}, {"a": "b"}), ("grüße", {})]
     assert (await gateway("publish", "--lines", stdin=lines[0].encode())).exit_code == 0

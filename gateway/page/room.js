@@ -19,6 +19,8 @@ class Room {
   #entered = false;
   #recovered = 0; // of the next publications, how many have been recovered
   #isOver = false;
+  #lines = 0; // that we have said
+  #wasTooBig = false; // the last of them: the server has not taken it, and ended the stay
   #clock = 0; // of the time until the next attempt
   #presenceTimer = 0;
 
@@ -53,12 +55,14 @@ class Room {
 
   /** Returns whether the line is done with; if not, it was not said. */
   async say(text) {
+    const number = (this.#lines += 1);
     try {
       const data = { name: this.#name, text };
       await this.#client.call("publish", { channel: this.#channel, data });
       return true;
     } catch (error) {
-      const unknown = error.code === NO_ANSWER.code;
+      const wasTooBig = this.#wasTooBig && number === this.#lines;
+      const unknown = error.code === NO_ANSWER.code && !wasTooBig;
       if (this.#isOver) return unknown;
       if (unknown) showRoomNotice(`No answer: \u201c${text}\u201d may have been said or not.`);
       else showRoomNotice(`The line was not sent: ${error.message}.`);
@@ -79,6 +83,7 @@ class Room {
     } else if (state === "waiting") {
       this.#waiting(facts);
     } else {
+      this.#wasTooBig = facts.code === TOO_BIG;
       this.#over(inWords(facts.code, facts.reason));
     }
   }

@@ -40,12 +40,21 @@ element("enter").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = asName(element("name").value);
   const channel = element("channel").value.trim();
-  if (!name || !channel) return;
+  if (!name || !channel) { // blanks: they are shown as the nothing that they are
+    if (!name) element("name").value = "";
+    if (!channel) element("channel").value = "";
+    element("enter").reportValidity();
+    return;
+  }
   const token = new URLSearchParams(location.search).get("token");
   showInside(channel, name);
   room = new Room({ endpoint: roomsEndpoint, token, channel, name, onOver: leaveRoom });
   room.enter();
   element("words").focus();
+});
+
+element("enter").addEventListener("input", () => {
+  element("refusal").textContent = ""; // of what was there before
 });
 
 element("leave").addEventListener("click", () => leaveRoom(""));

@@ -189,6 +189,22 @@ async def test_two_browsers_in_a_room_see_each_other_and_recover(chat: BelowChat
         await expect(bob.get_by_label("Who is here")).to_have_text("ann, bob", timeout=RETURN_MS)
 
 
+async def test_who_is_refused_at_a_room_does_not_see_who_is_in_the_last_one(
+    chat: BelowChat,
+) -> None:
+    async with chromium() as browser:
+        page = await browser.new_page()
+        await enter(page, chat, "eve", "tea")
+        who = page.get_by_label("Who is here")
+        await expect(who).to_have_text("eve", timeout=WITHIN_MS)
+        await page.get_by_label("Room").select_option("board")
+        await page.get_by_role("button", name="Enter").click()
+
+        refused = page.get_by_role("status")
+        await expect(refused).to_have_text("this room is not for you", timeout=WITHIN_MS)
+        await expect(who).to_have_text("")
+
+
 async def test_a_browser_is_told_that_a_line_may_not_have_been_said(chat: BelowChat) -> None:
     async with chromium() as browser:
         page = await browser.new_page()

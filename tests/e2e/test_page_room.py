@@ -357,6 +357,19 @@ async def test_a_line_that_is_refused_is_given_back(page: RoomPage, rooms: Scrip
     await expect(page.page.get_by_label("What you say")).to_have_value("hello")
 
 
+async def test_a_line_that_ends_the_stay_since_it_is_too_long_is_given_back(
+    page: RoomPage, rooms: ScriptedRooms
+) -> None:
+    client = await entered(page, rooms)
+    await page.says("hello")
+    await client.command("publish")
+    await client.close(1009, "too big")
+
+    await page.is_("Not in a room")
+    await entered(page, rooms)
+    await expect(page.page.get_by_label("What you say")).to_have_value("hello")
+
+
 @pytest.mark.parametrize(
     ("code", "reason"), [(3500, "invalid token"), (3503, "disconnected"), (4999, "enough")]
 )

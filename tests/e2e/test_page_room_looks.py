@@ -251,3 +251,20 @@ async def test_a_room_behind_tls_uses_tls(browser: Browser, tmp_path: Path) -> N
 
             await page.is_("In the room")
             assert f"wss://127.0.0.1:{rooms.port}/connection/websocket" in page.asked
+
+
+async def test_a_name_of_blanks_is_asked_for_again_and_an_old_refusal_goes(
+    browser: Browser, rooms: ScriptedRooms
+) -> None:
+    async with room_page(browser, rooms.url) as page:
+        await page.go_in()
+        client = await rooms.client()
+        await client.connected()
+        await client.refused("subscribe", 103, "permission denied")
+        await expect(page.refusal).not_to_be_empty()
+
+        await page.page.get_by_label("Your name").fill("  ")
+        await expect(page.refusal).to_be_empty()
+        await page.page.get_by_role("button", name="Enter").click()
+        assert (await page.focused())[0] == "name"
+        await expect(page.page.get_by_label("Your name")).to_have_value("")

@@ -2,20 +2,21 @@
 
 One write is under way at a time; what comes meanwhile leaves with the next. Of each client and
 channel only the newest state is kept, so while Redis is away nothing grows but by those who are
-there. Nobody waits for ever for it: the state is written later all the same.
+there. Nobody waits for ever for it: the state is written later all the same. What a master of a
+Cluster does not take is set apart, and tried again beside the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from gateway.channels.presence_waits import PresenceWaits, nothing_to_wait_for, resolve
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
-from gateway.presence.base import PresenceChange, PresenceStore
+from gateway.presence.base import MembersLeft, PresenceChange, PresenceStore
 from gateway.protocol.channel_messages import ClientInfo, MessageKind, encode, message
 from gateway.protocol.ids import WorkerId
 from gateway.settings.namespaces import ChannelOptions
@@ -24,6 +25,7 @@ log = get_logger(__name__)
 
 MAX_BATCH: Final = 1000
 RETRY_S: Final = 0.25
+LEFT_AGAIN_S: Final = 1.0  # until what one master of several did not take is tried again
 LOOK_EVERY_S: Final = 60.0  # at each channel, with many quiet moments in between
 LOOK_AT_ONCE: Final = 200  # channels
 LOOK_PAUSE_S: Final = 1.0  # at least, so that a hundred thousand channels are no load
@@ -56,6 +58,9 @@ class _Member:
         self.waiting: list[asyncio.Future[None]] = []
 
 
+_Change = tuple[_Key, _Member, ClientInfo | None]  # None: it is to be removed
+
+
 class ChannelPresence:
     """Who is in channels at this worker.
 
@@ -85,10 +90,14 @@ class ChannelPresence:
         self._may_write = may_write
         self._channels: dict[str, dict[str, _Member]] = {}
         self._changes: dict[_Key, _Member] = {}
+        self._left: dict[_Key, _Member] = {}  # of the changes, those whose master did not answer
         self._members = 0
         self._waits = PresenceWaits()
         self._to_look_at: list[str] = []
         self._work = asyncio.Event()
+        self._some_left = asyncio.Event()
+        self._compare = asyncio.Event()
+        self._comparing = False
         self._settled = asyncio.Event()
         self._settled.set()
         self._written_revision = 0  # the last one that was surely written
@@ -105,6 +114,11 @@ class ChannelPresence:
     @property
     def behind(self) -> bool:
         """Whether the store lacks anything."""
+        return self._unwritten or bool(self._left) or self._comparing
+
+    @property
+    def _unwritten(self) -> bool:
+        """Whether there is something to write now."""
         return bool(self._changes) or self._losses != self._restored
 
     @property
@@ -176,6 +190,8 @@ class ChannelPresence:
         """Write what has collected, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._plan_looks(), name="looks at presence")
+            tasks.create_task(self._try_left_again(), name="presence that is left")
+            tasks.create_task(self._find_strays(), name="presence compared")
             while True:
                 await self._work.wait()
                 self._work.clear()
@@ -240,6 +256,7 @@ class ChannelPresence:
             _resolve(member)
             self._note_settled()
             return nothing_to_wait_for()
+        self._left.pop(key, None)
         self._changes[key] = member
         self._settled.clear()
         self._work.set()
@@ -252,21 +269,25 @@ class ChannelPresence:
     async def _catch_up(self) -> bool:
         """Write everything that the store lacks. False: not now."""
         try:
-            while self.behind and not self._sealed and self._may_write():
+            while self._unwritten and not self._sealed and self._may_write():
                 await self._write()
-                self._failed = False
+                if not self._left:
+                    self._failed = False
         except BrokerUnavailable as error:
-            level = "debug" if self._failed else "warning"  # once an outage
-            getattr(log, level)("presence not written", error=str(error))
-            self._failed = True
-        return self._sealed or not self.behind
+            self._note_failure(error)
+        return self._sealed or not self._unwritten
+
+    def _note_failure(self, error: BrokerUnavailable) -> None:
+        level = "debug" if self._failed else "warning"  # once an outage
+        getattr(log, level)("presence not written", error=str(error))
+        self._failed = True
 
     async def _write(self) -> None:
         """Write a batch upon what the store is believed to have; see ``cluster.registration``."""
         losses = self._losses
         anew = losses != self._restored
         if anew:
-            await self._compare()
+            self._change_all()
         batch = [
             (key, member, member.info if member.here else None)
             for key, member in itertools.islice(self._changes.items(), MAX_BATCH)
@@ -276,21 +297,53 @@ class ChannelPresence:
             member.tried = True
         upon = None if anew else range(self._written_revision, self._tried_revision + 1)
         self._tried_revision = revision = self._tried_revision + 1
-        if not await self._store.write(self._me, revision, changes, upon=upon):
-            self._lost(None, expected=self._tried_revision)
-            return
+        left: Collection[str] = ()
+        try:
+            if not await self._store.write(self._me, revision, changes, upon=upon):
+                self._lost(None, expected=self._tried_revision)
+                return
+        except MembersLeft as error:
+            left = error.channels
+            self._note_failure(error)
         self._written_revision = revision
         if anew:
             self._restored = losses
+            self._comparing = True
+            self._compare.set()
         if self._losses != self._restored:
             return  # found out meanwhile: all of it has to be written again
+        self._settle(batch, left)
+
+    def _change_all(self) -> None:
+        """Everybody is to be written."""
+        self._changes.update(self._left)
+        self._left.clear()
+        self._changes.update(self._kept())
+
+    def _settle(self, batch: Sequence[_Change], left: Collection[str]) -> None:
+        """These were written, but for those of the channels that are left."""
         for key, member, info in batch:
-            if (member.info if member.here else None) is info:
+            if key[0] in left:
+                if (still := self._changes.pop(key, None)) is not None:
+                    self._left[key] = still
+            elif (member.info if member.here else None) is info:
                 self._changes.pop(key, None)
                 if info is None:
                     self._forget(key)
                 _resolve(member)
+        if self._left:
+            self._some_left.set()
         self._note_settled()
+
+    async def _try_left_again(self) -> None:
+        """Apart from the rest, which waits for none of it."""
+        while True:
+            await self._some_left.wait()
+            self._some_left.clear()
+            await asyncio.sleep(LEFT_AGAIN_S)
+            self._changes.update(self._left)
+            self._left.clear()
+            self._work.set()
 
     def _lost(self, found: int | None, *, expected: int, **where: str) -> None:
         log.warning("presence lost", expected=expected, found=found, **where)
@@ -298,17 +351,30 @@ class ChannelPresence:
         self._settled.clear()
         self._work.set()
 
-    async def _compare(self) -> None:
-        """Everybody is to be written, and who is there and has left is to be removed."""
-        for key, member in self._kept():
-            self._changes[key] = member
-        async for page in self._store.pages_of(self._me):
-            for channel, info in page.members:
-                if self._find(channel, info.client) is None:
-                    gone = _Member(info, kept=True, told=False)
-                    gone.here, gone.tried = False, True
-                    self._channels.setdefault(channel, {})[info.client] = gone
-                    self._changes[channel, info.client] = gone
+    async def _find_strays(self) -> None:
+        """After a loss, who is there and has left is to be removed."""
+        while True:
+            await self._compare.wait()
+            self._compare.clear()
+            try:
+                async for page in self._store.pages_of(self._me):
+                    for channel, info in page.members:
+                        self._remove_if_stray(channel, info)
+            except BrokerUnavailable as error:
+                log.debug("presence not compared", error=str(error))
+                await asyncio.sleep(LEFT_AGAIN_S)
+                self._compare.set()
+            else:
+                self._comparing = self._compare.is_set()
+                self._note_settled()
+
+    def _remove_if_stray(self, channel: str, info: ClientInfo) -> None:
+        if self._find(channel, info.client) is None:
+            gone = _Member(info, kept=True, told=False)
+            gone.here, gone.tried = False, True
+            self._channels.setdefault(channel, {})[info.client] = gone
+            self._changes[channel, info.client] = gone
+            self._work.set()
 
     def _kept(self) -> Iterator[tuple[_Key, _Member]]:
         for channel, clients in self._channels.items():
@@ -338,9 +404,12 @@ class ChannelPresence:
         Between two writes: what a look tells is compared with what was written.
         """
         channels, self._to_look_at = self._to_look_at, []
-        if not channels or self.behind or self._sealed or not self._may_write():
+        if not channels or self._unwritten or self._comparing or self._sealed:
             return
-        written = {channel: self._kept_in(channel) for channel in channels}
+        if not self._may_write():
+            return
+        left = {channel for channel, _ in self._left}
+        written = {channel: self._kept_in(channel) for channel in channels if channel not in left}
         written = {channel: count for channel, count in written.items() if count}
         if not written:
             return
@@ -350,6 +419,9 @@ class ChannelPresence:
             log.debug("presence not looked at", error=str(error))
             return
         for (channel, count), has in zip(written.items(), found, strict=True):
+            if isinstance(has, Exception):
+                log.debug("presence not looked at", error=str(has), channel=channel)
+                continue
             # None: the revision there is above all of ours, which the next write mends.
             if has != count:
                 self._lost(has, expected=count, channel=channel)

@@ -15,9 +15,10 @@ Guarantees, proved on every implementation by ``tests/contract/test_presence.py`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from gateway.errors import BrokerUnavailable
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
 
@@ -47,6 +48,14 @@ class Page(NamedTuple):
     members: Sequence[tuple[str, ClientInfo]]
 
 
+class MembersLeft(BrokerUnavailable):
+    """A write was done but for these channels: of them nobody knows."""
+
+    def __init__(self, why: str, channels: Collection[str]) -> None:
+        super().__init__(f"{len(channels)} channels are left: {why}")
+        self.channels = channels
+
+
 class PresenceStore(Protocol):
     """Presence of all workers. Every method raises BrokerUnavailable when it was not done or nobody
     can know.
@@ -62,6 +71,7 @@ class PresenceStore(Protocol):
     ) -> bool:
         """Carry out changes of a worker's members, in order, and set its revision last.
 
+        A master of a Cluster that does not answer holds up the others for half a second at most.
         One task at a time writes for a worker, and through one store.
 
         Args:
@@ -75,6 +85,8 @@ class PresenceStore(Protocol):
 
         Raises:
             BrokerRefused: The worker is fenced or has left: nobody would sweep what came now.
+            MembersLeft: Those of some channels were not written, or nobody knows; all others were,
+                and the revision is set.
         """
         ...
 
@@ -84,7 +96,7 @@ class PresenceStore(Protocol):
 
     async def look(
         self, worker: WorkerId, revision: int, channels: Sequence[str]
-    ) -> Sequence[int | None]:
+    ) -> Sequence[int | Exception | None]:
         """What a worker has in these channels lives on for ``PRESENCE_S``; and how many there are.
 
         What somebody has deleted meanwhile is missing in these numbers, and those that others ask
@@ -95,7 +107,8 @@ class PresenceStore(Protocol):
 
         Returns:
             For each channel the worker's members there. None: a higher revision is there; if no
-            write of this worker has set it, its next one there takes it away.
+            write of this worker has set it, its next one there takes it away. An exception: its
+            master was not reached, or has refused.
         """
         ...
 

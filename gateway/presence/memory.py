@@ -47,7 +47,7 @@ class MemoryPresenceStore:
         worker: WorkerId,
         revision: int,  # noqa: ARG002 (there are no late writes)
         channels: Sequence[str],
-    ) -> Sequence[int | None]:
+    ) -> Sequence[int | Exception | None]:
         return [len(self._channels.get(channel, {}).get(worker, ())) for channel in channels]
 
     async def members(self, channel: str) -> Mapping[str, ClientInfo]:

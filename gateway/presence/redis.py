@@ -15,7 +15,14 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
-from gateway.presence.base import PAGE, PRESENCE_S, Page, PresenceChange, PresenceStats
+from gateway.presence.base import (
+    PAGE,
+    PRESENCE_S,
+    MembersLeft,
+    Page,
+    PresenceChange,
+    PresenceStats,
+)
 from gateway.protocol.channel_messages import ClientInfo, encode, read_client_info
 from gateway.protocol.deadlines import LEFT_S
 from gateway.protocol.ids import WorkerId
@@ -30,6 +37,7 @@ MAX_DIGITS: Final = 20
 CHANNELS: Final = 50  # that are read together
 # A write of which nobody knows whether it was done comes no later than this, and finds a later one.
 LATE_S: Final = 60
+PATIENCE_S: Final = 0.5  # with one master of a Cluster, while members wait that live at others
 _SWEPT: Final = (1 << 53) - 1  # above all revisions
 _GONE: Final = 2  # what the script ``presence_channels`` returns
 _LATE: Final = -1  # what the script ``presence_write`` returns
@@ -75,55 +83,105 @@ class RedisPresenceStore(Calls):
             newest.setdefault(channel, {})[client] = info
         listed = self._listed.setdefault(worker, set())
         settled = False
+        left: dict[str, Exception] = {}
         try:
             if new := [channel for channel in newest if channel not in listed]:
                 await self._change_channels(worker, self._channels_call(worker, listing=new))
                 listed.update(new)
-            calls, channels = [], []
-            for channel, clients in newest.items():
-                for chunk in _chunks(clients.items()):
-                    calls.append(self._write_call(worker, revision, channel, chunk))
-                    channels.append(channel)
-            believed = ("", "") if upon is None else (upon.start, upon.stop - 1)
-            # Last: it says of the rest that it is done.
-            finished = self._channels_call(worker, upon=believed, revision=revision)
-            *left, done = await self._execute(calls, then=[finished])
-            if _LATE in left and done != _GONE:
-                refused = dict.fromkeys(
-                    channel for channel, found in zip(channels, left, strict=True) if found == _LATE
-                )
-                await self._lower(worker, revision, refused)
-                left = await self._execute(calls)  # to do the others again changes nothing
-            if _LATE in left or done == _GONE:
-                raise BrokerRefused(f"not written: {worker} is fenced or has left")
-            members = dict(zip(channels, left, strict=True))
-            if done and (empty := [channel for channel in channels if not members[channel]]):
+            members, settled = await self._write_members(worker, revision, newest, upon)
+            left = {name: one for name, one in members.items() if isinstance(one, Exception)}
+            if settled and (empty := [name for name, count in members.items() if count == 0]):
                 listed.difference_update(empty)
                 # Only upon this revision: a later write may have listed them again.
                 strike = self._channels_call(
                     worker, upon=(revision, revision), revision=revision, striking=empty
                 )
+                settled = False
                 await self._change_channels(worker, strike)
-            settled = bool(done)
+                settled = True
         finally:
             if not settled:
                 listed.clear()  # Redis may have forgotten them
+            if not settled or left:
                 self._doubt_ends = self._now() + LATE_S
+        if left and settled:
+            error = next(iter(left.values()))
+            raise MembersLeft(str(error) or repr(error), frozenset(left)) from error
         return settled
 
-    async def _lower(self, worker: WorkerId, revision: int, channels: Iterable[str]) -> None:
-        """Mend channels in which a higher revision is than the worker has ever tried.
+    async def _write_members(
+        self,
+        worker: WorkerId,
+        revision: int,
+        newest: Mapping[str, Mapping[str, ClientInfo | None]],
+        upon: range | None,
+    ) -> tuple[dict[str, int | Exception], bool]:
+        """How many members each channel has then, or why nobody knows; and whether the revision
+        was set.
+        """
+        calls, channels = [], []
+        for channel, clients in newest.items():
+            for chunk in _chunks(clients.items()):
+                calls.append(self._write_call(worker, revision, channel, chunk))
+                channels.append(channel)
+        believed = ("", "") if upon is None else (upon.start, upon.stop - 1)
+        # Last: it says of the rest that it is done, or that its worker knows what is not.
+        finished = self._channels_call(worker, upon=believed, revision=revision)
+        *found, done = await self._carry_out(calls, then=[finished])
+        if isinstance(done, Exception):
+            raise done
+        if done != _GONE:
+            await self._lower(worker, revision, calls, found)
+        if _LATE in found or done == _GONE:
+            raise BrokerRefused(f"not written: {worker} is fenced or has left")
+        members: dict[str, int | Exception] = {}
+        for channel, reply in zip(channels, found, strict=True):
+            if not isinstance(members.get(channel), Exception):  # of an earlier chunk
+                members[channel] = reply
+        return members, bool(done)
+
+    async def _carry_out(
+        self, calls: Sequence[Command], *, then: Sequence[Command] = ()
+    ) -> list[Any]:
+        """What is of many channels: one that fails takes no other. A reply may be an exception."""
+        replies = await self._replies(calls, then=then, patience_s=PATIENCE_S)
+        wrong = [number for number in range(len(calls)) if _is_wrong_type(replies[number])]
+        if wrong:  # was removed
+            again = await self._replies([calls[n] for n in wrong], patience_s=PATIENCE_S)
+            for number, reply in zip(wrong, again, strict=True):
+                replies[number] = reply
+        return replies
+
+    async def _lower(
+        self, worker: WorkerId, revision: int, calls: Sequence[Command], found: list[Any]
+    ) -> None:
+        """Mend channels in which a higher revision is than the worker has ever tried, and call
+        them again.
 
         Its sweep sets one too, and is left alone, also where it comes meanwhile.
+
+        Args:
+            found: What was replied to the calls; those that are called again are replaced.
         """
-        names = [keys.presence_workers(self._prefix, channel) for channel in channels]
-        found = await self._execute([("HGET", name, worker) for name in names])
-        lowered = await self._execute([
-            _LOWER.call([name], [worker, said or b"", revision, _SWEPT, int(LEFT_S)])
-            for name, said in zip(names, found, strict=True)
+        late = [number for number, reply in enumerate(found) if reply == _LATE]
+        if not late:
+            return
+        names = list(dict.fromkeys(keys_of(calls[number])[1] for number in late))
+        said = await self._carry_out([("HGET", name, worker) for name in names])
+        known = [
+            (name, one) for name, one in zip(names, said, strict=True)
+            if not isinstance(one, Exception)
+        ]  # fmt: skip
+        lowered = await self._carry_out([
+            _LOWER.call([name], [worker, one or b"", revision, _SWEPT, int(LEFT_S)])
+            for name, one in known
         ])  # fmt: skip
-        for name in itertools.compress(names, lowered):
-            self.address.node.garbage("a revision above all of its worker, lowered", name)
+        for (name, _), done in zip(known, lowered, strict=True):
+            if done and not isinstance(done, Exception):
+                self.address.node.garbage("a revision above all of its worker, lowered", name)
+        again = await self._carry_out([calls[number] for number in late])
+        for number, reply in zip(late, again, strict=True):
+            found[number] = reply
 
     async def _change_channels(self, worker: WorkerId, call: Command) -> None:
         if (await self._execute([call])) == [_GONE]:
@@ -176,15 +234,9 @@ class RedisPresenceStore(Calls):
     @to_its_end
     async def look(
         self, worker: WorkerId, revision: int, channels: Sequence[str]
-    ) -> Sequence[int | None]:
+    ) -> Sequence[int | Exception | None]:
         calls = [self._write_call(worker, revision, channel, ()) for channel in channels]
-        try:
-            found = await self._execute(calls)
-        except ResponseError as error:
-            if "WRONGTYPE" not in str(error):
-                raise
-            found = await self._execute(calls)  # what had another type was removed
-        return [None if count == _LATE else count for count in found]
+        return [None if count == _LATE else count for count in await self._carry_out(calls)]
 
     # What is asked
 
@@ -303,30 +355,37 @@ class RedisPresenceStore(Calls):
             infos.append(msgspec.structs.replace(info, client=client.decode(errors="replace")))
         return infos
 
-    async def _execute(
-        self, commands: Sequence[Command], *, then: Sequence[Command] = ()
-    ) -> list[Any]:
+    async def _execute(self, commands: Sequence[Command]) -> list[Any]:
         """What was replied to all of these. Raises what one of them failed with."""
-        replies = await self._reach(commands, then=then)
+        replies = await self._reach(commands)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
 
-    async def _reach(
-        self, commands: Sequence[Command], *, then: Sequence[Command] = ()
-    ) -> list[Any]:
+    async def _reach(self, commands: Sequence[Command]) -> list[Any]:
         """The same, with an exception for each of those whose master was not reached.
 
         Raises what Redis refused one of the others with.
         """
-        replies = await self._commands.send(commands, then=then)
-        for command, reply in zip([*commands, *then], replies, strict=True):
-            if isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply):
-                await self._remove_wrong_types(command)
+        replies = await self._replies(commands)
         for reply in replies:
             if isinstance(reply, Exception) and not is_unreached(reply):
                 raise reply
+        return replies
+
+    async def _replies(
+        self,
+        commands: Sequence[Command],
+        *,
+        then: Sequence[Command] = (),
+        patience_s: float | None = None,
+    ) -> list[Any]:
+        """The same, with an exception for each that failed. What has another type is removed."""
+        replies = await self._commands.send(commands, then=then, patience_s=patience_s)
+        for command, reply in zip([*commands, *then], replies, strict=True):
+            if _is_wrong_type(reply):
+                await self._remove_wrong_types(command)
         return replies
 
     async def aclose(self) -> None:
@@ -345,6 +404,10 @@ class RedisPresenceStore(Calls):
             if kind not in (b"hash", b"none"):
                 self.address.node.garbage("another type, removed", name)
                 await self._commands.send([("DEL", name)])
+
+
+def _is_wrong_type(reply: Any) -> bool:
+    return isinstance(reply, ResponseError) and "WRONGTYPE" in str(reply)
 
 
 class _Left:

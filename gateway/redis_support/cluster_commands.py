@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import redis.asyncio
@@ -23,6 +24,7 @@ Command = tuple[Any, ...]
 
 ASKING: Final[Command] = ("ASKING",)
 AWAY_S: Final = 1.0
+SECOND_LOOK_S: Final = 0.01  # when the loop was held, timers run before what has come in is read
 
 
 class _Way(NamedTuple):
@@ -46,9 +48,15 @@ class ClusterCommands:
         self._clients: dict[Endpoint, redis.asyncio.Redis] = {}
         self._in_use: Counter[Endpoint] = Counter()
         self._away: dict[Endpoint, float] = {}  # until when nobody waits for it
+        self._outstanding: dict[asyncio.Task[list[Any]], Endpoint] = {}  # nobody waits for it
+        self._slow: set[Endpoint] = set()  # have answered when nobody waited any more
 
     async def send(
-        self, commands: Sequence[tuple[str, Command]], *, loads: Sequence[Command] = ()
+        self,
+        commands: Sequence[tuple[str, Command]],
+        *,
+        loads: Sequence[Command] = (),
+        patience_s: float | None = None,
     ) -> list[Any]:
         """Each command at the owner of its key, and again while that moves. Their replies.
 
@@ -60,21 +68,29 @@ class ClusterCommands:
         Args:
             loads: Make scripts known. Sent to a master that knows one of them no more, before what
                 it has refused for that.
+            patience_s: No master is waited for longer than this, nor a slot that moves. What has
+                not answered may be carried out yet; until that is known, what else comes for its
+                master in a hurry fails at once. A master that answers, but late, is waited for like
+                anybody from then on.
 
         Raises:
             BrokerUnavailable: No node says where masters are.
         """
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + REDIS_DEADLINE_S
+        ends_at = loop.time() + (REDIS_DEADLINE_S if patience_s is None else patience_s)
         sending = _Sending(commands, loads)
         while True:
             await self._know_masters()
             ways = sending.ways(self._cluster)
-            said = await asyncio.gather(
-                *[self._send(way, sending.through(way, numbers)) for way, numbers in ways.items()],
-                return_exceptions=True,
-            )
-            sending.hear(ways, said)
+            asked = {
+                way: self._ask(way, sending.through(way, numbers), hurry=patience_s is not None)
+                for way, numbers in ways.items()
+            }
+            if patience_s is not None:
+                await self._wait_for(asked, ends_at - loop.time())
+            elif asked:
+                await asyncio.wait(asked.values())
+            sending.hear(ways, [_said(asking) for asking in asked.values()])
             if sending.failed:
                 self._cluster.doubt()
             if not sending.left or loop.time() >= ends_at:
@@ -83,6 +99,8 @@ class ClusterCommands:
                 await asyncio.sleep(AGAIN_S)
 
     async def aclose(self) -> None:
+        if self._outstanding:
+            await asyncio.wait(self._outstanding, timeout=REDIS_DEADLINE_S)
         clients, self._clients = self._clients, {}
         for one in clients.values():
             await one.aclose()
@@ -98,12 +116,41 @@ class ClusterCommands:
         for one in gone:
             await one.aclose()
 
-    async def _send(self, way: _Way, commands: Sequence[Command]) -> list[Any]:
-        master = way.master
+    def _ask(
+        self, way: _Way, commands: Sequence[Command], *, hurry: bool
+    ) -> asyncio.Task[list[Any]]:
+        hurry = hurry and way.master in self._outstanding.values()
+        sending = self._send(way.master, commands, or_fail=hurry)
+        return asyncio.create_task(sending, name="commands of a master")
+
+    async def _wait_for(
+        self, asked: Mapping[_Way, asyncio.Task[list[Any]]], patience_s: float
+    ) -> None:
+        """Those that take longer go on, and nobody waits for them."""
+        slow = [asking for way, asking in asked.items() if way.master in self._slow]
+        hurried = {asking: way.master for way, asking in asked.items() if asking not in slow}
+        if hurried:
+            _, late = await asyncio.wait(hurried, timeout=max(0.0, patience_s))
+            if late:
+                _, late = await asyncio.wait(late, timeout=SECOND_LOOK_S)
+            for asking in late:
+                self._outstanding[asking] = hurried[asking]
+                asking.add_done_callback(partial(self._ended_late, hurried[asking]))
+        if slow:
+            await asyncio.wait(slow)
+
+    def _ended_late(self, master: Endpoint, asking: asyncio.Task[list[Any]]) -> None:
+        del self._outstanding[asking]
+        if not asking.cancelled() and asking.exception() is None:
+            self._slow.add(master)
+
+    async def _send(
+        self, master: Endpoint, commands: Sequence[Command], *, or_fail: bool
+    ) -> list[Any]:
         if master not in self._clients:
             self._clients[master] = client(self._address.at(master), name=self._name)
         now = asyncio.get_running_loop().time()
-        if now < self._away.get(master, now):
+        if or_fail or now < self._away.get(master, now):
             raise BrokerUnavailable(f"{master[0]}:{master[1]} did not answer just now")
         self._in_use[master] += 1
         try:
@@ -114,9 +161,19 @@ class ClusterCommands:
                 return replies
         except (TimeoutError, RedisTimeoutError):
             self._away[master] = asyncio.get_running_loop().time() + AWAY_S
+            self._slow.discard(master)
             raise
         finally:
             self._in_use[master] -= 1
+
+
+def _said(asking: asyncio.Task[list[Any]]) -> list[Any] | BaseException:
+    """What was replied, or why nothing was, as far as is known."""
+    if not asking.done():
+        return BrokerUnavailable("its master has not answered yet")
+    if asking.cancelled():
+        return BrokerUnavailable("it was broken off")
+    return asking.exception() or asking.result()
 
 
 class _Sending:

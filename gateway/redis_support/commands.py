@@ -62,12 +62,21 @@ class Commands:
         self._loads: list[Command] = [("SCRIPT LOAD", one.text) for one in scripts]
         self._spread = None if address.cluster is None else ClusterCommands(address, name=name)
 
-    async def send(self, commands: Sequence[Command], *, then: Sequence[Command] = ()) -> list[Any]:
+    async def send(
+        self,
+        commands: Sequence[Command],
+        *,
+        then: Sequence[Command] = (),
+        patience_s: float | None = None,
+    ) -> list[Any]:
         """The replies to these, and to those of ``then`` behind them. A reply may be an exception.
 
         One node carries all out in order, in a round trip. At a Cluster each master does so with
-        its own; those of ``then`` are sent once all before are done, and if a master was not
-        reached they are not, and have its exception.
+        its own; those of ``then`` are sent once all before are done, or were not reached.
+
+        Args:
+            patience_s: So long a master of a Cluster is waited for, ``then`` apart
+                (``ClusterCommands.send``).
 
         Raises:
             RedisError: The one node does not answer.
@@ -76,12 +85,7 @@ class Commands:
         """
         if self._spread is None:
             return await self._send_to_node([*commands, *then])
-        replies = await self._send_to_owners(self._spread, commands)
-        if not then:
-            return replies
-        failed = next((reply for reply in replies if is_unreached(reply)), None)
-        if failed is not None:
-            return [*replies, *[failed] * len(then)]
+        replies = await self._send_to_owners(self._spread, commands, patience_s)
         return [*replies, *await self._send_to_owners(self._spread, then)]
 
     async def aclose(self) -> None:
@@ -90,12 +94,15 @@ class Commands:
             await self._spread.aclose()
 
     async def _send_to_owners(
-        self, spread: ClusterCommands, commands: Sequence[Command]
+        self,
+        spread: ClusterCommands,
+        commands: Sequence[Command],
+        patience_s: float | None = None,
     ) -> list[Any]:
         if not commands:
             return []
         keyed = [(keys_of(command)[0], command) for command in commands]
-        return await spread.send(keyed, loads=self._loads)
+        return await spread.send(keyed, loads=self._loads, patience_s=patience_s)
 
     async def _send_to_node(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._pipeline(commands)

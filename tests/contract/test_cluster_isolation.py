@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.channel_broker.redis_cluster import ClusterChannelBroker
 from gateway.cluster.presence_sweep import PresenceSweep
 from gateway.errors import BrokerUnavailable
-from gateway.presence.base import PresenceChange, PresenceStats
+from gateway.presence.base import MembersLeft, PresenceChange, PresenceStats
 from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
@@ -31,7 +31,7 @@ from tests.contract.channel_brokers import Listener, until_connected
 from tests.contract.channel_brokers import running as running_channels
 from tests.contract.test_broker import Collector, publish, running
 from tests.support.ids import new_worker_id
-from tests.support.redis_cluster import RedisCluster
+from tests.support.redis_cluster import Owners, RedisCluster, frozen, masters_alone
 from tests.support.waiting import eventually, eventually_async
 
 ROUNDS = 600
@@ -42,10 +42,7 @@ KEPT = HistoryOptions(10, 60, 60)
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """Without replicas: nobody takes over."""
-    with RedisCluster(
-        tmp_path, "--cluster-require-full-coverage", "no", replicas=0, node_timeout_ms=60_000
-    ) as made:
+    with masters_alone(tmp_path) as made:
         yield made
 
 
@@ -224,15 +221,12 @@ async def test_members_of_the_dead_are_swept_where_masters_are_up(cluster: Redis
     ann = ClientInfo("ann", "1")
     try:
         assert await store.write(me, 1, [PresenceChange(c, "1", ann) for c in channels], upon=None)
-        gone.freeze()
-        try:
+        with frozen(gone):
             with pytest.raises(BrokerUnavailable, match=f"{len(there)} channels .* are left"):
                 await sweep.run(me)
             assert {*told} == {*channels} - there
             for channel in {*channels} - there:
                 assert await store.stats(channel) == PresenceStats(0, 0)
-        finally:
-            gone.thaw()
         await eventually_swept(sweep, me)
         assert sorted(told) == sorted(channels)
         for channel in there:
@@ -250,3 +244,45 @@ async def eventually_swept(sweep: PresenceSweep, worker: WorkerId) -> None:
         return True
 
     await eventually_async(swept, "a whole sweep", 10)
+
+
+async def test_members_are_written_and_looked_at_where_masters_are_up(
+    cluster: RedisCluster,
+) -> None:
+    """Red when one master fails a write or a look whole, and when it holds up the others: they
+    waited for 3 s.
+    """
+    store, me = RedisPresenceStore(parse(cluster.url), prefix="wrote"), new_worker_id()
+    workers = slot_of(keys.workers("wrote"))
+    gone = next(node for node in cluster.nodes if not node.owns(workers))
+    channels = [f"room{number}" for number in range(30)]
+    owners = Owners(cluster)
+    there = {c for c in channels if owners.at(gone, keys.channel_messages("wrote", c))}
+    rest = [channel for channel in channels if channel not in there]
+    ann, bob = ClientInfo("ann", "1"), ClientInfo("bob", "2")
+    joins = [PresenceChange(channel, "2", bob) for channel in channels]
+    try:
+        assert await store.write(me, 1, [PresenceChange(c, "1", ann) for c in channels], upon=None)
+        with frozen(gone):
+            async with asyncio.timeout(REDIS_DEADLINE_S):
+                for revision in (2, 3):
+                    with pytest.raises(MembersLeft) as left:
+                        await store.write(me, revision, joins, upon=range(revision - 1, revision))
+                    assert left.value.channels == there
+                assert await store.revision(me) == 3
+                for channel in rest:
+                    assert await store.stats(channel) == PresenceStats(2, 2)
+                looked = dict(zip(channels, await store.look(me, 3, channels), strict=True))
+            assert [looked[channel] for channel in rest] == [2] * len(rest)
+            assert all(isinstance(looked[channel], BrokerUnavailable) for channel in there)
+
+        async def written() -> bool:
+            with suppress(MembersLeft):  # it answers late what nobody waits for any more
+                return await store.write(me, 4, joins, upon=None)
+            return False
+
+        await eventually_async(written, "the members that were left", 10)
+        for channel in there:
+            assert await store.stats(channel) == PresenceStats(2, 2)
+    finally:
+        await store.aclose()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -228,3 +229,36 @@ class RedisCluster:
     ) -> None:
         for node in self.nodes:
             node.kill()
+
+
+def masters_alone(folder: Path) -> RedisCluster:
+    """Without replicas, and nobody is missed within a minute: what is away stays away."""
+    return RedisCluster(
+        folder, "--cluster-require-full-coverage", "no", replicas=0, node_timeout_ms=60_000
+    )
+
+
+@contextmanager
+def frozen(node: ClusterNode) -> Iterator[None]:
+    """Meanwhile it does not answer."""
+    node.freeze()
+    try:
+        yield
+    finally:
+        node.thaw()
+
+
+class Owners:
+    """Who has which slot of a Cluster that moves none."""
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        self._ranges = [
+            (int(first), int(last), int(master[1]))
+            for first, last, master, *_ in cluster.nodes[0].ask("CLUSTER", "SLOTS")
+        ]
+
+    def at(self, node: ClusterNode, key: str) -> bool:
+        slot = slot_of(key)
+        theirs = [(first, last) for first, last, port in self._ranges if port == node.port]
+        assert theirs, "whoever looks for a key of this node would look without end"
+        return any(first <= slot <= last for first, last in theirs)

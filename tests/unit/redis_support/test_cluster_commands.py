@@ -17,6 +17,7 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.cluster_commands import ClusterCommands, Command
 from gateway.redis_support.slots import SLOTS, Sight
 from gateway.redis_support.stream import Endpoint
+from tests.support.waiting import eventually
 from tests.unit.redis_support.cluster_world import A, B, C, World, in_half, sight
 
 HERE, THERE = in_half(0)[0].decode(), in_half(1)[0].decode()
@@ -256,3 +257,48 @@ async def test_a_client_of_a_master_that_is_none_any_more_is_closed_once_nobody_
 
     await commands.aclose()
     assert sorted(cluster.closed) == [A, B]
+
+
+async def test_who_is_in_a_hurry_waits_for_no_master_that_does_not_answer(
+    cluster: Cluster, commands: ClusterCommands
+) -> None:
+    """Red when what lives at others waits with it, and when it is asked again and again."""
+    held = cluster.held[A] = asyncio.Event()
+    both = [(HERE, ("1",)), (THERE, ("2",))]
+
+    error, reply = await commands.send(both, patience_s=0.01)
+    at_once, again = await commands.send(both, patience_s=10.0)
+
+    assert isinstance(error, BrokerUnavailable)
+    assert isinstance(at_once, BrokerUnavailable)
+    assert (reply, again) == (0, 0)
+    assert [master for master, _ in cluster.sent].count(A) == 1
+    held.set()
+    await commands.aclose()
+    assert commands._outstanding == {}
+
+
+async def test_a_master_that_answers_late_is_waited_for_from_then_on(
+    cluster: Cluster, commands: ClusterCommands
+) -> None:
+    """Red when a master that is slow never gets anything done for who is in a hurry."""
+    held = cluster.held[A] = asyncio.Event()
+    await commands.send([(HERE, ("1",))], patience_s=0.0)
+    held.set()
+    await eventually(lambda: not commands._outstanding, "its answer")
+    held.clear()
+    asyncio.get_running_loop().call_later(0.05, held.set)
+
+    assert await commands.send([(HERE, ("1",))], patience_s=0.0) == [0]
+
+
+async def test_who_is_in_a_hurry_does_not_wait_for_a_slot_that_moves(
+    cluster: Cluster, commands: ClusterCommands
+) -> None:
+    cluster.answers[A, ("1",)] = [TryAgainError("later")] * 1000
+
+    async with asyncio.timeout(1.0):
+        error, reply = await commands.send([(HERE, ("1",)), (THERE, ("2",))], patience_s=0.01)
+
+    assert isinstance(error, TryAgainError)
+    assert reply == 0

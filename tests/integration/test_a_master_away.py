@@ -1,6 +1,7 @@
-"""A worker that starts while a master of the Cluster is away, and has no replica.
+"""What goes on at a worker while a master of the Cluster is away, and has no replica.
 
-It needs an inbox and a lease; what else is at that master fails, and is there when it is.
+A start needs an inbox and a lease; of many things at once only those fail that live at that master,
+and what is kept of clients is there when it is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from datetime import timedelta
 
 import pytest
 from websockets.asyncio.client import connect
@@ -18,17 +20,25 @@ import gateway
 from gateway import Receipt
 from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.deadlines import AFTER_DRAIN_S
+from gateway.protocol.channel_messages import ClientInfo
+from gateway.protocol.deadlines import AFTER_DRAIN_S, REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.slots import slot_of
 from gateway.settings.config import Settings
+from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.worker import worker_ids
 from gateway.worker.worker_ids import reachable_worker_id
 from tests.support.ids import new_worker_id
 from tests.support.inprocess import in_process, redis_settings
 from tests.support.logs import capture_logs
-from tests.support.redis_cluster import ClusterNode, RedisCluster
+from tests.support.redis_cluster import (
+    ClusterNode,
+    Owners,
+    RedisCluster,
+    frozen,
+    masters_alone,
+)
 from tests.support.waiting import eventually
 
 KEPT = HistoryOptions(10, 60, 60)
@@ -39,10 +49,7 @@ WORKERS = slot_of(keys.workers(""))
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
     """Masters alone: nobody takes over."""
-    with RedisCluster(
-        tmp_path_factory.mktemp("alone"), "--cluster-require-full-coverage", "no", replicas=0,
-        node_timeout_ms=60_000,
-    ) as made:  # fmt: skip
+    with masters_alone(tmp_path_factory.mktemp("alone")) as made:
         yield made
 
 
@@ -52,32 +59,6 @@ def away(cluster: RedisCluster) -> Iterator[ClusterNode]:
     node = next(node for node in cluster.nodes if not node.owns(WORKERS))
     with frozen(node):
         yield node
-
-
-@contextmanager
-def frozen(node: ClusterNode) -> Iterator[None]:
-    node.freeze()
-    try:
-        yield
-    finally:
-        node.thaw()
-
-
-class Owners:
-    """Who has which slot of a Cluster that moves none."""
-
-    def __init__(self, cluster: RedisCluster) -> None:
-        asked = cluster.master_of(WORKERS)
-        self.ranges = [
-            (int(first), int(last), int(master[1]))
-            for first, last, master in asked.ask("CLUSTER", "SLOTS")
-        ]
-
-    def at(self, node: ClusterNode, key: str) -> bool:
-        slot = slot_of(key)
-        theirs = [(first, last) for first, last, port in self.ranges if port == node.port]
-        assert theirs, "whoever looks for a key of this node would look without end"
-        return any(first <= slot <= last for first, last in theirs)
 
 
 def settings_with_everyone_at(cluster: RedisCluster, node: ClusterNode) -> Settings:
@@ -234,3 +215,46 @@ def test_where_nobody_answers_any_id_will_do(
         assert time.monotonic() - began < 5
         with frozen(cluster.nodes[0]):
             assert reachable_worker_id(settings) == worker_with
+
+
+async def test_of_many_at_once_only_those_at_that_master_wait(
+    cluster: RedisCluster, away: ClusterNode
+) -> None:
+    """Members come and go, a broadcast reaches channels, and connections are listed.
+
+    Red when one master fails a batch of members whole, or holds it up: who entered elsewhere was
+    told after 3 s that it could not.
+    """
+    kept = Namespaces(ChannelOptions(presence=True, history_size=10, history_ttl=timedelta(60)))
+    away.thaw()
+    settings = redis_settings(cluster.url, "many", channel=kept)
+    owners, rooms = Owners(cluster), [f"room{number}" for number in range(30)]
+    there = {room for room in rooms if owners.at(away, keys.channel_messages("many", room))}
+    rest = [room for room in rooms if room not in there]
+    assert there
+    assert rest
+    ann, bob = ClientInfo("ann", "1"), ClientInfo("bob", "2")
+    async with (
+        in_process(settings) as served,
+        connect(served.ws_url, compression=None),
+    ):
+        parts = served.worker.parts
+        await asyncio.gather(*(parts.presence.enter(room, ann) for room in rooms))
+        with frozen(away):
+            entering = {room: parts.presence.enter(room, bob) for room in rooms}
+            leaving = {room: parts.presence.leave(room, "1") for room in rooms}
+            async with asyncio.timeout(REDIS_DEADLINE_S):
+                await asyncio.gather(*(entering[room] for room in rest))
+                await asyncio.gather(*(leaving[room] for room in rest))
+            began = parts.publisher.broadcast(rooms, b"1")
+            async with asyncio.timeout(1.0):
+                listed, _ = await parts.registry.page("", limit=10)
+                await asyncio.gather(*(began[rooms.index(room)] for room in rest))
+            assert len(listed) == 1
+            assert not any(
+                entering[room].done() and not entering[room].exception() for room in there
+            )
+        await asyncio.wait(began)
+        await parts.presence.settled()
+        for room in rooms:
+            assert set(await parts.presence_store.members(room)) == {"2"}

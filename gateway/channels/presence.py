@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from gateway.channels.presence_waits import PresenceWaits, nothing_to_wait_for, resolve
+from gateway.channels.presence_members import Key, Member, Members
+from gateway.channels.presence_waits import PresenceWaits, nothing_to_wait_for
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.presence.base import MembersLeft, PresenceChange, PresenceStore
@@ -30,35 +31,7 @@ LOOK_EVERY_S: Final = 60.0  # at each channel, with many quiet moments in betwee
 LOOK_AT_ONCE: Final = 200  # channels
 LOOK_PAUSE_S: Final = 1.0  # at least, so that a hundred thousand channels are no load
 
-_Key = tuple[str, str]  # channel, client
-
-
-class _Member:
-    """What is known of one client in one channel.
-
-    Attributes:
-        info: As it was last; kept when it has gone, for its leave.
-        here: False: it has gone, and the store may not know.
-        kept: Its namespace has presence: the store is to know of it.
-        told: Others are to be told of its join and its leave.
-        tried: The store may know of it.
-        joined: Its join was told, and its leave is to be.
-        waiting: Who waits for its state to be written.
-    """
-
-    __slots__ = ("here", "info", "joined", "kept", "told", "tried", "waiting")
-
-    def __init__(self, info: ClientInfo, *, kept: bool, told: bool) -> None:
-        self.info = info
-        self.here = True
-        self.kept = kept
-        self.told = told
-        self.tried = False
-        self.joined = False
-        self.waiting: list[asyncio.Future[None]] = []
-
-
-_Change = tuple[_Key, _Member, ClientInfo | None]  # None: it is to be removed
+_Change = tuple[Key, Member, ClientInfo | None]  # None: it is to be removed
 
 
 class ChannelPresence:
@@ -88,9 +61,9 @@ class ChannelPresence:
         self._options_of = options_of
         self._tell = tell
         self._may_write = may_write
-        self._channels: dict[str, dict[str, _Member]] = {}
-        self._changes: dict[_Key, _Member] = {}
-        self._left: dict[_Key, _Member] = {}  # of the changes, those whose master did not answer
+        self._known = Members()
+        self._changes: dict[Key, Member] = {}
+        self._left: dict[Key, Member] = {}  # of the changes, those whose master did not answer
         self._members = 0
         self._waits = PresenceWaits()
         self._to_look_at: list[str] = []
@@ -140,13 +113,13 @@ class ChannelPresence:
         written within ``REDIS_DEADLINE_S``; it will be later, unless it leaves. Cancelling changes
         nothing.
         """
-        member = self._find(channel, info.client)
+        member = self._known.find(channel, info.client)
         if member is None:
             options = options or self._options_of(channel)
             if not options.presence and not options.join_leave:
                 return nothing_to_wait_for()
-            member = _Member(info, kept=options.presence, told=options.join_leave)
-            self._channels.setdefault(channel, {})[info.client] = member
+            member = Member(info, kept=options.presence, told=options.join_leave)
+            self._known.add((channel, info.client), member)
             self._members += member.kept
         elif not member.here:
             member.here = True
@@ -156,7 +129,7 @@ class ChannelPresence:
 
     def joined(self, channel: str, client: str) -> None:
         """It has its subscribe reply: its join is told where the namespace says so, once."""
-        member = self._find(channel, client)
+        member = self._known.find(channel, client)
         if member is None or not member.here or member.joined:
             return
         if member.told:
@@ -169,7 +142,7 @@ class ChannelPresence:
         Its leave is told then, if its join was. Fails like ``enter``; the leave is told all the
         same. Who never entered leaves at once.
         """
-        member = self._find(channel, client)
+        member = self._known.find(channel, client)
         if member is None or not member.here:
             return nothing_to_wait_for()
         member.here = False
@@ -235,25 +208,14 @@ class ChannelPresence:
 
     # Changes
 
-    def _find(self, channel: str, client: str) -> _Member | None:
-        clients = self._channels.get(channel)
-        return None if clients is None else clients.get(client)
-
-    def _forget(self, key: _Key) -> None:
-        channel, client = key
-        clients = self._channels.get(channel, {})
-        clients.pop(client, None)
-        if not clients:
-            self._channels.pop(channel, None)
-
-    def _change(self, key: _Key, member: _Member) -> asyncio.Future[None]:
+    def _change(self, key: Key, member: Member) -> asyncio.Future[None]:
         if not member.kept or not (member.here or member.tried):
             # Nobody is to be told, or nothing was: who comes and goes during an outage leaves
             # nothing behind.
             self._changes.pop(key, None)
             if not member.here:
-                self._forget(key)
-            _resolve(member)
+                self._known.forget(key)
+            member.resolve()
             self._note_settled()
             return nothing_to_wait_for()
         self._left.pop(key, None)
@@ -289,7 +251,7 @@ class ChannelPresence:
         if anew:
             self._change_all()
         batch = [
-            (key, member, member.info if member.here else None)
+            (key, member, member.kept_info)
             for key, member in itertools.islice(self._changes.items(), MAX_BATCH)
         ]
         changes = [PresenceChange(*key, info) for key, _, info in batch]
@@ -318,7 +280,7 @@ class ChannelPresence:
         """Everybody is to be written."""
         self._changes.update(self._left)
         self._left.clear()
-        self._changes.update(self._kept())
+        self._changes.update(self._known.kept())
 
     def _settle(self, batch: Sequence[_Change], left: Collection[str]) -> None:
         """These were written, but for those of the channels that are left."""
@@ -326,11 +288,11 @@ class ChannelPresence:
             if key[0] in left:
                 if (still := self._changes.pop(key, None)) is not None:
                     self._left[key] = still
-            elif (member.info if member.here else None) is info:
+            elif member.kept_info is info:
                 self._changes.pop(key, None)
                 if info is None:
-                    self._forget(key)
-                _resolve(member)
+                    self._known.forget(key)
+                member.resolve()
         if self._left:
             self._some_left.set()
         self._note_settled()
@@ -369,18 +331,12 @@ class ChannelPresence:
                 self._note_settled()
 
     def _remove_if_stray(self, channel: str, info: ClientInfo) -> None:
-        if self._find(channel, info.client) is None:
-            gone = _Member(info, kept=True, told=False)
+        if self._known.find(channel, info.client) is None:
+            gone = Member(info, kept=True, told=False)
             gone.here, gone.tried = False, True
-            self._channels.setdefault(channel, {})[info.client] = gone
+            self._known.add((channel, info.client), gone)
             self._changes[channel, info.client] = gone
             self._work.set()
-
-    def _kept(self) -> Iterator[tuple[_Key, _Member]]:
-        for channel, clients in self._channels.items():
-            for client, member in clients.items():
-                if member.kept:
-                    yield (channel, client), member
 
     def _note_settled(self) -> None:
         if not self.behind:
@@ -391,7 +347,7 @@ class ChannelPresence:
     async def _plan_looks(self) -> None:
         """The turn of each channel comes, a few at a time."""
         while True:
-            channels = list(self._channels)
+            channels = self._known.channels
             pause_s = max(LOOK_PAUSE_S, LOOK_EVERY_S / (len(channels) // LOOK_AT_ONCE + 1))
             for start in range(0, len(channels) or 1, LOOK_AT_ONCE):
                 await asyncio.sleep(pause_s)
@@ -409,7 +365,9 @@ class ChannelPresence:
         if not self._may_write():
             return
         left = {channel for channel, _ in self._left}
-        written = {channel: self._kept_in(channel) for channel in channels if channel not in left}
+        written = {
+            channel: self._known.kept_in(channel) for channel in channels if channel not in left
+        }
         written = {channel: count for channel, count in written.items() if count}
         if not written:
             return
@@ -426,11 +384,3 @@ class ChannelPresence:
             if has != count:
                 self._lost(has, expected=count, channel=channel)
                 return  # all is written again
-
-    def _kept_in(self, channel: str) -> int:
-        return sum(member.kept for member in self._channels.get(channel, {}).values())
-
-
-def _resolve(member: _Member) -> None:
-    waiting, member.waiting = member.waiting, []
-    resolve(waiting)

@@ -9,9 +9,10 @@ import pytest
 import redis
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
-from gateway.presence import redis as presence_redis
+from gateway.presence import redis_calls
 from gateway.presence.base import PRESENCE_S, PresenceChange, PresenceStats
-from gateway.presence.redis import LATE_S, RedisPresenceStore
+from gateway.presence.redis import RedisPresenceStore
+from gateway.presence.redis_calls import LATE_S
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.deadlines import LEFT_S
 from gateway.protocol.ids import WorkerId
@@ -216,7 +217,7 @@ async def test_a_sweep_that_comes_while_a_revision_is_lowered_is_not_undone(
     await store.write(dead, 1, [ANN], upon=range(1))
     key = keys.presence_workers(P, "room")
     admin.hset(key, dead, "1 50")
-    lower = presence_redis._LOWER.call([key], [dead, "1 50", 2, presence_redis._SWEPT, 3600])
+    lower = redis_calls.LOWER.call([key], [dead, "1 50", 2, redis_calls.SWEPT, 3600])
     async for page in store.pages_of(dead):
         await store.remove(dead, page)
 

@@ -3,117 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
 import pytest
 
 from gateway.channels import presence, presence_waits
-from gateway.channels.presence import ChannelPresence
 from gateway.errors import BrokerUnavailable
-from gateway.presence.base import MembersLeft, Page, PresenceChange, PresenceStats
+from gateway.presence.base import PresenceChange, PresenceStats
 from gateway.presence.memory import MemoryPresenceStore
-from gateway.protocol import channel_messages
 from gateway.protocol.channel_messages import ClientInfo, MessageKind
-from gateway.protocol.ids import WorkerId
 from gateway.settings.namespaces import ChannelOptions
-from tests.support.ids import new_worker_id
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
-
-ANN, BOB = ClientInfo("ann", "a"), ClientInfo("bob", "b")
-
-
-class Store(MemoryPresenceStore):
-    """A store that can stand still, fail and forget."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches: list[list[PresenceChange]] = []
-        self.open = asyncio.Event()
-        self.open.set()
-        self.away = False
-        self.channels_away: set[str] = set()
-        self.looked_at: set[str] = set()
-
-    async def write(
-        self,
-        worker: WorkerId,
-        revision: int,
-        changes: Sequence[PresenceChange],
-        *,
-        upon: range | None,
-    ) -> bool:
-        self.batches.append(list(changes))
-        await self.open.wait()
-        if self.away:
-            raise BrokerUnavailable("away")
-        reached = [change for change in changes if change.channel not in self.channels_away]
-        written = await super().write(worker, revision, reached, upon=upon)
-        if written and len(reached) < len(changes):
-            raise MembersLeft("away", {c.channel for c in changes} & self.channels_away)
-        return written
-
-    async def look(
-        self, worker: WorkerId, revision: int, channels: Sequence[str]
-    ) -> Sequence[int | Exception | None]:
-        self.looked_at.update(channels)
-        found = await super().look(worker, revision, channels)
-        return [
-            BrokerUnavailable("away") if channel in self.channels_away else count
-            for channel, count in zip(channels, found, strict=True)
-        ]
-
-    async def pages_of(self, worker: WorkerId) -> AsyncIterator[Page]:
-        async for page in super().pages_of(worker):
-            if page.channels[0] not in self.channels_away:
-                yield page
-        if self.channels_away:
-            raise BrokerUnavailable("away")
-
-    def forget(self) -> None:
-        MemoryPresenceStore.__init__(self)
-
-    def bring_back(self, worker: WorkerId, channel: str, info: ClientInfo) -> None:
-        """As where a server takes over that has not heard of its end."""
-        self._put(worker, channel, info.client, info)
-
-
-class Bench:
-    """A ``ChannelPresence`` that runs."""
-
-    def __init__(self, options: ChannelOptions) -> None:
-        self.me = new_worker_id()
-        self.store = Store()
-        self.told: list[tuple[str, MessageKind, str]] = []
-        self.may_write = True
-        self.presence = ChannelPresence(
-            self.me,
-            self.store,
-            options_of=lambda _: options,
-            tell=self._tell,
-            may_write=lambda: self.may_write,
-        )
-
-    def _tell(self, channel: str, payload: bytes) -> None:
-        read = channel_messages.read(payload)
-        assert read is not None
-        who = channel_messages.read_client_info(read.body)
-        self.told.append((channel, read.kind, who.client))
-
-
-@pytest.fixture(params=[ChannelOptions(presence=True, join_leave=True)])
-async def bench(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(presence, "RETRY_S", 0.01)
-    monkeypatch.setattr(presence, "LEFT_AGAIN_S", 0.02)
-    made = Bench(request.param)
-    running = asyncio.create_task(made.presence.run())
-    yield made
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+from tests.unit.channels.presence_bench import ANN, BOB, Bench
 
 
 async def test_who_enters_is_seen_once_it_is_done(bench: Bench) -> None:
@@ -368,88 +270,3 @@ async def test_nothing_is_written_once_others_have_taken_over(bench: Bench) -> N
 
     assert bench.store.batches == []
     assert not entered.done()
-
-
-async def test_members_elsewhere_go_on_while_a_master_is_away_and_none_is_forgotten(
-    bench: Bench,
-) -> None:
-    """Red when what one master does not take fails the rest of its batch."""
-    await bench.presence.enter("there", BOB)
-    bench.store.channels_away = {"there"}
-    with capture_logs() as logs:
-        entering = bench.presence.enter("there", ANN)
-        leaving = bench.presence.leave("there", "b")
-        for n in range(3):
-            await bench.presence.enter("here", ClientInfo("u", f"c{n}"))
-            await eventually(lambda: bench.presence._left, "what is left")
-        await bench.presence.leave("here", "c0")
-        assert set(await bench.store.members("here")) == {"c1", "c2"}
-        assert not entering.done()
-        assert not leaving.done()
-        assert bench.presence.failing
-
-        bench.store.channels_away = set()
-        await asyncio.gather(entering, leaving)
-
-    assert await bench.store.members("there") == {"a": ANN}
-    await bench.presence.settled()
-    assert not bench.presence.failing
-    assert [line["event"] for line in logs if line["log_level"] == "warning"] == [
-        "presence not written"
-    ]
-
-
-async def test_who_comes_and_goes_where_a_master_is_away_leaves_nothing_behind(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A newer state takes the place of what is left. Red when that is tried again: it would remove
-    who has come since.
-    """
-    monkeypatch.setattr(presence, "LEFT_AGAIN_S", 60.0)
-    bench.store.channels_away = {"there"}
-    bench.presence.enter("there", ANN)
-    await eventually(lambda: bench.presence._left, "what is left")
-    bench.store.channels_away = set()
-
-    async with asyncio.timeout(5.0):
-        await bench.presence.leave("there", "a")
-        await bench.presence.settled()
-
-    assert await bench.store.members("there") == {}
-    assert bench.presence._channels == {}
-
-
-async def test_channels_elsewhere_are_looked_at_while_a_master_is_away(bench: Bench) -> None:
-    """Their keys have to live on. Red when what is left of one channel stops all looks."""
-    await asyncio.gather(*(bench.presence.enter(room, ANN) for room in ("here", "there", "quiet")))
-    bench.store.channels_away = {"there", "quiet"}
-    bench.presence.enter("there", BOB)
-    await eventually(lambda: bench.presence._left, "what is left")
-    bench.presence._to_look_at = ["here", "there", "quiet"]
-
-    with capture_logs() as logs:
-        await bench.presence._look()
-
-    assert bench.store.looked_at == {"here", "quiet"}
-    assert "presence lost" not in {line["event"] for line in logs}
-
-
-async def test_a_loss_is_made_good_elsewhere_while_a_master_is_away(bench: Bench) -> None:
-    """And who is there and has left is found at that master when it is back. Red when nobody is
-    written before all channels were compared.
-    """
-    await asyncio.gather(*(bench.presence.enter(room, BOB) for room in ("here", "there")))
-    bench.store.forget()
-    for room in ("here", "there"):
-        bench.store.bring_back(bench.me, room, ANN)
-    bench.store.channels_away = {"there"}
-
-    await bench.presence.check()
-    await eventually(lambda: bench.presence._left, "what is left")
-    here = bench.store._channels["here"][bench.me]
-    await eventually(lambda: set(here) == {"b"}, "who is there")
-    assert bench.presence.behind
-    bench.store.channels_away = set()
-    await bench.presence.settled()
-
-    assert set(await bench.store.members("there")) == {"b"}

@@ -1,0 +1,98 @@
+"""Members at a master of a Cluster that is away: set apart, and written later."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.channels import presence
+from gateway.protocol.channel_messages import ClientInfo
+from tests.support.logs import capture_logs
+from tests.support.waiting import eventually
+from tests.unit.channels.presence_bench import ANN, BOB, Bench
+
+
+async def test_members_elsewhere_go_on_while_a_master_is_away_and_none_is_forgotten(
+    bench: Bench,
+) -> None:
+    """Red when what one master does not take fails the rest of its batch."""
+    await bench.presence.enter("there", BOB)
+    bench.store.channels_away = {"there"}
+    with capture_logs() as logs:
+        entering = bench.presence.enter("there", ANN)
+        leaving = bench.presence.leave("there", "b")
+        for n in range(3):
+            await bench.presence.enter("here", ClientInfo("u", f"c{n}"))
+            await eventually(lambda: bench.presence._left, "what is left")
+        await bench.presence.leave("here", "c0")
+        assert set(await bench.store.members("here")) == {"c1", "c2"}
+        assert not entering.done()
+        assert not leaving.done()
+        assert bench.presence.failing
+
+        bench.store.channels_away = set()
+        await asyncio.gather(entering, leaving)
+
+    assert await bench.store.members("there") == {"a": ANN}
+    await bench.presence.settled()
+    assert not bench.presence.failing
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == [
+        "presence not written"
+    ]
+
+
+async def test_who_comes_and_goes_where_a_master_is_away_leaves_nothing_behind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer state takes the place of what is left. Red when that is tried again: it would remove
+    who has come since.
+    """
+    monkeypatch.setattr(presence, "LEFT_AGAIN_S", 60.0)
+    bench.store.channels_away = {"there"}
+    bench.presence.enter("there", ANN)
+    await eventually(lambda: bench.presence._left, "what is left")
+    bench.store.channels_away = set()
+
+    async with asyncio.timeout(5.0):
+        await bench.presence.leave("there", "a")
+        await bench.presence.settled()
+
+    assert await bench.store.members("there") == {}
+    assert bench.presence._known.channels == []
+
+
+async def test_channels_elsewhere_are_looked_at_while_a_master_is_away(bench: Bench) -> None:
+    """Their keys have to live on. Red when what is left of one channel stops all looks."""
+    await asyncio.gather(*(bench.presence.enter(room, ANN) for room in ("here", "there", "quiet")))
+    bench.store.channels_away = {"there", "quiet"}
+    bench.presence.enter("there", BOB)
+    await eventually(lambda: bench.presence._left, "what is left")
+    bench.presence._to_look_at = ["here", "there", "quiet"]
+
+    with capture_logs() as logs:
+        await bench.presence._look()
+
+    assert bench.store.looked_at == {"here", "quiet"}
+    assert "presence lost" not in {line["event"] for line in logs}
+
+
+async def test_a_loss_is_made_good_elsewhere_while_a_master_is_away(bench: Bench) -> None:
+    """And who is there and has left is found at that master when it is back. Red when nobody is
+    written before all channels were compared.
+    """
+    await asyncio.gather(*(bench.presence.enter(room, BOB) for room in ("here", "there")))
+    bench.store.forget()
+    for room in ("here", "there"):
+        bench.store.bring_back(bench.me, room, ANN)
+    bench.store.channels_away = {"there"}
+
+    await bench.presence.check()
+    await eventually(lambda: bench.presence._left, "what is left")
+    here = bench.store._channels["here"][bench.me]
+    await eventually(lambda: set(here) == {"b"}, "who is there")
+    assert bench.presence.behind
+    bench.store.channels_away = set()
+    await bench.presence.settled()
+
+    assert set(await bench.store.members("there")) == {"b"}

@@ -12,6 +12,7 @@ from redis.asyncio.connection import parse_url
 
 from gateway.errors import ConfigError
 from gateway.redis_support.cluster import ClusterMap
+from gateway.redis_support.cluster_nodes import ClusterNodes
 from gateway.redis_support.locators import OneMaster, SlotMaster
 from gateway.redis_support.node import Node
 from gateway.redis_support.sentinels import Sentinels
@@ -89,7 +90,7 @@ class RedisAddress:
             return f"{scheme}://{hosts}/{self.sentinels.name}/{self.database}"
         if self.cluster is not None and self.locator is None:
             scheme = ("rediss" if self.tls else "redis") + CLUSTER
-            return f"{scheme}://{','.join(_host_port(*seed) for seed in self.cluster.seeds)}"
+            return f"{scheme}://{','.join(_host_port(*seed) for seed in self.cluster.nodes.seeds)}"
         if self.cluster is not None:
             assert self.locator is not None
             at = self.locator.primary
@@ -255,13 +256,13 @@ def _of_cluster(parts: SplitResult) -> RedisAddress:
         raise ConfigError("redis_url: a Cluster has no database but 0")
     facts: Mapping[str, Any] = dict(parse_url(address.url))
     tls = {option: facts[option] for option in TLS_OPTIONS if option in facts}
-    cluster = ClusterMap(
+    nodes = ClusterNodes(
         seeds,
         username=address.username,
         password=address.password,
         tls=None if address.tls is None else (address.tls, tls),
     )
-    return replace(address, cluster=cluster)
+    return replace(address, cluster=ClusterMap(nodes))
 
 
 def _endpoint(host_port: str, default: int = SENTINEL_PORT, what: str = "Sentinels") -> Endpoint:

@@ -57,7 +57,7 @@ def check(address: RedisAddress, prefix: str, *, deadline_s: float = REDIS_DEADL
     if address.cluster is None:
         _check_node(address, commands, deadline_s=deadline_s)
         return
-    owners = address.cluster.look_blocking(deadline_s=deadline_s).owners
+    owners = address.cluster.nodes.look_blocking(deadline_s=deadline_s).owners
     for master in sorted({owner for owner in owners if owner is not None}):
         theirs = [
             command

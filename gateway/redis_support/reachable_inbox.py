@@ -47,8 +47,8 @@ def with_reachable_inbox(
     """
     assert address.cluster is not None
     first = draw()
-    ask = address.cluster.ask_blocking
-    seeds = [partial(ask, seed) for seed in address.cluster.seeds]
+    nodes = address.cluster.nodes
+    seeds = [partial(nodes.ask_blocking, seed) for seed in nodes.seeds]
     sight = first_answer(seeds, deadline_s=INBOX_CHOICE_S / 2, errors=[])
     if sight is None:
         return first  # whoever is to use it says so

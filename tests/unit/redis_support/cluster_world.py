@@ -10,6 +10,7 @@ from typing import Any
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.cluster import ClusterMap
+from gateway.redis_support.cluster_nodes import ClusterNodes
 from gateway.redis_support.connection import Command, ReplyError
 from gateway.redis_support.slots import SLOTS, Sight, slot_of
 from gateway.redis_support.stream import Endpoint
@@ -34,17 +35,32 @@ def _those_in(names: Any, number: int) -> Any:
     return (name for name in names if slot_of(name) // HALF == number)
 
 
-class World(ClusterMap):
-    """A map whose nodes say what the test wants."""
+class Nodes(ClusterNodes):
+    """They say what the test wants. The seed is A."""
 
     def __init__(self) -> None:
-        self.time = 100.0
-        super().__init__([A], now=lambda: self.time)
+        super().__init__([A])
         self.says: dict[Endpoint, Sight] = {}
         self.asked: list[Endpoint] = []
 
+    async def _ask(self, node: Endpoint) -> Sight:
+        self.asked.append(node)
+        await asyncio.sleep(0)
+        if node not in self.says:
+            raise ConnectionRefusedError(node)
+        return self.says[node]
+
+
+class World(ClusterMap):
+    """A map of such nodes."""
+
+    def __init__(self) -> None:
+        self.time, said = 100.0, Nodes()
+        super().__init__(said, now=lambda: self.time)
+        self.says, self.asked = said.says, said.asked
+
     def all_say(self, said: Sight) -> None:
-        self.says = dict.fromkeys([A, B, C], said)
+        self.says.update(dict.fromkeys([A, B, C], said))
 
     async def believe(self, said: Sight) -> None:
         """All say so, and are asked."""
@@ -54,13 +70,6 @@ class World(ClusterMap):
     def address(self) -> RedisAddress:
         """Of all of it."""
         return replace(parse("redis+cluster://nowhere"), cluster=self)
-
-    async def _ask(self, node: Endpoint) -> Sight:
-        self.asked.append(node)
-        await asyncio.sleep(0)
-        if node not in self.says:
-            raise ConnectionRefusedError(node)
-        return self.says[node]
 
 
 class Masters:

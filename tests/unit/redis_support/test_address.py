@@ -282,7 +282,7 @@ def test_a_url_of_a_cluster_names_nodes_to_ask() -> None:
     address = parse("redis+cluster://me:secret@one,[::1]:7001")
 
     assert address.cluster is not None
-    assert address.cluster.seeds == (("one", 6379), ("::1", 7001))
+    assert address.cluster.nodes.seeds == (("one", 6379), ("::1", 7001))
     assert (address.username, address.password, address.publish_verb) == (
         "me", "secret", "SPUBLISH",
     )  # fmt: skip

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway.redis_support.cluster import ClusterMap
+from gateway.redis_support.cluster_nodes import ClusterNodes
 from gateway.redis_support.sentinels import Sentinels
 from tests.support.stub_redis import StubRedis, bulk, cluster_answers
 
@@ -26,7 +26,7 @@ def test_nodes_that_are_frozen_leave_the_others_time(two_silent: list[StubRedis]
     with StubRedis(cluster_answers(lambda: [PRIMARY])) as node:
         seeds = [*(one.at for one in two_silent), node.at]
 
-        assert ClusterMap(seeds).look_blocking(deadline_s=DEADLINE_S).owners[0] == PRIMARY
+        assert ClusterNodes(seeds).look_blocking(deadline_s=DEADLINE_S).owners[0] == PRIMARY
 
 
 def test_sentinels_that_are_frozen_leave_the_others_time(two_silent: list[StubRedis]) -> None:

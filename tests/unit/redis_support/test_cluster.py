@@ -128,15 +128,6 @@ async def test_an_older_configuration_is_not_believed_at_once(world: World) -> N
     assert world.owner(0) == A  # it was set up anew
 
 
-async def test_who_is_cut_off_is_not_believed_where_others_answer(world: World) -> None:
-    world.all_say(sight(B, A, epoch=2))
-    world.says[C] = sight(A, B, epoch=9, well=False)
-
-    await world.refresh()
-
-    assert world.owner(0) == B
-
-
 async def test_where_nobody_answers_the_map_stays(world: World) -> None:
     world.says.clear()
 

@@ -1,0 +1,186 @@
+"""The nodes of a Cluster, asked which master has which slot."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import hiredis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from gateway.errors import BrokerUnavailable, ConfigError
+from gateway.log import get_logger
+from gateway.redis_support.one_connection import ask
+from gateway.redis_support.reconnect import reasons
+from gateway.redis_support.slots import Sight, newest, read_sight
+from gateway.redis_support.stream import Command, Endpoint, Place, Stream
+
+log = get_logger(__name__)
+
+_NOBODY: Final = "no node of the Cluster says where its masters are"
+
+ASK_S: Final = 1.0  # how long a node may take
+OTHERS_S: Final = 0.1  # how long the others may, once one has answered
+ASKED_AT_ONCE: Final = 3
+
+
+class ClusterNodes:
+    """Asks them, some at a time.
+
+    Belongs to one event loop, but for ``look_blocking``.
+
+    Args:
+        seeds: Those to ask first, and whenever none of those that are known answers.
+        tls: The options of the URL that begin with ``ssl``, as redis-py calls them; with a context
+            made of them.
+
+    Attributes:
+        silent: None said anything when they were asked last.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[Endpoint],
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        tls: tuple[ssl.SSLContext, Mapping[str, Any]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.seeds = tuple(seeds)
+        self.silent = False
+        self._username, self._password = username, password
+        self._context = None if tls is None else tls[0]
+        self._tls_options = {} if tls is None else {**tls[1], "ssl": True}
+        self._now = now
+        self._asking: set[asyncio.Task[Sight]] = set()
+
+    async def ask(self, known: Collection[Endpoint]) -> Sight:
+        """What is to be believed of what they say.
+
+        Args:
+            known: Some of these are asked, and all of them if none of those sees a majority.
+
+        Raises:
+            BrokerUnavailable: No node says.
+        """
+        errors: list[Exception] = []
+        some = random.sample(sorted(known), min(ASKED_AT_ONCE, len(known)))
+        sights = await self._ask_some(some, errors) if some else []
+        if not any(sight.well for sight in sights):
+            sights += await self._ask_some([*({*known} - {*some}), *self.seeds], errors)
+        if not sights:
+            if not self.silent:
+                self.silent = True
+                why = reasons(errors)
+                log.warning("no node of the cluster says where its masters are", error=why)
+            raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
+        if self.silent:
+            self.silent = False
+            log.info("cluster answers again")
+        return newest(sights)
+
+    def look_blocking(self, *, deadline_s: float) -> Sight:
+        """What the first node says that answers. For a process or thread without an event loop.
+
+        Raises:
+            BrokerUnavailable: No node says.
+            ConfigError: They answer, and will never say.
+        """
+        errors: list[Exception] = []
+        ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
+        for number, seed in enumerate(self.seeds, 1):
+            left_s = ends_at - self._now()
+            if left_s <= 0:
+                break
+            if number < len(self.seeds):  # one that is silent leaves the others something
+                left_s = min(ASK_S, left_s / 2)
+            try:
+                return self.ask_blocking(seed, left_s)
+            except (RedisError, OSError, ValueError) as error:
+                errors.append(error)
+        if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
+            raise ConfigError(_never(str(errors[0])))
+        raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
+
+    def ask_blocking(self, node: Endpoint, deadline_s: float) -> Sight:
+        """What this one says. Any thread may ask.
+
+        Args:
+            deadline_s: For connecting, and for each reply.
+
+        Raises:
+            RedisError, OSError, ValueError: Nothing, or nothing that can be read.
+        """
+        info, slots = ask(
+            *node, ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS"),
+            deadline_s=deadline_s,
+            username=self._username, password=self._password, **self._tls_options,
+        )  # fmt: skip
+        return read_sight(info, slots, node)
+
+    async def settle(self) -> None:
+        """Wait until nobody is asked any more, ``ASK_S`` at most: a loop may be closed then."""
+        while self._asking:
+            await asyncio.wait(self._asking)
+
+    async def _ask_some(self, nodes: Sequence[Endpoint], errors: list[Exception]) -> list[Sight]:
+        # Nobody is broken off: a connection that is cancelled while it is made may leave its
+        # socket behind (uvloop). Who takes longer ends by itself, after ASK_S.
+        waiting = {asyncio.create_task(self._ask(node)) for node in dict.fromkeys(nodes)}
+        self._asking |= waiting
+        for task in waiting:
+            task.add_done_callback(self._asking.discard)
+            task.add_done_callback(_looked_at)
+        sights: list[Sight] = []
+        ends_at = None
+        while waiting:
+            timeout = None if ends_at is None else max(0.0, ends_at - self._now())
+            done, waiting = await asyncio.wait(
+                waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    sights.append(task.result())
+                elif isinstance(error, Exception):
+                    errors.append(error)
+            if ends_at is None and any(sight.well for sight in sights):
+                ends_at = self._now() + OTHERS_S
+        return sights
+
+    async def _ask(self, node: Endpoint) -> Sight:
+        async with asyncio.timeout(ASK_S):
+            stream = await Stream.open(Place(*node, node[0]), self._context)
+            try:
+                *greeting, info, slots = await stream.ask(
+                    *self._login(), ("CLUSTER", "INFO"), ("CLUSTER", "SLOTS")
+                )
+            finally:
+                stream.close()
+        for reply in (*greeting, info, slots):
+            if isinstance(reply, hiredis.ReplyError):
+                raise ResponseError(str(reply))
+        return read_sight(info, slots, node)
+
+    def _login(self) -> list[Command]:
+        if self._password is None:
+            return []
+        return [("AUTH", *((self._username,) if self._username else ()), self._password)]
+
+
+def _never(words: str) -> str:
+    if "auth" in words.lower() or "pass" in words.lower() or "NOPERM" in words:
+        return f"redis_url: the Cluster lets nobody in like this: {words}"
+    return f"redis_url: what it names is no Cluster: {words}"
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # whoever waited has it; perhaps nobody did

@@ -1,0 +1,55 @@
+"""The nodes of a Cluster: who is asked, and which of them is believed."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.errors import BrokerUnavailable
+from gateway.redis_support.cluster_nodes import ASKED_AT_ONCE
+from tests.support.logs import capture_logs
+from tests.unit.redis_support.cluster_world import A, B, C, Nodes, sight
+
+HERE, THERE = sight(A, B), sight(B, A, epoch=2)
+
+
+async def test_some_of_those_that_are_known_are_asked_and_no_seed() -> None:
+    nodes, known = Nodes(), [(f"n{number}", 1) for number in range(ASKED_AT_ONCE + 2)]
+    nodes.says.update(dict.fromkeys(known, HERE))
+
+    assert await nodes.ask(known) == HERE
+
+    assert len(nodes.asked) == ASKED_AT_ONCE
+    assert {*nodes.asked} < {*known}
+
+
+async def test_where_none_of_them_sees_a_majority_all_are_asked_and_the_seeds() -> None:
+    nodes, known = Nodes(), [(f"n{number}", 1) for number in range(ASKED_AT_ONCE + 2)]
+    nodes.says.update(dict.fromkeys(known, sight(A, B, well=False)))
+    nodes.says[A] = THERE
+
+    assert await nodes.ask(known) == THERE
+
+    assert sorted(nodes.asked) == sorted([*known, A])
+
+
+async def test_who_is_cut_off_is_not_believed_where_others_answer() -> None:
+    nodes = Nodes()
+    nodes.says.update({A: HERE, B: THERE, C: sight(A, B, epoch=9, well=False)})
+
+    assert await nodes.ask([A, B, C]) == THERE
+
+
+async def test_that_nobody_answers_is_said_once() -> None:
+    nodes = Nodes()
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(BrokerUnavailable, match="no node of the Cluster"):
+                await nodes.ask([B])
+            assert nodes.silent
+        nodes.says[B] = HERE
+        assert await nodes.ask([B]) == HERE
+
+    assert not nodes.silent
+    assert [line["event"] for line in logs] == [
+        "no node of the cluster says where its masters are", "cluster answers again",
+    ]  # fmt: skip

@@ -151,11 +151,18 @@ class Dispatcher:
             self._measure(pending)
         try:
             state.dispatchable.answered(pending, answer, worker)
-        except Exception:  # it has been taken out: its client is told, and the next ones go on
-            log.exception("answer not taken", connection_id=answer.connection, from_worker=worker)
-            self._tell_one_unhandled(state, pending)
+        except Exception as error:  # it has been taken out: the next ones go on
+            self._not_taken(state, pending, worker, error)
         if conversation.waiting:
             self.pump(state)
+
+    def _not_taken(
+        self, state: DispatchState, pending: Pending, worker: WorkerId, error: Exception
+    ) -> None:
+        """A connection has failed at its answer: its client hears of it as of a failed handler."""
+        connection = state.dispatchable.id
+        log.error("answer not taken", connection_id=connection, from_worker=worker, exc_info=error)
+        self._tell_one_unhandled(state, pending)
 
     def _settle_closed(self, worker: WorkerId, answer: Answer) -> None:
         """An answer has come for one that has gone: its worker has that much less to do."""

@@ -10,7 +10,7 @@ from opentelemetry.trace import Span, SpanKind
 from gateway.handlers.dispatch_state import Dispatchable, DispatchState
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.queue import AnyDispatch
-from gateway.protocol.conversation import Event
+from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import (
     Answer,
     Dispatch,
@@ -140,6 +140,12 @@ class TracedDispatcher(Dispatcher):
             oldest = state.conversation.oldest
             if oldest is None or oldest.number > answer.number:
                 self._end(connection, answer.number, why)
+
+    def _not_taken(
+        self, state: DispatchState, pending: Pending, worker: WorkerId, error: Exception
+    ) -> None:
+        self._end(state.dispatchable.id, pending.number, type(error).__name__)
+        super()._not_taken(state, pending, worker, error)
 
     def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
         try:

@@ -93,7 +93,8 @@ async def test_subscribe_returns_only_once_deliveries_will_arrive(brokers: Runni
         await publisher.publish([(name, b"hi")])
 
     await eventually(lambda: len(inbox.got) == 20, "20 deliveries")
-    assert inbox.got == [(name, b"hi") for name in names]
+    # Each channel has its own order: of a Cluster each may be at another master.
+    assert sorted(inbox.got) == sorted((name, b"hi") for name in names)
 
 
 async def test_deliveries_of_one_publisher_keep_their_order(brokers: Running) -> None:

@@ -121,7 +121,7 @@ def switch(name: str, raw: object) -> bool:
         return True
     if text in ("0", "false", "no", "off", ""):
         return False
-    raise ConfigError(f"{_given(name, raw)} is not one of on, off")
+    raise ConfigError(f"{_given(name, raw)} is neither on (true) nor off (false)")
 
 
 def text(name: str, raw: object) -> str:

@@ -231,7 +231,7 @@ def test_a_switch_is_on_or_off(name: str, value: str, *, meant: bool) -> None:
 def test_a_switch_is_nothing_else(name: str) -> None:
     message = complaint({variable(name): "maybe"})
 
-    assert message == f"{variable(name)}=maybe is not one of on, off"
+    assert message == f"{variable(name)}=maybe is neither on (true) nor off (false)"
 
 
 @pytest.mark.parametrize(

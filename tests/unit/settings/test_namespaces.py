@@ -128,7 +128,7 @@ def test_positions_need_a_history(name: str) -> None:
         ('history_ttl = "1s"', "history_ttl needs history_size"),
         (f'{HISTORY}history_meta_ttl = "59s"', "history_ttl is over history_meta_ttl"),
         ("force_push_join_leave = true", "force_push_join_leave needs join_leave"),
-        ("presence = 2", "presence=2 is not one of on, off"),
+        ("presence = 2", "presence=2 is neither on (true) nor off (false)"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: str, said: str) -> None:

@@ -96,7 +96,7 @@ def test_a_file_may_use_the_types_of_toml(tmp_path: Path) -> None:
         ("workers = []", "workers=[] is not a whole number: 1 to 256 processes"),
         ("host = 1", "host=1 is not a text"),
         ("role = 1", "role=1 is not one of both, edge, handler"),
-        ("trace = 2", "trace=2 is not one of on, off"),
+        ("trace = 2", "trace=2 is neither on (true) nor off (false)"),
         ("allowed_hosts = 1", "allowed_hosts=1 is not a list of texts"),
         ("allowed_hosts = [1]", "allowed_hosts=[1] is not a list of texts"),
     ],

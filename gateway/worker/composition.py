@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -36,20 +35,15 @@ from gateway.errors import BadChannel, UnknownChannel
 from gateway.handlers.definitions import Handlers
 from gateway.handlers.invocation import Invocation
 from gateway.handlers.runner import Runner
-from gateway.http_api.batch_calls import BatchCalls
-from gateway.http_api.calls import Calls
-from gateway.http_api.channel_calls import ChannelCalls
-from gateway.http_api.routes import Api
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
-from gateway.messaging.requests_to_users import TOGETHER_S, RequestsToUsers
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.metrics import Counters
 from gateway.presence.base import PresenceStore
 from gateway.protocol.envelopes.wire import VERSION
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import Members, WorkerInfo
-from gateway.protocol.rate import Rate
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings
@@ -58,6 +52,7 @@ from gateway.tokens.verifier import token_verifier
 from gateway.tracing.variants import PLAIN, Variants
 from gateway.worker import envelope_receivers
 from gateway.worker.admin_composition import AdminParts
+from gateway.worker.api_composition import connection_api
 from gateway.worker.backend_credentials import credentials_of
 from gateway.worker.blocking_report import SHARE_OF_LEASE, BlockingReport
 from gateway.worker.handshake_limits import limits
@@ -120,7 +115,19 @@ class WorkerParts:
         )
         self._put_edge_together(health)
         self.credentials = credentials_of(settings)
-        self.api = self._api()
+        self.api = connection_api(
+            settings,
+            owners=self.requests_to_owners,
+            users=self.requests_to_users,
+            survey=self.survey,
+            registry=registry,
+            publisher=self.publisher,
+            presence_questions=self.presence_questions,
+            credentials=self.credentials,
+            counters=self.counters,
+            variants=variants,
+            now=now,
+        )
         self._put_admin_together()
 
     def info(self, *, leaving: bool = False) -> WorkerInfo:
@@ -351,27 +358,6 @@ class WorkerParts:
             ),
             timers=self._timers,
             now=self.now,
-        )
-
-    def _api(self) -> Api:
-        settings, per_second = self.settings, self.settings.api_requests_per_second
-        calls = Calls(self.requests_to_owners, self.registry, self.requests_to_users)
-        # A batch may name a thousand: nobody else waits behind them.
-        users_of_batches = RequestsToUsers(
-            self.requests_to_owners, self.registry.of_user, at_once=1, within_s=TOGETHER_S
-        )
-        batched = Calls(self.requests_to_owners, self.registry, users_of_batches)
-        return Api(
-            calls=calls,
-            channel_calls=ChannelCalls(self.publisher, self.presence_questions, self.survey),
-            batch_calls=BatchCalls(batched, self.publisher, count=self.counters.count_api_result),
-            credentials=self.credentials,
-            body_bytes=settings.api_body_bytes,
-            rate=None if per_second is None else Rate(per_second, now=self.now()),
-            count=self.counters.count_api_request,
-            now=self.now,
-            clock=time.time,
-            around=self._variants.api_call,
         )
 
     def _put_admin_together(self) -> None:

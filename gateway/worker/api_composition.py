@@ -1,0 +1,54 @@
+"""The connection API of one worker, put together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gateway.channels.presence_questions import PresenceQuestions
+from gateway.channels.publisher import Publisher
+from gateway.http_api.batch_calls import BatchCalls
+from gateway.http_api.calls import Calls
+from gateway.http_api.channel_calls import ChannelCalls
+from gateway.http_api.credentials import Credentials
+from gateway.http_api.routes import Api
+from gateway.messaging.channel_survey import ChannelSurvey
+from gateway.messaging.requests_to_owners import RequestsToOwners
+from gateway.messaging.requests_to_users import TOGETHER_S, RequestsToUsers
+from gateway.metrics import Counters
+from gateway.protocol.rate import Rate
+from gateway.registry.base import Registry
+from gateway.settings.config import Settings
+from gateway.tracing.variants import Variants
+
+
+def connection_api(
+    settings: Settings,
+    *,
+    owners: RequestsToOwners,
+    users: RequestsToUsers,
+    survey: ChannelSurvey,
+    registry: Registry,
+    publisher: Publisher,
+    presence_questions: PresenceQuestions,
+    credentials: Credentials,
+    counters: Counters,
+    variants: Variants,
+    now: Callable[[], float],
+) -> Api:
+    per_second = settings.api_requests_per_second
+    # A batch may name a thousand: nobody else waits behind them.
+    users_of_batches = RequestsToUsers(owners, registry.of_user, at_once=1, within_s=TOGETHER_S)
+    batched = Calls(owners, registry, users_of_batches)
+    return Api(
+        calls=Calls(owners, registry, users),
+        channel_calls=ChannelCalls(publisher, presence_questions, survey),
+        batch_calls=BatchCalls(batched, publisher, count=counters.count_api_result),
+        credentials=credentials,
+        body_bytes=settings.api_body_bytes,
+        rate=None if per_second is None else Rate(per_second, now=now()),
+        count=counters.count_api_request,
+        now=now,
+        clock=time.time,
+        around=variants.api_call,
+    )

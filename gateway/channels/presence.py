@@ -123,6 +123,7 @@ class ChannelPresence:
             self._members += member.kept
         elif not member.here:
             member.here = True
+            member.told = (options or self._options_of(channel)).join_leave  # it may be a stray
             self._members += member.kept
         member.info = info
         return self._change((channel, info.client), member)

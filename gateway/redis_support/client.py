@@ -91,7 +91,7 @@ def _eval(
     while True:
         try:
             with (
-                blocking_client(where, deadline_s=deadline_s) as server,
+                blocking_client(where, deadline_s=max(0.05, ends_at - time.monotonic())) as server,
                 server.pipeline(transaction=False) as pipe,
             ):
                 if asking:

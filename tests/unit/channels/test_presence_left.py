@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.channels import presence
-from gateway.protocol.channel_messages import ClientInfo
+from gateway.protocol.channel_messages import ClientInfo, MessageKind
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.channels.presence_bench import ANN, BOB, Bench
@@ -96,3 +96,16 @@ async def test_a_loss_is_made_good_elsewhere_while_a_master_is_away(bench: Bench
     await bench.presence.settled()
 
     assert set(await bench.store.members("there")) == {"b"}
+
+
+async def test_who_enters_while_it_is_taken_for_a_stray_is_told(bench: Bench) -> None:
+    """Its removal may be read of before it is written. Red when it stays one that is not told."""
+    bench.store.open.clear()
+    bench.presence._remove_if_stray("room", ANN)
+    entering = bench.presence.enter("room", ANN)
+    bench.store.open.set()
+    await entering
+    bench.presence.joined("room", "a")
+    await bench.presence.leave("room", "a")
+
+    assert [kind for _, kind, _ in bench.told] == [MessageKind.JOIN, MessageKind.LEAVE]

@@ -252,14 +252,11 @@ class Runner:
             self.before_run()
             self._ended_at = self._now()
             self._run_until = self._ended_at + RUN_S
-            others_ran = False  # in this task, since it was known to be as it should
             while self._ready and not self._held:
                 queue = self._ready.popleft()
                 if self._ready and not self._waking:
                     self._wake()  # should this handler wait, somebody goes on
-                handling = self._take(queue, task, others_ran)
-                others_ran = handling is None
-                if handling is not None:
+                if (handling := self._take(queue, task)) is not None:
                     await handling
                 if self._ended_at >= self._run_until:
                     break
@@ -275,14 +272,11 @@ class Runner:
                     await self._uncancel(task)  # which raises it if that was the end
                 woken = not waiter.cancelled()
 
-    async def _uncancel(self, task: asyncio.Task[None], queue: Queue | None = None) -> None:
+    async def _uncancel(self, task: asyncio.Task[None]) -> None:
         """A handler that has ended has cancelled the task in which it ran, or has left it so.
 
         Nobody else is to notice: the next handler would be cancelled in its place, or the pool have
         one task less.
-
-        Args:
-            queue: Whose handler is about to wait.
         """
         if self._tasks is None:
             raise asyncio.CancelledError
@@ -293,13 +287,9 @@ class Runner:
         except asyncio.CancelledError:
             if self._tasks is None:
                 raise
-            if queue is not None and queue.cancels:
-                queue.cancel()  # it was meant
 
-    def _take(
-        self, queue: Queue, task: asyncio.Task[None], others_ran: bool
-    ) -> Coroutine[Any, Any, None] | None:
-        """Have the next of ``queue`` handled. Returns what is to be awaited if it takes longer."""
+    def _take(self, queue: Queue, task: asyncio.Task[None]) -> Coroutine[Any, Any, None] | None:
+        """Have the next of ``queue`` handled. Returns what is to be awaited, if anything is."""
         if not queue.dispatches:  # its edge has gone
             queue.state = _IDLE
             return None
@@ -320,9 +310,9 @@ class Runner:
             self._stop(queue)
             raise
         if isinstance(answer, CoroutineType):
-            return self._wait(queue, dispatch, answer, task, others_ran)
+            return self._wait(queue, dispatch, answer, task)
         self._answer(queue, dispatch, answer)
-        return None
+        return self._uncancel(task) if task.cancelling() else None
 
     async def _wait(
         self,
@@ -330,13 +320,10 @@ class Runner:
         dispatch: AnyDispatch,
         handling: Coroutine[Any, Any, Answer],
         task: asyncio.Task[None],
-        others_ran: bool,
     ) -> None:
         if self._timer is None:
             self._check_later()
         try:
-            if others_ran and task.cancelling():
-                await self._uncancel(task, queue)
             answer = await handling
         except BaseException:
             self._stop(queue)

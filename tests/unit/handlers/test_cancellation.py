@@ -101,6 +101,13 @@ async def all_answered(texts: list[str]) -> list[type]:
         return before
 
 
+async def test_who_cancels_itself_behind_one_that_did_not_wait_has_failed_too() -> None:
+    """Red when what another has left of the task is told from it only then: its own is lost."""
+    found = await all_answered(["x", "cancel wait", "x", "cancel hang", "x", "wait"])
+
+    assert found == [Reply, Failed, Reply, Failed, Reply, Reply]
+
+
 async def test_who_cancels_itself_and_waits_has_failed_alone() -> None:
     """Red when that is taken for the end of the worker: none of these is ever answered."""
     found = await all_answered(["cancel wait"] * 3 + ["wait"] * 3)

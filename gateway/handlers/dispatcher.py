@@ -159,7 +159,7 @@ class Dispatcher:
     def _not_taken(
         self, state: DispatchState, pending: Pending, worker: WorkerId, error: Exception
     ) -> None:
-        """A connection has failed at its answer: its client hears of it as of a failed handler."""
+        """A connection has failed at its answer, and is told as if there had been none."""
         connection = state.dispatchable.id
         log.error("answer not taken", connection_id=connection, from_worker=worker, exc_info=error)
         self._tell_one_unhandled(state, pending)

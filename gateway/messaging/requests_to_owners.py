@@ -139,6 +139,7 @@ class RequestsToOwners:
 
     async def disconnect(self, connection: str, code: int, reason: str) -> Receipt:
         """Close a connection with this code and reason. WRITTEN: its close frame is under way."""
+        connection, reason = _text("connection", connection), _text("reason", reason)
         receipted = await self._ask(
             connection, lambda name, number: Disconnect(name, number, code, reason, self._unlinked)
         )
@@ -150,6 +151,7 @@ class RequestsToOwners:
         Raises:
             BadChannel, UnknownChannel, ChannelLimit: As its owner says.
         """
+        connection, channel = _text("connection", connection), _text("channel", channel)
         receipted = await self._ask(
             connection,
             lambda name, number: SubscribeConnection(name, number, channel, self._unlinked),
@@ -160,6 +162,7 @@ class RequestsToOwners:
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
         """Unsubscribe a connection. WRITTEN: it is not subscribed."""
+        connection, channel = _text("connection", connection), _text("channel", channel)
         return _receipt_of(
             await self._ask(
                 connection,
@@ -169,6 +172,7 @@ class RequestsToOwners:
 
     async def inquire(self, connection: str) -> Receipted:
         """What its owner says of a connection: with particulars if the receipt is WRITTEN."""
+        connection = _text("connection", connection)
         return await self._ask(
             connection, lambda name, number: Inquire(name, number, self._unlinked)
         )

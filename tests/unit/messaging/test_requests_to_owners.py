@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -272,11 +273,35 @@ async def test_what_is_no_connection_id_is_gone_and_nobody_is_asked(
     assert not bench.looks
 
 
+class Markup(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda to: to.disconnect(Markup(THERE), 4000, Markup("bye")),
+        lambda to: to.subscribe(Markup(THERE), Markup("news")),
+        lambda to: to.unsubscribe(Markup(THERE), Markup("news")),
+        lambda to: to.inquire(Markup(THERE)),
+    ],
+    ids=["disconnect", "subscribe", "unsubscribe", "inquire"],
+)
+async def test_what_is_asked_names_texts_whatever_their_class(
+    ask: Callable[[RequestsToOwners], Coroutine[Any, Any, object]],
+) -> None:
+    """Red when they are passed on: no envelope carries one of a class of its own."""
+    bench = Bench()
+    answer = asyncio.create_task(ask(bench.requests_to_owners))
+    await eventually(lambda: bench.asked, "the question")
+    encode(bench.asked[0])
+    bench.answer(Receipt.WRITTEN)
+    await answer
+    await bench.requests_to_owners.aclose()
+
+
 async def test_what_is_sent_is_a_text_whatever_its_class() -> None:
     """Red when it is passed on: no envelope carries one of a class of its own."""
-
-    class Markup(str):
-        __slots__ = ()
 
     bench = Bench()
     send = asyncio.create_task(

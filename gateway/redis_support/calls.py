@@ -6,17 +6,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.client import client
-
-# What comes of replies that are not what was asked for.
-GARBAGE: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+from gateway.redis_support.client import GARBAGE, client
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

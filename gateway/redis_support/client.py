@@ -21,10 +21,16 @@ from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.pool import pooled
-from gateway.redis_support.slots import AGAIN_S
+from gateway.redis_support.slots import AGAIN_S, read_redirect
+from gateway.redis_support.stream import Endpoint
 
 CONNECTIONS: Final = 4
+LEAST_S: Final = 0.05  # that something may take, however little of a deadline is left
 REDIRECTED: Final = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
+
+# What comes of replies that are not what was asked for.
+GARBAGE: Final = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+_FAILURES: Final = (RedisError, OSError, ConfigError, *GARBAGE)
 
 
 def script(name: str) -> str:
@@ -44,13 +50,19 @@ def blocking_client(
 ) -> redis.Redis:
     """A client for processes without an event loop: the supervisor, tools.
 
+    Args:
+        deadline_s: For finding where it is, and with what is left of that for connecting, and for
+            each reply.
+
     Raises:
         BrokerUnavailable: No Sentinel says where the primary is.
         ConfigError: They never will.
     """
     places: dict[str, Any] = {}
     if address.path is None:
+        ends_at = time.monotonic() + deadline_s
         places["host"], places["port"] = address.where_blocking(deadline_s=deadline_s)
+        deadline_s = _left_s(ends_at)
     pool = redis.ConnectionPool.from_url(
         address.url,
         socket_timeout=deadline_s,
@@ -72,13 +84,15 @@ def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: f
     Raises:
         BrokerUnavailable: Not done; the end of the lease will do it.
     """
+    ends_at = time.monotonic() + deadline_s
     names: Sequence[str] = (keys.workers(prefix), keys.dead(prefix))
     try:
         if not _eval(address, script("lease_fence"), names, worker, deadline_s=deadline_s):
             return False
-    except (RedisError, OSError, ConfigError) as error:
+    except _FAILURES as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
-    publish(address, keys.everyone(prefix), hint(worker, Gone(worker)), deadline_s=deadline_s)
+    told = hint(worker, Gone(worker))
+    publish(address, keys.everyone(prefix), told, deadline_s=_left_s(ends_at))
     return True
 
 
@@ -89,23 +103,37 @@ def _eval(
     ends_at = time.monotonic() + deadline_s
     where, asking = address.of(names[0]), False
     while True:
+        server = blocking_client(where, deadline_s=_left_s(ends_at))
         try:
-            with (
-                blocking_client(where, deadline_s=max(0.05, ends_at - time.monotonic())) as server,
-                server.pipeline(transaction=False) as pipe,
-            ):
+            with server, server.pipeline(transaction=False) as pipe:
                 if asking:
-                    pipe.execute_command("ASKING")  # it is about the next command alone
+                    # It is about the next command alone.
+                    pipe.execute_command("ASKING")  # type: ignore[no-untyped-call]  # redis-py's
                 pipe.eval(text, len(names), *names, *arguments)
                 return pipe.execute()[-1]
         except REDIRECTED as error:
             if time.monotonic() >= ends_at:
                 raise
-            if type(error) is AskError and not asking:
-                where, asking = address.at((error.host.strip("[]"), error.port)), True
-                continue
+            if address.cluster is not None and not asking:
+                options = server.get_connection_kwargs()
+                told = importing(error, (options["host"], options["port"]))
+                if told is not None:
+                    where, asking = address.at(told), True
+                    continue
         where, asking = address.of(names[0]), False
         time.sleep(AGAIN_S)
+
+
+def importing(error: RedisError, asked: Endpoint) -> Endpoint | None:
+    """The node that has the keys already, as ``asked`` has answered; None: it has not said so."""
+    if type(error) is not AskError:
+        return None
+    told = read_redirect(f"ASK {error.message}", asked)
+    return None if told is None else told[1]
+
+
+def _left_s(ends_at: float) -> float:
+    return max(LEAST_S, ends_at - time.monotonic())
 
 
 def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: float) -> None:
@@ -117,5 +145,5 @@ def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: 
     try:
         with blocking_client(address.of(channel), deadline_s=deadline_s) as server:
             server.execute_command(address.publish_verb, channel, payload)
-    except (RedisError, OSError, ConfigError) as error:
+    except _FAILURES as error:
         raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error

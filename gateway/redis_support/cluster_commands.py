@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import redis.asyncio
-from redis.exceptions import AskError, NoScriptError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.client import REDIRECTED, client
+from gateway.redis_support.client import REDIRECTED, client, importing
 from gateway.redis_support.cluster import ClusterMap
 from gateway.redis_support.slots import AGAIN_S
 from gateway.redis_support.stream import Endpoint
@@ -247,7 +247,8 @@ class _Sending:
                 self._importing[number] = way.master
         elif isinstance(reply, REDIRECTED):
             self.left.append(number)
-            if type(reply) is AskError and not way.asking:
-                self._importing[number] = (reply.host.strip("[]") or way.master[0], reply.port)
-            else:
+            told = None if way.asking else importing(reply, way.master)
+            if told is None:
                 self.at_once = False
+            else:
+                self._importing[number] = told

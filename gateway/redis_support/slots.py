@@ -38,7 +38,7 @@ def read_redirect(words: str, asked: Endpoint) -> tuple[int, Endpoint] | None:
     found = _REDIRECT.match(words)
     if found is None or int(found[1]) >= SLOTS or not 0 < int(found[3]) < 1 << 16:
         return None
-    return int(found[1]), (found[2].strip("[]") or asked[0], int(found[3]))
+    return int(found[1]), (_host(found[2].strip("[]"), asked), int(found[3]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,12 @@ def read_sight(info: Any, slots: Any, asked: Endpoint) -> Sight:
 
 
 def _endpoint(node: Any, asked: Endpoint) -> Endpoint:
-    # None or "": under the name that it was asked by. "?": it does not know the name.
-    host, port = (node[0] or b"").decode(), int(node[1])
-    return (asked[0] if host in ("", "?") else host), port
+    return _host((node[0] or b"").decode(), asked), int(node[1])
+
+
+def _host(said: str, asked: Endpoint) -> str:
+    # "": under the name that it was asked by. "?": it does not know the name.
+    return asked[0] if said in ("", "?") else said
 
 
 def newest(sights: list[Sight]) -> Sight:

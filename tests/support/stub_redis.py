@@ -103,5 +103,5 @@ def _read(line: Callable[[], bytes], read: Callable[[int], bytes]) -> tuple[str,
     words = []
     for _ in range(int(count[1:]) if count else 0):
         size = int(line()[1:])
-        words.append(read(size + 2)[:size].decode())
+        words.append(read(size + 2)[:size].decode(errors="replace"))
     return tuple(words)

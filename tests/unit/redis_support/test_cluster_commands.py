@@ -132,6 +132,17 @@ async def test_who_has_the_keys_of_a_slot_that_moves_is_asked_for_them(
     assert cluster.sent == [(A, [("1",), ("2",), ("3",)]), (B, asked)]
 
 
+async def test_a_host_that_is_not_told_is_the_one_that_was_asked(
+    cluster: Cluster, commands: ClusterCommands
+) -> None:
+    """What cannot be read at all only waits. Red when "?" is taken for a host."""
+    for told in ("0 :7", "0 ?:7", "0 a:70000"):
+        cluster.answers[A, ("1",)] = [AskError(told)]
+        await commands.send([(HERE, ("1",))])
+
+    assert [to for to, _ in cluster.sent] == [A, (A[0], 7), A, (A[0], 7), A, A]
+
+
 async def test_what_it_has_not_all_of_yet_goes_back_to_the_owner(
     cluster: Cluster, commands: ClusterCommands
 ) -> None:

@@ -64,7 +64,10 @@ def chosen(seeds: list[Endpoint], draw: Callable[[], WorkerId]) -> int:
     return home(with_reachable_inbox(parse(url(*seeds)), "gw", draw=draw))
 
 
-def test_the_first_id_will_do_where_its_master_answers(masters: list[StubRedis]) -> None:
+def test_the_first_id_will_do_where_its_master_answers(
+    masters: list[StubRedis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_answer, "PATIENCE_S", 30.0)  # on a busy machine the first is late
     with capture_logs() as logs:
         assert chosen([one.at for one in masters], drawn(1, 0)) == 1
 

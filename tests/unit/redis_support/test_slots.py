@@ -43,6 +43,7 @@ def test_a_key_has_the_slot_of_its_tag(key: str | bytes, slot: int) -> None:
         ("ASK 1 node.example:1", (1, ("node.example", 1))),
         ("MOVED 1 [::1]:6381", (1, ("::1", 6381))),
         ("MOVED 1 :6381", (1, ("asked", 6381))),
+        ("ASK 1 ?:6381", (1, ("asked", 6381))),
         ("MOVED 16384 a:1", None),
         ("MOVED 1 a:0", None),
         ("MOVED x a:1", None),

@@ -4,7 +4,8 @@ GatewayError
 ├── ConfigError           the operator's setting is wrong; the process exits 2
 ├── NotRunning            the gateway was used before its lifespan started
 ├── BrokerUnavailable     not done, or nobody can know
-│   └── BrokerRefused     the broker has answered, and said no
+│   ├── BrokerRefused     the broker has answered, and said no
+│   └── RegistryBusy      others were before it, for too long
 ├── EnvelopeTooLarge      refused where it was made
 ├── BadChannel            no channel may be called that
 ├── UnknownChannel        its namespace is not set up
@@ -113,6 +114,18 @@ class BrokerRefused(BrokerUnavailable):
     """The broker has answered, and said no: to try the same again at once is of no use."""
 
     code = "broker_refused"
+
+
+class RegistryBusy(BrokerUnavailable):
+    """It was not asked who the connections are: others were before it, for too long."""
+
+    code = "registry_busy"
+
+    def __init__(self, *, before_it: int, within_s: float) -> None:
+        super().__init__(
+            f"not done: the registry is asked by a few at a time, {before_it} waited before this "
+            f"one, and its turn did not come within {within_s:g} s"
+        )
 
 
 class EnvelopeTooLarge(GatewayError):

@@ -14,6 +14,7 @@ from gateway.errors import (
     Disconnected,
     EnvelopeTooLarge,
     NotAvailable,
+    RegistryBusy,
     UnknownChannel,
     WorkerChannelLimit,
     check_close,
@@ -55,6 +56,8 @@ def checking() -> Iterator[None]:
     """
     try:
         yield
+    except RegistryBusy as error:
+        raise answers.unavailable(f"{error}: try again") from None
     except BrokerUnavailable:
         message = "Redis does not answer in time, nothing was done: try again"
         raise answers.unavailable(message) from None

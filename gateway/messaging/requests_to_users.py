@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
-from gateway.errors import BrokerUnavailable
+from gateway.messaging.registry_turns import RegistryTurns
 from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry
 
-REGISTRY_S: Final = 5.0
 QUESTIONS_AT_ONCE: Final = 2
-TOGETHER_S: Final = 30.0  # where one caller asks for up to a thousand, each after the other
 AT_ONCE: Final = 500  # sends for one call
 
 Found = Sequence[tuple[ConnectionId, Entry]]
@@ -39,7 +37,7 @@ class RequestsToUsers:
     Args:
         find: All connections of a user.
         at_once: Questions to the registry; the others wait for their turn.
-        within_s: For a question, with the wait for its turn. None: ``REGISTRY_S``.
+        count_busy: Told of each question whose turn did not come in time.
 
     Attributes:
         sender: Reaches connections.
@@ -51,12 +49,16 @@ class RequestsToUsers:
         find: Callable[[str], Awaitable[Found]],
         *,
         at_once: int = QUESTIONS_AT_ONCE,
-        within_s: float | None = None,
+        count_busy: Callable[[], None] = lambda: None,
     ) -> None:
         self.sender = sender
         self._find = find
-        self._questions = asyncio.Semaphore(at_once)
-        self._within_s = within_s
+        self._turns = RegistryTurns(at_once, count_busy=count_busy)
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait for their turn."""
+        return self._turns.waiting
 
     async def connections(self, user: str) -> Found:
         """All connections of ``user``: those of each worker together, the oldest first.
@@ -97,16 +99,11 @@ class RequestsToUsers:
             done += [Sent(name, receipt) for name, receipt in zip(some, receipts, strict=True)]
         return done
 
-    @asynccontextmanager
-    async def asking_registry(self) -> AsyncIterator[None]:
+    def asking_registry(self) -> AbstractAsyncContextManager[None]:
         """Around a question to the registry. A few at a time, and none without an end.
 
         Raises:
+            RegistryBusy: Its turn did not come in time.
             BrokerUnavailable: Nobody can answer it.
         """
-        within_s = REGISTRY_S if self._within_s is None else self._within_s
-        try:
-            async with asyncio.timeout(within_s), self._questions:
-                yield
-        except TimeoutError:
-            raise BrokerUnavailable(f"Redis does not answer within {within_s:g} s") from None
+        return self._turns.asking()

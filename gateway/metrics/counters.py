@@ -94,6 +94,7 @@ class Counters:
         "received",
         "recoveries",
         "refused",
+        "registry_busy",
         "resyncs",
         "roundtrip_seconds",
         "sends",
@@ -121,6 +122,7 @@ class Counters:
         self.channel_resyncs = 0
         self.channels_refused = 0
         self.admin_keys_refused = 0
+        self.registry_busy = 0
         self.recoveries: Tally[str] = Tally()
         self.channel_gaps: Tally[str] = Tally()
         self.closed: Tally[int] = Tally()
@@ -146,6 +148,9 @@ class Counters:
 
     def count_worker_death(self) -> None:
         self.worker_deaths += 1
+
+    def count_registry_busy(self) -> None:
+        self.registry_busy += 1
 
     def count_given_up(self, count: int) -> None:
         self.given_up += count
@@ -188,6 +193,7 @@ _PLAIN: Final = (
     (families.CHANNEL_RESYNCS, "channel_resyncs"),
     (families.CHANNELS_REFUSED, "channels_refused"),
     (families.ADMIN_KEYS_REFUSED, "admin_keys_refused"),
+    (families.REGISTRY_BUSY, "registry_busy"),
 )
 
 _LABELLED: Final = (

@@ -93,6 +93,12 @@ BUILD_INFO = Gauge(
     ["version", "python"],
     multiprocess_mode="livemax",
 )
+REGISTRY_WAITING = Gauge(
+    "gateway_registry_waiting",
+    "Questions about users and connections that wait for their turn.",
+    ["of"],
+    multiprocess_mode="livesum",
+)
 OPENED = Counter("gateway_connections_opened_total", "Connections accepted.")
 CLOSED = Counter("gateway_connections_closed_total", "Connections ended.", ["code"])
 REFUSED = Counter(
@@ -108,6 +114,10 @@ API_RESULTS = Counter(
     "gateway_api_results_total",
     "What became of each command of a batch, and in each channel of a broadcast.",
     ["command", "status"],
+)
+REGISTRY_BUSY = Counter(
+    "gateway_registry_busy_total",
+    "Questions about users and connections whose turn did not come in time.",
 )
 ADMIN_KEYS_REFUSED = Counter(
     "gateway_admin_keys_refused_total", "Keys shown at the admin page's socket that are none."

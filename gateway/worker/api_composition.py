@@ -14,7 +14,7 @@ from gateway.http_api.credentials import Credentials
 from gateway.http_api.routes import Api
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.requests_to_owners import RequestsToOwners
-from gateway.messaging.requests_to_users import TOGETHER_S, RequestsToUsers
+from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.metrics import Counters
 from gateway.protocol.rate import Rate
 from gateway.registry.base import Registry
@@ -27,6 +27,7 @@ def connection_api(
     *,
     owners: RequestsToOwners,
     users: RequestsToUsers,
+    users_of_batches: RequestsToUsers,
     survey: ChannelSurvey,
     registry: Registry,
     publisher: Publisher,
@@ -37,8 +38,6 @@ def connection_api(
     now: Callable[[], float],
 ) -> Api:
     per_second = settings.api_requests_per_second
-    # A batch may name a thousand: nobody else waits behind them.
-    users_of_batches = RequestsToUsers(owners, registry.of_user, at_once=1, within_s=TOGETHER_S)
     batched = Calls(owners, registry, users_of_batches)
     return Api(
         calls=Calls(owners, registry, users),

@@ -119,6 +119,7 @@ class WorkerParts:
             settings,
             owners=self.requests_to_owners,
             users=self.requests_to_users,
+            users_of_batches=self.users_of_batches,
             survey=self.survey,
             registry=registry,
             publisher=self.publisher,
@@ -167,7 +168,11 @@ class WorkerParts:
             lease_s=self.settings.lease_seconds,
             count=self.counters.count_send,
         )
-        self.requests_to_users = RequestsToUsers(self.requests_to_owners, self.registry.of_user)
+        owners, of_user = self.requests_to_owners, self.registry.of_user
+        busy = self.counters.count_registry_busy
+        self.requests_to_users = RequestsToUsers(owners, of_user, count_busy=busy)
+        # A batch may name a thousand: nobody else waits behind them.
+        self.users_of_batches = RequestsToUsers(owners, of_user, at_once=1, count_busy=busy)
         self.survey = ChannelSurvey(self.requests_to_owners, self.registry, self.requests_to_users)
         self.owner_receipts = self._variants.owner_receipts(
             self.hub,

@@ -51,6 +51,8 @@ class Housekeeping:
         metrics.CHANNELS.set(len(parts.channels))
         metrics.PRESENCE_MEMBERS.set(len(parts.presence))
         metrics.PRESENCE_FAILING.set(parts.presence.failing)
+        metrics.REGISTRY_WAITING.labels(of="batches").set(parts.users_of_batches.waiting)
+        metrics.REGISTRY_WAITING.labels(of="others").set(parts.requests_to_users.waiting)
         self._fold_reach()
         parts.admin.live_report.count(parts.counters)
         parts.counters.fold()

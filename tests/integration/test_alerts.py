@@ -105,6 +105,7 @@ GOOD: Series = {
     # A rollout that came to its end.
     of_port("gateway_build_info", version="1.1.0", instance="c"): "1x30 _x50",
     of_port("gateway_admin_keys_refused_total"): "0x20 4x60",
+    of_port("gateway_registry_busy_total"): steady(0),
     **labelled(),
     of_port("gateway_dispatches_total", path="local", outcome="answered"): rising(100),
     of_port("gateway_spans_total", outcome="exported"): rising(100),
@@ -191,6 +192,9 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "a loop is held": (histogram("gateway_loop_lag_seconds", 0.5), {"GatewayLoopHeld"}),
     "redis is slow": (
         histogram("gateway_broker_roundtrip_seconds", 0.1), {"GatewayRedisSlow"},
+    ),
+    "sends to users wait in vain": (
+        {of_port("gateway_registry_busy_total"): "0x50 1x30"}, {"GatewayRegistryBusy"},
     ),
     "handshakes are refused": (
         {of_port("gateway_handshakes_refused_total", reason="not_ready"): rising(2)},

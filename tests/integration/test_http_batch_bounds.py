@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.channels.publisher import MAX_TOGETHER_BYTES
 from gateway.http_api.commands import MAX_ITEMS
@@ -137,7 +138,6 @@ async def test_nobody_waits_behind_the_users_of_a_batch(
         return []
 
     monkeypatch.setattr(MemoryRegistry, "of_user", of_user)
-    monkeypatch.setattr("gateway.messaging.requests_to_users.REGISTRY_S", 0.3)
     commands = [{"send_to_user": {"user": f"u{n}", "text": "x"}} for n in range(50)]
     commands.append({"disconnect_user": {"user": "u"}})
     async with in_process(own(settings, redis_url=Secret(""))) as served:
@@ -147,6 +147,33 @@ async def test_nobody_waits_behind_the_users_of_a_batch(
             assert (await http.get("/@workers")).status_code == 200
             assert (await http.get("/@connections")).status_code == 200
         assert asked == 1
+        served.worker._housekeeping.fold()
+        assert REGISTRY.get_sample_value("gateway_registry_waiting", {"of": "batches"}) == 101
         go_on.set()
         for each in batches:
             assert [result["status"] for result in await each] == [200] * len(commands)
+
+
+async def test_a_user_of_a_batch_whose_turn_does_not_come_is_told_so(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when it is told that Redis does not answer: whoever reads that looks in vain there."""
+    go_on = asyncio.Event()
+
+    async def of_user(_self: MemoryRegistry, _user: str) -> list[Any]:
+        await go_on.wait()
+        return []
+
+    monkeypatch.setattr(MemoryRegistry, "of_user", of_user)
+    monkeypatch.setattr("gateway.messaging.registry_turns.TURN_S", 0.05)
+    commands = [{"send_to_user": {"user": name, "text": "x"}} for name in ("first", "second")]
+    async with in_process(own(settings, redis_url=Secret(""))) as served:
+        counted = Counted(served)
+        waiting = asyncio.create_task(batch(served, *commands))
+        await eventually(lambda: counted("gateway_registry_busy_total") > 0, "the wait's end")
+        go_on.set()
+        [first, second] = await waiting
+
+    assert first["status"] == 200
+    assert (second["status"], second["error"]) == (503, "ServiceUnavailableException")
+    assert "its turn did not come within 0.05 s" in second["message"]

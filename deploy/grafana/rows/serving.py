@@ -194,4 +194,15 @@ SLOW: Final = Row("Who is slow?", (
                "{{command}} {{status}}"),),
         unit="ops", alerts=("GatewayApiFails",),
     ),
+    Panel(
+        "Questions that wait for the registry",
+        "Who is connected is asked a few at a time, for users of batches and for all others. What"
+        " has waited 30 s is told that its turn did not come, and `in vain` counts it.",
+        "redis.md#the-registry-is-busy",
+        (
+            Query("sum by (of) (gateway_registry_waiting{OURS})", "{{of}}"),
+            Query("sum(increase(gateway_registry_busy_total{OURS}[RATE]))", "in vain"),
+        ),
+        alerts=("GatewayRegistryBusy",),
+    ),
 ))  # fmt: skip

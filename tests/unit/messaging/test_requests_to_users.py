@@ -86,7 +86,7 @@ async def test_a_registry_that_does_not_answer_is_said_in_time(
     async def never(user: str) -> Found:
         return await asyncio.get_running_loop().create_future()
 
-    monkeypatch.setattr("gateway.messaging.requests_to_users.REGISTRY_S", 0.05)
+    monkeypatch.setattr("gateway.messaging.registry_turns.QUESTION_S", 0.05)
     owners = Owners({})
 
     with pytest.raises(BrokerUnavailable, match="does not answer"):

@@ -32,6 +32,7 @@ TYPES = {
     "gateway_max_handlers": "gauge",
     "gateway_handlers_running": "gauge",
     "gateway_max_channels": "gauge",
+    "gateway_registry_waiting": "gauge",
     "gateway_build_info": "gauge",
     "gateway_connections_opened_total": "counter",
     "gateway_connections_closed_total": "counter",
@@ -58,6 +59,7 @@ TYPES = {
     "gateway_channel_resyncs_total": "counter",
     "gateway_channels_refused_total": "counter",
     "gateway_admin_keys_refused_total": "counter",
+    "gateway_registry_busy_total": "counter",
     "gateway_deliveries_total": "counter",
     "gateway_recoveries_total": "counter",
     "gateway_channel_gaps_total": "counter",
@@ -90,6 +92,7 @@ PLAIN = {
     "channel_resyncs": "gateway_channel_resyncs_total",
     "channels_refused": "gateway_channels_refused_total",
     "admin_keys_refused": "gateway_admin_keys_refused_total",
+    "registry_busy": "gateway_registry_busy_total",
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",

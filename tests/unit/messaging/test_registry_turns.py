@@ -1,0 +1,129 @@
+"""Turns at the registry: who waits is told the truth of it, and Redis that is away ends waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.errors import BrokerUnavailable, RegistryBusy
+from gateway.messaging import registry_turns
+from gateway.messaging.registry_turns import RegistryTurns
+from tests.support.waiting import eventually
+
+
+class Bench:
+    """Turns, and those who ask: each until it is told to end."""
+
+    def __init__(self, at_once: int = 1) -> None:
+        self.busy = 0
+        self.turns = RegistryTurns(at_once, count_busy=self._count)
+        self.asking: list[str] = []
+
+    def _count(self) -> None:
+        self.busy += 1
+
+    async def ask(self, name: str, answered: asyncio.Event) -> str:
+        async with self.turns.asking():
+            self.asking.append(name)
+            await answered.wait()
+        return name
+
+    async def begin(self, name: str, answered: asyncio.Event) -> asyncio.Task[str]:
+        task = asyncio.create_task(self.ask(name, answered))
+        await asyncio.sleep(0)
+        return task
+
+
+async def test_who_waits_longer_than_a_question_may_take_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Red when the wait is counted as the question's: of a thousand many are told in 5 s that Redis
+    does not answer.
+    """
+    bench, answered = Bench(), asyncio.Event()
+    first = await bench.begin("first", answered)
+    monkeypatch.setattr(registry_turns, "QUESTION_S", 0.02)
+    waited = [await bench.begin(name, answered) for name in "abc"]
+    assert bench.turns.waiting == 3
+
+    await asyncio.sleep(0.1)  # five times what a question has
+    answered.set()
+
+    assert await asyncio.gather(first, *waited) == ["first", "a", "b", "c"]
+    assert bench.asking == ["first", "a", "b", "c"]
+    assert (bench.turns.waiting, bench.busy) == (0, 0)
+
+
+async def test_one_whose_turn_does_not_come_is_told_that_and_not_that_redis_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, answered = Bench(), asyncio.Event()
+    first = await bench.begin("first", answered)
+    monkeypatch.setattr(registry_turns, "TURN_S", 0.02)
+    waited = [await bench.begin(name, answered) for name in "ab"]
+
+    with pytest.raises(RegistryBusy, match=r"0 waited before this one, .* not come within 0\.02 s"):
+        await waited[0]
+    with pytest.raises(RegistryBusy, match="1 waited before this one"):
+        await waited[1]
+    assert bench.busy == 2
+
+    answered.set()
+    assert await first == "first"
+    assert await (await bench.begin("next", answered)) == "next"
+    assert bench.busy == 2
+
+
+async def test_a_question_that_nobody_answers_ends_the_wait_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Red when each waits for its own turn to be told what all may know: the last for 30 s."""
+    monkeypatch.setattr(registry_turns, "QUESTION_S", 0.02)
+    bench, never = Bench(at_once=2), asyncio.Event()
+    asked = [await bench.begin(name, never) for name in "abcde"]
+
+    for one in asked:
+        with pytest.raises(BrokerUnavailable, match=r"Redis does not answer within 0\.02 s"):
+            await one
+    assert len(bench.asking) == 2
+    assert (bench.turns.waiting, bench.busy) == (0, 0)
+    never.set()
+    assert await (await bench.begin("next", never)) == "next"
+
+
+async def test_one_unanswered_question_beside_answered_ones_ends_nobodys_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, never, answered = Bench(at_once=2), asyncio.Event(), asyncio.Event()
+    beside = await bench.begin("beside", answered)
+    monkeypatch.setattr(registry_turns, "QUESTION_S", 0.02)
+    stuck = await bench.begin("stuck", never)
+    monkeypatch.setattr(registry_turns, "QUESTION_S", 5.0)
+    answered.set()
+    assert await beside == "beside"
+    held = await bench.begin("held", never)
+    waits = await bench.begin("waits", answered)
+    assert bench.turns.waiting == 1
+
+    with pytest.raises(BrokerUnavailable):
+        await stuck
+
+    assert await waits == "waits"
+    never.set()
+    assert await held == "held"
+
+
+async def test_who_is_cancelled_while_it_waits_takes_no_turn() -> None:
+    bench, answered = Bench(), asyncio.Event()
+    first = await bench.begin("first", answered)
+    cancelled = await bench.begin("cancelled", answered)
+    last = await bench.begin("last", answered)
+
+    cancelled.cancel()
+    answered.set()
+
+    assert [await first, await last] == ["first", "last"]
+    await eventually(cancelled.cancelled, "the cancellation")
+    assert bench.asking == ["first", "last"]
+    assert bench.turns.waiting == 0

@@ -5,7 +5,8 @@
 # container that is gone hangs for seconds, and sees nothing meanwhile.
 #
 # Where no Sentinel answers, the nodes are asked: Sentinels that all begin anew and watch a replica
-# would find nobody to promote, for ever, and name it to workers as the primary.
+# would find nobody to promote, for ever, and name it to workers as the primary. They know no node that
+# does not follow it either, so such Sentinels make all of them follow.
 set -eu
 
 # Of the nodes; Sentinels have none, and refuse whoever shows one. See deploy/compose/password.yml.
@@ -23,23 +24,83 @@ said_by_sentinels() {
   done
 }
 
-# The primary that most nodes follow; without one, whom they followed and wait for.
-said_by_nodes() { # in a shell of its own
+ask() ( # address command…: in a shell of its own
   [ -z "$password" ] || export REDISCLI_AUTH="$password"
+  at=$1; shift
+  timeout 1 redis-cli -h "$at" "$@" 2>/dev/null
+)
+
+# A line for each node that answers: its role, where it was promoted or how far it has come, how many
+# follow it, its address, whom it follows.
+nodes() {
   for node in redis-1 redis-2 redis-3; do
-    timeout 1 redis-cli -h "$node" info replication 2>/dev/null | tr -d '\r' | awk -v node="$node" '
+    address=$(getent hosts "$node" | awk '{ print $1; exit }')
+    [ -z "$address" ] || ask "$address" info replication | tr -d '\r' | awk -v at="$address" '
       { colon = index($0, ":"); told[substr($0, 1, colon - 1)] = substr($0, colon + 1) }
       END {
-        if (told["role"] == "master") print 1 + told["connected_slaves"], node
-        if (told["role"] == "slave") print 0, told["master_host"]
+        if (told["role"] == "master") print "master", told["second_repl_offset"], told["connected_slaves"], at, "-"
+        if (told["role"] == "slave") print "slave", told["slave_repl_offset"], 0, at, told["master_host"]
       }'
-  done | sort -rn | awk 'NR == 1 { print $2 }'
+  done
+}
+
+# Of two, the one that was promoted last: amid a switch most still follow the other.
+primary_of() {
+  awk '$1 == "master"' | sort -k2,2nr -k3,3nr | awk 'NR == 1 { print $4 }'
+}
+
+# Whom nodes without a primary followed, and wait for.
+followed_in() {
+  awk '$1 == "slave" { print $5; exit }'
+}
+
+# The replica that has most.
+most_of() {
+  awk '$1 == "slave"' | sort -k2,2nr -k4,4 | awk 'NR == 1 { print $4 }'
+}
+
+# The primary, for Sentinels that begin anew. A node that restarts is waited for; without a primary it
+# is the replica that has most, and whoever followed another follows it.
+settled_by_nodes() {
+  for _ in 1 2 3 4 5; do
+    known=$(nodes)
+    settled=$(echo "$known" | primary_of)
+    [ -z "$settled" ] || break
+    sleep 1
+  done
+  if [ -z "$settled" ]; then
+    settled=$(echo "$known" | most_of)
+    [ -n "$settled" ] || return 0
+    ask "$settled" replicaof no one >/dev/null || true
+  fi
+  echo "$known" | awk -v to="$settled" '$4 != to && $5 != to { print $4 }' | while read -r astray; do
+    ask "$astray" replicaof "$settled" 6379 >/dev/null || true
+  done
+  echo "$settled"
 }
 
 me=$(hostname -i | awk '{ print $1 }')
 primary=$(said_by_sentinels) || true
-[ -n "$primary" ] || primary=$(said_by_nodes)
-case "${primary:=redis-1}" in redis-*) primary=$(address_of "$primary") ;; esac
+if [ -z "$primary" ] && [ "${1:-}" = sentinel ]; then
+  primary=$(settled_by_nodes)
+elif [ -z "$primary" ]; then
+  known=$(nodes)
+  primary=$(echo "$known" | primary_of)
+  [ -n "$primary" ] || primary=$(echo "$known" | followed_in)
+fi
+[ -n "$primary" ] || primary=$(address_of redis-1)
+
+# It has nothing, and who follows it would be left with nothing: first another is given the time to be
+# the primary. Where no Sentinel is, it follows that one until Sentinels come.
+if [ "${1:-}" != sentinel ] && [ "$primary" = "$me" ]; then
+  successor=$(nodes | most_of)
+  tries=15
+  while [ -n "$successor" ] && [ "$primary" = "$me" ] && [ "$tries" -gt 0 ]; do
+    sleep 1
+    tries=$((tries - 1))
+    primary=$(said_by_sentinels) || primary=$successor
+  done
+fi
 
 if [ "${1:-}" = sentinel ]; then
   # A copy: it writes down what it learns.

@@ -37,6 +37,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.arguments import plain
 from gateway.close_codes import (
     BROKER_AWAY,
     DISCONNECTED,
@@ -266,7 +267,7 @@ class Refused(GatewayError):
         check_close(code, reason)
         super().__init__(f"{code} {reason}")
         self.close_code = int(code)
-        self.reason = str.__str__(reason)
+        self.reason = plain(reason)
 
 
 class Denied(GatewayError):
@@ -297,7 +298,7 @@ class Denied(GatewayError):
             )
         super().__init__(f"{error_code} {message}")
         self.error_code = int(error_code)
-        self.message = str.__str__(message)
+        self.message = plain(message)
         self.temporary = bool(temporary)
 
 

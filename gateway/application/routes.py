@@ -21,8 +21,9 @@ from gateway.edge.host_check import HostCheck
 from gateway.edge.hosts import Hosts
 from gateway.edge.paths import NoControls, NotFound, RootPath, upgrade_required
 from gateway.errors import NotRunning
+from gateway.http_api.gate import Api
 from gateway.http_api.ports import Marked, OnlyIf, OnPort
-from gateway.http_api.routes import Api, api_routes
+from gateway.http_api.routes import api_routes
 from gateway.log import get_logger
 from gateway.page.serving import page_routes
 from gateway.settings.config import Settings

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from gateway.arguments import plain
 from gateway.errors import ChannelLimit
 from gateway.handlers.checks import WrongAnswer, check_handler, described
 from gateway.handlers.expiry import unix_s
@@ -172,11 +173,6 @@ def _check_channels(channels: object) -> None:
     if len(channels) > channel_names.MAX_CHANNELS_PER_CONNECTION:
         most = channel_names.MAX_CHANNELS_PER_CONNECTION
         raise ChannelLimit(f"a connection has {most} channels at most, not {len(channels)}")
-
-
-def plain(text: str) -> str:
-    """The same as no other class than ``str``: that of a template for instance cannot be sent."""
-    return str.__str__(text)
 
 
 def reply(returned: object, handler: object) -> str | None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from types import CoroutineType
 from typing import Any, cast
 
+from gateway.arguments import plain
 from gateway.errors import Denied, HandlerFailed, Refused
 from gateway.handlers.checks import WrongAnswer
-from gateway.handlers.definitions import Admit, Handlers, Message, decision, plain, reply
+from gateway.handlers.definitions import Admit, Handlers, Message, decision, reply
 from gateway.handlers.hook_questions import log_fields, question, refusal
 from gateway.handlers.isolation import isolated
 from gateway.handlers.queue import AnyDispatch, Queue

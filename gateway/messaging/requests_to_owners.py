@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from gateway.arguments import plain
 from gateway.errors import (
     BadChannel,
     BrokerUnavailable,
@@ -310,4 +311,4 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         kind = type(value).__name__
         raise TypeError(f"{name} is {kind}, not str: encode it, with json.dumps for instance")
-    return str.__str__(value)
+    return plain(value)

@@ -16,7 +16,7 @@ from gateway.edge.refusal import Refusal
 from gateway.edge.sessions.base import Session
 from gateway.edge.sockets.socket import Socket
 from gateway.http_api.answers import Problem
-from gateway.http_api.routes import METHODS
+from gateway.http_api.gate import METHODS
 from gateway.protocol.envelopes.dispatching import Rejected
 from gateway.tracing.attributes import CLOSE_CODE, CONNECTION, METHOD, REFUSAL, ROUTE, STATUS
 from gateway.tracing.incoming import Incoming

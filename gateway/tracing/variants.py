@@ -12,7 +12,7 @@ from gateway.edge.endpoint import SocketEndpoint
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.handlers.dispatcher import Dispatcher
 from gateway.handlers.invocation import Invocation
-from gateway.http_api.routes import Around
+from gateway.http_api.gate import Around
 from gateway.messaging.link_transport import LinkTransport
 from gateway.messaging.owner_receipts import OwnerReceipts
 from gateway.messaging.requests_to_owners import RequestsToOwners

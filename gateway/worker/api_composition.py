@@ -11,7 +11,7 @@ from gateway.http_api.batch_calls import BatchCalls
 from gateway.http_api.calls import Calls
 from gateway.http_api.channel_calls import ChannelCalls
 from gateway.http_api.credentials import Credentials
-from gateway.http_api.routes import Api
+from gateway.http_api.gate import Api
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers

@@ -16,7 +16,11 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import SpanContext
 
+from gateway.protocol.trace_context import TraceContext
 from tests.support.waiting import eventually
+
+# Of a span that is sampled, and nobody has.
+TOLD = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
 class Chosen(Sampler):

@@ -29,12 +29,11 @@ from gateway.tracing.attributes import DESTINATION, ERROR, RECIPIENTS
 from gateway.tracing.publications import MAX_DELIVERIES, TracedFanOut, TracedPublisher
 from gateway.tracing.tracing import Tracing
 from tests.support.ids import new_connection_id, new_worker_id
-from tests.support.traces import Traces, context_of
+from tests.support.traces import TOLD, Traces, context_of
 from tests.unit.channels.recording import Recording
 from tests.unit.channels.scripted_broker import ScriptedBroker, turn
 
 read_traced = msgspec.msgpack.Decoder(TracedPublicationBody).decode
-TOLD = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
 class Member(Recording):

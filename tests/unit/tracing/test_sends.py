@@ -27,7 +27,7 @@ from gateway.tracing.attributes import DESTINATION, ERROR, RECEIPT
 from gateway.tracing.sends import TracedLinkTransport, TracedOwnerReceipts
 from gateway.tracing.tracing import Tracing
 from tests.support.ids import new_connection_id, new_worker_id
-from tests.support.traces import Traces
+from tests.support.traces import TOLD, Traces
 
 OWNER = new_worker_id()
 LARGEST = MAX_ENVELOPE_BYTES - len(encode(Send(new_connection_id(), 1, ""))) - 4
@@ -81,15 +81,11 @@ def test_a_delivery_that_raises_ends_its_span(
         holding=bool,
         now=lambda: 0.0,
     )
-    told = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     with pytest.raises(RuntimeError):
-        receipts.asked(OWNER, TracedSend(new_connection_id(), 1, "text", trace=told))
+        receipts.asked(OWNER, TracedSend(new_connection_id(), 1, "text", trace=TOLD))
 
     [span] = traces.named("deliver send")
     assert (span.attributes or {}).get(ERROR) == why
-
-
-TOLD = TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
 class Joining:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.backend_client.blocking import Client, LoopThread
 from gateway.backend_client.channels import ClientChannels
+from gateway.backend_client.inbox_watch import InboxWatch
 from gateway.backend_client.parts import begin
 from gateway.backend_client.variants import client_variants
 from gateway.broker.redis_cluster import broker_at
@@ -150,6 +151,9 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             begin(broker.run(inbox), "client broker"),
             begin(inbox.run(), "client outgoing"),
         ]
+        if self._address.cluster is not None:
+            watch = InboxWatch(inbox, broker, self._prefix, draw=new_client_id)
+            tasks.append(begin(watch.run(), "client inbox watched"))
         try:
             try:
                 async with asyncio.timeout(CONNECT_S):

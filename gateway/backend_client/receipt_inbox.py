@@ -23,11 +23,15 @@ _Asked = tuple[WorkerId, Question]
 
 
 class ClientInbox:
-    """This process's channel, and the way out of it (``RequestTransport``)."""
+    """This process's channel, and the way out of it (``RequestTransport``).
+
+    Attributes:
+        me: Under this id it asks, and to the inbox of this id answers go.
+    """
 
     def __init__(self, me: WorkerId, broker: Broker, prefix: str) -> None:
         self.requests_to_owners: RequestsToOwners | None = None
-        self._me = me
+        self.me = me
         self._broker = broker
         self._prefix = prefix
         self._waiting: list[_Asked] = []
@@ -64,7 +68,7 @@ class ClientInbox:
             self._under_way.add(publisher)
             published = publisher.publish(
                 [
-                    (keys.inbox(self._prefix, owner), hint(self._me, question))
+                    (keys.inbox(self._prefix, owner), hint(self.me, question))
                     for owner, question in theirs
                 ]
             )
@@ -88,7 +92,7 @@ class ClientInbox:
 
     async def can_publish(self) -> None:
         """Return once there is a connection that publishes; in a Cluster to all, if they are up."""
-        probe = (keys.inbox(self._prefix, self._me), b"")
+        probe = (keys.inbox(self._prefix, self.me), b"")
         while True:
             try:
                 await self._broker.publish([probe])

@@ -1,7 +1,8 @@
-"""Which worker ids have an inbox at a master of the Cluster that answers.
+"""Which ids have an inbox at a master of the Cluster that answers.
 
-An inbox has a slot of its own (ADR 20), and a worker without one is never ready: one that starts
-while a master is away takes an id of another slot.
+An inbox has a slot of its own (ADR 20). A worker without one is never ready, and to a
+``gateway.client`` without one comes no answer: who starts while a master is away takes an id of
+another slot.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import blocking_client
 from gateway.redis_support.first_answer import first_answer
+from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.slots import slot_of
 from gateway.redis_support.stream import Endpoint
 
@@ -49,17 +51,22 @@ def with_reachable_inbox(
     first = draw()
     nodes = address.cluster.nodes
     seeds = [partial(nodes.ask_blocking, seed) for seed in nodes.seeds]
-    sight = first_answer(seeds, deadline_s=INBOX_CHOICE_S / 2, errors=[])
+    errors: list[Exception] = []
+    sight = first_answer(seeds, deadline_s=INBOX_CHOICE_S / 2, errors=errors)
     if sight is None:
-        return first  # whoever is to use it says so
+        log.warning("no inbox within reach", new_id=first, away=[], error=reasons(errors))
+        return first
+    errors.clear()
     asked = _Asked(address, prefix, sight.owners)
-    worker = first_answer(asked.questions(first, draw), deadline_s=INBOX_CHOICE_S / 2, errors=[])
+    questions = asked.questions(first, draw)
+    worker = first_answer(questions, deadline_s=INBOX_CHOICE_S / 2, errors=errors)
     chosen = worker or asked.likeliest or first
     away = sorted(f"{host}:{port}" for host, port in asked.others_than(chosen))
     if worker is None:
-        log.warning("no inbox within reach", new_worker=chosen, away=away)
+        log.warning("no inbox within reach", new_id=chosen, away=away, error=reasons(errors))
     elif away:
-        log.warning("worker id chosen for its inbox", new_worker=chosen, away=away)
+        why = reasons(errors)  # empty, where they are only slow
+        log.warning("id chosen for its inbox", new_id=chosen, away=away, error=why)
     return chosen
 
 

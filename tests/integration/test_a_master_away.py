@@ -39,7 +39,7 @@ from tests.support.redis_cluster import (
     frozen,
     masters_alone,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 KEPT = HistoryOptions(10, 60, 60)
 PATIENCE_S = 60.0  # for what waits for no master that is away
@@ -117,7 +117,7 @@ async def test_it_needs_nothing_of_the_master_that_is_away(
 
     said = {line["event"]: line for line in logs}
     # With any other that was slow just then.
-    assert f"127.0.0.1:{away.port}" in said["worker id chosen for its inbox"]["away"]
+    assert f"127.0.0.1:{away.port}" in said["id chosen for its inbox"]["away"]
     where = f"slot {slot_of(keys.everyone(prefix))} at 127.0.0.1:{away.port}"
     assert said["hints to all workers not subscribed yet"]["where"] == where
     assert "worker not ready yet" not in said
@@ -167,6 +167,32 @@ async def test_a_client_takes_an_inbox_to_which_answers_come(
         [member] = served.worker.parts.hub
         assert await client.send(member.id, "hello") is Receipt.WRITTEN
         assert await socket.recv() == "hello"
+
+
+async def test_answers_come_to_a_client_whose_inbox_has_gone_away(
+    cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when its inbox stays where it was: all was written, and all said UNREACHABLE for ever."""
+    settings = redis_settings(cluster.url, "gone")
+    owners = Owners(cluster)
+    async with in_process(settings) as served, connect(served.ws_url, compression=None):
+        [member] = served.worker.parts.hub
+        inbox = keys.inbox(settings.redis_prefix, served.worker.me)
+        others = [one for one in cluster.nodes if not owners.at(one, inbox)]
+        going = min(others, key=lambda node: node.owns(WORKERS))  # not the leases, if need not be
+        there = worker_with_inbox_at(cluster, going, settings.redis_prefix)
+        drawn = itertools.chain([there], (new_worker_id() for _ in itertools.count()))
+        monkeypatch.setattr("gateway.backend_client.client.new_client_id", lambda: next(drawn))
+        monkeypatch.setattr("gateway.redis_support.first_answer.PATIENCE_S", 30)
+        async with gateway.client(cluster.url, prefix=settings.redis_prefix) as client:
+            assert await client.send(member.id, "hello") is Receipt.WRITTEN
+            with frozen(going):
+
+                async def written() -> bool:
+                    return await client.send(member.id, "hello") is Receipt.WRITTEN
+
+                assert not await written()
+                await eventually_async(written, "an answer", 30)
 
 
 async def test_it_says_what_it_waits_for(

@@ -104,7 +104,7 @@ def test_where_nobody_takes_it_the_master_least_likely_away(
     takes = cluster_answers(lambda: owners)
 
     def answer(command: tuple[str, ...]) -> bytes:
-        return b"-CLUSTERDOWN x\r\n" if command[0] == "SPUBLISH" else takes(command)
+        return b"-CLUSTERDOWN it is down\r\n" if command[0] == "SPUBLISH" else takes(command)
 
     masters[2].answer = answer
     others = [number for number in range(MASTERS) if number != first]
@@ -114,6 +114,8 @@ def test_where_nobody_takes_it_the_master_least_likely_away(
 
     assert [line["event"] for line in logs] == ["no inbox within reach"]
     assert sorted(logs[0]["away"]) == sorted(f"{h}:{p}" for h, p in owners[:2])
+    for why in ("no answer within", "Connection refused", "it is down"):
+        assert why in logs[0]["error"]
     owners[2] = gone
 
     assert chosen([masters[2].at], drawn(first, *others)) == 0
@@ -125,7 +127,11 @@ def test_it_takes_no_longer_than_it_may(
     """Where nobody is there, and where an id of no other master is ever drawn."""
     monkeypatch.setattr(reachable_inbox, "INBOX_CHOICE_S", 0.4)
     began = time.monotonic()
-    assert chosen([("127.0.0.1", free_port())], drawn(1)) == 1
+    with capture_logs() as logs:
+        assert chosen([("127.0.0.1", free_port())], drawn(1)) == 1
+    [said] = logs
+    assert (said["event"], said["away"]) == ("no inbox within reach", [])
+    assert "Connection refused" in said["error"]
     for one in masters[1:]:
         one.after_s = None
     assert chosen([one.at for one in masters], drawn(1)) == 1

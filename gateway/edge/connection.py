@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Final
 
-from gateway.close_codes import DRAINED, EXPIRED, too_big
+from gateway.close_codes import DRAINED, EXPIRED, INTERNAL_ERROR, too_big
 from gateway.edge.client_info import MAX_PRESENTED_BYTES, ClientInfo
 from gateway.edge.connection_context import ConnectionContext, ConnectionState
 from gateway.edge.hook_calls import HookCalls
@@ -276,11 +276,18 @@ class ClientConnection(Sending):
             self._edge.given_up(self.id)
             self._edge.forget(self.id, self._dispatch_state)
         elif self._state in SENDS:
-            if pending.hook is not None:
-                self.hooks.answered(pending.number, None)
-            else:
-                self._failed()
+            try:
+                self._tell_unhandled(pending)
+            except Exception:
+                self.close(*INTERNAL_ERROR)  # or its client waits for ever
+                raise
             self._after_answer()
+
+    def _tell_unhandled(self, pending: Pending) -> None:
+        if pending.hook is not None:
+            self.hooks.answered(pending.number, None)
+        else:
+            self._failed()
 
     def _failed(self) -> None:
         error = HandlerFailed()

@@ -65,10 +65,19 @@ class HookCalls:
             self._edge.dispatcher.ask(self._state, request)
 
     def answered(self, number: int, answer: Answer | None) -> None:
-        """Tell whoever waits. ``answer``: None when it was given up."""
+        """Tell whoever waits. ``answer``: None when it was given up.
+
+        What whoever waits raises goes on; if it was at an answer, it waits still, for None.
+        """
         done = self._waiting.pop(number, None)
-        if done is not None:
+        if done is None:
+            return
+        try:
             done(_outcome(answer))
+        except Exception:
+            if answer is not None:
+                self._waiting[number] = done
+            raise
 
 
 def _outcome(answer: Answer | None) -> HookOutcome:

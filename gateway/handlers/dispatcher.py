@@ -160,6 +160,7 @@ class Dispatcher:
         self, state: DispatchState, pending: Pending, worker: WorkerId, error: Exception
     ) -> None:
         """A connection has failed at its answer, and is told as if there had been none."""
+        self._counters.answers_not_taken += 1
         connection = state.dispatchable.id
         log.error("answer not taken", connection_id=connection, from_worker=worker, exc_info=error)
         self._tell_one_unhandled(state, pending)

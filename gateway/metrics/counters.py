@@ -71,6 +71,7 @@ class Counters:
     __slots__ = (
         "admin_keys_refused",
         "answer_seconds",
+        "answers_not_taken",
         "api_requests",
         "api_results",
         "channel_gaps",
@@ -123,6 +124,7 @@ class Counters:
         self.channels_refused = 0
         self.admin_keys_refused = 0
         self.registry_busy = 0
+        self.answers_not_taken = 0
         self.recoveries: Tally[str] = Tally()
         self.channel_gaps: Tally[str] = Tally()
         self.closed: Tally[int] = Tally()
@@ -194,6 +196,7 @@ _PLAIN: Final = (
     (families.CHANNELS_REFUSED, "channels_refused"),
     (families.ADMIN_KEYS_REFUSED, "admin_keys_refused"),
     (families.REGISTRY_BUSY, "registry_busy"),
+    (families.ANSWERS_NOT_TAKEN, "answers_not_taken"),
 )
 
 _LABELLED: Final = (

@@ -125,6 +125,9 @@ ADMIN_KEYS_REFUSED = Counter(
 DISPATCHES = Counter(
     "gateway_dispatches_total", "Messages handed to a handler.", ["path", "outcome"]
 )
+ANSWERS_NOT_TAKEN = Counter(
+    "gateway_answers_not_taken_total", "Answers at which the session of a connection has failed."
+)
 DISPATCH_WAITS = Counter(
     "gateway_dispatch_waits_total", "Times that messages had to wait for room.", ["where"]
 )

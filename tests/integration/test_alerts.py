@@ -106,6 +106,7 @@ GOOD: Series = {
     of_port("gateway_build_info", version="1.1.0", instance="c"): "1x30 _x50",
     of_port("gateway_admin_keys_refused_total"): "0x20 4x60",
     of_port("gateway_registry_busy_total"): steady(0),
+    of_port("gateway_answers_not_taken_total"): steady(1),
     **labelled(),
     of_port("gateway_dispatches_total", path="local", outcome="answered"): rising(100),
     of_port("gateway_spans_total", outcome="exported"): rising(100),
@@ -176,6 +177,9 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "a rollout is stuck": (
         {of_port("gateway_build_info", version="1.1.0", instance="c"): steady(1)},
         {"GatewayVersionsDiffer"},
+    ),
+    "an answer is not taken": (
+        {of_port("gateway_answers_not_taken_total"): "1x50 2x30"}, {"GatewayAnswersNotTaken"},
     ),
     "disconnects are given up": (
         {of_port("gateway_disconnects_given_up_total"): "0x50 1x30"},

@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
+from gateway.protocol.centrifuge import codes
 from gateway.protocol.conversation import MAX_IN_FLIGHT
-from gateway.protocol.hooks import HookKind
+from gateway.protocol.envelopes.dispatching import Answer
+from gateway.protocol.hooks import HookKind, HookOutcome
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from tests.integration.asking import asker
 from tests.integration.club import FOREVER, INTERNAL, Club, apart
 from tests.integration.conftest import MakeSettings
+from tests.integration.counting import Counted
 from tests.support.inprocess import in_process
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
@@ -216,3 +219,44 @@ async def test_ends_come_before_on_disconnect(settings: MakeSettings) -> None:
         await eventually(lambda: not len(edge.worker.parts.hub), "nothing left")
 
     assert club.ends == ["room:0 1006", "room:1 1006", "room:2 1006", "gone"]
+
+
+def unusable(monkeypatch: pytest.MonkeyPatch, *, also_none: bool) -> None:
+    """Have connections fail at what hooks answer; or also at being told that there is none."""
+
+    def outcome(answer: Answer | None) -> HookOutcome:
+        if answer is None and not also_none:
+            return codes.INTERNAL
+        raise RuntimeError("of one answer")
+
+    monkeypatch.setattr("gateway.edge.hook_calls._outcome", outcome)
+
+
+async def test_who_cannot_use_the_answer_of_a_hook_is_answered_an_error(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when whoever waits is forgotten before the answer is used: the client waits for ever."""
+    async with apart(settings, Club()) as (edge, _), asker(edge) as client:
+        counted = Counted(edge)
+        with capture_logs() as logs, monkeypatch.context() as broken:
+            unusable(broken, also_none=False)
+            assert await client.answer("publish", "room:1", '"hi"') == INTERNAL
+        assert await client.answer("publish", "room:1", '"hi"') == [None, None, None]
+
+        assert counted("gateway_answers_not_taken_total") == 1
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["answer not taken"]
+
+
+async def test_who_cannot_even_be_told_that_is_closed(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unusable(monkeypatch, also_none=True)
+    async with apart(settings, Club()) as (edge, _), asker(edge) as client:
+        with capture_logs() as logs:
+            client.ask("publish", "room:1", '"hi"')
+            closing = (await client.client.rest())[-1].closing
+
+    assert closing is not None
+    assert closing[0] == 1011
+    events = [line["event"] for line in logs if line["log_level"] == "error"]
+    assert events == ["answer not taken", "dispatch failed"]

@@ -90,6 +90,15 @@ SERVED: Final = Row("Are clients served?", (
             Query("max by (instance) (gateway_handler_targets{OURS})", "{{instance}}"),
         ),
     ),
+    Panel(
+        "Answers that were not taken",
+        "Of handlers and hooks, at which the connection of who waits has failed: a fault of the"
+        " gateway. `answer not taken` in the log has the traceback.",
+        "handlers.md#answers-are-not-taken",
+        (Query("sum by (instance) (increase(gateway_answers_not_taken_total{OURS}[RATE]))",
+               "{{instance}}"),),
+        alerts=("GatewayAnswersNotTaken",),
+    ),
 ))  # fmt: skip
 
 FAST: Final = Row("How fast?", (

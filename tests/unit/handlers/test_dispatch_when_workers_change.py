@@ -59,8 +59,9 @@ class Stand:
             now=lambda: 0.0,
         )
         monkeypatch.setattr(links, "send", lambda peer, what: self.sent.append((peer, what)))
+        self.counters = Counters()
         self.dispatcher = Dispatcher(
-            self.members, links, Counters(), patience_s=30.0, now=lambda: 0.0
+            self.members, links, self.counters, patience_s=30.0, now=lambda: 0.0
         )
         pick, take_back = HashRing.pick, Conversation.take_back
 
@@ -268,3 +269,4 @@ def test_one_that_cannot_take_an_answer_is_told_and_goes_on(stand: Stand) -> Non
     assert unanswerable.told == 2
     assert not len(state.conversation)
     assert [line["event"] for line in logs] == ["answer not taken"] * 2
+    assert stand.counters.answers_not_taken == 2

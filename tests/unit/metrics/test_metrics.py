@@ -44,6 +44,7 @@ TYPES = {
     "gateway_api_results_total": "counter",
     "gateway_dispatches_total": "counter",
     "gateway_dispatch_waits_total": "counter",
+    "gateway_answers_not_taken_total": "counter",
     "gateway_link_batches_total": "counter",
     "gateway_link_envelopes_total": "counter",
     "gateway_link_resends_total": "counter",
@@ -93,6 +94,7 @@ PLAIN = {
     "channels_refused": "gateway_channels_refused_total",
     "admin_keys_refused": "gateway_admin_keys_refused_total",
     "registry_busy": "gateway_registry_busy_total",
+    "answers_not_taken": "gateway_answers_not_taken_total",
 }
 HISTOGRAMS = {
     "handler_seconds": "gateway_handler_seconds",

@@ -13,7 +13,13 @@ from typing import Final
 
 import msgspec
 
-from gateway.close_codes import INAPPROPRIATE_PROTOCOL, INSUFFICIENT_STATE, NORMAL, Close
+from gateway.close_codes import (
+    INAPPROPRIATE_PROTOCOL,
+    INSUFFICIENT_STATE,
+    INTERNAL_ERROR,
+    NORMAL,
+    Close,
+)
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.server_side import ServerSide, Told
 from gateway.edge.sessions.centrifuge.session_context import SessionContext
@@ -212,7 +218,13 @@ class CentrifugeSession:
         if self.rules is None or self.connection is None or ticket not in self._unanswered:
             return
         self._unanswered.discard(ticket)
-        self.do(self.rules.answer(ticket, answer, self.context.now()))
+        try:
+            steps = self.rules.answer(ticket, answer, self.context.now())
+        except Exception:
+            # Half of it may be done, and nobody can tell the client what it waits for.
+            self.connection.close(*INTERNAL_ERROR)
+            raise
+        self.do(steps)
         if self._held and self.rules.state is State.CONNECTED:
             held, self._held = self._held, []
             self.do([Write(push) for push in held])

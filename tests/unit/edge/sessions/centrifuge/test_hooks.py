@@ -138,3 +138,23 @@ async def test_the_end_of_a_subscription_is_told_with_its_reason(stand: Stand) -
         ("kept:c", 2500, "insufficient state"),
         ("d", 4000, "enough"),
     ]
+
+
+async def test_a_client_that_cannot_be_answered_is_closed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when its answer is lost with what it raised: nothing tells the client to go on."""
+
+    def fails(*_: object) -> bytes:
+        raise RuntimeError("of one answer")
+
+    client = await stand.client("ann")
+    client.hooks.undecided = []
+    client.hooks.outcomes[HookKind.RPC, "m"] = HookResult()
+    client.say({"rpc": {"method": "m"}})
+    monkeypatch.setattr("gateway.protocol.centrifuge.exchange.reply", fails)
+    [done] = client.hooks.undecided
+
+    with pytest.raises(RuntimeError, match="of one answer"):
+        done(HookResult(b"1"))
+    assert client.closed == (1011, "internal error")

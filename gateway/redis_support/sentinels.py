@@ -83,6 +83,7 @@ class Sentinels:
         self._now = now
         self._places: list[Place] = []  # that were asked last
         self._told_by: dict[Place, Exception | None] = {}  # None: it has answered
+        self._answers: dict[Place, Answer] = {}  # the last of each, unless it has failed since
         self._unfound: dict[Endpoint, Exception] = {}  # names that were nobody's
         self._known_away: frozenset[Endpoint] = frozenset()
 
@@ -204,15 +205,16 @@ class Sentinels:
         errors: list[Exception] = []
         self._places = await self._resolve(errors)
         self._told_by = {p: self._told_by[p] for p in self._places if p in self._told_by}
-        asking: set[asyncio.Task[Answer]] = set()
+        self._answers = {p: self._answers[p] for p in self._places if p in self._answers}
+        asking: dict[asyncio.Task[Answer], Place] = {}
         for place in self._places:
             task = asyncio.create_task(self._ask(place))
             task.add_done_callback(self._asking.discard)
             task.add_done_callback(partial(self._has_told, place))
-            asking.add(task)
-        self._asking |= asking
+            asking[task] = place
+        self._asking |= asking.keys()
         done: set[asyncio.Task[Answer]] = set()
-        waiting, ends_at = asking, None
+        waiting, ends_at = set(asking), None
         while waiting:
             timeout = None if ends_at is None else max(0.0, ends_at - self._now())
             some, waiting = await asyncio.wait(
@@ -224,13 +226,25 @@ class Sentinels:
             if ends_at is None and any(task.exception() is None for task in some):
                 ends_at = self._now() + OTHERS_S
         failed = [error for task in done if (error := task.exception()) is not None]
-        answers = [task.result() for task in done if task.exception() is None]
+        for task in done:
+            self._has_told(asking[task], task)  # before its turn as a callback
+        # One that is always slower than the others is heard all the same: of it counts what it has
+        # said to the question before.
+        answers = [*self._answers.values()] if len(failed) < len(done) else []
         return answers, errors + [error for error in failed if isinstance(error, Exception)]
 
     def _has_told(self, place: Place, task: asyncio.Task[Answer]) -> None:
         error = None if task.cancelled() else task.exception()
-        if not task.cancelled() and (error is None or isinstance(error, Exception)):
-            self._told_by[place] = error
+        if task.cancelled() or not (error is None or isinstance(error, Exception)):
+            return
+        self._told_by[place] = error
+        if error is not None:
+            self._answers.pop(place, None)
+            return
+        answer = self._answers[place] = task.result()
+        late = self._locating is None or self._locating.done()
+        if late and answer.epoch > self._epoch:
+            self._told.set()
 
     def _say_who_is_away(self, answers: int) -> None:
         away = self.away

@@ -71,6 +71,7 @@ class FakeSentinel:
     def __init__(self) -> None:
         self.says: Answer | None = Answer(OLD, 1)
         self.error = b""
+        self.delay_s = 0.0
         self.host: Endpoint = ("", 0)
         self.asked = 0
         self.listeners: list[asyncio.StreamWriter] = []
@@ -124,6 +125,7 @@ class FakeSentinel:
                     writer.write(b"-" + self.error + b"\r\n")
                 elif self.says is not None:
                     self.asked += 1
+                    await asyncio.sleep(self.delay_s)
                     words = master(*self.says)
                     writer.write(b"*%d\r\n" % len(words))
                     writer.write(b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
@@ -160,6 +162,39 @@ async def test_what_was_newer_is_not_forgotten_while_some_are_silent(
     fakes[1].says = fakes[2].says = None
 
     assert await sentinels.locate() == NEW
+
+
+async def test_one_that_is_always_slower_is_heard(
+    fakes: list[FakeSentinel], sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when what comes after the others is thrown away: whoever has a Sentinel of the older side
+    near, and those of the newer far away, would stay with the primary of before for ever.
+    """
+    monkeypatch.setattr("gateway.redis_support.sentinels.OTHERS_S", 0.0)
+    monkeypatch.setattr("gateway.redis_support.sentinels.ASK_INTERVAL_S", 600)
+    fakes[1].says = fakes[2].says = Answer(NEW, 2)
+    for fake in fakes[1:]:
+        fake.delay_s = 0.05
+    watch = asyncio.create_task(sentinels.watch())
+    try:
+        await eventually(lambda: sentinels.primary == OLD, "the first answer")
+        await eventually(lambda: sentinels.primary == NEW, "the newest configuration")
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+    assert not sentinels.away
+
+
+async def test_what_a_slower_one_said_is_forgotten_with_it(
+    fakes: list[FakeSentinel], sentinels: Sentinels
+) -> None:
+    fakes[1].says = Answer(NEW, 2)
+    assert await sentinels.locate() == NEW
+    fakes[1].error = b"NOAUTH Authentication required."
+    await sentinels.locate()
+
+    assert NEW not in {answer.primary for answer in sentinels._answers.values()}
 
 
 async def test_sentinels_that_all_begin_anew_are_believed(

@@ -17,6 +17,7 @@ from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.recovery import MAX_READ, History, Publication
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.asking import looked_at
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
 from gateway.redis_support.node import subject
 from gateway.redis_support.publishing import PublishingConnection
@@ -268,8 +269,7 @@ class RedisChannelBroker:
     def _was_read(self, room: asyncio.Semaphore, asked: asyncio.Task[Any]) -> None:
         self._reading.discard(asked)
         room.release()
-        if not asked.cancelled():
-            asked.exception()  # nobody need look at it
+        looked_at(asked)
 
     async def _ask(self, command: Command, while_importing: bool) -> Any:
         """One command, that may be repeated. Its reply."""

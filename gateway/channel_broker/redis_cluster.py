@@ -24,6 +24,7 @@ from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.recovery import History
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.asking import looked_at
 from gateway.redis_support.cluster import Moved
 from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
 from gateway.redis_support.masters import Masters
@@ -129,7 +130,7 @@ class ClusterChannelBroker:
         if node is not None:
             return node.tell(channel, message)
         told = self._detain_new(Tell(channel, message), len(message) + len(channel))
-        told.add_done_callback(_seen)
+        told.add_done_callback(looked_at)
         return told
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
@@ -330,9 +331,3 @@ class ClusterChannelBroker:
                 continue
             for item in items:
                 node.publications.add(item)
-
-
-def _seen(answer: asyncio.Future[Stored]) -> None:
-    """Nobody need look at how it ended."""
-    if not answer.cancelled():
-        answer.exception()

@@ -13,6 +13,7 @@ from gateway.channel_broker.base import Publishing, Stored
 from gateway.channel_broker.redis_scripts import PUBLISH, ChannelScripts, joins, publishing_size
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.asking import looked_at
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
 from gateway.redis_support.node import subject
 from gateway.redis_support.slots import is_redirect
@@ -96,7 +97,7 @@ class Publications:
     def tell(self, tell: Tell) -> asyncio.Future[Stored]:
         """See ``ChannelBroker.tell``. What cannot be sent is dropped."""
         answer: asyncio.Future[Stored] = (self._loop or self._running()).create_future()
-        answer.add_done_callback(_seen)
+        answer.add_done_callback(looked_at)
         self._add(Item(tell, len(tell.message) + len(tell.channel), answer))
         return answer
 
@@ -303,9 +304,3 @@ def _joins(together: Sequence[Publishing | Tell], what: Publishing) -> bool:
     """Whether it goes with the command of those right before it."""
     first = together[0]
     return isinstance(first, Publishing) and len(together) < MAX_TOGETHER and joins(first, what)
-
-
-def _seen(answer: asyncio.Future[Stored]) -> None:
-    """Nobody need look at how it ended."""
-    if not answer.cancelled():
-        answer.exception()

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.asking import looked_at
 from gateway.redis_support.client import GARBAGE, client
 
 _P = ParamSpec("_P")
@@ -78,8 +79,7 @@ class Calls(ABC):
 
     def _dropped(self, dropping: asyncio.Task[None]) -> None:
         self.asking.discard(dropping)
-        if not dropping.cancelled():
-            dropping.exception()  # of a connection that had gone by itself
+        looked_at(dropping)  # the connection may have gone by itself
 
     @abstractmethod
     async def repair(self, *args: object) -> None:

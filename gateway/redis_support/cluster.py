@@ -7,10 +7,11 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
+from gateway.redis_support.asking import looked_at
 from gateway.redis_support.cluster_nodes import ClusterNodes
 from gateway.redis_support.slots import SLOTS, Sight, read_redirect, slot_of
 from gateway.redis_support.stream import Endpoint
@@ -89,7 +90,7 @@ class ClusterMap:
         """
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._refresh(), name="cluster asked")
-            self._asking.add_done_callback(_looked_at)
+            self._asking.add_done_callback(looked_at)
         await asyncio.shield(self._asking)
 
     def doubt(self) -> None:
@@ -224,8 +225,3 @@ class ClusterMap:
     def _tell(self, moved: Moved) -> None:
         for changed in tuple(self._listeners):
             changed(moved)
-
-
-def _looked_at(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()  # whoever waited has it; perhaps nobody did

@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 import hiredis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
+from gateway.redis_support.asking import ASK_S, answers_in_turn, answers_of, looked_at
 from gateway.redis_support.one_connection import ask
 from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.slots import Sight, newest, read_sight
@@ -23,8 +24,6 @@ log = get_logger(__name__)
 
 _NOBODY: Final = "no node of the Cluster says where its masters are"
 
-ASK_S: Final = 1.0  # how long a node may take
-OTHERS_S: Final = 0.1  # how long the others may, once one has answered
 ASKED_AT_ONCE: Final = 3
 
 
@@ -93,16 +92,10 @@ class ClusterNodes:
         """
         errors: list[Exception] = []
         ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
-        for number, seed in enumerate(self.seeds, 1):
-            left_s = ends_at - self._now()
-            if left_s <= 0:
-                break
-            if number < len(self.seeds):  # one that is silent leaves the others something
-                left_s = min(ASK_S, left_s / 2)
-            try:
-                return self.ask_blocking(seed, left_s)
-            except (RedisError, OSError, ValueError) as error:
-                errors.append(error)
+        for sight in answers_in_turn(
+            self.seeds, self.ask_blocking, errors, ends_at=ends_at, now=self._now
+        ):
+            return sight
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
             raise ConfigError(_never(str(errors[0])))
         raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
@@ -129,31 +122,12 @@ class ClusterNodes:
             await asyncio.wait(self._asking)
 
     async def _ask_some(self, nodes: Sequence[Endpoint], errors: list[Exception]) -> list[Sight]:
-        # Nobody is broken off: a connection that is cancelled while it is made may leave its
-        # socket behind (uvloop). Who takes longer ends by itself, after ASK_S.
-        waiting = {asyncio.create_task(self._ask(node)) for node in dict.fromkeys(nodes)}
-        self._asking |= waiting
-        for task in waiting:
+        asking = {asyncio.create_task(self._ask(node)) for node in dict.fromkeys(nodes)}
+        self._asking |= asking
+        for task in asking:
             task.add_done_callback(self._asking.discard)
-            task.add_done_callback(_looked_at)
-        sights: list[Sight] = []
-        ends_at = None
-        while waiting:
-            timeout = None if ends_at is None else max(0.0, ends_at - self._now())
-            done, waiting = await asyncio.wait(
-                waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not done:
-                break
-            for task in done:
-                error = task.exception()
-                if error is None:
-                    sights.append(task.result())
-                elif isinstance(error, Exception):
-                    errors.append(error)
-            if ends_at is None and any(sight.well for sight in sights):
-                ends_at = self._now() + OTHERS_S
-        return sights
+            task.add_done_callback(looked_at)
+        return await answers_of(asking, errors, enough=lambda sight: sight.well, now=self._now)
 
     async def _ask(self, node: Endpoint) -> Sight:
         async with asyncio.timeout(ASK_S):
@@ -179,8 +153,3 @@ def _never(words: str) -> str:
     if "auth" in words.lower() or "pass" in words.lower() or "NOPERM" in words:
         return f"redis_url: the Cluster lets nobody in like this: {words}"
     return f"redis_url: what it names is no Cluster: {words}"
-
-
-def _looked_at(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()  # whoever waited has it; perhaps nobody did

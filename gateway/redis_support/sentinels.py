@@ -19,10 +19,11 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import hiredis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
+from gateway.redis_support.asking import ASK_S, answers_in_turn, answers_of, looked_at
 from gateway.redis_support.one_connection import ask
 from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.sentinel_listener import SwitchListener
@@ -30,8 +31,6 @@ from gateway.redis_support.stream import Command, Endpoint, Place, Stream
 
 log = get_logger(__name__)
 
-ASK_S: Final = 1.0  # how long a Sentinel may take
-OTHERS_S: Final = 0.1  # how long the others may, once one has answered
 ASK_INTERVAL_S: Final = 2.0
 
 
@@ -116,7 +115,7 @@ class Sentinels:
         """
         if self._locating is None or self._locating.done():
             self._locating = asyncio.create_task(self._locate(), name="sentinels asked")
-            self._locating.add_done_callback(_looked_at)
+            self._locating.add_done_callback(looked_at)
         return await asyncio.shield(self._locating)
 
     def locate_blocking(self, *, deadline_s: float) -> Endpoint:
@@ -126,21 +125,11 @@ class Sentinels:
             BrokerUnavailable: No Sentinel says.
             ConfigError: They answer, and will never say: the name, or the password, is wrong.
         """
-        answers: list[Answer] = []
         errors: list[Exception] = []
         ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
         places = self._resolve_blocking(errors)
-        for number, place in enumerate(places, 1):
-            left_s = ends_at - self._now()
-            if left_s <= 0:
-                break
-            if number < len(places):  # one that is silent leaves the others something
-                left_s = min(ASK_S, left_s / 2)
-            try:
-                answers.append(self._ask_blocking(place, left_s))
-            except (RedisError, OSError, LookupError, ValueError) as error:
-                errors.append(error)
-        if answers:
+        asking = answers_in_turn(places, self._ask_blocking, errors, ends_at=ends_at, now=self._now)
+        if answers := list(asking):
             return choose(answers, None)
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
             raise ConfigError(self._never(str(errors[0])))
@@ -200,8 +189,6 @@ class Sentinels:
         return primary
 
     async def _ask_all(self) -> tuple[list[Answer], list[Exception]]:
-        # Nobody is broken off: a connection that is cancelled while it is made may leave its
-        # socket behind (uvloop). Who takes longer ends by itself, after ASK_S.
         errors: list[Exception] = []
         self._places = await self._resolve(errors)
         self._told_by = {p: self._told_by[p] for p in self._places if p in self._told_by}
@@ -213,25 +200,13 @@ class Sentinels:
             task.add_done_callback(partial(self._has_told, place))
             asking[task] = place
         self._asking |= asking.keys()
-        done: set[asyncio.Task[Answer]] = set()
-        waiting, ends_at = set(asking), None
-        while waiting:
-            timeout = None if ends_at is None else max(0.0, ends_at - self._now())
-            some, waiting = await asyncio.wait(
-                waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            done |= some
-            if not some:
-                break
-            if ends_at is None and any(task.exception() is None for task in some):
-                ends_at = self._now() + OTHERS_S
-        failed = [error for task in done if (error := task.exception()) is not None]
-        for task in done:
-            self._has_told(asking[task], task)  # before its turn as a callback
+        said = await answers_of({*asking}, errors, now=self._now)
+        for task, place in asking.items():
+            if task.done():
+                self._has_told(place, task)  # before its turn as a callback
         # One that is always slower than the others is heard all the same: of it counts what it has
         # said to the question before.
-        answers = [*self._answers.values()] if len(failed) < len(done) else []
-        return answers, errors + [error for error in failed if isinstance(error, Exception)]
+        return [*self._answers.values()] if said else [], errors
 
     def _has_told(self, place: Place, task: asyncio.Task[Answer]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -355,8 +330,3 @@ def read_answer(told: Any) -> Answer:
             if host and 0 < port < 1 << 16:
                 return Answer((host, port), int(facts[b"config-epoch"]))
     raise ValueError("what it says of its primary cannot be read")
-
-
-def _looked_at(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()  # whoever waited has it; perhaps nobody did

@@ -170,7 +170,7 @@ async def test_one_that_is_always_slower_is_heard(
     """Red when what comes after the others is thrown away: whoever has a Sentinel of the older side
     near, and those of the newer far away, would stay with the primary of before for ever.
     """
-    monkeypatch.setattr("gateway.redis_support.sentinels.OTHERS_S", 0.0)
+    monkeypatch.setattr("gateway.redis_support.asking.OTHERS_S", 0.0)
     monkeypatch.setattr("gateway.redis_support.sentinels.ASK_INTERVAL_S", 600)
     fakes[1].says = fakes[2].says = Answer(NEW, 2)
     for fake in fakes[1:]:

@@ -6,8 +6,7 @@ one script keeps: the workers' and the users'. Of each worker there is a hash of
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.errors import BrokerRefused
@@ -25,7 +24,6 @@ from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.deadlines import LEFT_S
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
-from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.calls import to_its_end
 from gateway.redis_support.cluster_commands import Command
 from gateway.redis_support.commands import keys_of
@@ -38,17 +36,6 @@ _LATE: Final = -1  # what the script ``presence_write`` returns
 
 class RedisPresenceStore(RedisPresenceSweeps):
     """``PresenceStore`` on one Redis node, or a Cluster: there a channel's is at its master."""
-
-    def __init__(
-        self,
-        address: RedisAddress,
-        *,
-        prefix: str,
-        name: str = "gateway",
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(address, prefix=prefix, name=name, now=now)
-        self._listed: dict[WorkerId, set[str]] = {}  # of the workers that write through this store
 
     # What a worker writes
 

@@ -47,6 +47,7 @@ class PresenceCalls(Calls):
         self._prefix = prefix
         self._now = now
         self._doubt_ends = 0.0
+        self._listed: dict[WorkerId, set[str]] = {}  # of the workers that write through this store
 
     def _write_call(
         self,

@@ -67,6 +67,8 @@ class ClusterParts:
         self.outage_limit = OutageLimit(
             lease_guard=self.lease_guard,
             loopback_probe=self.loopback_probe,
+            members=members,
+            links=links,
             dispatcher=dispatcher,
             hub=hub,
             now=now,

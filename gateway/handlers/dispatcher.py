@@ -8,7 +8,7 @@ different edges are harmless: only its own edge dispatches a connection.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from gateway.handlers.dispatch_state import Dispatchable, DispatchState, Nobody
@@ -271,11 +271,14 @@ class Dispatcher:
             except Exception:
                 log.exception("dispatch failed", connection_id=state.dispatchable.id)
 
-    def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
+    def give_up_waiting(
+        self, *, away: bool = False, unreached: Collection[WorkerId] = ()
+    ) -> list[ConnectionId]:
         """Called now and then: with nobody to handle them, messages wait only so long.
 
         Args:
             away: The broker has been for as long: what is outstanding may never be answered.
+            unreached: To these it has been for as long.
 
         Returns:
             Connections that have waited too long for the broker: nothing but their end helps.
@@ -286,13 +289,17 @@ class Dispatcher:
             if state.target is None:
                 self._tell_unhandled(state, state.conversation.expire(before))
         late = []
-        for state in list((self._states if away else self._blocked).values()):
-            oldest = state.conversation.oldest
+        for state in list((self._states if away or unreached else self._blocked).values()):
+            conversation = state.conversation
+            oldest = conversation.oldest
             if oldest is None or oldest.since >= before:
+                continue
+            lost = away or (conversation.outstanding and conversation.worker in unreached)
+            if not lost and state.dispatchable.id not in self._blocked:
                 continue
             if oldest.event is Event.CONNECT:
                 self._tell_unhandled(state, [oldest])
-            elif away or state.conversation.held:
+            elif lost or conversation.held:
                 late.append(state.dispatchable.id)
         return late
 

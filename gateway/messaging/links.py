@@ -152,6 +152,11 @@ class Links:
         if queue is not None:
             queue.await_room(owed_bytes)
 
+    def reaches(self, peer: WorkerId) -> bool:
+        """Whether anything can leave for ``peer`` now, as far as that has been tried."""
+        queue = self._queues.get(peer)
+        return queue is None or queue.lane.publisher.connected
+
     def queue_to(self, peer: WorkerId) -> PeerQueue | None:
         """The queue to ``peer``, if there is one."""
         return self._queues.get(peer)

@@ -134,6 +134,7 @@ class Members:
         self.hook_targets: tuple[WorkerId, ...] = ()
         self.generation = 0
         self.next_end_ms: int | None = None  # the earliest lease end of the others, in Redis' time
+        self._avoided: frozenset[WorkerId] = frozenset()
         self._hints: dict[WorkerId, float] = {}  # worker -> when it was last said to go
         self._arrivals: dict[WorkerId, float] = {}  # worker -> when it said that it had come
         self._departed: dict[WorkerId, None] = {}  # the last of those that were believed to be gone
@@ -159,6 +160,14 @@ class Members:
         """This worker's own state has changed."""
         self.known[self.me] = info
         self._elect()
+
+    def avoid(self, workers: frozenset[WorkerId]) -> bool:
+        """Take messages to others than these as long as there are others. Whether that is news."""
+        if workers == self._avoided:
+            return False
+        self._avoided = workers
+        self._elect()
+        return True
 
     def renewed(self, leases: Leases, *, asked_at: float, now: float) -> Changes:
         """Take in the leases that came back with a renewal asked for at ``asked_at``."""
@@ -302,10 +311,11 @@ class Members:
     def _subset(
         self, edges: Sequence[WorkerId], handlers: Sequence[WorkerId]
     ) -> tuple[WorkerId, ...]:
-        return subset(
+        taken = subset(
             self.me,
             edges,
             handlers,
             size=self._handler_subset,
             host_of=lambda worker: self.known[worker].host,
         )
+        return tuple([worker for worker in taken if worker not in self._avoided]) or taken

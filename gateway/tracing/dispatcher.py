@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -147,9 +148,11 @@ class TracedDispatcher(Dispatcher):
         self._end(state.dispatchable.id, pending.number, type(error).__name__)
         super()._not_taken(state, pending, worker, error)
 
-    def give_up_waiting(self, *, away: bool = False) -> list[ConnectionId]:
+    def give_up_waiting(
+        self, *, away: bool = False, unreached: Collection[WorkerId] = ()
+    ) -> list[ConnectionId]:
         try:
-            return super().give_up_waiting(away=away)
+            return super().give_up_waiting(away=away, unreached=unreached)
         finally:
             self._end_all_missing()
 

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
 
 import pytest
@@ -32,6 +32,7 @@ from gateway.worker.worker_ids import reachable_worker_id
 from tests.support.ids import new_worker_id
 from tests.support.inprocess import in_process, redis_settings
 from tests.support.logs import capture_logs
+from tests.support.rawclient import raw_websocket
 from tests.support.redis_cluster import (
     ClusterNode,
     Owners,
@@ -149,6 +150,49 @@ async def test_it_ends_while_no_master_answers(cluster: RedisCluster) -> None:
 
     assert took_s < settings.drain_seconds + AFTER_DRAIN_S
     assert {type(why) for why in whys} == {BrokerUnavailable}
+
+
+async def test_messages_wait_no_longer_for_a_worker_that_is_not_reached_than_for_redis(
+    cluster: RedisCluster, away: ClusterNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two handler workers has its inbox at the master that is away. What it was asked is
+    given up with its connection; who comes then is answered by the other one.
+
+    Red when an edge looks at its own way to Redis alone.
+    """
+    away.thaw()
+    monkeypatch.setattr("gateway.cluster.outage.AVOIDED_AFTER_S", 0.5)
+    edge_own = redis_settings(cluster.url, "unreached", role="edge", handler_seconds=2.0)
+    handler_own = redis_settings(cluster.url, "unreached", role="handler")
+    here, there, other = (
+        worker_with_inbox_at(cluster, node, "unreached")
+        for node in (cluster.master_of(WORKERS), away, cluster.master_of(WORKERS))
+    )
+    drawn = iter([here, there, other])
+    monkeypatch.setattr(worker_ids, "new_worker_id", lambda: next(drawn))
+    async with AsyncExitStack() as stack:
+        edge = await stack.enter_async_context(in_process(edge_own))
+        for _ in range(2):
+            await stack.enter_async_context(in_process(handler_own))
+        members = edge.worker.parts.members
+        await eventually(lambda: {*members.targets} == {there, other}, "both handlers", 10)
+        crowd = [await stack.enter_async_context(raw_websocket(edge.port)) for _ in range(16)]
+        with frozen(away):
+            for client in crowd:
+                client.say("hello")
+            async with asyncio.timeout(PATIENCE_S):
+                first = await asyncio.gather(*(client.texts(1) for client in crowd))
+                ended = [c for c, texts in zip(crowd, first, strict=True) if texts == ["Bye!!!"]]
+                closed = {(await client.receive()).closing for client in ended}
+            assert first.count(["Received:hello"]) == len(crowd) - len(ended) > 0
+            assert closed == {(3004, "broker unavailable")}
+            assert members.targets == (other,)
+            assert edge.worker.ready
+            for _ in range(8):
+                client = await stack.enter_async_context(raw_websocket(edge.port))
+                client.say("hello")
+                assert await client.texts(1) == ["Received:hello"]
+        await eventually(lambda: {*members.targets} == {there, other}, "both again", 10)
 
 
 async def test_a_client_takes_an_inbox_to_which_answers_come(

@@ -111,3 +111,19 @@ def test_the_dead_host_of_a_fleet_takes_no_whole_subset() -> None:
     look(it, infos, 101.0)
 
     assert it.targets == (me, *others[: SIZE - 2], others[10])
+
+
+def test_who_is_not_reached_is_asked_for_nothing_as_long_as_there_are_others() -> None:
+    me, others = fleet(3)
+    it = members(me, dict.fromkeys(others, BOTH))
+    generation = it.generation
+
+    assert it.avoid(frozenset(others[:1]))
+    assert it.targets == it.hook_targets == (me, others[1])
+    assert it.handlers == (me, *others)
+    assert it.generation == generation + 1
+    assert not it.avoid(frozenset(others[:1]))
+    assert it.avoid(frozenset((me, *others)))
+    assert it.targets == (me, *others)
+    assert it.avoid(frozenset())
+    assert it.targets == (me, *others)

@@ -61,3 +61,10 @@ def quantiles(metric: str, *wanted: float, by: str = "") -> tuple[Query, ...]:
         )
         for q in wanted
     )
+
+
+def use(of: str, has: str, most: str) -> tuple[Query, ...]:
+    """What workers have of what they may: the worker of each port that has most, and all of it."""
+    fullest = f'max by (instance) (gateway_worker_use_ratio{{of="{of}",OURS}})'
+    together = f"sum by (instance) ({has}{{OURS}}) / sum by (instance) ({most}{{OURS}})"
+    return Query(fullest, "one of {{instance}}"), Query(together, "{{instance}}")

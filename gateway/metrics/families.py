@@ -30,6 +30,11 @@ HANDLER_TARGETS = Gauge(
     "Handler workers that an edge takes messages to; of that edge which has most.",
     multiprocess_mode="livemax",
 )
+EDGES_WITHOUT_HANDLERS = Gauge(
+    "gateway_edges_without_handlers",
+    "Edges that have no handler worker to take messages to.",
+    multiprocess_mode="livesum",
+)
 PRESENCE_MEMBERS = Gauge(
     "gateway_presence_members",
     "Members of channels with presence, each once a channel.",
@@ -86,6 +91,12 @@ MAX_CHANNELS = Gauge(
     "gateway_max_channels",
     "Channels that the workers of this port take.",
     multiprocess_mode="livesum",
+)
+WORKER_USE = Gauge(
+    "gateway_worker_use_ratio",
+    "What a worker has of what it may have; of that worker of this port which has most.",
+    ["of"],
+    multiprocess_mode="livemax",
 )
 BUILD_INFO = Gauge(
     "gateway_build_info",

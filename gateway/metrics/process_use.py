@@ -11,6 +11,7 @@ from gateway.metrics.families import (
     PROCESS_MEMORY_BYTES,
     PROCESS_MOST_FILES,
     PROCESS_OPEN_FILES,
+    WORKER_USE,
 )
 
 _STATM: Final = Path("/proc/self/statm")
@@ -38,10 +39,12 @@ class _ProcessUse:
             files = _OPEN_FILES.stat().st_size
         except (OSError, ValueError, IndexError):
             return  # not Linux
-        PROCESS_MOST_FILES.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        PROCESS_MOST_FILES.set(most_files)
         PROCESS_MEMORY_BYTES.set(pages * resource.getpagesize())
         if files:
             PROCESS_OPEN_FILES.set(files)
+            WORKER_USE.labels(of="open_files").set(files / most_files)
 
 
 _USE: Final = _ProcessUse()  # of the process: several workers may share it, in tests

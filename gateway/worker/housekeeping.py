@@ -43,8 +43,9 @@ class Housekeeping:
         metrics.CONNECTIONS.set(parts.admission.connections)
         metrics.WORKERS.set(len(parts.members.known))
         metrics.HANDLER_WORKERS.set(len(parts.members.handlers))
-        takes = parts.members.known[parts.members.me].edge
-        metrics.HANDLER_TARGETS.set(len(parts.members.targets) if takes else 0)
+        takes, targets = parts.members.known[parts.members.me].edge, len(parts.members.targets)
+        metrics.HANDLER_TARGETS.set(targets if takes else 0)
+        metrics.EDGES_WITHOUT_HANDLERS.set(takes and not targets)
         metrics.HANDLERS_RUNNING.set(parts.runner.running)
         metrics.PROBE_AGE.set(parts.cluster.loopback_probe.age_s)
         metrics.SUBSCRIPTIONS.set(parts.channels.subscriptions)
@@ -53,9 +54,20 @@ class Housekeeping:
         metrics.PRESENCE_FAILING.set(parts.presence.failing)
         metrics.REGISTRY_WAITING.labels(of="batches").set(parts.users_of_batches.waiting)
         metrics.REGISTRY_WAITING.labels(of="others").set(parts.requests_to_users.waiting)
+        self._fold_use()
         self._fold_reach()
         parts.admin.live_report.count(parts.counters)
         parts.counters.fold()
+
+    def _fold_use(self) -> None:
+        """One worker that is full is lost in the sums of its port."""
+        parts, settings = self._parts, self._parts.settings
+        for of, has, most in (
+            ("connections", parts.admission.connections, parts.admission.max_connections),
+            ("handlers", parts.runner.running, settings.handler_concurrency),
+            ("channels", len(parts.channels), settings.max_channels),
+        ):
+            metrics.WORKER_USE.labels(of=of).set(has / most if most else 0)
 
     def _fold_reach(self) -> None:
         reach = self._parts.broker.reach()

@@ -55,6 +55,10 @@ def fetches(key_set: str, outcome: str) -> str:
     return of_port("gateway_key_set_fetches_total", key_set=key_set, outcome=outcome)
 
 
+def use(of: str) -> str:
+    return of_port("gateway_worker_use_ratio", of=of)
+
+
 def labelled() -> Series:
     """Every counter with labels, at nothing."""
     found: Series = {}
@@ -81,16 +85,11 @@ GOOD: Series = {
     of_port("gateway_redis_slots_uncovered"): steady(0),
     of_port("gateway_redis_master_away", master="a:6379"): steady(0),
     of_port("gateway_connections"): steady(10_000),
-    of_port("gateway_max_connections"): steady(15_000),
     of_port("gateway_outbox_bytes"): steady(1000),
-    of_port("process_open_fds"): steady(10_050),
-    of_port("process_max_fds"): steady(15_128),
     of_port("gateway_messages_received_total"): rising(100),
     of_port("gateway_link_resends_total"): steady(3),
     of_port("gateway_resyncs_total"): steady(2),
     of_port("gateway_channel_resyncs_total"): steady(2),
-    of_port("gateway_channels"): steady(50_000),
-    of_port("gateway_max_channels"): steady(100_000),
     of_port("gateway_channels_refused_total"): steady(0),
     of_port("gateway_publications_total"): rising(10),
     of_port("gateway_publications_failed_total", why="unknown"): rising(0.05),
@@ -98,8 +97,8 @@ GOOD: Series = {
     of_port("gateway_presence_failing"): steady(0),
     of_port("gateway_envelopes_unreadable_total"): steady(0),
     of_port("gateway_disconnects_given_up_total"): steady(2),
-    of_port("gateway_handlers_running"): steady(100),
-    of_port("gateway_max_handlers"): steady(200),
+    of_port("gateway_edges_without_handlers"): steady(0),
+    **{use(of): steady(0.5) for of in ("connections", "handlers", "channels", "open_files")},
     of_port("gateway_build_info", version="1.2.0"): steady(1),
     of_port("gateway_build_info", version="1.2.0", instance="b"): steady(1),
     # A rollout that came to its end.
@@ -140,7 +139,11 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "all are dead": (CANNOT_BE_SCRAPED, {*IN_AN_OUTAGE, "GatewayTargetDown"}),
     "one port is dead": ({of_port("up", instance="b"): steady(0)}, {"GatewayTargetDown"}),
     "no handler worker": (
-        {of_port("gateway_handler_workers"): steady(0)}, {"GatewayAnswersNothing"},
+        {
+            of_port("gateway_handler_workers"): steady(0),
+            of_port("gateway_edges_without_handlers"): steady(2),
+        },
+        {"GatewayAnswersNothing"},
     ),
     "one worker": ({of_port("gateway_workers"): steady(1)}, {"GatewayWorkersMissing"}),
     "no probe": ({of_port("gateway_canary_age_seconds"): rising(1)}, {"GatewayRedisAway"}),
@@ -171,9 +174,10 @@ CASES: dict[str, tuple[Series, set[str]]] = {
         {of_port("gateway_worker_deaths_total"): DEATHS}, {"GatewayWorkersDie"},
     ),
     "two workers died, once": ({of_port("gateway_worker_deaths_total"): "0x15 2x64"}, set()),
-    "handlers hang": (
-        {of_port("gateway_handlers_running"): steady(190)}, {"GatewayHandlersTaken"},
+    "an edge sees no handler worker": (
+        {of_port("gateway_edges_without_handlers"): steady(1)}, {"GatewayEdgeWithoutHandlers"},
     ),
+    "handlers of one worker hang": ({use("handlers"): steady(0.95)}, {"GatewayHandlersTaken"}),
     "a rollout is stuck": (
         {of_port("gateway_build_info", version="1.1.0", instance="c"): steady(1)},
         {"GatewayVersionsDiffer"},
@@ -217,8 +221,8 @@ CASES: dict[str, tuple[Series, set[str]]] = {
         {"GatewayClosesSockets"},
     ),
     "nobody reads": ({of_port("gateway_outbox_bytes"): steady(10**9)}, {"GatewaySlowClients"}),
-    "a port is full": ({of_port("gateway_connections"): steady(13_000)}, {"GatewayFull"}),
-    "files run out": ({of_port("process_open_fds"): steady(14_000)}, {"GatewayOpenFiles"}),
+    "a worker is full": ({use("connections"): steady(0.9)}, {"GatewayFull"}),
+    "files run out": ({use("open_files"): steady(0.95)}, {"GatewayOpenFiles"}),
     "subscriptions lose": (
         {of_port("gateway_channel_gaps_total", why="gap"): rising(0.1)}, {"GatewayChannelGaps"},
     ),
@@ -259,9 +263,7 @@ CASES: dict[str, tuple[Series, set[str]]] = {
         {of_port("gateway_publications_failed_total", why="full"): rising(0.3)},
         {"GatewayPublicationsFail"},
     ),
-    "nearly full of channels": (
-        {of_port("gateway_channels"): steady(90_000)}, {"GatewayChannelsFull"},
-    ),
+    "nearly full of channels": ({use("channels"): steady(0.9)}, {"GatewayChannelsFull"}),
     "one worker of a port is full of channels": (
         {of_port("gateway_channels_refused_total"): rising(0.1)}, {"GatewayChannelsFull"},
     ),

@@ -39,6 +39,7 @@ async def test_so_many_handlers_run_at_once_and_one_more_waits(settings: MakeSet
         await eventually(lambda: served.worker.parts.dispatcher.unanswered == 4, "the fourth")
         assert len(app.started) == 3
         assert running(served) == 3
+        assert REGISTRY.get_sample_value("gateway_worker_use_ratio", {"of": "handlers"}) == 1
         app.gate.set()
 
         assert {answer.text for answer in await asyncio.gather(*asking)} == {"Received:x"}

@@ -35,6 +35,7 @@ async def test_a_handler_worker_holds_no_sockets_and_tells_how_it_is(
         assert await statuses(served, "/livez", "/readyz", "/metrics") == [200, 200, 200]
         assert REGISTRY.get_sample_value("gateway_handler_workers") == 1
         assert REGISTRY.get_sample_value("gateway_handler_targets") == 0
+        assert REGISTRY.get_sample_value("gateway_edges_without_handlers") == 0
 
 
 async def test_an_edge_runs_no_handlers(settings: MakeSettings) -> None:
@@ -60,6 +61,7 @@ async def test_an_edge_is_ready_without_handlers_and_shows_that_there_are_none(
 
     assert "gateway_handler_workers 0.0" in shown
     assert "gateway_workers 1.0" in shown
+    assert "gateway_edges_without_handlers 1.0" in shown
 
 
 async def test_messages_wait_for_a_handler_that_is_away(settings: MakeSettings) -> None:

@@ -83,12 +83,15 @@ SERVED: Final = Row("Are clients served?", (
         "Handler workers of an edge",
         "To how many of the handler workers an edge takes its messages: about"
         " GATEWAY_HANDLER_SUBSET (16) where there are more, or else all. Of the edge of a port"
-        " which takes them to most.",
+        " which takes them to most. An edge without any answers its clients nothing.",
         "handlers.md#an-edge-talks-to-some-handler-workers",
         (
             Query("max(gateway_handler_workers{OURS})", "all that there are"),
             Query("max by (instance) (gateway_handler_targets{OURS})", "{{instance}}"),
+            Query("sum by (instance) (gateway_edges_without_handlers{OURS}) > 0",
+                  "edges without, {{instance}}"),
         ),
+        alerts=("GatewayEdgeWithoutHandlers",),
     ),
     Panel(
         "Answers that were not taken",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from deploy.grafana.panel import Panel, Query, Row, quantiles
+from deploy.grafana.panel import Panel, Query, Row, quantiles, use
 
 REDIS: Final = Row("Is Redis well?", (
     Panel(
@@ -144,18 +144,18 @@ LEAVING: Final = Row("Who is leaving?", (
 LIMITS: Final = Row("How near are the limits?", (
     Panel(
         "Connections, of those allowed",
-        "Near 100 % a port refuses with 503. Add workers, or let each have more.",
+        "Of the fullest worker of a port, and of all. Near 100 % it refuses with 503. Add workers,"
+        " or let each have more.",
         "clients.md#a-worker-is-full",
-        (Query("sum by (instance) (gateway_connections{OURS})"
-               " / sum by (instance) (gateway_max_connections{OURS})", "{{instance}}"),),
+        use("connections", "gateway_connections", "gateway_max_connections"),
         unit="percentunit", alerts=("GatewayFull",), bound=0.8,
     ),
     Panel(
         "Channels, of those allowed",
-        "Near 100 % subscriptions to new channels are refused. Add workers, or let each have more.",
+        "Of the fullest worker of a port, and of all. Near 100 % subscriptions to new channels are"
+        " refused. Add workers, or let each have more.",
         "channels.md#limits",
-        (Query("sum by (instance) (gateway_channels{OURS})"
-               " / sum by (instance) (gateway_max_channels{OURS})", "{{instance}}"),),
+        use("channels", "gateway_channels", "gateway_max_channels"),
         unit="percentunit", alerts=("GatewayChannelsFull",), bound=0.8,
     ),
     Panel(
@@ -168,19 +168,18 @@ LIMITS: Final = Row("How near are the limits?", (
     ),
     Panel(
         "Handlers, of those that may run at once",
-        "Near 100 % messages wait for a handler's end. Find out why they take long before you let"
-        " more of them run.",
+        "Of the busiest worker of a port, and of all. Near 100 % messages wait for a handler's end."
+        " Find out why they take long before you let more of them run.",
         "handlers.md#handlers-are-slow",
-        (Query("sum by (instance) (gateway_handlers_running{OURS})"
-               " / sum by (instance) (gateway_max_handlers{OURS})", "{{instance}}"),),
+        use("handlers", "gateway_handlers_running", "gateway_max_handlers"),
         unit="percentunit", alerts=("GatewayHandlersTaken",), bound=0.8,
     ),
     Panel(
         "File descriptors, of those allowed",
-        "Near 100 % no socket is accepted. Raise LimitNOFILE, and restart.",
+        "Of the worker of a port that has most, and of all. Near 100 % it accepts no socket. Raise"
+        " LimitNOFILE, and restart.",
         "clients.md#out-of-file-descriptors",
-        (Query("sum by (instance) (process_open_fds{OURS})"
-               " / sum by (instance) (process_max_fds{OURS})", "{{instance}}"),),
+        use("open_files", "process_open_fds", "process_max_fds"),
         unit="percentunit", alerts=("GatewayOpenFiles",), bound=0.9,
     ),
     Panel(

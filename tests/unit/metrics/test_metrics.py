@@ -19,6 +19,7 @@ TYPES = {
     "gateway_connections": "gauge",
     "gateway_workers": "gauge",
     "gateway_handler_targets": "gauge",
+    "gateway_edges_without_handlers": "gauge",
     "gateway_handler_workers": "gauge",
     "gateway_outbox_bytes": "gauge",
     "gateway_presence_members": "gauge",
@@ -33,6 +34,7 @@ TYPES = {
     "gateway_handlers_running": "gauge",
     "gateway_max_channels": "gauge",
     "gateway_registry_waiting": "gauge",
+    "gateway_worker_use_ratio": "gauge",
     "gateway_build_info": "gauge",
     "gateway_connections_opened_total": "counter",
     "gateway_connections_closed_total": "counter",
@@ -130,6 +132,7 @@ def growth(count: Callable[[], None]) -> dict[Sample, float]:
         for key, value in after.items()
         if value != before.get(key, 0.0)
         and key[0].startswith("gateway_")
+        and key[0] != "gateway_worker_use_ratio"  # is not counted, and changes with every file
         and not key[0].endswith("_created")
     }
 
@@ -273,6 +276,8 @@ from gateway.metrics import Counters
 share = int(sys.argv[1])
 metrics.CONNECTIONS.set(share)
 metrics.WORKERS.set(share)
+metrics.EDGES_WITHOUT_HANDLERS.set(share == 5)
+metrics.WORKER_USE.labels(of="handlers").set(share / 5)
 counters = Counters()
 counters.received = share
 counters.closed[1000] += share
@@ -334,6 +339,8 @@ def test_the_numbers_of_all_workers_of_a_port_are_read_together(port: dict[Sampl
     assert port[sample("gateway_handler_seconds_sum")] == pytest.approx(1.75)
     assert port[sample("gateway_connections")] == 7.0  # each holds its own
     assert port[sample("gateway_workers")] == 5.0  # all see the same ones
+    assert port[sample("gateway_edges_without_handlers")] == 1.0  # the other has some
+    assert port[sample("gateway_worker_use_ratio", of="handlers")] == 1.0  # the other has room
     assert port[sample("gateway_redis_master_away", master="stays")] == 2.0
     assert sample("gateway_redis_master_away", master="left") not in port
 

@@ -34,8 +34,11 @@ class SlotMaster:
     def _changed(self, moved: Moved) -> None:
         if self._slot not in moved:
             return
-        before, self._last = self._last, self.primary
-        if before is not None and self._last not in (None, before):
+        now = self.primary
+        if now is None:
+            return  # connections stand, and whoever has it next is another than they are to
+        before, self._last = self._last, now
+        if before not in (None, now):
             self._on_switch()
 
 

@@ -103,10 +103,11 @@ class ShardedSubscriptions(Subscriptions):
 
     def _taken_away(self, channel: bytes) -> None:
         """Its slot has moved. The same master is asked again at once: it says where to."""
+        if not self._unacknowledged[channel]:
+            self._asked.discard(channel)  # also where it is not wanted now: it may be in this turn
         if channel in self._heard:
             del self._heard[channel]
             self._lost[channel] = self._heard_at
-            self._asked.discard(channel)
             self._change(channel)
 
     def _refused_one(self, error: ReplyError) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.redis_support.locators import OneMaster, SlotMaster
 from gateway.redis_support.slots import SLOTS
 from tests.support.waiting import eventually
-from tests.unit.redis_support.cluster_world import A, B, C, World, sight
+from tests.unit.redis_support.cluster_world import HALF, A, B, C, World, sight
 
 
 @pytest.fixture
@@ -28,6 +30,23 @@ async def test_who_asks_for_one_slot_is_told_when_it_has_moved(world: World) -> 
 
     assert told == ["first"]
     assert here.primary == C
+
+
+async def test_a_slot_that_nobody_had_meanwhile_has_moved(world: World) -> None:
+    """Red when only what was true a moment ago is compared: connections to the master of before
+    stayed, and it may go on serving.
+    """
+    told: list[str] = []
+    SlotMaster(world, 0, lambda: told.append("moved"))
+    nobody = replace(sight(A, B, epoch=2), owners=(*(None,) * HALF, *(B,) * HALF))
+    await world.believe(nobody)
+    assert not told
+
+    await world.believe(sight(C, B, epoch=3))
+    assert told == ["moved"]
+    await world.believe(replace(nobody, epoch=4))
+    await world.believe(sight(C, B, epoch=5))
+    assert told == ["moved"]
 
 
 async def test_who_cannot_connect_to_a_master_doubts_the_map(world: World) -> None:

@@ -94,6 +94,21 @@ async def test_what_is_given_back_is_no_loss(sharded: Sharded) -> None:
     assert sharded.resyncs == []
 
 
+async def test_a_channel_is_taken_away_between_its_remove_and_its_add(sharded: Sharded) -> None:
+    """In one turn, so nothing was said of either. Red when it counts as subscribed still: it was
+    deaf from then on.
+    """
+    await sharded.subscribe(b"a")
+    sharded.subscriptions.remove(b"a")
+    sharded.hears([b"sunsubscribe", b"a", 0])
+    again = sharded.subscriptions.add(b"a", "a")
+
+    assert not again.done()
+    assert await sharded.turn() == [("SSUBSCRIBE", b"a")]
+    sharded.hears([b"ssubscribe", b"a", 1])
+    assert again.done()
+
+
 @pytest.mark.parametrize("others", [[], [b"c"], [b"c", b"d"]])
 async def test_a_channel_is_taken_away_while_it_is_given_back_and_wanted_again(
     others: list[bytes], sharded: Sharded, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,8 @@ from gateway.redis_support.stream import Endpoint
 log = get_logger(__name__)
 
 ASK_INTERVAL_S: Final = 2.0
-ASK_PAUSE_S: Final = 0.1  # between two questions that failures lead to
+ASK_PAUSE_S: Final = 0.1  # between two questions that failures lead to, and more
+DOUBT_SHARE: Final = 0.05  # where failures go on: this part of the time for which they have
 FRESH_S: Final = 0.5  # a connection is made without asking before
 TOLD_S: Final = 5.0  # a redirection is newer than what other nodes say meanwhile
 MAX_OLDER: Final = 3  # sights of an older configuration that are passed over in a row
@@ -54,6 +55,8 @@ class ClusterMap:
         self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
         self._soon: asyncio.Task[None] | None = None
+        self._soon_at = float("inf")
+        self._doubted_since = self._doubted_at = float("-inf")
         self._listeners: list[Callable[[Moved], None]] = []
         self._redirected: dict[int, Endpoint] = {}  # within this turn of the loop
         self.uncovered = 0
@@ -93,10 +96,27 @@ class ClusterMap:
             self._asking.add_done_callback(looked_at)
         await asyncio.shield(self._asking)
 
-    def doubt(self) -> None:
-        """Something that was done by this map has failed: ask soon."""
-        if self._soon is None or self._soon.done():
-            self._soon = asyncio.create_task(self._ask_soon(), name="cluster doubted")
+    def doubt(self, *, anew: bool = False) -> None:
+        """Something that was done by this map has failed: ask soon.
+
+        A master that stays away fails whoever tries, several times a second at each worker. So the
+        longer that goes on without a change, the longer is the pause between two questions.
+
+        Args:
+            anew: This is known to come of a change.
+        """
+        now = self._now()
+        if anew or now - self._doubted_at > ASK_INTERVAL_S:
+            self._doubted_since = now
+        self._doubted_at = now
+        pause_s = DOUBT_SHARE * (now - self._doubted_since)
+        ask_at = self._asked_at + max(ASK_PAUSE_S, min(ASK_INTERVAL_S, pause_s))
+        if self._soon is not None and not self._soon.done():
+            if self._soon_at <= ask_at:
+                return
+            self._soon.cancel()
+        self._soon_at = ask_at
+        self._soon = asyncio.create_task(self._ask_soon(), name="cluster doubted")
 
     def redirected(self, words: str, asked: Endpoint | None) -> None:
         """A node has answered with MOVED, ASK, TRYAGAIN or CLUSTERDOWN.
@@ -115,7 +135,7 @@ class ClusterMap:
                     asyncio.get_running_loop().call_soon(self._follow_redirections)
                 self._redirected[slot] = owner
         if not words.startswith(("ASK ", "TRYAGAIN")):
-            self.doubt()
+            self.doubt(anew=words.startswith("MOVED "))
 
     async def locate(self, slot: int) -> Endpoint:
         """The master of a slot, asked for if that was not done a moment ago.
@@ -166,7 +186,7 @@ class ClusterMap:
     # Asking
 
     async def _ask_soon(self) -> None:
-        await asyncio.sleep(max(0.0, self._asked_at + ASK_PAUSE_S - self._now()))
+        await asyncio.sleep(max(0.0, self._soon_at - self._now()))
         with suppress(BrokerUnavailable):
             await self.refresh()
 
@@ -204,6 +224,7 @@ class ClusterMap:
             if before != owner
         }
         self._owners, self.masters = owners, masters
+        self._doubted_since = now
         self._tell(moved)
 
     def _follow_redirections(self) -> None:

@@ -32,6 +32,7 @@ from gateway.redis_support.stream import Command, Endpoint, Place, Stream
 log = get_logger(__name__)
 
 ASK_INTERVAL_S: Final = 2.0
+FRESH_S: Final = 0.5  # a connection is made without asking before
 
 
 class Answer(NamedTuple):
@@ -78,6 +79,7 @@ class Sentinels:
         self._epoch = 0
         self._locating: asyncio.Task[Endpoint] | None = None
         self._asking: set[asyncio.Task[Answer]] = set()
+        self._said_at = float("-inf")
         self._told = asyncio.Event()
         self._now = now
         self._places: list[Place] = []  # that were asked last
@@ -108,6 +110,19 @@ class Sentinels:
         return found
 
     async def locate(self) -> Endpoint:
+        """Where the primary is, asked for if that was not done a moment ago.
+
+        Whoever cannot connect tries again several times a second, with each of its connections, and
+        all workers do: Sentinels are to vote then.
+
+        Raises:
+            BrokerUnavailable: No Sentinel says.
+        """
+        if self.primary is not None and self._now() - self._said_at <= FRESH_S:
+            return self.primary
+        return await self.refresh()
+
+    async def refresh(self) -> Endpoint:
         """Ask where the primary is. Callers at the same time share one question.
 
         Raises:
@@ -145,7 +160,7 @@ class Sentinels:
             while True:
                 self._told.clear()
                 with suppress(BrokerUnavailable):
-                    await self.locate()
+                    await self.refresh()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ASK_INTERVAL_S * random.uniform(0.75, 1.25)):  # noqa: S311
                         await self._told.wait()
@@ -171,6 +186,7 @@ class Sentinels:
                 why = reasons(errors)
                 log.warning("no sentinel says where the primary is", primary=self.name, error=why)
             raise BrokerUnavailable(self._nobody(errors))
+        self._said_at = self._now()
         self._say_who_is_away(len(answers))
         known = None if self.primary is None else Answer(self.primary, self._epoch)
         all_say = not errors and len(answers) == len(self._places)

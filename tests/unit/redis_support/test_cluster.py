@@ -8,6 +8,8 @@ import pytest
 
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.cluster import (
+    ASK_INTERVAL_S,
+    ASK_PAUSE_S,
     MAX_OLDER,
     TOLD_S,
     Moved,
@@ -126,6 +128,42 @@ async def test_an_older_configuration_is_not_believed_at_once(world: World) -> N
     await world.refresh()
 
     assert world.owner(0) == A  # it was set up anew
+
+
+async def test_a_master_that_stays_away_is_asked_about_less_and_less(world: World) -> None:
+    """Red when each failed attempt leads to a question: with one master away each worker asked ten
+    times a second, as long as it was.
+    """
+
+    async def pause_s() -> float:
+        """From the last question to the next, with failures all the time."""
+        world.doubt()
+        assert world._soon is not None
+        pause_s, world.time = world._soon_at - world._asked_at, world._soon_at
+        await world._soon
+        return pause_s
+
+    world.time += 10
+    await world.refresh()
+    began, pauses = world.time, list[float]()
+    while world.time < began + 120:
+        pauses.append(await pause_s())
+    in_a_failover = [pause for pause in pauses if pause <= 2 * ASK_PAUSE_S]
+    assert sum(in_a_failover) >= 4
+    assert len(pauses) <= 140
+    assert pauses[-1] == pytest.approx(ASK_INTERVAL_S)
+
+    world.doubt()
+    world.redirected("MOVED 0 c:3", A)
+    assert world._soon_at - world._asked_at == pytest.approx(ASK_PAUSE_S)
+    world.all_say(sight(C, B, epoch=2))
+    world.time = world._soon_at
+    assert world._soon is not None
+    await world._soon
+    assert world.owner(0) == C
+    world.doubt()
+    assert world._soon_at - world._asked_at == pytest.approx(ASK_PAUSE_S)
+    await world.aclose()
 
 
 async def test_where_nobody_answers_the_map_stays(world: World) -> None:

@@ -63,7 +63,7 @@ async def test_it_is_given_up_as_soon_as_another_is_known(
         connecting = asyncio.ensure_future(connect(address))
         await eventually(lambda: primary.taken, "the connection")
         sentinel.says = Answer(NEW, 2)
-        await address.sentinels.locate()
+        await address.sentinels.refresh()
 
         await asyncio.wait_for(connecting, 5.0)
         await address.sentinels.aclose()

@@ -150,7 +150,7 @@ async def test_one_that_is_cut_off_does_not_decide(
     fakes[0].says = Answer(OLD, 1)
     fakes[1].says = fakes[2].says = Answer(NEW, 2)
 
-    assert await sentinels.locate() == NEW
+    assert await sentinels.refresh() == NEW
 
 
 async def test_what_was_newer_is_not_forgotten_while_some_are_silent(
@@ -158,10 +158,10 @@ async def test_what_was_newer_is_not_forgotten_while_some_are_silent(
 ) -> None:
     """Red when a later, older answer replaces it: the old primary would be spoken to."""
     fakes[1].says = fakes[2].says = Answer(NEW, 2)
-    assert await sentinels.locate() == NEW
+    assert await sentinels.refresh() == NEW
     fakes[1].says = fakes[2].says = None
 
-    assert await sentinels.locate() == NEW
+    assert await sentinels.refresh() == NEW
 
 
 async def test_one_that_is_always_slower_is_heard(
@@ -190,9 +190,9 @@ async def test_what_a_slower_one_said_is_forgotten_with_it(
     fakes: list[FakeSentinel], sentinels: Sentinels
 ) -> None:
     fakes[1].says = Answer(NEW, 2)
-    assert await sentinels.locate() == NEW
+    assert await sentinels.refresh() == NEW
     fakes[1].error = b"NOAUTH Authentication required."
-    await sentinels.locate()
+    await sentinels.refresh()
 
     assert NEW not in {answer.primary for answer in sentinels._answers.values()}
 
@@ -202,21 +202,21 @@ async def test_sentinels_that_all_begin_anew_are_believed(
 ) -> None:
     for fake in fakes:
         fake.says = Answer(OLD, 5)
-    assert await sentinels.locate() == OLD
+    assert await sentinels.refresh() == OLD
     for fake in fakes:
         fake.says = Answer(NEW, 0)
 
-    assert await sentinels.locate() == NEW
+    assert await sentinels.refresh() == NEW
 
 
 async def test_one_that_cannot_be_found_has_not_agreed(fakes: list[FakeSentinel]) -> None:
     """Red when the rest are all there are: a name that does not resolve is away, and may know."""
     sentinels = Sentinels([fakes[0].host, ("no.such.host.invalid", 1)], "main")
     fakes[0].says = Answer(NEW, 2)
-    assert await sentinels.locate() == NEW
+    assert await sentinels.refresh() == NEW
     fakes[0].says = Answer(OLD, 1)
 
-    assert await sentinels.locate() == NEW
+    assert await sentinels.refresh() == NEW
     await sentinels.aclose()
 
 
@@ -228,16 +228,30 @@ async def test_those_who_connect_together_ask_once(
     assert [fake.asked for fake in fakes] == [1, 1, 1]
 
 
+async def test_who_cannot_connect_does_not_ask_with_each_attempt(
+    fakes: list[FakeSentinel],
+) -> None:
+    """Red when it does: with a primary that was lost, each worker did so thirty times a second."""
+    time = 100.0
+    sentinels = Sentinels([fake.host for fake in fakes], "main", now=lambda: time)
+    for attempt in range(30):
+        time = 100.0 + attempt / 30
+        assert await sentinels.locate() == OLD
+    await sentinels.aclose()
+
+    assert [fake.asked for fake in fakes] == [2, 2, 2]
+
+
 async def test_a_switch_is_told_at_once_to_whoever_is_connected(
     fakes: list[FakeSentinel], sentinels: Sentinels
 ) -> None:
     switched: list[Endpoint] = []
     sentinels.on_switch = switched.append
-    await sentinels.locate()
+    await sentinels.refresh()
     for fake in fakes:
         fake.says = Answer(NEW, 2)
     with capture_logs() as logs:
-        await sentinels.locate()
+        await sentinels.refresh()
 
     assert switched == [NEW]
     [line] = [line for line in logs if line["event"] == "redis primary switched"]
@@ -291,10 +305,10 @@ async def test_no_answer_is_said_once_and_its_end(
     with capture_logs() as logs:
         for _ in range(3):
             with pytest.raises(BrokerUnavailable, match="no Sentinel says where main is: NOAUTH"):
-                await sentinels.locate()
+                await sentinels.refresh()
         for fake in fakes:
             fake.error = b""
-        await sentinels.locate()
+        await sentinels.refresh()
 
     events = [line["event"] for line in logs]
     assert events == ["no sentinel says where the primary is", "sentinels answer again"]
@@ -306,10 +320,10 @@ async def test_one_that_is_away_is_named_once_and_the_rest_serve(
     fakes[1].error = b"NOAUTH Authentication required."
     with capture_logs() as logs:
         for _ in range(3):
-            await sentinels.locate()
+            await sentinels.refresh()
         away = set(sentinels.away)
         fakes[1].error = b""
-        await sentinels.locate()
+        await sentinels.refresh()
 
     assert away == {fakes[1].host}
     assert not sentinels.away
@@ -325,7 +339,7 @@ async def test_all_of_them_are_away(fakes: list[FakeSentinel], sentinels: Sentin
     for fake in fakes:
         fake.error = b"NOAUTH Authentication required."
     with pytest.raises(BrokerUnavailable):
-        await sentinels.locate()
+        await sentinels.refresh()
 
     assert sentinels.silent
     assert set(sentinels.away) == {fake.host for fake in fakes}
@@ -336,14 +350,14 @@ async def test_one_that_takes_its_time_is_not_away(
 ) -> None:
     """Red when whoever is slower than the first counts as away."""
     fakes[2].says = None
-    await sentinels.locate()
+    await sentinels.refresh()
 
     assert not sentinels.away
 
 
 async def test_a_name_that_is_nobodys_is_away(fakes: list[FakeSentinel]) -> None:
     sentinels = Sentinels([fakes[0].host, ("no.such.host.invalid", 1)], "main")
-    await sentinels.locate()
+    await sentinels.refresh()
 
     assert set(sentinels.away) == {("no.such.host.invalid", 1)}
     await sentinels.aclose()
@@ -373,8 +387,8 @@ def test_of_a_name_those_are_away_that_others_of_their_family_stand_for(
 async def test_who_waits_may_be_cancelled_and_the_others_still_learn(
     fakes: list[FakeSentinel], sentinels: Sentinels
 ) -> None:
-    first = asyncio.create_task(sentinels.locate())
-    second = asyncio.create_task(sentinels.locate())
+    first = asyncio.create_task(sentinels.refresh())
+    second = asyncio.create_task(sentinels.refresh())
     await asyncio.sleep(0)
     first.cancel()
 

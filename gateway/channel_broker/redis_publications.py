@@ -12,11 +12,14 @@ from typing import Any, Final, NamedTuple, cast
 from gateway.channel_broker.base import Publishing, Stored
 from gateway.channel_broker.redis_scripts import PUBLISH, ChannelScripts, joins, publishing_size
 from gateway.errors import BrokerRefused, BrokerUnavailable
+from gateway.log import get_logger
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.asking import looked_at
 from gateway.redis_support.connection import Command, RedisConnection, ReplyError
 from gateway.redis_support.node import subject
 from gateway.redis_support.slots import is_redirect
+
+log = get_logger(__name__)
 
 MAX_WAITING: Final = 10_000
 MAX_WAITING_BYTES: Final = 32 << 20
@@ -167,10 +170,24 @@ class Publications:
                 together.append([what])
         self._waiting_bytes -= size
         self._together = together
-        commands = list(map(self._command, together))
-        if self._load:
-            commands.insert(0, self._scripts.load(PUBLISH))
-        connection.execute(commands).add_done_callback(self._answered)
+        try:
+            commands = list(map(self._command, together))
+            if self._load:
+                commands.insert(0, self._scripts.load(PUBLISH))
+            answered = connection.execute(commands)
+        except Exception as error:  # else nothing would be published any more, by anybody
+            self._unsayable(error)
+            return
+        answered.add_done_callback(self._answered)
+
+    def _unsayable(self, error: Exception) -> None:
+        """Something among them is none that Redis takes, which those who publish should see to."""
+        pipeline, self._pipeline = self._pipeline, []
+        log.error("publications not sent", count=len(pipeline), exc_info=error)
+        for item in pipeline:
+            self._fail(item, "refused", BrokerUnavailable(f"not published: {error!r}"))
+        if self._waiting:
+            self._send()
 
     def _command(self, together: Sequence[Publishing | Tell]) -> Command:
         first = together[0]

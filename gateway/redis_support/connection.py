@@ -131,16 +131,21 @@ class RedisConnection(asyncio.Protocol):
         the node is told. It fails with ``BrokerUnavailable`` when the connection is lost or the
         deadline passes; then any of them may have been carried out. Cancelling it changes nothing
         on the wire.
+
+        Raises:
+            TypeError: A word of a command is none that Redis takes. Nothing was sent, and what
+                others have sent goes on.
         """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         if self._transport is None or self.lost.done():
             future.set_exception(BrokerUnavailable("the connection to Redis is lost"))
             return future
+        # Before it waits for an answer: what cannot be said would be given that of the next.
+        _write(self._transport, commands)
         deadline = self._loop.time() + self._deadline_s
         self._pending.append((future, commands, deadline, or_fail))
         if self._timer is None:
             self._timer = self._loop.call_later(self._deadline_s, self._check_deadline)
-        _write(self._transport, commands)
         return future
 
     def push_mode(self) -> None:

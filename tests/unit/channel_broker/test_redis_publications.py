@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+import hiredis
 import pytest
 
 from gateway.channel_broker import redis_publications
@@ -337,3 +338,26 @@ async def test_what_comes_back_at_once_does_not_let_a_second_pipeline_go() -> No
 
     assert await one == stored(1)
     assert await later[0] == stored(2)
+
+
+async def test_what_cannot_be_said_fails_and_others_go_on() -> None:
+    """Nothing would be published any more, by anybody, if the turn were left with its pipeline."""
+    world = World()
+    unsayable = Publishing("a", b"1", KEPT, version=True)
+
+    class Packing(Connection):
+        def execute(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+            for command in commands:
+                hiredis.pack_command(cast(Any, command))
+            return super().execute(commands)
+
+    world.connection = Packing()
+    wrong = world.publications.publish(unsayable)
+    await asyncio.sleep(0)
+    later = world.publish(b"2")
+    assert await world.sent() == [b"2"]
+    await world.answer(at(1))
+
+    assert isinstance(wrong.exception(), BrokerUnavailable)
+    assert world.failed == ["refused"]
+    assert await later == stored(1)

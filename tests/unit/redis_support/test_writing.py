@@ -9,7 +9,8 @@ from typing import Any, cast
 import hiredis
 import pytest
 
-from gateway.redis_support.connection import LONG_BYTES, Command, _write
+from gateway.redis_support.address import parse
+from gateway.redis_support.connection import LONG_BYTES, Command, RedisConnection, _write
 
 LONG = bytes(range(256)) * (LONG_BYTES // 256)
 
@@ -73,3 +74,19 @@ def test_what_is_long_is_not_copied() -> None:
     _write(cast(asyncio.Transport, transport), [("PUBLISH", "channel", LONG)])
 
     assert any(piece is LONG for piece in transport.pieces)
+
+
+async def test_what_cannot_be_said_leaves_the_answers_to_whom_they_are_for() -> None:
+    """One that waited without having been sent was given the answer of the next, and so on."""
+    transport = Transport()
+    connection = RedisConnection(deadline_s=60, node=parse("redis://nowhere").node)
+    connection.connection_made(cast(asyncio.Transport, transport))
+    with pytest.raises(TypeError):
+        connection.execute([("XRANGE", "key", "-", "+", "COUNT", True)])
+
+    answer = connection.execute([("PING",)])
+    connection.data_received(b"+PONG\r\n")
+    connection.connection_lost(None)
+
+    assert await answer == [b"PONG"]
+    assert transport.pieces == [hiredis.pack_command(("PING",))]

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import stat
+import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -19,6 +20,11 @@ from gateway.worker.health import FOLDER_VARIABLE
 
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 SILENCE_S: Final = 60.0
+# The files of prometheus_client for each process, by what their names begin with. Twice what a
+# worker of today counts, so that none has to grow.
+METRIC_FILES: Final = {
+    "counter": 1 << 17, "gauge_livemax": 1 << 16, "gauge_livesum": 1 << 16, "histogram": 1 << 16,
+}  # fmt: skip
 _PREFIX: Final = "gateway-"
 _LOCK: Final = "lock"
 _locks: Final[dict[Path, int]] = {}
@@ -39,6 +45,7 @@ def make_run_folder() -> Path:
         _remove_abandoned_folders()
         folder = _make_locked_folder()
         (folder / "metrics").mkdir()
+        _reserve(folder)
     except OSError as error:
         raise ConfigError(_no_temporary_files(error)) from None
     os.environ[FOLDER_VARIABLE] = str(folder)
@@ -54,11 +61,32 @@ def remove_run_folder(folder: Path) -> None:
         os.close(lock)
 
 
+def reserve_metrics() -> None:
+    """Take the room that this process needs to count, before it counts.
+
+    prometheus_client maps files without blocks into memory. Where a disk is full the kernel ends
+    who writes there with SIGBUS, and without a word: a worker that starts, or one that has long
+    served and counts something for the first time.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder:
+        return
+    try:
+        _reserve(Path(folder))
+    except OSError as error:
+        raise ConfigError(_no_temporary_files(error)) from None
+
+
 def worker_died(folder: Path, pid: int) -> None:
     """Forget what a worker process shared, but for what it has counted."""
     (folder / f"ready-{pid}").unlink(missing_ok=True)
     for gauge in (folder / "metrics").glob(f"gauge_live*_{pid}.db"):
         gauge.unlink(missing_ok=True)
+    for counts in (folder / "metrics").glob(f"*_{pid}.db"):
+        _cut(counts)
 
 
 def said_before(kind: str, text: str, *, silence_s: float = SILENCE_S) -> bool:
@@ -86,6 +114,35 @@ def forget_said(kind: str) -> None:
     folder = os.environ.get(FOLDER_VARIABLE)
     for mark in Path(folder).glob(f"said-{kind}-*") if folder else ():
         mark.unlink(missing_ok=True)
+
+
+def _reserve(folder: Path) -> None:
+    for kind, size in METRIC_FILES.items():
+        file = folder / "metrics" / f"{kind}_{os.getpid()}.db"
+        # Whoever is scraped meanwhile reads all that are there, and an empty one is an error.
+        new = file.with_suffix(".new")
+        try:
+            with new.open("wb") as blocks:
+                _take_blocks(blocks.fileno(), size)
+            new.rename(file)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
+
+
+def _take_blocks(file: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:  # macOS: blocks come with what is written
+        os.pwrite(file, bytes(size), 0)
+
+
+def _cut(file: Path) -> None:
+    """Leave what is read of it: its first four bytes say how much that is."""
+    with suppress(OSError), file.open("r+b") as counts:
+        used = int.from_bytes(counts.read(4), sys.byteorder)
+        if 0 < used < os.fstat(counts.fileno()).st_size:
+            counts.truncate(used)
 
 
 def _no_temporary_files(error: OSError) -> str:

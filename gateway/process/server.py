@@ -25,9 +25,10 @@ from gateway import app
 from gateway.edge.addresses import Forwarded
 from gateway.edge.sockets.descriptor_reserve import ReservingHttp
 from gateway.edge.sockets.picows_websocket import GatewayWebSocket
+from gateway.errors import ConfigError
 from gateway.log import configure, get_logger
 from gateway.process.allocator import keep_freed_memory, told
-from gateway.process.run_folder import said_before
+from gateway.process.run_folder import reserve_metrics, said_before
 from gateway.protocol.deadlines import NOTIFY_S
 from gateway.protocol.ids import WorkerId
 from gateway.settings.config import Settings
@@ -163,6 +164,7 @@ class GatewayWorker(UvicornWorker):
             # Now, and not once the application is to be loaded: a stop that comes meanwhile would
             # go to the supervisor's own handler, in this process, and be forgotten.
             self.init_signals()
+            self._take_room()
             # Here, and not in the supervisor, which would hold up all others meanwhile.
             self._told[1:] = reachable_worker_id(settings).encode()
             os.environ[app.WORKER_ID_VARIABLE] = self.gateway_worker_id
@@ -184,6 +186,15 @@ class GatewayWorker(UvicornWorker):
             if not self._respawned and not self.booted:
                 self._told[0] = Arbiter.WORKER_BOOT_ERROR
             raise
+
+    @staticmethod
+    def _take_room() -> None:
+        try:
+            reserve_metrics()
+        except ConfigError as error:
+            if not said_before("room", str(error)):
+                log.error("no room for temporary files", error=str(error))
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def load_wsgi(self) -> None:
         super().load_wsgi()

@@ -246,3 +246,40 @@ def test_a_flag_of_gunicorns_own_command_line_wins(monkeypatch: pytest.MonkeyPat
     cfg = WSGIApplication().cfg
 
     assert (cfg.workers, cfg.bind) == (5, ["127.0.0.1:8123"])
+
+
+ROOM = 'mount -t tmpfs -o size=4m tmpfs /mnt && export TMPDIR=/mnt && exec "$@"'
+MOUNT = ("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")
+MAY_MOUNT = subprocess.run(MOUNT, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not MAY_MOUNT, reason="no privilege to mount (CAP_SYS_ADMIN)")
+def test_a_full_disk_costs_nobody_but_the_worker_that_has_died(tmp_path: Path) -> None:
+    """The next one says what it lacks, and comes as soon as there is room.
+
+    Red with files without blocks: the next one was ended by SIGBUS, six times a second.
+    """
+    under = ("unshare", "--mount", "sh", "-c", ROOM, "sh")
+    with Served(tmp_path / "served", "--workers", "2", under=under, wait_ready=False) as served:
+        # What its workers have opened has other names there: ``Served.ready`` finds none of it.
+        blocking_eventually(lambda: served.metric("gateway_workers") == 2, "two workers", 20)
+        made = next(Path(f"/proc/{served.pid}/root/mnt").glob("gateway-*/metrics"))
+        sparse = [f.name for f in made.iterdir() if f.stat().st_blocks * 512 < f.stat().st_size]
+        assert not sparse
+        fill = made.parents[1] / "fill"
+        with suppress(OSError), fill.open("wb") as full:
+            while True:
+                full.write(bytes(4096))
+        killed, stays = served.worker_pids()
+        os.kill(killed, signal.SIGKILL)
+        blocking_eventually(
+            lambda: served.events("a worker could not start; trying again"), "a refusal", 10
+        )
+        [said] = served.events("no room for temporary files")
+        assert "/mnt (No space left on device)" in said["error"]
+        assert served.get("/readyz")[0] == 200
+        assert served.metric("gateway_workers") == 1
+        fill.unlink()
+        blocking_eventually(lambda: served.metric("gateway_workers") == 2, "two again", 20)
+        assert stays in served.worker_pids()
+        assert "SIGBUS" not in served.log

@@ -15,8 +15,10 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.process.run_folder import (
+    METRIC_FILES,
     make_run_folder,
     remove_run_folder,
+    reserve_metrics,
     said_before,
     worker_died,
 )
@@ -74,8 +76,71 @@ def test_of_a_dead_worker_only_its_counts_stay() -> None:
     worker_died(folder, 1)
     worker_died(folder, 1)  # a second time is no error
 
-    found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-    assert sorted(found) == sorted(kept)
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    own = {f"metrics/{kind}_{os.getpid()}.db" for kind in METRIC_FILES}
+    assert found == {*kept, *own}
+
+
+def test_of_what_a_dead_worker_counted_no_more_is_kept_than_is_read() -> None:
+    """Red when a worker that dies each second fills a disk with room that nobody needs."""
+    folder = make_run_folder()
+    dead = folder / "metrics" / "counter_1.db"
+    dead.write_bytes((24).to_bytes(4, sys.byteorder) + bytes(1 << 16))
+    untouched = folder / "metrics" / "histogram_1.db"
+    untouched.write_bytes(bytes(64))
+
+    worker_died(folder, 1)
+
+    assert dead.stat().st_size == 24
+    assert untouched.stat().st_size == 64
+
+
+# Room for what is counted
+
+
+def holes(folder: Path) -> list[str]:
+    """The files that have fewer blocks than bytes."""
+    files = (folder / "metrics").iterdir()
+    return [f.name for f in files if f.stat().st_blocks * 512 < f.stat().st_size]
+
+
+def test_what_is_counted_has_its_blocks_before() -> None:
+    """Red with what prometheus_client makes: on a full disk the kernel ends who writes there."""
+    folder = make_run_folder()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            reserve_metrics()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+    made = {path.name: path.stat().st_size for path in (folder / "metrics").iterdir()}
+    both = (os.getpid(), pid)
+    assert made == {f"{kind}_{one}.db": size for kind, size in METRIC_FILES.items() for one in both}
+    assert not holes(folder)
+
+
+def test_without_room_nothing_is_left_that_a_scrape_would_stumble_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = make_run_folder()
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr("gateway.process.run_folder._take_blocks", full)
+
+    with pytest.raises(ConfigError, match="No space left on device"):
+        reserve_metrics()
+    kept = {*before} - {folder / "metrics" / f"counter_{os.getpid()}.db"}
+    assert kept <= {*folder.rglob("*")} <= {*before}
+
+
+def test_without_a_run_folder_nothing_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GATEWAY_RUN_FOLDER", raising=False)
+
+    reserve_metrics()
 
 
 def test_the_folder_of_a_killed_supervisor_goes_when_the_next_one_starts() -> None:

@@ -1,7 +1,7 @@
 """A horizontally scaled, broker-backed WebSocket gateway.
 
-Public: what ``__all__`` lists, ``gateway.testing``, the command ``gateway``, the settings and the
-metrics of the reference. Everything else may change in any release.
+Public: what ``__all__`` lists, ``gateway.commands``, ``gateway.testing``, the command ``gateway``,
+the settings and the metrics of the reference. Everything else may change in any release.
 """
 
 from __future__ import annotations

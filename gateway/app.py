@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, overload
@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from gateway.application.batch_verbs import BatchVerbs
 from gateway.application.channel_verbs import ChannelVerbs
 from gateway.application.presence_verbs import PresenceVerbs
 from gateway.application.routes import Routes
@@ -65,7 +66,7 @@ class ChannelStandIn(Protocol):
     def survey(self) -> Survey: ...
 
 
-class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
+class Gateway(Verbs, ChannelVerbs, PresenceVerbs, BatchVerbs):
     """An application's handlers, and the gateway that runs them.
 
     Run it with ``gateway serve module:attribute``, or inside an existing application::
@@ -80,9 +81,22 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         self.handlers = Handlers()
         self.settings = settings
         self._worker: Worker | None = None
-        self._requests_to_users: RequestsToUsers | None = None  # the worker's, or that of a test
+        # The worker's, or those of a test.
+        self._requests_to_users: RequestsToUsers | None = None
+        self._users_of_batches: RequestsToUsers | None = None
         self._channel_stand_in: ChannelStandIn | None = None
         self._routes = Routes(lambda: self._worker, lambda: self.settings or current())
+
+    @contextmanager
+    def _standing_in(self, users: RequestsToUsers, channels: ChannelStandIn) -> Iterator[None]:
+        """Let the verbs do what they do to a test's users and channels, and not to a worker's."""
+        before = self._requests_to_users, self._users_of_batches, self._channel_stand_in
+        self._requests_to_users = self._users_of_batches = users
+        self._channel_stand_in = channels
+        try:
+            yield
+        finally:
+            self._requests_to_users, self._users_of_batches, self._channel_stand_in = before
 
     @property
     def worker(self) -> Worker:
@@ -100,6 +114,12 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         if self._requests_to_users is None:
             raise NotRunning
         return self._requests_to_users
+
+    @property
+    def _requests_of_batches(self) -> RequestsToUsers:
+        if self._users_of_batches is None:
+            raise NotRunning
+        return self._users_of_batches
 
     async def _publisher(self) -> Publisher:
         if self._channel_stand_in:
@@ -249,6 +269,7 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
         async with worker.running():
             self._worker = worker
             self._requests_to_users = worker.parts.requests_to_users
+            self._users_of_batches = worker.parts.users_of_batches
             running.append(worker)
             try:
                 await worker.readiness.started()
@@ -260,7 +281,7 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs):
                     await worker.drain()
                 finally:
                     running.remove(worker)
-                    self._worker = self._requests_to_users = None
+                    self._worker = self._requests_to_users = self._users_of_batches = None
 
     def asgi(self) -> ASGIApp:
         """The gateway's routes as an ASGI application, to be mounted in another one."""

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.arguments import plain
+from gateway.arguments import text, whole
 from gateway.close_codes import (
     BROKER_AWAY,
     DISCONNECTED,
@@ -55,25 +55,21 @@ PERMISSION_DENIED_CODE: Final = 103
 MAX_MESSAGE_BYTES: Final = 255
 
 
-def check_close(code: int, reason: str) -> None:
-    """Whether an application may close a connection with this (RFC 6455 section 7.4.2).
+def check_close(code: object, reason: object) -> tuple[int, str]:
+    """The code and the reason, if an application may close a connection with them (RFC 6455
+    section 7.4.2).
 
     Raises:
         TypeError: The code is no int, or the reason no text.
         ValueError: Says what would be right.
+        UnicodeEncodeError: The reason has half of a surrogate pair in it.
     """
-    _check_types(code, reason, "close code", "close reason")
-    if code != NORMAL.code and not 3000 <= code <= 4999:
-        raise ValueError(f"close code {code} is not 1000 and not in 3000 to 4999")
-    if not 1 <= len(reason.encode()) <= 123:
-        raise ValueError(f"close reason {reason!r} is not 1 to 123 UTF-8 bytes long")
-
-
-def _check_types(code: object, text: object, *names: str) -> None:
-    """What is not of these types could be raised, and never be told."""
-    for value, kind, name in zip((code, text), (int, str), names, strict=True):
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} is {type(value).__name__}, not {kind.__name__}")
+    number, words = whole("close code", code), text("close reason", reason)
+    if number != NORMAL.code and not 3000 <= number <= 4999:
+        raise ValueError(f"close code {number} is not 1000 and not in 3000 to 4999")
+    if not 1 <= len(words.encode()) <= 123:
+        raise ValueError(f"close reason {words!r} is not 1 to 123 UTF-8 bytes long")
+    return number, words
 
 
 class GatewayError(Exception):
@@ -264,10 +260,8 @@ class Refused(GatewayError):
     code = "refused"
 
     def __init__(self, code: int, reason: str) -> None:
-        check_close(code, reason)
-        super().__init__(f"{code} {reason}")
-        self.close_code = int(code)
-        self.reason = plain(reason)
+        self.close_code, self.reason = check_close(code, reason)
+        super().__init__(f"{self.close_code} {self.reason}")
 
 
 class Denied(GatewayError):
@@ -289,16 +283,14 @@ class Denied(GatewayError):
         *,
         temporary: bool = False,
     ) -> None:
-        _check_types(error_code, message, "error code", "message")
-        if error_code != PERMISSION_DENIED_CODE and not 400 <= error_code <= 1999:
-            raise ValueError(f"error code {error_code} is not 103 and not in 400 to 1999")
-        if not 1 <= len(message.encode()) <= MAX_MESSAGE_BYTES:
-            raise ValueError(
-                f"message {message!r} is not 1 to {MAX_MESSAGE_BYTES} UTF-8 bytes long"
-            )
-        super().__init__(f"{error_code} {message}")
-        self.error_code = int(error_code)
-        self.message = plain(message)
+        number, words = whole("error code", error_code), text("message", message)
+        if number != PERMISSION_DENIED_CODE and not 400 <= number <= 1999:
+            raise ValueError(f"error code {number} is not 103 and not in 400 to 1999")
+        if not 1 <= len(words.encode()) <= MAX_MESSAGE_BYTES:
+            raise ValueError(f"message {words!r} is not 1 to {MAX_MESSAGE_BYTES} UTF-8 bytes long")
+        super().__init__(f"{number} {words}")
+        self.error_code = number
+        self.message = words
         self.temporary = bool(temporary)
 
 

@@ -8,24 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
+from gateway import arguments
 from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import MAX_PAGE, Publisher
-from gateway.messaging.channel_survey import DEFAULT_LIMIT, Survey, SurveyedChannels
+from gateway.commands import batch
+from gateway.commands.definitions import Broadcast, Publish, Subscribe, Unsubscribe
+from gateway.messaging.channel_survey import DEFAULT_LIMIT, MAX_LIMIT, Survey, SurveyedChannels
 from gateway.messaging.requests_to_users import RequestsToUsers
-from gateway.protocol import channel_names
 from gateway.protocol.channel_messages import PublicationBody, read_publication
 from gateway.protocol.channel_position import Position
-from gateway.protocol.json_values import value_of
+from gateway.protocol.json_values import json_of, value_of
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.recovery import Publication as Kept
 
 PAGE: Final = 50
-
-_EMPTY_KEY: Final = "idempotency_key is empty: give one that names what is published, or None"
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +126,17 @@ class ChannelVerbs(ABC):
             UnicodeEncodeError: A text has a lone surrogate.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
-        if idempotency_key == "":
-            raise ValueError(_EMPTY_KEY)
-        publisher = await self._publisher()
-        stored = await publisher.publish(
+        command = Publish(
             channel,
-            _encode(data),
+            None,
             tags=tags,
-            idempotency_key=idempotency_key or "",
+            idempotency_key=idempotency_key,
             version=version,
-            skip_history=not history,
+            history=history,
         )
-        return _published(stored)
+        said = json_of("data", data)
+        stored = await batch.publish(await self._publisher(), command, said)
+        return published(stored)
 
     async def broadcast(
         self,
@@ -175,21 +170,18 @@ class ChannelVerbs(ABC):
             PublicationTooLarge, UnicodeEncodeError, NotRunning: As of ``publish``.
             TypeError: The same; or the channels are one text, or one of them is none.
         """
-        if isinstance(channels, str):
-            raise TypeError("channels is one str: give a list of names, or use publish")
-        if idempotency_key == "":
-            raise ValueError(_EMPTY_KEY)
-        publisher = await self._publisher()
-        answers = publisher.broadcast(
+        command = Broadcast(
             channels,
-            _encode(data),
+            None,
             tags=tags,
-            idempotency_key=idempotency_key or "",
+            idempotency_key=idempotency_key,
             version=version,
-            skip_history=not history,
+            history=history,
         )
+        said = json_of("data", data)
+        answers = batch.broadcast(await self._publisher(), command, said)
         done = await asyncio.gather(*answers, return_exceptions=True)
-        return [_published(each) if isinstance(each, Stored) else _raised(each) for each in done]
+        return [published(each) if isinstance(each, Stored) else _raised(each) for each in done]
 
     async def subscribe(self, connection: str, channel: str) -> Receipt:
         """Subscribe one connection to a channel, whichever worker holds it.
@@ -214,8 +206,7 @@ class ChannelVerbs(ABC):
             WorkerChannelLimit: Its worker has ``GATEWAY_MAX_CHANNELS``; a ``ChannelLimit`` too.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
-        channel_names.check(channel)
-        return await self._requests.sender.subscribe(connection, channel)
+        return await batch.subscribe(self._requests, Subscribe(connection, channel))
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
         """Unsubscribe one connection from a channel, whichever worker holds it.
@@ -226,8 +217,7 @@ class ChannelVerbs(ABC):
         Raises:
             BadChannel, NotRunning: As of ``subscribe``.
         """
-        channel_names.check(channel)
-        return await self._requests.sender.unsubscribe(connection, channel)
+        return await batch.subscribe(self._requests, Unsubscribe(connection, channel))
 
     async def history(
         self,
@@ -250,8 +240,11 @@ class ChannelVerbs(ABC):
             BrokerUnavailable: Nobody can know now.
             BadChannel, UnknownChannel, NotRunning: As of ``publish``.
         """
-        if not 0 <= limit <= MAX_PAGE:
-            raise ValueError(f"limit={limit} is not 0 to {MAX_PAGE}")
+        channel = arguments.text("channel", channel)
+        limit = arguments.within("limit", limit, 0, MAX_PAGE)
+        if since is not None:
+            since = _place(since)
+        reverse = arguments.switch("reverse", reverse)
         publisher = await self._publisher()
         page = await publisher.page(channel, limit=limit, since=since, reverse=reverse)
         return History([_of(kept) for kept in page.publications], page.top.offset, page.top.epoch)
@@ -264,6 +257,7 @@ class ChannelVerbs(ABC):
             BrokerUnavailable: Nobody can know whether it is gone.
             BadChannel, UnknownChannel, NotRunning: As of ``publish``.
         """
+        channel = arguments.text("channel", channel)
         await (await self._publisher()).remove_history(channel)
 
     async def channels(
@@ -283,12 +277,20 @@ class ChannelVerbs(ABC):
             BrokerUnavailable: Nobody knows which workers there are.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
+        pattern, after = arguments.text("pattern", pattern), arguments.text("after", after)
+        limit = arguments.within("limit", limit, 1, MAX_LIMIT)
         return await self._survey.page(pattern=pattern, after=after, limit=limit)
 
 
-def _published(stored: Stored) -> Published:
+def published(stored: Stored) -> Published:
     epoch, offset = stored.position or ("", 0)
     return Published(offset, epoch, stored.suppressed)
+
+
+def _place(since: object) -> Position:
+    place = arguments.instance("since", since, Position, "a Position or None")
+    offset = arguments.whole("since.offset", place.offset)
+    return Position(arguments.text("since.epoch", place.epoch), offset)
 
 
 def _raised(error: BaseException) -> Exception:

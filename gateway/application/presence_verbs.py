@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gateway import arguments
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.presence.base import PresenceStats
 from gateway.protocol.channel_messages import ClientInfo
@@ -51,6 +52,7 @@ class PresenceVerbs(ABC):
             UnknownChannel: Its namespace is not set up.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
+        channel = arguments.text("channel", channel)
         members = await (await self._presence()).members(channel)
         return {client: _member(info) for client, info in members.items()}
 
@@ -63,6 +65,7 @@ class PresenceVerbs(ABC):
             NotAvailable, BrokerUnavailable, BadChannel, UnknownChannel, NotRunning: As of
                 ``presence``.
         """
+        channel = arguments.text("channel", channel)
         return await (await self._presence()).stats(channel)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Final
 
-from gateway.errors import Disconnected, check_close
+from gateway import arguments
+from gateway.commands.definitions import Disconnect, DisconnectUser, Send, SendToUser
+from gateway.errors import Disconnected
 from gateway.handlers.definitions import Connection, of_entries
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.receipt import Receipt, Sent
-
-_EMPTY_KEY: Final = "the key is empty: give one that names what is sent, or None"
 
 
 class Verbs(ABC):
@@ -44,9 +43,8 @@ class Verbs(ABC):
             UnicodeEncodeError: The text has a lone surrogate.
             ValueError: The key is empty.
         """
-        if key == "":
-            raise ValueError(_EMPTY_KEY)
-        return await self._requests.sender.send(connection, text, key=key)
+        it = Send(connection, text, key=key)
+        return await self._requests.sender.send(it.connection, it.text, key=it.key)
 
     async def disconnect(
         self,
@@ -69,8 +67,8 @@ class Verbs(ABC):
             NotRunning: Of a ``Gateway`` outside of its lifespan. Elsewhere, use ``gateway.client``.
             ValueError: The code or the reason cannot be sent.
         """
-        check_close(code, reason)
-        return await self._requests.sender.disconnect(connection, code, reason)
+        it = Disconnect(connection, code, reason)
+        return await self._requests.sender.disconnect(it.connection, it.code, it.reason)
 
     async def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
         """Send a text to every connection of a user, whichever workers hold them.
@@ -90,9 +88,8 @@ class Verbs(ABC):
             BrokerUnavailable: Nobody can know the connections now. Nothing was sent.
             NotRunning, TypeError, EnvelopeTooLarge, UnicodeEncodeError, ValueError: As of ``send``.
         """
-        if key == "":
-            raise ValueError(_EMPTY_KEY)
-        return await self._requests.send(user, text, key=key)
+        it = SendToUser(user, text, key=key)
+        return await self._requests.send(it.user, it.text, key=it.key)
 
     async def disconnect_user(
         self,
@@ -109,8 +106,8 @@ class Verbs(ABC):
             BrokerUnavailable: Nobody can know the connections now. Nothing was closed.
             NotRunning, ValueError: As of ``disconnect``.
         """
-        check_close(code, reason)
-        return await self._requests.disconnect(user, code, reason)
+        it = DisconnectUser(user, code, reason)
+        return await self._requests.disconnect(it.user, it.code, it.reason)
 
     async def connections(self, *, user: str) -> list[Connection]:
         """The connections of a user, those of each worker together, the oldest first.
@@ -122,4 +119,5 @@ class Verbs(ABC):
             BrokerUnavailable: Nobody can know now.
             NotRunning: As of ``send``.
         """
+        user = arguments.text("user", user)
         return of_entries(await self._requests.connections(user))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.application.batch_verbs import BatchVerbs
 from gateway.application.channel_verbs import ChannelVerbs
 from gateway.application.presence_verbs import PresenceVerbs
 from gateway.application.verbs import Verbs
@@ -14,7 +15,7 @@ from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.envelopes.requests_to_owners import Receipted
 
 
-class AsyncClient(Verbs, ChannelVerbs, PresenceVerbs):
+class AsyncClient(Verbs, ChannelVerbs, PresenceVerbs, BatchVerbs):
     """What ``async with gateway.client(url)`` gives. Safe to use from several tasks of its loop.
 
     The first call about a channel opens a connection to Redis that publishes and reads. History and
@@ -28,17 +29,23 @@ class AsyncClient(Verbs, ChannelVerbs, PresenceVerbs):
         self,
         requests_to_owners: RequestsToOwners,
         requests_to_users: RequestsToUsers,
+        users_of_batches: RequestsToUsers,
         survey: ChannelSurvey,
         channels: ClientChannels,
     ) -> None:
         self._requests_to_owners = requests_to_owners
         self._requests_to_users = requests_to_users
+        self._users_of_batches = users_of_batches
         self._channel_survey = survey
         self._channels = channels
 
     @property
     def _requests(self) -> RequestsToUsers:
         return self._requests_to_users
+
+    @property
+    def _requests_of_batches(self) -> RequestsToUsers:
+        return self._users_of_batches
 
     async def _publisher(self) -> Publisher:
         return await self._channels.publisher()

@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
+from gateway.application.batch_verbs import Result
 from gateway.application.channel_verbs import PAGE, History, Published
 from gateway.application.presence_verbs import Member
 from gateway.backend_client.asynchronous import AsyncClient
+from gateway.commands.definitions import Command
 from gateway.errors import Disconnected, NotRunning
 from gateway.handlers.definitions import Connection
 from gateway.messaging.channel_survey import DEFAULT_LIMIT, SurveyedChannels
@@ -79,6 +81,15 @@ class Client:
         return self._thread.call(
             lambda: self._asynchronous.connections(user=user), within_s=ANSWER_S
         )
+
+    def batch(self, commands: Sequence[Command]) -> list[Result]:
+        """As ``Gateway.batch``; blocks for a minute at most.
+
+        Raises:
+            NotRunning: As of ``send``.
+            BrokerUnavailable, ConfigError: As of ``publish``, if something is to be published.
+        """
+        return self._thread.call(lambda: self._asynchronous.batch(commands), within_s=ANSWERS_S)
 
     # Channels
 

@@ -163,8 +163,13 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
                 message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
                 raise BrokerUnavailable(message) from None
             requests_to_users = variants.requests_to_users(requests_to_owners, registry.of_user)
+            users_of_batches = variants.requests_to_users(
+                requests_to_owners, registry.of_user, at_once=1
+            )
             survey = variants.survey(requests_to_owners, registry, requests_to_users)
-            yield AsyncClient(requests_to_owners, requests_to_users, survey, channels)
+            yield AsyncClient(
+                requests_to_owners, requests_to_users, users_of_batches, survey, channels
+            )
         finally:
             for task in tasks:
                 task.cancel()

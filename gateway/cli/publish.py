@@ -81,18 +81,18 @@ def publish(
 
 def _publish_lines(client: Client) -> int:
     """Publish as they come, and say of each what became of it. Returns the exit code."""
-    import msgspec  # noqa: PLC0415
 
-    from gateway.http_api.commands import Publish  # noqa: PLC0415
+    from gateway.http_api.answers import Problem  # noqa: PLC0415
+    from gateway.http_api.commands import publish_of  # noqa: PLC0415
 
-    read, code = msgspec.json.Decoder(Publish).decode, 0
+    code = 0
     for number, line in enumerate(sys.stdin.buffer, 1):
         if not line.strip():
             continue
         channel: str | None = None
         done: Published | Exception
         try:
-            asked = read(line.decode())
+            asked = publish_of(line.decode())
             channel = asked.channel
             done = client.publish(
                 asked.channel,
@@ -104,7 +104,7 @@ def _publish_lines(client: Client) -> int:
             )
         except UnicodeDecodeError:
             done = ValueError("the line is not UTF-8")
-        except (GatewayError, ValueError, RecursionError, msgspec.DecodeError) as error:
+        except (GatewayError, ValueError, Problem) as error:
             done = error
         code = max(code, _exit_code(done))
         print(json.dumps({"line": number, **_row(channel, done)}), flush=True)

@@ -5,7 +5,8 @@ Errors carry ``x-amzn-ErrorType``, from which the AWS SDKs make their typed exce
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,12 +16,13 @@ from starlette.responses import Response
 from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
 from gateway.protocol.members import Leases, WorkerInfo
-from gateway.protocol.receipt import Receipt
+from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry
 
 Json = dict[str, Any]
 
 RETRY_AFTER_S: Final = 1
+WRITTEN: Final[Json] = {"receipt": Receipt.WRITTEN.value}
 
 _KINDS: Final = {
     400: "BadRequestException",
@@ -105,6 +107,13 @@ def check(receipt: Receipt) -> None:
     status, message = _RECEIPTS[receipt]
     more = {"receipt": receipt.value}
     raise unavailable(message, more=more) if status == 503 else Problem(status, message, more=more)
+
+
+def counts(sent: Sequence[Sent]) -> Json:
+    """How many connections gave which receipt."""
+    receipts = Counter({receipt.value: 0 for receipt in Receipt})
+    receipts.update(each.receipt.value for each in sent)
+    return dict(receipts)
 
 
 def connection(told: Particulars) -> Json:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Final
-
 from starlette.responses import Response
 
 from gateway.http_api import answers
@@ -26,10 +23,8 @@ from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol import channel_names
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.receipt import Receipt, Sent
+from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry, Registry
-
-_WRITTEN: Final[Json] = {"receipt": Receipt.WRITTEN.value}
 
 
 class Calls:
@@ -46,12 +41,10 @@ class Calls:
         self._requests_to_users = requests_to_users
 
     async def send(self, call: Call) -> Response:
-        return answer(await self.sent(call.target, text_of(call), key_of(call)))
-
-    async def sent(self, connection: str, text: str, key: str | None) -> Json:
+        text, key = text_of(call), key_of(call)
         with checking():
-            answers.check(await self._requests_to_owners.send(connection, text, key=key))
-        return _WRITTEN
+            answers.check(await self._requests_to_owners.send(call.target, text, key=key))
+        return answer(answers.WRITTEN)
 
     async def inquire(self, call: Call) -> Response:
         told = await self._requests_to_owners.inquire(call.target)
@@ -60,31 +53,22 @@ class Calls:
         return answer(answers.connection(told.particulars))
 
     async def subscribe(self, call: Call) -> Response:
-        return answer(await self.subscribed(call.target, call.channel))
-
-    async def subscribed(self, connection: str, channel: str, *, in_path: bool = True) -> Json:
-        with checking(), naming_channel(in_path=in_path):
-            channel_names.check(channel)
-            receipt = await self._requests_to_owners.subscribe(connection, channel)
+        with checking(), naming_channel():
+            channel_names.check(call.channel)
+            receipt = await self._requests_to_owners.subscribe(call.target, call.channel)
         answers.check(receipt)
-        return _WRITTEN
+        return answer(answers.WRITTEN)
 
     async def unsubscribe(self, call: Call) -> Response:
-        await self.unsubscribed(call.target, call.channel)
-        return Response(status_code=204)
-
-    async def unsubscribed(self, connection: str, channel: str, *, in_path: bool = True) -> None:
-        with checking(), naming_channel(in_path=in_path):
-            channel_names.check(channel)
-            receipt = await self._requests_to_owners.unsubscribe(connection, channel)
+        with checking(), naming_channel():
+            channel_names.check(call.channel)
+            receipt = await self._requests_to_owners.unsubscribe(call.target, call.channel)
         answers.check(receipt)
+        return Response(status_code=204)
 
     async def disconnect(self, call: Call) -> Response:
-        await self.disconnected(call.target, *closing_of(call))
+        answers.check(await self._requests_to_owners.disconnect(call.target, *closing_of(call)))
         return Response(status_code=204)
-
-    async def disconnected(self, connection: str, code: int, reason: str) -> None:
-        answers.check(await self._requests_to_owners.disconnect(connection, code, reason))
 
     async def connections(self, call: Call) -> Response:
         limit, worker = limit_of(call), worker_of(call)
@@ -110,19 +94,16 @@ class Calls:
 
     async def send_to_user(self, call: Call) -> Response:
         text, key = text_of(call), key_of(call)
-        return answer(await self.sent_to_user(user_of(call.target), text, key))
-
-    async def sent_to_user(self, user: str, text: str, key: str | None) -> Json:
+        user = user_of(call.target)
         with checking():
-            return _counts(await self._requests_to_users.send(user, text, key=key))
+            sent = await self._requests_to_users.send(user, text, key=key)
+        return answer(answers.counts(sent))
 
     async def disconnect_user(self, call: Call) -> Response:
         user, (code, reason) = user_of(call.target), closing_of(call)
-        return answer(await self.disconnected_user(user, code, reason))
-
-    async def disconnected_user(self, user: str, code: int, reason: str) -> Json:
         with checking():
-            return _counts(await self._requests_to_users.disconnect(user, code, reason))
+            sent = await self._requests_to_users.disconnect(user, code, reason)
+        return answer(answers.counts(sent))
 
     async def connections_of_user(self, call: Call) -> Response:
         user = user_of(call.target)
@@ -145,10 +126,3 @@ class Calls:
             wanted = [pair for pair in wanted if pair[0].startswith(f"{worker}.")]
         page = wanted[:limit]
         return page, page[-1][0] if len(wanted) > limit else ""
-
-
-def _counts(sent: list[Sent]) -> Json:
-    """How many connections gave which receipt."""
-    receipts = Counter({receipt.value: 0 for receipt in Receipt})
-    receipts.update(each.receipt.value for each in sent)
-    return dict(receipts)

@@ -6,99 +6,59 @@ malformed of one is its own problem, not that of the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from gateway.channels.publisher import MAX_TOGETHER, MAX_TOGETHER_BYTES, MAX_VERSION
-from gateway.errors import Disconnected, check_close
+from gateway.channels.publisher import MAX_TOGETHER, check_together
+from gateway.commands import batch
+from gateway.commands.definitions import (
+    Broadcast,
+    Command,
+    Disconnect,
+    DisconnectUser,
+    Publish,
+    Send,
+    SendToUser,
+    Subscribe,
+    Unsubscribe,
+)
 from gateway.http_api.answers import Problem
-from gateway.http_api.call import KEY_HEADERS, MAX_KEY_LENGTH, Call, key_of, text_of
-from gateway.protocol.centrifuge.commands import without_half_pairs
+from gateway.http_api.call import KEY_HEADERS, Call, key_of
+from gateway.http_api.json_bodies import json_of, members_of, read
 from gateway.protocol.centrifuge.replies import NotJson, embeddable
 
 MAX_ITEMS: Final = MAX_TOGETHER
 
-Name = Annotated[str, msgspec.Meta(min_length=1)]
-Key = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_KEY_LENGTH)] | None
-Version = Annotated[int, msgspec.Meta(ge=0, le=MAX_VERSION)]
 
+class PublishJson(Publish, frozen=True, kw_only=True):
+    """One whose data is JSON as it came."""
 
-class _Command(msgspec.Struct, forbid_unknown_fields=True):
-    """A misspelt member would be one that is not applied."""
-
-
-class _Publication(_Command, kw_only=True):
+    channel: str
     data: msgspec.Raw
-    tags: dict[str, str] = {}
-    version: Version = 0
-    history: bool = True
-    idempotency_key: Key = None
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        try:
-            self.data = embeddable(bytes(self.data))
-        except NotJson as error:
-            raise ValueError(f"data is no JSON value: {error}") from None
+        super().__post_init__()
+        self._take("data", _embeddable(self.data))
 
 
-class Publish(_Publication, kw_only=True):
-    channel: str
+class BroadcastJson(Broadcast, frozen=True, kw_only=True):
+    """The same to several channels."""
 
-    @property
-    def channels(self) -> Sequence[str]:
-        return [self.channel]
-
-
-class Broadcast(_Publication, kw_only=True):
     channels: Annotated[list[str], msgspec.Meta(min_length=1)]
-
-
-class Send(_Command, kw_only=True):
-    connection: str
-    text: str
-    idempotency_key: Key = None
-
-
-class SendToUser(_Command, kw_only=True):
-    user: Name
-    text: str
-    idempotency_key: Key = None
-
-
-class _Closing(_Command, kw_only=True):
-    code: int = Disconnected.close_code
-    reason: str = Disconnected.reason
+    data: msgspec.Raw
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_close(self.code, self.reason)
+        super().__post_init__()
+        self._take("data", _embeddable(self.data))
 
 
-class Disconnect(_Closing, kw_only=True):
-    connection: str
-
-
-class DisconnectUser(_Closing, kw_only=True):
-    user: Name
-
-
-class Subscribe(_Command, kw_only=True):
-    connection: str
-    channel: str
-
-
-class Unsubscribe(_Command, kw_only=True):
-    connection: str
-    channel: str
-
-
-Command = (
-    Publish | Broadcast | Send | SendToUser | Disconnect | DisconnectUser | Subscribe | Unsubscribe
-)
 VERBS: Final[Mapping[str, type[Command]]] = {
-    "publish": Publish,
-    "broadcast": Broadcast,
+    "publish": PublishJson,
+    "broadcast": BroadcastJson,
     "send": Send,
     "send_to_user": SendToUser,
     "disconnect": Disconnect,
@@ -108,16 +68,14 @@ VERBS: Final[Mapping[str, type[Command]]] = {
 }
 
 
-class _Batch(_Command, kw_only=True):
+class _Batch(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     commands: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1)]
 
 
-T = TypeVar("T")
 _readers: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     verb: msgspec.json.Decoder(kind) for verb, kind in VERBS.items()
 }
 _read_batch: Final = msgspec.json.Decoder(_Batch)
-_read_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def broadcast_of(call: Call) -> Broadcast:
@@ -126,9 +84,9 @@ def broadcast_of(call: Call) -> Broadcast:
     Raises:
         Problem: It is malformed, or over a bound.
     """
-    broadcast: Broadcast = _read(_readers["broadcast"], _json_of(call))
+    broadcast: Broadcast = _read("broadcast", json_of(call))
     if broadcast.idempotency_key is None:
-        broadcast.idempotency_key = key_of(call)
+        broadcast = msgspec.structs.replace(broadcast, idempotency_key=key_of(call))
     check_bounds([broadcast])
     return broadcast
 
@@ -141,16 +99,13 @@ def commands_of(call: Call) -> list[Command | Problem]:
     """
     if KEY_HEADERS[0] in call.headers:
         raise Problem(400, "each command has its own idempotency_key: leave out Idempotency-Key")
-    said = _read(_read_batch, _json_of(call)).commands
-    _check_items(len(said))  # before any is read: a body has room for half a million
+    text = json_of(call)
+    members_of(text)
+    said = read(_read_batch, text).commands
+    _checked(lambda: check_together(len(said), 0))  # before any is read: a body has room for 500000
     commands = [_command(each) for each in said]
     check_bounds(commands)
     return commands
-
-
-def items_of(commands: Sequence[Command | Problem]) -> int:
-    """How many things are to be done: a broadcast is one for each of its channels."""
-    return sum(len(each.channels) if isinstance(each, Broadcast) else 1 for each in commands)
 
 
 def check_bounds(commands: Sequence[Command | Problem]) -> None:
@@ -159,32 +114,25 @@ def check_bounds(commands: Sequence[Command | Problem]) -> None:
     Raises:
         Problem: It may not, and nothing is done.
     """
-    _check_items(items_of(commands))
-    size = sum(_size(each) for each in commands if isinstance(each, Publish | Broadcast))
-    if size > MAX_TOGETHER_BYTES:
-        message = (
-            f"{size} bytes are to be published, the data once for each channel, over the limit of "
-            f"{MAX_TOGETHER_BYTES} in one request: send fewer"
-        )
-        raise Problem(413, message)
+    _checked(lambda: batch.check_bounds(commands))
 
 
-def _check_items(items: int) -> None:
-    if items > MAX_ITEMS:
-        raise Problem(413, f"{items} in one request, over the limit of {MAX_ITEMS}: send fewer")
+def publish_of(line: str) -> Publish:
+    """The publication that a JSON object is.
 
-
-def _size(publication: Publish | Broadcast) -> int:
-    tags = sum(len(part.encode()) for tag in publication.tags.items() for part in tag)
-    return (len(bytes(publication.data)) + tags) * len(publication.channels)
+    Raises:
+        Problem: It is none.
+    """
+    publish: Publish = _read("publish", line)
+    return publish
 
 
 def _command(said: msgspec.Raw) -> Command | Problem:
     try:
-        members = _read(_read_members, said)
+        members = members_of(said)
         if len(members) == 1 and members.keys() <= VERBS.keys():
             [(verb, asked)] = members.items()
-            command: Command = _read(_readers[verb], asked)
+            command: Command = _read(verb, asked)
             return command
     except Problem as problem:
         return problem
@@ -192,20 +140,23 @@ def _command(said: msgspec.Raw) -> Command | Problem:
     return Problem(400, f'a command is {{"VERB": {{…}}}}, and the verbs are {known}')
 
 
-def _json_of(call: Call) -> str:
-    text = text_of(call)
+def _read(verb: str, said: msgspec.Raw | str) -> Any:
+    tags = members_of(said).get("tags")
+    command = read(_readers[verb], said)
+    if tags is not None:
+        members_of(tags)
+    return command
+
+
+def _checked(check: Callable[[], None]) -> None:
     try:
-        _check_json(text)
-    except (msgspec.DecodeError, RecursionError):
-        return without_half_pairs(text)
-    return text
+        check()
+    except ValueError as error:
+        raise Problem(413, f"{error}: send fewer") from None
 
 
-_check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
-
-
-def _read(reader: msgspec.json.Decoder[T], said: msgspec.Raw | str) -> T:
+def _embeddable(data: msgspec.Raw) -> msgspec.Raw:
     try:
-        return reader.decode(said)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Problem(400, str(error)) from None
+        return embeddable(bytes(data))
+    except NotJson as error:
+        raise ValueError(f"data is no JSON value: {error}") from None

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from gateway.commands.batch import items_of
 from gateway.http_api.answers import Problem, answer, check
 from gateway.http_api.call import Call
 from gateway.http_api.calls import Calls
 from gateway.http_api.channel_calls import ChannelCalls
-from gateway.http_api.commands import broadcast_of, commands_of, items_of
+from gateway.http_api.commands import broadcast_of, commands_of
 from gateway.http_api.gate import Api, Gate, Named, Operation, Operations, count_items
 from gateway.http_api.openapi import document
 from gateway.protocol.receipt import Receipt

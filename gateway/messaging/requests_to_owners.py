@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from gateway.arguments import plain
+from gateway.arguments import text as _text
 from gateway.errors import (
     BadChannel,
     BrokerUnavailable,
@@ -302,13 +302,3 @@ def _receipt_of(receipted: Receipted) -> Receipt:
     if receipted.error is None:
         return receipted.receipt
     raise _ERRORS.get(receipted.error, GatewayError)(f"its owner says {receipted.error}")
-
-
-def _text(name: str, value: object) -> str:
-    """What is no text would not be read over there, and look like a failure of the way. One of a
-    class of its own, such as a template's, no envelope carries.
-    """
-    if not isinstance(value, str):
-        kind = type(value).__name__
-        raise TypeError(f"{name} is {kind}, not str: encode it, with json.dumps for instance")
-    return plain(value)

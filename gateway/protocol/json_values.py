@@ -1,4 +1,4 @@
-"""JSON of somebody else, as Python values."""
+"""JSON of somebody else as Python values, and the other way round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.protocol.centrifuge.replies import embeddable
+from gateway.protocol.json_depth import NestedTooDeeply
+
 _decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def value_of(said: bytes) -> Any:
@@ -26,6 +30,31 @@ def value_of(said: bytes) -> Any:
         return _decode(said)
     except msgspec.ValidationError:  # of a number; anything else was found out where it came in
         return json.loads(said, parse_int=_whole_number, parse_float=_number)
+
+
+def json_of(name: str, value: Any) -> bytes:
+    """A value as JSON, without raw newlines.
+
+    Args:
+        name: Of the argument, for whoever gave it.
+
+    Raises:
+        TypeError: JSON cannot say it.
+        ValueError: The same; or it is nested too deeply, or holds itself.
+        UnicodeEncodeError: A text in it has half of a surrogate pair.
+    """
+    try:
+        # Read once more: it may hold what is said to be JSON, and is not.
+        return bytes(embeddable(_encode(value)))
+    except UnicodeEncodeError as error:
+        why = f"{name} has half of a surrogate pair in it, and must be Unicode"
+        raise UnicodeEncodeError("utf-8", error.object, error.start, error.end, why) from None
+    except RecursionError:
+        raise ValueError(f"{name} holds itself, or {NestedTooDeeply()}") from None
+    except TypeError as error:
+        raise TypeError(f"{name} cannot be said in JSON: {error}") from None
+    except (ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise ValueError(f"{name} cannot be said in JSON: {error}") from None
 
 
 def _whole_number(digits: str) -> int | float:

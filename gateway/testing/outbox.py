@@ -148,10 +148,6 @@ def outbox(
         assert sent.taken == [Pushed(ben.connection.id, "hello")]
     """
     taking = Outbox(receipt, namespaces=namespaces)
-    before = gateway._requests_to_users, gateway._channel_stand_in  # noqa: SLF001
-    gateway._requests_to_users = RequestsToUsers(taking, taking._of_user)  # noqa: SLF001
-    gateway._channel_stand_in = taking._channels  # noqa: SLF001
-    try:
+    users = RequestsToUsers(taking, taking._of_user)  # noqa: SLF001
+    with gateway._standing_in(users, taking._channels):  # noqa: SLF001
         yield taking
-    finally:
-        gateway._requests_to_users, gateway._channel_stand_in = before  # noqa: SLF001

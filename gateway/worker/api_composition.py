@@ -38,11 +38,10 @@ def connection_api(
     now: Callable[[], float],
 ) -> Api:
     per_second = settings.api_requests_per_second
-    batched = Calls(owners, registry, users_of_batches)
     return Api(
         calls=Calls(owners, registry, users),
         channel_calls=ChannelCalls(publisher, presence_questions, survey),
-        batch_calls=BatchCalls(batched, publisher, count=counters.count_api_result),
+        batch_calls=BatchCalls(publisher, users_of_batches, count=counters.count_api_result),
         credentials=credentials,
         body_bytes=settings.api_body_bytes,
         rate=None if per_second is None else Rate(per_second, now=now()),

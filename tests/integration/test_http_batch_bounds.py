@@ -69,7 +69,7 @@ WRONG = [
     ("/@broadcast", '{"channels":["a"],"data":1,"version":-1}', ">= 0"),
     ("/@broadcast", '{"channels":["a"],"data":1,"tags":{"a":1}}', "Expected `str`"),
     ("/@broadcast", '{"channels":["a"],"data":{}', "truncated"),
-    ("/@broadcast", '{"channels":["a"],"data":' + "[" * 100_000, "recursion"),
+    ("/@broadcast", '{"channels":["a"],"data":' + "[" * 100_000, "nested more than 128 deep"),
     ("/@batch", '{"commands":[]}', "length >= 1"),
     ("/@batch", '{"publish":{"channel":"a","data":1}}', "unknown field `publish`"),
     ("/@batch?parallel=true", '{"commands":[{}]}', "no parameter parallel"),

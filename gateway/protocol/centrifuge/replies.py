@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.protocol.centrifuge.codes import Error, Unsubscribed
 from gateway.protocol.centrifuge.commands import NO_DATA, without_half_pairs
+from gateway.protocol.json_depth import NestedTooDeeply
 
 MESSAGES_PER_FRAME: Final = 16
 PING: Final = b"{}"
@@ -36,7 +37,9 @@ def embeddable(payload: bytes) -> msgspec.Raw:
     """
     try:
         value = _value(payload.decode())  # the reader skips over what is in strings
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise NotJson(str(NestedTooDeeply())) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotJson(str(error)) from None
     return msgspec.Raw(bytes(value).replace(b"\n", b""))
 

@@ -39,5 +39,5 @@ def test_more_commands_than_may_be_are_not_read_one_by_one(
         commands_of(call({"commands": [said] * (MAX_ITEMS + 1)}))
 
     assert raised.value.status == 413
-    assert str(raised.value) == "1001 in one request, over the limit of 1000: send fewer"
+    assert str(raised.value) == "1001 at once are over the limit of 1000: send fewer"
     assert not read

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocol.centrifuge.replies import embeddable
-from gateway.protocol.json_values import value_of
+from gateway.protocol.json_values import json_of, value_of
 
 LARGEST = sys.float_info.max
 VALUES = st.recursive(
@@ -45,3 +47,39 @@ def test_everything_else_is_what_json_has_it_for(value: object) -> None:
         return
 
     assert value_of(taken) == json.loads(taken)
+
+
+def test_what_python_gives_is_written() -> None:
+    assert (
+        json_of("data", {"a": [1, None, "ü"], "b": (2.5,)})
+        == '{"a":[1,null,"ü"],"b":[2.5]}'.encode()
+    )
+    assert json_of("data", [msgspec.Raw(b'{ "a":\n1 }')]) == b'[{ "a":1 }]'
+
+
+def looped() -> Any:
+    loop: list[Any] = []
+    loop.append(loop)
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        (object(), TypeError, "data cannot be said in JSON: Encoding objects of type object"),
+        ((n for n in "ab"), TypeError, "data cannot be said in JSON: Encoding objects of type gen"),
+        ({1, object()}, TypeError, "data cannot be said in JSON"),
+        ({(1, 2): 1}, TypeError, "data cannot be said in JSON"),
+        (10**5000, ValueError, "data cannot be said in JSON"),
+        (looped(), ValueError, "data holds itself, or it is nested more than 128 deep"),
+        (msgspec.Raw(b"no JSON"), ValueError, "data cannot be said in JSON"),
+        ("half \ud800", UnicodeEncodeError, "data has half of a surrogate pair in it"),
+        ({"\udc00": 1}, UnicodeEncodeError, "data has half of a surrogate pair in it"),
+    ],
+    ids=range(9),
+)
+def test_what_json_cannot_say_is_said_by_its_name(
+    value: Any, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        json_of("data", value)

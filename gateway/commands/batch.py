@@ -1,0 +1,165 @@
+"""Several commands begun in their order and waited for together, for whoever asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from gateway.channel_broker.base import Stored
+from gateway.channels.publisher import Publisher, check_together
+from gateway.commands.definitions import (
+    Broadcast,
+    Command,
+    Disconnect,
+    DisconnectUser,
+    Publish,
+    Send,
+    SendToUser,
+    Subscribe,
+    Unsubscribe,
+)
+from gateway.messaging.requests_to_users import RequestsToUsers
+from gateway.protocol import channel_names
+from gateway.protocol.receipt import Receipt, Sent
+
+Done = Stored | list[Stored | Exception] | Receipt | list[Sent]
+"""What became of one: of a broadcast in each of its channels."""
+
+
+def check_bounds(commands: Sequence[Command | Exception]) -> None:
+    """Whether so much may be asked for at once.
+
+    Args:
+        commands: Of publications the data is JSON already, as ``run`` takes it.
+
+    Raises:
+        ValueError: It may not.
+    """
+    publications = (each for each in commands if isinstance(each, Publish | Broadcast))
+    check_together(items_of(commands), sum(_size(each) for each in publications))
+
+
+def items_of(commands: Sequence[Command | Exception]) -> int:
+    """How many things are to be done: a broadcast is one for each of its channels."""
+    return sum(len(each.channels) if isinstance(each, Broadcast) else 1 for each in commands)
+
+
+async def run(
+    commands: Sequence[Command | Exception],
+    *,
+    publisher: Publisher | None,
+    requests: RequestsToUsers,
+) -> list[Done | Exception]:
+    """Begin all that is asked for in order, and then wait for all of it.
+
+    What is published is given to the broker in one turn of the loop: it leaves in one pipeline.
+    Cancelling takes nothing back.
+
+    Args:
+        commands: Of publications the data is JSON, a ``msgspec.Raw`` as
+            ``centrifuge.replies.embeddable`` makes it. An error in the place of a command is what
+            became of it.
+        publisher: None where nothing is to be published.
+
+    Returns:
+        For each what became of it, or why nobody knows that it was done. One that fails stops no
+        other.
+    """
+    begun = [_begin(each, publisher, requests) for each in commands]
+    waited_for = [each for some in begun if not isinstance(some, Exception) for each in some]
+    await asyncio.gather(*waited_for, return_exceptions=True)
+    return [_done(command, some) for command, some in zip(commands, begun, strict=True)]
+
+
+def publish(publisher: Publisher, command: Publish, data: bytes) -> asyncio.Future[Stored]:
+    """Publish ``data``, and wait for nothing. Raises as ``Publisher.publish``."""
+    return publisher.publish(
+        command.channel,
+        data,
+        tags=command.tags,
+        idempotency_key=command.idempotency_key or "",
+        version=command.version,
+        skip_history=not command.history,
+    )
+
+
+def broadcast(
+    publisher: Publisher, command: Broadcast, data: bytes
+) -> Sequence[asyncio.Future[Stored]]:
+    """The same to each channel. Raises as ``Publisher.broadcast``."""
+    return publisher.broadcast(
+        command.channels,
+        data,
+        tags=command.tags,
+        idempotency_key=command.idempotency_key or "",
+        version=command.version,
+        skip_history=not command.history,
+    )
+
+
+async def subscribe(requests: RequestsToUsers, command: Subscribe | Unsubscribe) -> Receipt:
+    """Subscribe a connection, or unsubscribe it.
+
+    Raises:
+        BadChannel: No channel may be called that.
+        UnknownChannel, ChannelLimit: As its owner says.
+    """
+    channel_names.check(command.channel)
+    if isinstance(command, Subscribe):
+        return await requests.sender.subscribe(command.connection, command.channel)
+    return await requests.sender.unsubscribe(command.connection, command.channel)
+
+
+def _begin(
+    command: Command | Exception, publisher: Publisher | None, requests: RequestsToUsers
+) -> Sequence[asyncio.Future[Any]] | Exception:
+    if isinstance(command, Exception):
+        return command
+    if isinstance(command, Publish | Broadcast):
+        assert publisher is not None
+        try:
+            if isinstance(command, Publish):
+                return [publish(publisher, command, bytes(command.data))]
+            return broadcast(publisher, command, bytes(command.data))
+        except Exception as error:
+            return error
+    return [asyncio.ensure_future(_do(command, requests))]
+
+
+async def _do(
+    command: Send | SendToUser | Disconnect | DisconnectUser | Subscribe | Unsubscribe,
+    requests: RequestsToUsers,
+) -> Receipt | list[Sent]:
+    match command:
+        case Send(connection=connection, text=text, key=key):
+            return await requests.sender.send(connection, text, key=key)
+        case SendToUser(user=user, text=text, key=key):
+            return await requests.send(user, text, key=key)
+        case Disconnect(connection=connection, code=code, reason=reason):
+            return await requests.sender.disconnect(connection, code, reason)
+        case DisconnectUser(user=user, code=code, reason=reason):
+            return await requests.disconnect(user, code, reason)
+        case Subscribe() | Unsubscribe():
+            return await subscribe(requests, command)
+        case _:
+            assert_never(command)
+
+
+def _done(
+    command: Command | Exception, begun: Sequence[asyncio.Future[Any]] | Exception
+) -> Done | Exception:
+    if isinstance(begun, Exception):
+        return begun
+    each = [_outcome(one) for one in begun]
+    return each if isinstance(command, Broadcast) else each[0]
+
+
+def _outcome(ended: asyncio.Future[Any]) -> Any:
+    error = ended.exception()
+    return ended.result() if error is None else error
+
+
+def _size(publication: Publish | Broadcast) -> int:
+    tags = sum(len(part.encode()) for tag in (publication.tags or {}).items() for part in tag)
+    return (len(bytes(publication.data)) + tags) * len(publication.channels)

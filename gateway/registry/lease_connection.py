@@ -72,7 +72,7 @@ class LeaseConnection:
                 told = read_redirect(said.refused, said.at)
             importing = None if told is None else told[1]
             if told is None:
-                if not said.refused.startswith("TRYAGAIN"):
+                if not said.refused.startswith(("TRYAGAIN", "CLUSTERDOWN")):
                     line.drop()  # so that it is made to wherever the slot is
                 await asyncio.sleep(AGAIN_S)
 

@@ -6,15 +6,19 @@ import asyncio
 import itertools
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.slots import slot_of
 from gateway.registry.lease_connection import Call, LeaseConnection
+from gateway.registry.redis import RedisRegistry
 from tests.contract.conftest import INFO, Connect
 from tests.support.ids import new_worker_id
+from tests.support.redis_cluster import ClusterNode, RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
@@ -56,6 +60,41 @@ async def test_a_renewal_connects_anew_after_its_connection_was_cut(
     await connection.lost
 
     assert me in (await registry.renew(me, INFO, 10.0)).workers
+
+
+async def test_a_cluster_that_is_down_is_not_connected_to_with_each_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot that nobody has is enough for that, where all must be covered. Red when a refusal
+    costs its connection: twenty a second from each worker, at a master that is well.
+    """
+    monkeypatch.setattr("gateway.registry.lease_connection.REDIS_DEADLINE_S", 10.0)
+    with RedisCluster(tmp_path, masters=1, replicas=0) as cluster:
+        [node] = cluster.nodes
+        address, me = parse(cluster.url), new_worker_id()
+        registry = RedisRegistry(address, prefix="down")
+        try:
+            await registry.renew(me, INFO, 10.0)
+            connection = registry._lease._owner.connection
+            assert connection is not None
+            node.ask("CLUSTER", "DELSLOTS", slot_of("down:{other}"))
+            await eventually(lambda: "cluster_state:fail" in node.info, "a Cluster that is down")
+
+            renewing = asyncio.create_task(registry.renew(me, INFO, 10.0))
+            await eventually(lambda: b"errorstat_CLUSTERDOWN:count=" in refusals(node), "a refusal")
+            node.ask("CLUSTER", "ADDSLOTS", slot_of("down:{other}"))
+
+            assert me in (await renewing).workers
+            assert registry._lease._owner.connection is connection
+        finally:
+            await registry.aclose()
+            assert address.cluster is not None
+            await address.cluster.aclose()
+
+
+def refusals(node: ClusterNode) -> bytes:
+    told: bytes = node.ask("INFO", "errorstats")
+    return told
 
 
 async def test_a_reply_that_came_while_the_loop_was_held_is_read_before_its_deadline_counts(

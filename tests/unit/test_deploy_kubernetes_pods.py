@@ -11,6 +11,7 @@ from gateway.metrics.families import CONNECTIONS
 from gateway.process.serve import check
 from gateway.process.systemd import EXIT_S
 from gateway.protocol.deadlines import AFTER_DRAIN_S, INBOX_CHOICE_S, SILENT_WORKER_S, START_S
+from gateway.redis_support.address import parse
 from gateway.settings.config import Settings
 from tests.support.env_files import OURS, named_in
 from tests.support.kustomize import Manifest, documents
@@ -164,5 +165,10 @@ def test_an_edge_reaches_names_and_the_redis_of_its_settings() -> None:
     egress: list[dict[str, Any]] = the("NetworkPolicy", "gateway-edge")["spec"]["egress"]
     allowed = {port["port"] for rule in egress for port in rule["ports"]}
 
-    assert allowed == {53, 6379}
+    sentinels = parse("redis+sentinel://one/main").sentinels
+    cluster = parse("redis+cluster://one").cluster
+    assert sentinels is not None
+    assert cluster is not None
+    ports = {port for _, port in (*sentinels.hosts, *cluster.nodes.seeds)}
+    assert allowed == {53, *ports}
     assert ":6379/" in settings("edge").redis_url.reveal()

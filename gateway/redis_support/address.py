@@ -120,14 +120,14 @@ class RedisAddress:
             part = self._part()
             assert part.cluster is not None
             locator = SlotMaster(part.cluster, slot, part.node.switched)
-            self._parts[slot] = replace(part, locator=locator)
+            self._parts[slot] = _at(part, locator)
         return self._parts[slot]
 
     def at(self, master: Endpoint) -> RedisAddress:
         """The address of this one master of the Cluster."""
         part = self._part()
         assert part.cluster is not None
-        return replace(part, locator=OneMaster(part.cluster, master))
+        return _at(part, OneMaster(part.cluster, master))
 
     def _part(self) -> RedisAddress:
         cluster = self.cluster
@@ -156,6 +156,13 @@ class RedisAddress:
     def is_at(self, endpoint: Endpoint) -> bool:
         """Whether a connection that was made to there is still one to this node."""
         return self.locator is None or self.locator.primary == endpoint
+
+
+def _at(part: RedisAddress, locator: Locator) -> RedisAddress:
+    """This part of a Cluster, which knows who it is."""
+    made = replace(part, locator=locator)
+    made.node.where = lambda: made.display
+    return made
 
 
 def parse(url: str) -> RedisAddress:

@@ -113,6 +113,7 @@ class Node:
         count: Told the kind of every error.
         redirected: Told what a node of a Cluster said of where, or when, to do it instead; and who
             that was, where it is known.
+        where: Says which of several nodes this is, for people; None where there is one.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -125,6 +126,7 @@ class Node:
         self.epoch = 0
         self.count: Callable[[str], None] = lambda _kind: None
         self.redirected: Callable[[str, Endpoint | None], None] = lambda _words, _asked: None
+        self.where: Callable[[], str] | None = None
 
     def when_moved(self, drop: Callable[[], None]) -> None:
         """Call ``drop`` when every connection must be given up. It is called at any moment."""
@@ -197,7 +199,10 @@ class Node:
             self._said[what] = (said_at, unsaid + 1)
             return
         self._said[what] = (now, 0)
-        facts = {"error": words[:500], "command": about[:500], "unsaid": unsaid}
+        facts: dict[str, Any] = {
+            "error": words[:500], "command": about[:500], "unsaid": unsaid,
+            **({} if self.where is None else {"where": self.where()}),
+        }  # fmt: skip
         if kind == MOVED:
             log.warning("redis has moved: all connections are made anew", **facts)
         else:

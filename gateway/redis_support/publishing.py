@@ -70,7 +70,8 @@ class PublishingConnection:
             stood_since = asyncio.get_running_loop().time()
             try:
                 await self._watch_role(connection)
-                log.warning("publisher lost its connection", connection=self._name)
+                where = self._address.display
+                log.warning("publisher lost its connection", connection=self._name, where=where)
             finally:
                 self.connection = None
                 self.losses += 1

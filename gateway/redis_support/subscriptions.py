@@ -144,7 +144,8 @@ class Subscriptions:
             stood_since = asyncio.get_running_loop().time()
             try:
                 await self._listen(connection)
-                log.warning("subscriber lost its connection", connection=self._name)
+                where = self._address.display
+                log.warning("subscriber lost its connection", connection=self._name, where=where)
             finally:
                 self._forget(connection)
             if asyncio.get_running_loop().time() - stood_since >= PING_INTERVAL_S:
@@ -194,6 +195,7 @@ class Subscriptions:
                     log.warning(
                         "subscriber hears nothing",
                         connection=self._name,
+                        where=self._address.display,
                         deadline_s=REDIS_DEADLINE_S,
                     )
                     return

@@ -177,7 +177,7 @@ async def test_messages_wait_no_longer_for_a_worker_that_is_not_reached_than_for
         members = edge.worker.parts.members
         await eventually(lambda: {*members.targets} == {there, other}, "both handlers", 10)
         crowd = [await stack.enter_async_context(raw_websocket(edge.port)) for _ in range(16)]
-        with frozen(away):
+        with frozen(away), capture_logs() as logs:
             for client in crowd:
                 client.say("hello")
             async with asyncio.timeout(PATIENCE_S):
@@ -193,6 +193,10 @@ async def test_messages_wait_no_longer_for_a_worker_that_is_not_reached_than_for
                 client.say("hello")
                 assert await client.texts(1) == ["Received:hello"]
         await eventually(lambda: {*members.targets} == {there, other}, "both again", 10)
+
+    lost = {line["where"] for line in logs if "lost its connection" in line["event"]}
+    deaf = {line["where"] for line in logs if line["event"] == "subscriber hears nothing"}
+    assert lost == deaf == {f"127.0.0.1:{away.port} of the Cluster"}
 
 
 async def test_a_client_takes_an_inbox_to_which_answers_come(

@@ -11,6 +11,7 @@ import pytest
 from gateway.errors import ConfigError
 from gateway.redis_support.address import RedisAddress, parse
 from gateway.redis_support.slots import SLOTS, Sight, slot_of
+from tests.support.logs import capture_logs
 
 
 def complaint(url: str) -> str:
@@ -323,3 +324,12 @@ def test_one_node_has_all_keys() -> None:
     address = parse("redis://one")
 
     assert address.of("anything") is address
+
+
+def test_a_master_of_a_cluster_says_which_one_refuses() -> None:
+    """Red when it says what Redis said, and not who: there are three to be looked at."""
+    with capture_logs() as logs:
+        parse("redis+cluster://one:1,two:2").at(("two", 2)).node.refused("OOM no", "SET gw:a")
+        parse("redis://one").node.refused("OOM no", "SET gw:a")
+
+    assert [line.get("where") for line in logs] == ["two:2 of the Cluster", None]

@@ -104,6 +104,11 @@ class Generator:
         for _ in range(min(by, 1000)):
             self.event(fault, None, error=fault)
 
+    def failed(self, answer: str, detail: str) -> None:
+        """Count an error that came as an answer. ``answer``: which one, to what; one of few."""
+        self.count(f"error {answer}")
+        self.fault(Fault.FAILED, detail)
+
     def event(
         self, name: str, seconds: float | None, *, size: int = 0, error: str | None = None,
         kind: str = "WS",

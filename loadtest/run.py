@@ -34,6 +34,10 @@ CONNECT_S: Final = 30.0  # and more for many users
 METRICS_LAG_S: Final = 2.5
 TELL_S: Final = 5.0  # for generators that are stopped, to send what they counted last
 NO_TEST: Final = "no test was run"
+LEDGER: Final = (
+    "messages", "publications", "ledger", "gaps", "receipts", "faults", "errors",
+    "told to try again", "closes", "refused handshakes",
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +70,7 @@ class Run:
         environment.host = self.stand.host
         self.arguments = arguments
         self.last_reasons: list[str] | None = None  # None: no test has come to an end
+        self._figures: Mapping[str, str] = {}
         self.folder: Path | None = None
         self.phase = "idle"
         self._told = False  # the last verdict
@@ -256,7 +261,8 @@ class Run:
         self.last_reasons = reasons(self.record, shape.expected())
         day = datetime.now().strftime("%Y-%m-%d")  # noqa: DTZ005 (the day where the test is run)
         self.folder = _fresh(self.results / f"{day}-{self.arguments.scenario}")
-        write_report(self.record, self.last_reasons, self.folder, shape.figures())
+        why, own_figures = self.last_reasons, shape.figures()
+        self._figures = write_report(self.record, why, self.folder, own_figures)
         if self.environment.web_ui is not None:
             self.tell()
 
@@ -287,12 +293,16 @@ class Run:
         print(line, file=sys.stderr, flush=True)
 
     def tell(self) -> None:
-        """Print the verdict, once."""
-        if not self._told:
-            self._told = True
-            where = f"\nreport: {self.folder}/report.html" if self.folder else ""
-            known = self.last_reasons is not None
-            print((headline(self.last_reasons or []) if known else NO_TEST) + where, flush=True)
+        """Print the verdict and the books behind it, once."""
+        if self._told:
+            return
+        self._told = True
+        known = self.last_reasons is not None
+        lines = [headline(self.last_reasons or []) if known else NO_TEST]
+        lines += [f"{name}: {self._figures[name]}" for name in LEDGER if name in self._figures]
+        if self.folder:
+            lines.append(f"report: {self.folder}/report.html")
+        print("\n".join(lines), flush=True)
 
     @property
     def exit_code(self) -> int:

@@ -10,6 +10,7 @@ from loadtest.checker import Fault
 from loadtest.metrics import grown
 from loadtest.receipts import LIES
 from loadtest.record import Record
+from loadtest.tally import Tally
 
 # A second in which a generator had no CPU left, or came late to everything by as much: what it
 # measures then is itself. One such second is bad luck, a fifth of them is a result.
@@ -17,6 +18,9 @@ FULL_CPU: Final = 95.0
 LATE_S: Final = 0.25
 SHARE: Final = 0.2
 SECONDS: Final = 3
+
+MOST_NAMED: Final = 5  # kinds of errors; whatever comes, the verdict is a line
+INSUFFICIENT: Final = 2500  # from here on an unsubscribed client subscribes again
 
 KEPT: Final = 0.95  # of a rate: less, and it was not reached
 
@@ -46,12 +50,11 @@ def reasons(record: Record, expected: Expected) -> list[str]:
     found = list(record.reasons)
     tally = record.tally
     found += [
-        f"{count} {name}" for name in (*Fault, *LIES) if (count := tally.total(f"fault {name}"))
+        f"{count} {name}" + (_each(tally, "error ") if name == Fault.FAILED else "")
+        for name in (*Fault, *LIES)
+        if (count := tally.total(f"fault {name}"))
     ]
-    for name in tally.names("close "):
-        code = int(name.removeprefix("close "))
-        if code not in expected.closes:
-            found.append(f"{tally.total(name)} connections closed with {code}")
+    found += _ends(tally, expected)
     if record.stopped:
         found.append("stopped before its time")
     for name in tally.names("refused "):
@@ -63,7 +66,32 @@ def reasons(record: Record, expected: Expected) -> list[str]:
     if overloaded(record) and not expected.breaks:
         found.append("generator overloaded: more processes (LOCUST_PROCESSES), or less load")
     found += disagreements(record, expected)
+    if found and (refusals := _each(tally, "for now ")):
+        found.append(f"told to try again{refusals}")  # no fault, and perhaps why
     return found
+
+
+def _ends(tally: Tally, expected: Expected) -> list[str]:
+    """Connections and subscriptions that ended and should not have."""
+    found = []
+    for name in tally.names("close "):
+        code = int(name.removeprefix("close "))
+        if code not in expected.closes:
+            found.append(f"{tally.total(name)} connections closed with {code}")
+    for name in tally.names("unsubscribed "):
+        code = int(name.removeprefix("unsubscribed "))
+        if code < INSUFFICIENT:  # its client does not subscribe again
+            found.append(f"{tally.total(name)} subscriptions ended with {code}")
+    return found
+
+
+def _each(tally: Tally, prefix: str) -> str:
+    """What is counted under names that begin so: ``: 3 x this, 1 x that``."""
+    names = sorted(tally.names(prefix), key=tally.total, reverse=True)
+    told = [f"{tally.total(name)} x {name.removeprefix(prefix)}" for name in names[:MOST_NAMED]]
+    if more := sum(map(tally.total, names[MOST_NAMED:])):
+        told.append(f"{more} x others")
+    return f": {', '.join(told)}" if told else ""
 
 
 def overloaded(record: Record) -> bool:

@@ -42,6 +42,7 @@ def figures_of(record: Record) -> dict[str, str]:
     for label, prefix in {
         "faults": "fault ", "receipts": "receipt ", "closes": "close ",
         "closes of slow readers": "slow close ", "refused handshakes": "refused ",
+        "errors": "error ", "told to try again": "for now ",
     }.items():  # fmt: skip
         if names_of := tally.names(prefix):
             found[label] = ", ".join(

@@ -13,17 +13,21 @@ from loadtest.report.page import page_of
 
 def write_report(
     record: Record, why: list[str], folder: Path, own_figures: Mapping[str, str]
-) -> None:
+) -> Mapping[str, str]:
     """Write ``run.json``, ``summary.md`` and ``report.html`` into the folder.
 
     Args:
         why: Reasons for which the run was not clean.
         own_figures: What the scenario has to say beside what all have.
+
+    Returns:
+        All figures by name.
     """
     kept = kept_of(record, why, own_figures)
     (folder / "run.json").write_text(written(kept), encoding="utf-8")
     (folder / "summary.md").write_text(summary_of(kept), encoding="utf-8")
     (folder / "report.html").write_text(page_of(kept), encoding="utf-8")
+    return kept.figures
 
 
 def write_page(folder: Path) -> Path:

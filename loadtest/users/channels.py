@@ -64,8 +64,10 @@ class ChannelUser(GatewayUser):
     def hear(self, client: CentrifugeClient, message: Message) -> None:
         """One reply or push."""
 
-    def failed(self, what: str, error: Message) -> None:
-        self.generator.fault(Fault.FAILED, f"{self.name}, {what}: {error}")
+    def failed(self, command: str, error: Message) -> None:
+        """A command was answered with an error that nothing allows for."""
+        answer = f"{error.get('code')} to {command} ({error.get('message')})"
+        self.generator.failed(answer, f"{self.name}, {command}: {error}")
 
 
 class Subscriber(ChannelUser):
@@ -144,7 +146,7 @@ class Subscriber(ChannelUser):
             self._top = (subscription.epoch, subscription.offset)
             self.generator.count("tops unknown")
         elif "error" in message:
-            self.failed("its connection", message["error"])
+            self.failed("connect", message["error"])
 
     def _pushed(self, client: CentrifugeClient, subscription: Subscription, push: Message) -> None:
         if "pub" in push:
@@ -177,7 +179,8 @@ class Subscriber(ChannelUser):
             publications=len(publications),
         )
         if not found.get("recoverable"):
-            self.failed("its subscription", {"message": "there is nothing to recover from"})
+            why = "it cannot be recovered"
+            self.generator.failed(why, f"{self.name}, {subscription.channel}: {why}")
         again, declared = subscription.begun, subscription.books.declared
         heard = subscription.subscribed(reply)
         if heard.fault is not None:
@@ -194,9 +197,9 @@ class Subscriber(ChannelUser):
 
     def _refuse(self, client: CentrifugeClient, subscription: Subscription, error: Message) -> None:
         if not error.get("temporary"):
-            self.failed("its subscription", error)
+            self.failed("subscribe", error)
             return
-        self.generator.count("refused for now")
+        self.generator.count(f"for now {error.get('code')} to subscribe ({error.get('message')})")
         gevent.sleep(random.uniform(0, AGAIN_S))
         self._subscribe(client, subscription)
 
@@ -260,7 +263,7 @@ class Publisher(ChannelUser):
     def hear(self, client: CentrifugeClient, message: Message) -> None:  # noqa: ARG002
         due_s = self._asked.pop(message.get("id", 0), None)
         if "error" in message:
-            self.failed("its publication", message["error"])
+            self.failed("publish", message["error"])
         elif due_s is not None:
             self.generator.count("published")
             self.generator.timed("publish", time.monotonic() - due_s)

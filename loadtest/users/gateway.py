@@ -11,7 +11,7 @@ from locust import User, task
 from websocket import WebSocketBadStatusException
 
 from loadtest.backoff import full_jitter_s, may_come_back
-from loadtest.checker import Conversation, Heard, Left, Line
+from loadtest.checker import Conversation, Fault, Heard, Left, Line
 from loadtest.generator import Generator, generator_of
 from loadtest.users.dialects import (
     TRACE,
@@ -223,7 +223,11 @@ class GatewayUser(User):
             case Answer(text):
                 self._judge(self.conversation.hear(text, now_s), self.echo_name, size)
             case Failure(reason):
-                self._judge(self.conversation.fail(reason), self.echo_name, size)
+                failed = self.conversation.fail(reason)
+                if failed.fault is Fault.FAILED:
+                    self.generator.failed(f"{reason[:60]!r} to a message", failed.detail)
+                else:
+                    self._judge(failed, self.echo_name, size)
             case Pushed(text):
                 heard = self.generator.book.arrive(text, self.connection, now_s)
                 if heard is not None:

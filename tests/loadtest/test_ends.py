@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -81,6 +82,27 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing_behind(
         [summary] = (tmp_path / "results").glob("*/summary.md")
         assert "counters were not compared" in summary.read_text()
         assert (summary.parent / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "under_way", "books"),
+    [
+        ("steady", r"  sent [1-9]", r"\nmessages: [1-9]\d* sent, \d+ answered"),
+        ("fanout", r"  published [1-9]", r"\nledger: [1-9]\d* owed to subscribers = \d+ delivered"),
+    ],
+)
+def test_a_run_that_is_stopped_prints_its_ledger(
+    tmp_path: Path, scenario: str, under_way: str, books: str
+) -> None:
+    """Red when only the report has it: whoever stops a run wants to know what it was about."""
+    with begun(tmp_path, *HEADLESS, "--scenario", scenario) as (process, log):
+        blocking_eventually(
+            lambda: re.search(under_way, log.read_text()) is not None, "traffic", ENDED_S
+        )
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(ENDED_S) == 1
+        assert re.search(books, log.read_text())
 
 
 def test_ctrl_c_while_the_gateway_starts_says_that_no_test_was_run(tmp_path: Path) -> None:

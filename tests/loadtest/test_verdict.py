@@ -40,6 +40,50 @@ def test_a_fault_is_named_and_counted(fault: str) -> None:
     assert headline(reasons(record, Expected())) == f"not clean: 3 {fault}"
 
 
+def test_errors_are_named_with_their_codes_and_counts() -> None:
+    """Red when all that is said is how many there were: a namespace that is not set up looked like
+    a gateway that fails.
+    """
+    record = good()
+    record.before = record.after = None
+    record.tally.count("fault answered with an error", 1001.0, 13)
+    record.tally.count("error 102 to subscribe (unknown channel)", 1001.0, 12)
+    record.tally.count("error 103 to publish (permission denied)", 1001.0, 1)
+    record.tally.count("for now 100 to subscribe (internal server error)", 1001.0, 4)
+
+    assert headline(reasons(record, Expected())) == (
+        "not clean: 13 answered with an error: 12 x 102 to subscribe (unknown channel), "
+        "1 x 103 to publish (permission denied); "
+        "told to try again: 4 x 100 to subscribe (internal server error)"
+    )
+
+
+def test_however_many_kinds_of_errors_there_are_the_verdict_is_a_line() -> None:
+    record = good()
+    record.before = record.after = None
+    record.tally.count("fault answered with an error", 1001.0, 10)
+    for number in range(10):
+        record.tally.count(f"error {number}", 1001.0)
+
+    assert headline(reasons(record, Expected())).endswith("1 x 4, 5 x others")
+
+
+def test_to_be_told_to_try_again_is_no_fault_by_itself() -> None:
+    record = good()
+    record.tally.count("for now 100 to subscribe (internal server error)", 1001.0, 4)
+
+    assert reasons(record, Expected()) == []
+
+
+@pytest.mark.parametrize(("code", "clean"), [(2000, False), (2500, True), (2501, True)])
+def test_a_subscription_that_ends_for_good_is_told(code: int, *, clean: bool) -> None:
+    record = good()
+    record.tally.count(f"unsubscribed {code}", 1001.0, 2)
+    found = reasons(record, Expected())
+
+    assert found == ([] if clean else [f"2 subscriptions ended with {code}"])
+
+
 def test_a_generator_without_cpu_is_not_believed() -> None:
     record = good()
     for second in list(record.seconds())[:4]:

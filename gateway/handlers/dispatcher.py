@@ -343,10 +343,9 @@ class Dispatcher:
 
     def _choose(self, state: DispatchState) -> None:
         state.generation = self._members.generation
-        if state.asks_hooks:
+        ring, workers = self._ring, self._members.targets
+        if state.asks_hooks and workers is not self._members.hook_targets:
             ring, workers = self._hook_ring, self._members.hook_targets
-        else:
-            ring, workers = self._ring, self._members.targets
         state.target = ring.pick(state.dispatchable.id, workers)
 
     def introduce_again(self, state: DispatchState) -> None:

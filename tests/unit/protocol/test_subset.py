@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.protocol.hash_ring import POINTS, HashRing
-from gateway.protocol.ids import ConnectionId, WorkerId, worker_id
+from gateway.protocol.ids import WorkerId, worker_id
 from gateway.protocol.subset import FEWEST_EDGES, SUBSET, subset
+from tests.unit.protocol.ring_shares import shares
 
 WORKER = st.binary(min_size=10, max_size=10).map(worker_id)
 EDGES = st.lists(WORKER, min_size=1, max_size=40, unique=True).map(sorted)
@@ -183,8 +183,9 @@ def test_loads_are_as_even_as_the_ring_is(edges: int, handlers: int) -> None:
     senders, targets = workers(edges, 5), workers(handlers, 6)
     load = dict.fromkeys(targets, 0.0)
     for edge in senders:
-        for target, share in shares(taken(edge, senders, targets)).items():
-            load[target] += share
+        some = taken(edge, senders, targets)
+        for target, share in shares(some).items():
+            load[target] += share / len(some)
 
     assert max(load.values()) < 1.2 * edges / handlers
     assert min(load.values()) > 0.8 * edges / handlers
@@ -199,16 +200,3 @@ def test_loads_are_nearly_as_even_over_hosts() -> None:
     assert sum(counted.values()) == 200 * SUBSET
     assert max(counted.values()) <= 1.25 * SUBSET
     assert min(counted.values()) >= 0.75 * SUBSET
-
-
-def shares(some: Sequence[WorkerId]) -> dict[WorkerId, float]:
-    """The part of the ring that each has."""
-    ring = HashRing()
-    ring.pick(ConnectionId("c"), some)
-    share = dict.fromkeys(some, 0.0)
-    for number in range(POINTS):
-        places, owners = ring._lay(number)
-        for owner, here, there in zip(owners, places, places[1:], strict=False):
-            share[owner] += there - here
-    total = sum(share.values())
-    return {worker: part / total for worker, part in share.items()}

@@ -33,6 +33,7 @@ log = get_logger(__name__)
 
 ASK_INTERVAL_S: Final = 2.0
 FRESH_S: Final = 0.5  # a connection is made without asking before
+ANEW_S: Final = 10.0  # far more than the 2 s in which each Sentinel tells the others what it knows
 
 
 class Answer(NamedTuple):
@@ -87,6 +88,7 @@ class Sentinels:
         self._answers: dict[Place, Answer] = {}  # the last of each, unless it has failed since
         self._unfound: dict[Endpoint, Exception] = {}  # names that were nobody's
         self._known_away: frozenset[Endpoint] = frozenset()
+        self._older_since: float | None = None  # most name an older configuration than is known
 
     @property
     def away(self) -> Mapping[Endpoint, Exception]:
@@ -189,9 +191,10 @@ class Sentinels:
         self._said_at = self._now()
         self._say_who_is_away(len(answers))
         known = None if self.primary is None else Answer(self.primary, self._epoch)
-        all_say = not errors and len(answers) == len(self._places)
         newest = max(answer.epoch for answer in answers)
-        if known is not None and newest < known.epoch and not all_say:
+        if known is None or newest >= known.epoch:
+            self._older_since = None
+        elif not self._begun_anew():
             return known.primary  # those have been cut off
         primary = choose(answers, known)
         self._epoch = newest
@@ -236,6 +239,24 @@ class Sentinels:
         late = self._locating is None or self._locating.done()
         if late and answer.epoch > self._epoch:
             self._told.set()
+
+    def _begun_anew(self) -> bool:
+        """Whether what counts is older than what is known: who begins anew begins at 0.
+
+        It does once all say so. And once most have for ``ANEW_S``, while nobody said anything else:
+        most have elected the newer one, and would have heard of it.
+        """
+        if not self.away and self._told_by.keys() >= set(self._places):
+            return True
+        families: dict[Endpoint, Counter[bool]] = {}
+        for place in self._answers:
+            families.setdefault((place.host, place.port), Counter())[":" in place.address] += 1
+        if sum(max(one.values()) for one in families.values()) <= len(self.away):
+            self._older_since = None
+            return False
+        if self._older_since is None:
+            self._older_since = self._now()
+        return self._now() - self._older_since >= ANEW_S
 
     def _say_who_is_away(self, answers: int) -> None:
         away = self.away

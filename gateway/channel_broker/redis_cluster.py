@@ -77,8 +77,10 @@ class ClusterChannelBroker:
         self._detained_count = self._detained_bytes = 0
         # Masters that have given away all they had, and were there to do it.
         self._departed = DepartedMasters(self._exchange_departed, changed=self._share_run_ids)
-        # Channels of which something is still on its way to a master that has them no more.
+        # Channels of which something is still on its way to a master that has them no more, as of
+        # the last release: what is published in them waits for the next.
         self._behind: dict[str, RedisChannelBroker] = {}
+        self._releasing = False  # soon
         self._nodes = Masters(
             address,
             lambda master: self._node(master, name),
@@ -209,6 +211,8 @@ class ClusterChannelBroker:
             for channel in node.publications.channels():
                 if self._nodes.of(self._key(channel)) is not node:
                     self._behind[channel] = node
+        if self._behind:
+            self._release_soon()
 
     def _note_departed(self, moved: Moved) -> None:
         """Tell a master that has left from one that was lost: both are masters no more.
@@ -232,18 +236,16 @@ class ClusterChannelBroker:
     def _node_now(self, channel: str) -> RedisChannelBroker | None:
         """The node to which what is published may go at once; None: it has to wait."""
         node = self._nodes.of(self._key(channel))
-        if node is None or not node.run_id or not self._departed.known or self._is_behind(channel):
+        if node is None or not node.run_id or not self._departed.known or channel in self._behind:
             return None
         return node
 
-    def _is_behind(self, channel: str) -> bool:
-        before = self._behind.get(channel)
-        if before is None:
-            return False
-        if channel in before.publications.channels():
-            return True
-        del self._behind[channel]
-        return False
+    def _catch_up(self) -> None:
+        """Forget channels of which all has arrived, or was refused. One look at each master."""
+        under_way = {node: node.publications.channels() for node in {*self._behind.values()}}
+        self._behind = {
+            channel: node for channel, node in self._behind.items() if channel in under_way[node]
+        }
 
     def _masters_known(self) -> None:
         self._departed.masters_are([node.run_id for node in self._nodes if node.run_id])
@@ -302,8 +304,8 @@ class ClusterChannelBroker:
     def _detain(self, items: list[Item]) -> None:
         """Keep these, in order, until their channels are somewhere."""
         now = asyncio.get_running_loop().time()
-        if self._detained_count == 0 and items:
-            asyncio.get_running_loop().call_later(AGAIN_S, self._release)
+        if items:
+            self._release_soon()
         for item in items:
             if item.ends_at is None:
                 item.ends_at = now + REDIS_DEADLINE_S
@@ -319,7 +321,16 @@ class ClusterChannelBroker:
             self._detained_count += 1
             self._detained_bytes += item.size
 
+    def _release_soon(self) -> None:
+        if not self._releasing:
+            self._releasing = True
+            asyncio.get_running_loop().call_later(AGAIN_S, self._release)
+
     def _release(self) -> None:
+        self._releasing = False
+        self._catch_up()
+        if self._behind:
+            self._release_soon()
         detained, self._detained = self._detained, {}
         self._detained_count = self._detained_bytes = 0
         for channel, items in detained.items():

@@ -16,6 +16,7 @@ from gateway.channel_broker.redis_publications import Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import parse
+from tests.support.waiting import eventually
 
 
 class Node:
@@ -27,6 +28,7 @@ class Node:
         self.trusted: list[str] = []
         self.items: list[Item] = []
         self.publications = self
+        self.looks = 0
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         item = Item(publishing, 1, asyncio.get_running_loop().create_future())
@@ -51,6 +53,7 @@ class Node:
         self.trusted = [*run_ids]
 
     def channels(self) -> set[str]:
+        self.looks += 1
         return {item.what.channel for item in self.items}
 
 
@@ -108,6 +111,47 @@ async def test_what_follows_waits_for_what_may_be_refused() -> None:
 
     broker.publish(Publishing("x", b"4"))
     assert bodies(new) == [b"1", b"2", b"3", b"4"]
+
+
+async def test_a_channel_that_nobody_publishes_in_again_is_not_behind_for_ever() -> None:
+    """Red when only its next publication finds out: each that was on its way when its slot moved
+    was kept, with a master of before, for as long as the worker lives.
+    """
+    broker = a_broker()
+    old, new = Node(), Node()
+    nodes = Nodes(old, new)
+    broker._nodes = nodes  # type: ignore[assignment]
+    for number in range(5):
+        broker.publish(Publishing(f"x{number}", b"1"))
+    nodes.owner = new
+    broker._map_changed({0: None})
+    assert len(broker._behind) == 5
+
+    old.items = old.items[:1]
+    await eventually(lambda: len(broker._behind) == 1, "what has arrived")
+    old.items = []
+    await eventually(lambda: not broker._behind, "the rest")
+    assert not broker._releasing
+
+
+async def test_what_is_behind_is_looked_for_once_for_all() -> None:
+    """Red when each publication looks through all that is under way at the master of before."""
+    broker = a_broker()
+    old, new = Node(), Node()
+    nodes = Nodes(old, new)
+    broker._nodes = nodes  # type: ignore[assignment]
+    for number in range(10):
+        broker.publish(Publishing(f"x{number}", b"1"))
+    nodes.owner = new
+    broker._map_changed({0: None})
+    before = old.looks
+
+    for number in range(100):
+        broker.publish(Publishing(f"x{number % 10}", b"2"))
+    broker._release()
+
+    assert old.looks == before + 1
+    assert bodies(new) == []
 
 
 @pytest.mark.parametrize(

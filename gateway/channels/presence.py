@@ -71,6 +71,7 @@ class ChannelPresence:
         self._some_left = asyncio.Event()
         self._compare = asyncio.Event()
         self._comparing = False
+        self._compared: set[str] = set()  # meanwhile: the channels whose masters have answered
         self._settled = asyncio.Event()
         self._settled.set()
         self._written_revision = 0  # the last one that was surely written
@@ -272,6 +273,7 @@ class ChannelPresence:
         if anew:
             self._restored = losses
             self._comparing = True
+            self._compared = set()
             self._compare.set()
         if self._losses != self._restored:
             return  # found out meanwhile: all of it has to be written again
@@ -319,12 +321,15 @@ class ChannelPresence:
         while True:
             await self._compare.wait()
             self._compare.clear()
+            compared: set[str] = set()
             try:
                 async for page in self._store.pages_of(self._me):
+                    compared.update(page.channels)
                     for channel, info in page.members:
                         self._remove_if_stray(channel, info)
             except BrokerUnavailable as error:
                 log.debug("presence not compared", error=str(error))
+                self._compared = compared
                 await asyncio.sleep(LEFT_AGAIN_S)
                 self._compare.set()
             else:
@@ -361,7 +366,9 @@ class ChannelPresence:
         Between two writes: what a look tells is compared with what was written.
         """
         channels, self._to_look_at = self._to_look_at, []
-        if not channels or self._unwritten or self._comparing or self._sealed:
+        if self._comparing:  # who is there and has left would count
+            channels = [channel for channel in channels if channel in self._compared]
+        if not channels or self._unwritten or self._sealed:
             return
         if not self._may_write():
             return

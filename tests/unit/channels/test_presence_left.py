@@ -98,6 +98,33 @@ async def test_a_loss_is_made_good_elsewhere_while_a_master_is_away(bench: Bench
     assert set(await bench.store.members("there")) == {"b"}
 
 
+async def test_channels_elsewhere_are_looked_at_after_a_loss_while_a_master_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when looks wait until all are compared: while that master was away, what was deleted at
+    the others stayed so, and after ``PRESENCE_S`` all that was quiet there was.
+    """
+    monkeypatch.setattr(presence, "LEFT_AGAIN_S", 0.01)
+    await asyncio.gather(*(bench.presence.enter(room, BOB) for room in ("here", "there")))
+    bench.store.forget()
+    bench.store.bring_back(bench.me, "here", ANN)
+    bench.store.channels_away = {"there"}
+    await bench.presence.check()
+    await eventually(lambda: "here" in bench.presence._compared, "what was compared")
+    here = bench.store._channels["here"][bench.me]
+    await eventually(lambda: set(here) == {"b"}, "who is there")
+    assert bench.presence._comparing
+
+    with capture_logs() as logs:
+        bench.presence._to_look_at = ["here", "there"]
+        await bench.presence._look()
+
+    assert bench.store.looked_at == {"here"}
+    assert "presence lost" not in {line["event"] for line in logs}
+    bench.store.channels_away = set()
+    await bench.presence.settled()
+
+
 async def test_who_enters_while_it_is_taken_for_a_stray_is_told(bench: Bench) -> None:
     """Its removal may be read of before it is written. Red when it stays one that is not told."""
     bench.store.open.clear()

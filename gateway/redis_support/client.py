@@ -10,7 +10,13 @@ from typing import Any, Final
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.exceptions import AskError, ClusterDownError, RedisError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.retry import Retry
 
 from gateway.errors import BrokerUnavailable, ConfigError
@@ -90,7 +96,7 @@ def fence(address: RedisAddress, prefix: str, worker: WorkerId, *, deadline_s: f
         if not _eval(address, script("lease_fence"), names, worker, deadline_s=deadline_s):
             return False
     except _FAILURES as error:
-        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
+        raise _unavailable(address, error) from error
     told = hint(worker, Gone(worker))
     publish(address, keys.everyone(prefix), told, deadline_s=_left_s(ends_at))
     return True
@@ -132,6 +138,15 @@ def importing(error: RedisError, asked: Endpoint) -> Endpoint | None:
     return None if told is None else told[1]
 
 
+def _unavailable(address: RedisAddress, error: Exception) -> BrokerUnavailable:
+    if not isinstance(error, ResponseError):
+        return BrokerUnavailable(f"{address.display} does not answer: {error}")
+    # Of a pipeline redis-py quotes the command, and it cuts off the code.
+    words = str(error).rpartition(" of pipeline caused error: ")[2]
+    code = "" if error.status_code is None else f"{error.status_code} "
+    return BrokerUnavailable(f"{address.display} refuses: {code}{words.removeprefix(code)}")
+
+
 def _left_s(ends_at: float) -> float:
     return max(LEAST_S, ends_at - time.monotonic())
 
@@ -146,4 +161,4 @@ def publish(address: RedisAddress, channel: str, payload: bytes, *, deadline_s: 
         with blocking_client(address.of(channel), deadline_s=deadline_s) as server:
             server.execute_command(address.publish_verb, channel, payload)
     except _FAILURES as error:
-        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
+        raise _unavailable(address, error) from error

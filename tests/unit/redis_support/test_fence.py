@@ -70,10 +70,13 @@ def test_the_host_that_is_not_told_is_the_one_that_was_asked(moving: Moving, hos
 
 @pytest.mark.parametrize("refusal", ["TRYAGAIN later", "ASK 7 127.0.0.1:99999"])
 def test_a_slot_that_moves_on_and_on_is_given_up(moving: Moving, refusal: str) -> None:
-    """It is asked again and again, and nothing else comes of what cannot be followed."""
+    """It is asked again and again, and nothing else comes of what cannot be followed.
+
+    Red when it is said not to answer.
+    """
     moving.refusal = refusal
 
-    with pytest.raises(BrokerUnavailable):
+    with pytest.raises(BrokerUnavailable, match=f"refuses: {refusal}"):
         fence(parse(moving.url), "gw", CHILD, deadline_s=0.2)
 
     assert moving.evals > 1

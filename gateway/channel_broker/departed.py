@@ -17,7 +17,8 @@ from typing import Final, Protocol
 from gateway.channel_broker.redis import Redirected
 from gateway.errors import BrokerRefused, BrokerUnavailable
 
-MAX_DEPARTED: Final = 8  # each is an argument of 41 B with every publication that is kept
+MAX_DEPARTED: Final = 36  # 9 B of each go with every publication that is kept
+LETTERS: Final = 8  # of a run id, by which ``channel_epoch.lua`` knows one that has left: 32 bits
 LOOK_S: Final = 30.0  # between two looks at what others have seen
 SOON_S: Final = 1.0  # after the masters have changed: others have told by then
 RETRY_S: Final = 0.25

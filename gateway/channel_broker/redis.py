@@ -235,7 +235,11 @@ class RedisChannelBroker:
         self.on_run_id()
 
     def trust(self, run_ids: Iterable[str]) -> None:
-        """Channels may come from servers with these run ids, with all that they have."""
+        """Channels may come from servers with these run ids, with all that they have.
+
+        Args:
+            run_ids: Or their first ``departed.LETTERS``.
+        """
         self._scripts.server = " ".join((self.run_id, *run_ids))
 
     async def _read(

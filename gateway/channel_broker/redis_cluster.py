@@ -14,7 +14,7 @@ from gateway.channel_broker.base import (
     Publishing,
     Stored,
 )
-from gateway.channel_broker.departed import MAX_DEPARTED, DepartedMasters
+from gateway.channel_broker.departed import LETTERS, MAX_DEPARTED, DepartedMasters
 from gateway.channel_broker.redis import Redirected, RedisChannelBroker
 from gateway.channel_broker.redis_publications import MAX_WAITING_BYTES, Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
@@ -253,9 +253,10 @@ class ClusterChannelBroker:
 
     def _share_run_ids(self) -> None:
         nodes = list(self._nodes)
+        left = [run_id[:LETTERS] for run_id in self._departed.run_ids]
         for node in nodes:
             others = [one.run_id for one in nodes if one is not node and one.run_id]
-            node.trust([*others, *self._departed.run_ids])
+            node.trust([*others, *left])
 
     async def _at(
         self,

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.channel_broker.base import Publishing, Stored
+from gateway.channel_broker.departed import LETTERS
 from gateway.channel_broker.redis import RedisChannelBroker
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support import keys
@@ -70,6 +71,27 @@ class TestHostileContent:
             assert await broker.departed({"c3": 5}, ["b2"], most=2) == ["a1", "c3"]
             assert await broker.departed({"d4": 6}, (), most=2) == ["c3", "d4"]
             assert await broker.departed({}, (), most=2) == ["c3", "d4"]
+
+    async def test_who_has_left_is_known_by_its_first_letters(
+        self, broker: RedisChannelBroker, redis_server: RedisServer
+    ) -> None:
+        """Red when it has to be told whole, and when less will do."""
+        name, before = channel(), "0123456789abcdef" * 2 + "01234567"
+        [was] = await said(broker, name, 1)
+        key = keys.history_meta("bad", name)
+        with redis_server.client() as admin:
+            for told in (before, before[:LETTERS]):
+                admin.hset(key, "server", before)
+                broker.trust(["f" * 40, told])
+                read = await broker.read(name, 0, KEPT)
+                assert read.top == was.position
+                assert admin.hget(key, "server") == broker.run_id.encode()
+            admin.hset(key, "server", before)
+            broker.trust([before[: LETTERS - 1], before[1 : LETTERS + 1]])
+            read = await broker.read(name, 0, KEPT)
+
+        assert was.position is not None
+        assert read.top.epoch != was.position.epoch
 
     @pytest.mark.parametrize(
         "meta",

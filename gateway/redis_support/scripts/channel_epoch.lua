@@ -2,7 +2,8 @@
 -- KEYS: stream, meta, ...
 -- Another epoch begins where there is none, where another server took over (it may lack the newest
 -- offsets that its predecessor gave), and where the keys are none of ours. A channel may come from
--- other servers with all that it has, as slots of a Cluster do: from those behind the first.
+-- other servers with all that it has, as slots of a Cluster do: from those behind the first, which
+-- are run ids, or the first eight letters of one.
 local epoch, top, removed = '', 0, 0
 local version, version_epoch
 
@@ -25,7 +26,10 @@ local function current(new, servers)
   if not ours then return begin(new, servers) end
   local own = string.match(servers, '^%S*')
   if meta[3] ~= own then
-    local known = meta[3] and string.find(servers .. ' ', ' ' .. meta[3] .. ' ', 1, true)
+    local known = false
+    for _, name in ipairs({meta[3] or '', string.sub(meta[3] or '', 1, 8)}) do
+      known = known or name ~= '' and string.find(servers .. ' ', ' ' .. name .. ' ', 1, true)
+    end
     if not known then return begin(new, servers) end
     redis.call('HSET', KEYS[2], 'server', own)
   end

@@ -6,18 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-import hiredis
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.sentinels import ANEW_S, Answer, Sentinels, choose, read_answer
+from gateway.redis_support.sentinels import Answer, Sentinels, choose, read_answer
 from gateway.redis_support.stream import Endpoint, Place
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
+from tests.unit.redis_support.fake_sentinel import NEW, OLD, FakeSentinel, master
 from tests.unit.redis_support.test_subscriptions import Pauses
-
-OLD: Endpoint = ("old", 6379)
-NEW: Endpoint = ("new", 6379)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +31,6 @@ def test_the_newest_configuration_counts(
     answers: list[Answer], known: Answer | None, chosen: Endpoint
 ) -> None:
     assert choose(answers, known) == chosen
-
-
-def master(primary: Endpoint, epoch: int) -> list[bytes]:
-    facts = {"name": "main", "ip": primary[0], "port": primary[1], "config-epoch": epoch}
-    return [str(word).encode() for pair in facts.items() for word in pair]
 
 
 def test_an_answer_is_taken_apart() -> None:
@@ -63,72 +55,6 @@ def test_an_answer_is_taken_apart() -> None:
 def test_what_is_no_answer_is_an_error(told: object) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         read_answer(told)
-
-
-class FakeSentinel:
-    """Answers SENTINEL MASTER with ``says``, or not at all while that is None."""
-
-    def __init__(self) -> None:
-        self.says: Answer | None = Answer(OLD, 1)
-        self.error = b""
-        self.delay_s = 0.0
-        self.host: Endpoint = ("", 0)
-        self.asked = 0
-        self.listeners: list[asyncio.StreamWriter] = []
-        self._server: asyncio.Server | None = None
-        self._serving: set[asyncio.Task[None]] = set()
-
-    def switch(self) -> None:
-        """Tell whoever listens."""
-        for listener in self.listeners:
-            payload = b"main old 6379 new 6379"
-            listener.write(b"*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n")
-            listener.write(b"$%d\r\n%s\r\n" % (len(payload), payload))
-
-    async def __aenter__(self) -> FakeSentinel:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.host = self._server.sockets[0].getsockname()[:2]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        commands = hiredis.Reader()
-        serving = asyncio.current_task()
-        assert serving is not None
-        self._serving.add(serving)
-        try:
-            await self._answer(commands, reader, writer)
-        finally:
-            writer.transport.abort()
-
-    async def _answer(
-        self, commands: hiredis.Reader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        while data := await reader.read(1 << 16):
-            commands.feed(data)
-            while (command := commands.gets()) is not False:
-                if command[0] == b"SUBSCRIBE" and self.error:
-                    writer.write(b"-" + self.error + b"\r\n")
-                elif command[0] == b"SUBSCRIBE":
-                    self.listeners.append(writer)
-                elif command[0] == b"PING":
-                    writer.write(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n")
-                elif command[0] == b"AUTH":
-                    writer.write(b"+OK\r\n")
-                elif self.error:
-                    writer.write(b"-" + self.error + b"\r\n")
-                elif self.says is not None:
-                    self.asked += 1
-                    await asyncio.sleep(self.delay_s)
-                    words = master(*self.says)
-                    writer.write(b"*%d\r\n" % len(words))
-                    writer.write(b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
 
 
 @pytest.fixture
@@ -203,71 +129,6 @@ async def test_sentinels_that_all_begin_anew_are_believed(
     for fake in fakes:
         fake.says = Answer(OLD, 5)
     assert await sentinels.refresh() == OLD
-    for fake in fakes:
-        fake.says = Answer(NEW, 0)
-
-    assert await sentinels.refresh() == NEW
-
-
-@pytest.mark.parametrize("away", [1, 2])
-async def test_while_some_are_away_most_that_began_anew_are_believed_in_time(
-    fakes: list[FakeSentinel], away: int
-) -> None:
-    """All were lost with the primary, and one never comes back. Red when all must say so: workers
-    stayed with an address where nobody is, until they were restarted. One alone is no majority.
-    """
-    now = [100.0]
-    sentinels = Sentinels([fake.host for fake in fakes], "main", now=lambda: now[0])
-    for fake in fakes:
-        fake.says = Answer(OLD, 5)
-    assert await sentinels.refresh() == OLD
-    for fake in fakes[:away]:
-        fake.error = b"NOAUTH Authentication required."
-    for fake in fakes[away:]:
-        fake.says = Answer(NEW, 0)
-
-    for _ in range(3):
-        assert await sentinels.refresh() == OLD
-        now[0] += 0.4 * ANEW_S
-
-    assert await sentinels.refresh() == (NEW if away == 1 else OLD)
-    await sentinels.aclose()
-
-
-async def test_most_are_not_believed_where_the_newer_one_is_heard_of_meanwhile(
-    fakes: list[FakeSentinel],
-) -> None:
-    """Red when their time goes on: those of an older side would decide, since one is slow."""
-    now = [100.0]
-    sentinels = Sentinels([fake.host for fake in fakes], "main", now=lambda: now[0])
-    fakes[0].says = Answer(NEW, 5)
-    assert await sentinels.refresh() == NEW
-    for there in (False, True, False):
-        fakes[0].error = b"" if there else b"NOAUTH Authentication required."
-        assert await sentinels.refresh() == NEW
-        now[0] += 0.6 * ANEW_S
-
-    assert await sentinels.refresh() == NEW
-    await sentinels.aclose()
-
-
-async def test_an_address_of_a_family_on_which_none_listens_does_not_keep_all_from_agreeing(
-    fakes: list[FakeSentinel], sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Red when it is one that has not said so: a name of both families was never believed."""
-    resolve = sentinels._resolve
-
-    async def with_other_family(errors: list[Exception]) -> list[Place]:
-        return [
-            *await resolve(errors),
-            *(Place("::1", port, host) for host, port in sentinels.hosts),
-        ]
-
-    monkeypatch.setattr(sentinels, "_resolve", with_other_family)
-    for fake in fakes:
-        fake.says = Answer(OLD, 5)
-    await sentinels.refresh()
-    await eventually(lambda: len(sentinels._told_by) == 6, "those of the other family")
     for fake in fakes:
         fake.says = Answer(NEW, 0)
 

@@ -76,6 +76,7 @@ class Api:
         rate: How many requests a second, of those who may, each thing that one asks for counted;
             None: as many as come.
         count: Told the method and the status of every request.
+        refused: Told the request of who is not believed, and why, in one of a few words.
         now: Monotonic seconds.
         clock: Seconds of the wall clock.
         around: Goes around each call, if anything is to.
@@ -88,6 +89,7 @@ class Api:
     body_bytes: int
     rate: Rate | None
     count: Callable[[str, int], None]
+    refused: Callable[[Request, str], None]
     now: Callable[[], float]
     clock: Callable[[], float]
     around: Around | None = None
@@ -159,12 +161,13 @@ class Gate:
         named = self._named(request, head.raw_path)
         verdict = api.credentials.by_head(head, now_unix_s=api.clock())
         if verdict is not None and not verdict.allowed:
-            raise _turned_away(verdict)  # without reading what comes from anybody
+            # Without reading what comes from anybody.
+            raise _turned_away(api, request, verdict)
         body = await body_of(request, api.body_bytes)
         if verdict is None:
             verdict = api.credentials.allows(replace(head, body=body), now_unix_s=api.clock())
             if not verdict.allowed:
-                raise _turned_away(verdict)
+                raise _turned_away(api, request, verdict)
         return named, body
 
     async def _call(self, api: Api, request: Request, admitting: Awaitable[_Admitted]) -> Response:
@@ -212,7 +215,8 @@ def count_items(api: Api, items: int) -> None:
         raise _too_many()
 
 
-def _turned_away(verdict: Verdict) -> Problem:
+def _turned_away(api: Api, request: Request, verdict: Verdict) -> Problem:
+    api.refused(request, verdict.reason)
     headers = {} if verdict.challenge is None else {"www-authenticate": verdict.challenge}
     return Problem(verdict.status, verdict.text, kind=verdict.error_type, headers=headers)
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
+from gateway.edge.addresses import peer_of
 from gateway.http_api.batch_calls import BatchCalls
 from gateway.http_api.calls import Calls
 from gateway.http_api.channel_calls import ChannelCalls
 from gateway.http_api.credentials import Credentials
 from gateway.http_api.gate import Api
+from gateway.http_api.refused_callers import RefusedCallers
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
@@ -37,6 +39,7 @@ def connection_api(
     variants: Variants,
     now: Callable[[], float],
 ) -> Api:
+    callers = RefusedCallers(now)
     per_second = settings.api_requests_per_second
     return Api(
         calls=Calls(owners, registry, users),
@@ -46,6 +49,7 @@ def connection_api(
         body_bytes=settings.api_body_bytes,
         rate=None if per_second is None else Rate(per_second, now=now()),
         count=counters.count_api_request,
+        refused=lambda request, reason: callers.refused(peer_of(request.client), reason),
         now=now,
         clock=time.time,
         around=variants.api_call,

@@ -22,6 +22,7 @@ from tests.integration.test_http_api import (
     path_of,
 )
 from tests.support.inprocess import in_process
+from tests.support.logs import capture_logs
 from tests.support.rawclient import raw_websocket
 from tests.support.waiting import eventually
 
@@ -250,3 +251,18 @@ async def test_by_default_there_is_no_such_limit(
         answers = [await http.get(served.url + "/@users/x") for _ in range(200)]
 
     assert {a.status_code for a in answers} == {200}
+
+
+async def test_a_wrong_key_is_logged_with_its_address_and_without_the_key(
+    settings: MakeSettings,
+) -> None:
+    """Red when nothing is logged: of who tries keys only the network knew."""
+    async with in_process(open_to_backends(settings)) as served, httpx.AsyncClient() as http:
+        with capture_logs() as logs:
+            for _ in range(3):
+                tried = {"X-API-Key": "tried-by-somebody"}
+                assert (await http.get(served.url + "/@workers", headers=tried)).status_code == 401
+
+    [line] = [line for line in logs if line["event"] == "api key refused"]
+    assert (line["addresses"], line["calls"], line["reason"]) == (["127.0.0.1"], 1, "wrong_key")
+    assert "tried-by-somebody" not in repr(logs)

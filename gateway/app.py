@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from gateway import arguments
 from gateway.application.batch_verbs import BatchVerbs
 from gateway.application.channel_verbs import ChannelVerbs
 from gateway.application.presence_verbs import PresenceVerbs
@@ -78,6 +79,8 @@ class Gateway(Verbs, ChannelVerbs, PresenceVerbs, BatchVerbs):
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        if settings is not None:
+            arguments.instance("settings", settings, Settings, "Settings or None")
         self.handlers = Handlers()
         self.settings = settings
         self._worker: Worker | None = None

@@ -79,6 +79,20 @@ def within(name: str, value: object, low: int, high: int) -> int:
     return number
 
 
+def seconds(name: str, value: object) -> float:
+    """A number above 0.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: It is 0 or less, or no number.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} is {type(value).__name__}, not a number of seconds")
+    if not value > 0:
+        raise ValueError(f"{name}={value} is not above 0")
+    return value
+
+
 def switch(name: str, value: object) -> bool:
     """True or False: of anything else, ``"no"`` for instance, nobody knows what it would mean.
 

@@ -206,7 +206,8 @@ class ChannelVerbs(ABC):
             WorkerChannelLimit: Its worker has ``GATEWAY_MAX_CHANNELS``; a ``ChannelLimit`` too.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
-        return await batch.subscribe(self._requests, Subscribe(connection, channel))
+        command = Subscribe(connection, channel)
+        return await batch.subscribe(self._requests, command)
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
         """Unsubscribe one connection from a channel, whichever worker holds it.
@@ -217,7 +218,8 @@ class ChannelVerbs(ABC):
         Raises:
             BadChannel, NotRunning: As of ``subscribe``.
         """
-        return await batch.subscribe(self._requests, Unsubscribe(connection, channel))
+        command = Unsubscribe(connection, channel)
+        return await batch.subscribe(self._requests, command)
 
     async def history(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from gateway import arguments
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.backend_client.blocking import Client, LoopThread
 from gateway.backend_client.channels import ClientChannels
@@ -60,6 +61,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         lease_s: Their ``GATEWAY_LEASE_SECONDS``.
 
     Raises:
+        TypeError, ValueError: An argument cannot be.
         ConfigError: The address is none; or none is given, and no gateway runs here, or several.
         BrokerUnavailable: On entering: Redis does not answer within 5 s. Of a Cluster, up to 6 s
             go before for the choice of a master that takes answers, if some are away.
@@ -68,10 +70,11 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
     def __init__(
         self, redis_url: str | None = None, *, prefix: str = "gw", lease_s: float = LEASE_S
     ) -> None:
+        prefix, lease_s = arguments.text("prefix", prefix), arguments.seconds("lease_s", lease_s)
         if redis_url is None:
             run = the_running_gateway(folder=Path.cwd(), otherwise="give its redis_url")
             redis_url, prefix, lease_s = run.redis_url, run.redis_prefix, run.lease_seconds
-        self._address = parse(redis_url)
+        self._address = parse(arguments.text("redis_url", redis_url, " or None"))
         self._prefix = prefix
         self._lease_s = lease_s
         self._entered: AbstractAsyncContextManager[AsyncClient] | None = None

@@ -6,13 +6,17 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 
+from gateway import arguments
 from gateway.app import Gateway
 from gateway.close_codes import NORMAL
 from gateway.errors import GatewayError
 from gateway.handlers.definitions import Admit, Connection, Message, decision, reply
-from gateway.handlers.hook_requests import Grant, Json, given, read, result, written
+from gateway.handlers.expiry import unix_s
+from gateway.handlers.hook_requests import Grant, Json, given, read, result
+from gateway.protocol.conversation import MAX_ATTEMPTS
 from gateway.protocol.hooks import HookKind, HookRequest, HookResult
 from gateway.protocol.ids import ConnectionId
+from gateway.protocol.json_values import json_of
 from gateway.testing.outbox import Outbox
 
 _serial = itertools.count()
@@ -41,8 +45,17 @@ def connection(
 ) -> Connection:
     """A connection as handlers see it, with an id of the right form."""
     name = ConnectionId(f"testtesttesttest.{next(_serial):022d}")
-    lowered = {key.lower(): value for key, value in (headers or {}).items()}
-    return Connection(name, user, lowered, query, address, subprotocols, expires_at)
+    if expires_at is not None:
+        expires_at = unix_s(expires_at)
+    return Connection(
+        name,
+        None if user is None else arguments.text("user", user, " or None"),
+        {key.lower(): value for key, value in arguments.mapping("headers", headers).items()},
+        arguments.text("query", query),
+        arguments.text("address", address),
+        tuple(arguments.texts("subprotocols", subprotocols, "name")),
+        expires_at,
+    )
 
 
 class Client:
@@ -72,7 +85,7 @@ class Client:
         address: str = "192.0.2.1",
         subprotocols: tuple[str, ...] = (),
     ) -> None:
-        self._gateway = gateway
+        self._gateway = arguments.instance("gateway", gateway, Gateway)
         self._handlers = gateway.handlers
         self.connection = connection(
             headers=headers, query=query, address=address, subprotocols=subprotocols
@@ -122,6 +135,7 @@ class Client:
             NotConnected: There is an ``on_connect``, and it was not called; or it is closed.
             TypeError: The handler returned something else than a text or None.
         """
+        text, attempt = arguments.text("text", text), _attempt(attempt)
         if self._handlers.on_message is None:
             raise NoHandler("this gateway has no on_message handler")
         self._check_connected()
@@ -153,9 +167,11 @@ class Client:
             NotConnected: As of ``send``.
             TypeError: The hook returned what cannot be sent.
         """
-        claims = b"" if token_claims is None else written(token_claims)
         request = HookRequest(
-            HookKind.SUBSCRIBE, channel, b"" if data is None else written(data), claims
+            HookKind.SUBSCRIBE,
+            arguments.text("channel", channel),
+            _given("data", data),
+            _claims(token_claims),
         )
         granted = await self._ask(request, attempt)
         return Grant(read(granted.info), read(granted.data), granted.expires_unix_s)
@@ -169,7 +185,10 @@ class Client:
             Denied, Refused, NoHandler, NotConnected, TypeError: As of ``subscribe``.
         """
         request = HookRequest(
-            HookKind.PUBLISH, channel, written(data), info=b"" if info is None else written(info)
+            HookKind.PUBLISH,
+            arguments.text("channel", channel),
+            json_of("data", data),
+            info=_given("info", info),
         )
         changed = (await self._ask(request, attempt)).data
         return read(request.data if changed is None else changed)
@@ -182,7 +201,12 @@ class Client:
         Raises:
             NoHandler: There is none for that.
         """
-        request = HookRequest(HookKind.UNSUBSCRIBE, channel, code=code, reason=reason)
+        request = HookRequest(
+            HookKind.UNSUBSCRIBE,
+            arguments.text("channel", channel),
+            code=arguments.whole("code", code),
+            reason=arguments.text("reason", reason),
+        )
         await self._ask(request, attempt)
 
     async def call(self, method: str, data: Json = None, *, attempt: int = 1) -> Json:
@@ -191,11 +215,12 @@ class Client:
         Raises:
             Denied, Refused, NoHandler, NotConnected, TypeError: As of ``subscribe``.
         """
-        request = HookRequest(HookKind.RPC, method, b"" if data is None else written(data))
+        name = arguments.text("method", method)
+        request = HookRequest(HookKind.RPC, name, _given("data", data))
         return read((await self._ask(request, attempt)).data)
 
     async def _ask(self, request: HookRequest, attempt: int) -> HookResult:
-        kind, name = request.kind, request.name
+        kind, name, attempt = request.kind, request.name, _attempt(attempt)
         hook = self._handlers.hooks.find(kind, name)
         if hook is None:
             raise NoHandler(f"this gateway has no on_{kind.value} handler for {name!r}")
@@ -240,3 +265,18 @@ class Client:
         requests_to_users = self._gateway._requests_to_users  # noqa: SLF001
         sender = None if requests_to_users is None else requests_to_users.sender
         return sender if isinstance(sender, Outbox) else None
+
+
+def _attempt(attempt: object) -> int:
+    return arguments.within("attempt", attempt, 1, MAX_ATTEMPTS)
+
+
+def _given(name: str, value: Json) -> bytes:
+    """As JSON, or empty for what a client does not give."""
+    return b"" if value is None else json_of(name, value)
+
+
+def _claims(given: object) -> bytes:
+    if given is not None and not isinstance(given, Mapping):
+        arguments.instance("token_claims", given, dict, "a mapping or None")
+    return _given("token_claims", given)

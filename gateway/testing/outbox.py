@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway import arguments
 from gateway.app import Gateway
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.ids import ConnectionId
@@ -147,6 +148,10 @@ def outbox(
         assert ben.received == ["hello"]
         assert sent.taken == [Pushed(ben.connection.id, "hello")]
     """
+    arguments.instance("gateway", gateway, Gateway)
+    arguments.instance("receipt", receipt, Receipt)
+    if namespaces is not None:
+        arguments.instance("namespaces", namespaces, Namespaces, "Namespaces or None")
     taking = Outbox(receipt, namespaces=namespaces)
     users = RequestsToUsers(taking, taking._of_user)  # noqa: SLF001
     with gateway._standing_in(users, taking._channels):  # noqa: SLF001

@@ -79,14 +79,21 @@ _read_batch: Final = msgspec.json.Decoder(_Batch)
 
 
 def broadcast_of(call: Call) -> Broadcast:
-    """The one of this request; its key is that of the headers, where its body has none.
+    """The one of this request; its key may be in the headers as well as in the body.
 
     Raises:
-        Problem: It is malformed, or over a bound.
+        Problem: It is malformed, or over a bound; or its two keys differ.
     """
     broadcast: Broadcast = _read("broadcast", json_of(call))
-    if broadcast.idempotency_key is None:
-        broadcast = msgspec.structs.replace(broadcast, idempotency_key=key_of(call))
+    key, own = key_of(call), broadcast.idempotency_key
+    if own is None:
+        broadcast = msgspec.structs.replace(broadcast, idempotency_key=key)
+    elif call.headers.get(KEY_HEADERS[0], own) != own:
+        raise Problem(
+            400,
+            "the header Idempotency-Key and the body's idempotency_key differ: give one of them, "
+            "or the same twice",
+        )
     check_bounds([broadcast])
     return broadcast
 

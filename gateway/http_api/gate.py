@@ -19,7 +19,7 @@ from gateway.http_api.call import Call
 from gateway.http_api.calls import Calls
 from gateway.http_api.channel_calls import ChannelCalls
 from gateway.http_api.credentials import Credentials, Verdict
-from gateway.http_api.reading import body_of, query_of, raw_of
+from gateway.http_api.reading import body_of, headers_of, query_of, raw_of
 from gateway.http_api.sigv4 import is_signed
 from gateway.protocol.rate import Rate
 
@@ -182,7 +182,7 @@ class Gate:
             target=target,
             channel=channel,
             query=query_of(request, parameters),
-            headers=request.headers,
+            headers=headers_of(request),
             body=body,
         )
         return await operation(api, call)

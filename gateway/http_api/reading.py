@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.http_api.answers import Problem
+from gateway.http_api.call import KEY_HEADERS
 from gateway.http_api.raw import RawRequest
 
 BODY_S: Final = 10.0
@@ -54,6 +55,19 @@ async def body_of(request: Request, limit_bytes: int) -> bytes:
     except ClientDisconnect:
         raise Problem(400, "the body ended early") from None
     return bytes(body)
+
+
+def headers_of(request: Request) -> Mapping[str, str]:
+    """The headers, by their names in lower case.
+
+    Raises:
+        Problem: There are two keys of idempotency, and nobody can know which is meant.
+    """
+    headers = request.headers
+    for name in KEY_HEADERS:
+        if len(set(headers.getlist(name))) > 1:
+            raise Problem(400, f"the header {name} is given twice, with two keys: give one")
+    return headers
 
 
 def query_of(request: Request, parameters: Sequence[str]) -> dict[str, str]:

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from gateway.http_api import commands
 from gateway.http_api.answers import Problem
-from gateway.http_api.call import Call
-from gateway.http_api.commands import MAX_ITEMS, commands_of
+from gateway.http_api.call import KEY_HEADERS, Call
+from gateway.http_api.commands import MAX_ITEMS, broadcast_of, commands_of
+from gateway.http_api.reading import headers_of
 
 
 def call(body: object) -> Call:
@@ -41,3 +43,45 @@ def test_more_commands_than_may_be_are_not_read_one_by_one(
     assert raised.value.status == 413
     assert str(raised.value) == "1001 at once are over the limit of 1000: send fewer"
     assert not read
+
+
+BROADCAST = {"channels": ["hall"], "data": 1}
+
+
+def keyed(own: str | None, **headers: str) -> Call:
+    body = BROADCAST if own is None else BROADCAST | {"idempotency_key": own}
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Call(target="", query={}, headers=given, body=json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("own", "headers", "key"),
+    [
+        (None, {}, None),
+        (None, {"idempotency_key": "h"}, "h"),
+        (None, {"amz_sdk_invocation_id": "a"}, "a"),
+        ("b", {}, "b"),
+        ("b", {"idempotency_key": "b"}, "b"),
+        ("b", {"amz_sdk_invocation_id": "a"}, "b"),  # nobody has chosen that one
+    ],
+)
+def test_the_key_of_a_broadcast_is_that_of_its_header_or_its_body(
+    own: str | None, headers: dict[str, str], key: str | None
+) -> None:
+    assert broadcast_of(keyed(own, **headers)).idempotency_key == key
+
+
+def test_two_keys_that_differ_are_refused() -> None:
+    """Red when that of the body counts: who repeats the call by its header publishes twice."""
+    with pytest.raises(Problem, match="Idempotency-Key and the body's idempotency_key differ"):
+        broadcast_of(keyed("b", idempotency_key="h"))
+
+
+@pytest.mark.parametrize("name", KEY_HEADERS)
+def test_a_header_with_two_keys_is_refused(name: str) -> None:
+    def request(*keys: bytes) -> Request:
+        return Request({"type": "http", "headers": [(name.encode(), key) for key in keys]})
+
+    assert headers_of(request(b"k", b"k"))[name] == "k"
+    with pytest.raises(Problem, match=f"the header {name} is given twice"):
+        headers_of(request(b"k", b"other"))

@@ -22,6 +22,7 @@ from gateway.http_api.call import (
     right,
     switch_of,
 )
+from gateway.http_api.json_bodies import members_of, read
 from gateway.http_api.publishing import published, publishing
 from gateway.messaging.channel_survey import ChannelSurvey
 from gateway.protocol.centrifuge.replies import NotJson, embeddable
@@ -31,7 +32,7 @@ from gateway.protocol.recovery import Publication
 
 DEFAULT_HISTORY: Final = 50
 
-_read_tags: Final = msgspec.json.Decoder(dict[str, str]).decode
+_read_tags: Final = msgspec.json.Decoder(dict[str, str])
 
 
 class ChannelCalls:
@@ -118,10 +119,12 @@ def _data(call: Call) -> bytes:
 
 
 def _tags(call: Call) -> Mapping[str, str]:
+    said = call.query.get("tags", "{}")
     try:
-        return _read_tags(call.query.get("tags", "{}"))
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Problem(400, f"tags is no JSON object of strings: {error}") from None
+        members_of(said)
+        return read(_read_tags, said)
+    except Problem as problem:
+        raise Problem(400, f"tags is no JSON object of strings: {problem}") from None
 
 
 def _since(call: Call) -> Position | None:

@@ -60,6 +60,8 @@ def members_of(said: msgspec.Raw | str) -> Mapping[str, msgspec.Raw]:
     """
     members: dict[str, msgspec.Raw] = {}
     for key, value in read(_read_members, said).items():
+        if key.name in members:
+            raise Problem(400, f"an object has the member {key.name!r} twice: give it once")
         members[key.name] = value
     return members
 

@@ -107,7 +107,8 @@ class ChannelVerbs(ABC):
         mean that anybody was there. Cancelling takes nothing back.
 
         Args:
-            data: What JSON can say: of at most 64 KiB as such, with its tags. A text socket gets a
+            data: What JSON can say: of at most 64 KiB as such, with its tags, and of at most 128
+                lists and dicts in each other. A text socket gets a
                 string as its text, anything else as JSON.
             idempotency_key: With the same key and channel, nothing is published again for 300 s.
                 Of 1 to 255 bytes.

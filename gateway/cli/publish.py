@@ -132,11 +132,11 @@ def _value(given: str, *, as_text: bool) -> Any:
     """What is published; JSON as it was given, to its last digit."""
     import msgspec  # noqa: PLC0415
 
-    from gateway.protocol.centrifuge.replies import NotJson, embeddable  # noqa: PLC0415
+    from gateway.protocol.centrifuge.replies import NotJson, storable  # noqa: PLC0415
 
     try:
         said = sys.stdin.buffer.read() if given == "-" else given.encode()
-        return said.decode() if as_text else msgspec.Raw(embeddable(said))
+        return said.decode() if as_text else msgspec.Raw(storable(said))
     except UnicodeError:
         return _wrong("the data is not UTF-8")
     except NotJson as error:

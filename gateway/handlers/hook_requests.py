@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.handlers.checks import WrongAnswer, described
 from gateway.handlers.expiry import unix_s
-from gateway.protocol.centrifuge.replies import embeddable
+from gateway.protocol.centrifuge.replies import embeddable, storable
 from gateway.protocol.hooks import HookKind, HookRequest, HookResult
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def result(kind: HookKind, returned: object, hook: object) -> HookResult:
             case HookKind.SUBSCRIBE:
                 return _granted(returned)
             case HookKind.PUBLISH:
-                return HookResult(data=None if returned is None else written(returned))
+                return HookResult(data=None if returned is None else _kept(returned))
             case HookKind.UNSUBSCRIBE:
                 return HookResult()
             case HookKind.RPC:
@@ -202,7 +202,7 @@ def _granted(returned: object) -> HookResult:
         raise _NoGrant
     return HookResult(
         data=None if grant.data is None else written(grant.data),
-        info=None if grant.info is None else written(grant.info),
+        info=None if grant.info is None else _kept(grant.info),
         expires_unix_s=grant.expires_unix_s,
     )
 
@@ -215,6 +215,11 @@ def written(value: Json) -> bytes:
     """
     # Read once more: an application may put in what is said to be JSON, and is not.
     return bytes(embeddable(_encode(value)))
+
+
+def _kept(value: Json) -> bytes:
+    """The same of what is kept and read by others. Raises as ``written``, also for its depth."""
+    return bytes(storable(_encode(value)))
 
 
 def read(json: bytes | None) -> Json:

@@ -25,7 +25,7 @@ from gateway.http_api.call import (
 from gateway.http_api.json_bodies import members_of, read
 from gateway.http_api.publishing import published, publishing
 from gateway.messaging.channel_survey import ChannelSurvey
-from gateway.protocol.centrifuge.replies import NotJson, embeddable
+from gateway.protocol.centrifuge.replies import NotJson, storable
 from gateway.protocol.channel_messages import ClientInfo, read_publication
 from gateway.protocol.channel_position import Position
 from gateway.protocol.recovery import Publication
@@ -112,7 +112,7 @@ class ChannelCalls:
 
 def _data(call: Call) -> bytes:
     try:
-        return bytes(embeddable(call.body))
+        return bytes(storable(call.body))
     except NotJson as error:
         message = f"the body is no JSON value: {error}; a text is JSON in quotation marks"
         raise Problem(400, message) from None

@@ -27,7 +27,7 @@ from gateway.commands.definitions import (
 from gateway.http_api.answers import Problem
 from gateway.http_api.call import KEY_HEADERS, Call, key_of
 from gateway.http_api.json_bodies import json_of, members_of, read
-from gateway.protocol.centrifuge.replies import NotJson, embeddable
+from gateway.protocol.centrifuge.replies import NotJson, storable
 
 MAX_ITEMS: Final = MAX_TOGETHER
 
@@ -164,6 +164,6 @@ def _checked(check: Callable[[], None]) -> None:
 
 def _embeddable(data: msgspec.Raw) -> msgspec.Raw:
     try:
-        return embeddable(bytes(data))
+        return storable(bytes(data))
     except NotJson as error:
         raise ValueError(f"data is no JSON value: {error}") from None

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.protocol.centrifuge.replies import embeddable
+from gateway.protocol.centrifuge.replies import storable
 from gateway.protocol.json_depth import NestedTooDeeply
 
 _decode: Final = msgspec.json.Decoder().decode
@@ -17,14 +17,14 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def value_of(said: bytes) -> Any:
-    """The value of JSON that was found to be some (``centrifuge.replies.embeddable``).
+    """The value of JSON that was found to be some (``centrifuge.replies.storable``).
 
     A number that no float holds, and a whole one of more digits than Python reads, is the largest
     float of its sign: so it can be written as JSON again, which knows no infinity. It was published
     already. Whoever reads it cannot refuse it any more, nor do without what came beside it.
 
     Raises:
-        RecursionError: It is nested more deeply than the caller's stack has room for.
+        RecursionError: The caller's stack has no room for ``json_depth.MAX_DEPTH`` levels.
     """
     try:
         return _decode(said)
@@ -45,7 +45,7 @@ def json_of(name: str, value: Any) -> bytes:
     """
     try:
         # Read once more: it may hold what is said to be JSON, and is not.
-        return bytes(embeddable(_encode(value)))
+        return bytes(storable(_encode(value)))
     except UnicodeEncodeError as error:
         why = f"{name} has half of a surrogate pair in it, and must be Unicode"
         raise UnicodeEncodeError("utf-8", error.object, error.start, error.end, why) from None

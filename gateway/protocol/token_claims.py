@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.errors import BadChannel, TokenExpired, TokenForAnother, TokenInvalid
 from gateway.protocol import channel_names
-from gateway.protocol.centrifuge.replies import NotJson, embeddable
+from gateway.protocol.centrifuge.replies import NotJson, storable
 
 MAX_USER_BYTES: Final = 256  # it is stored beside each of the user's connections
 LATEST_UNIX_S: Final = 253402300799.0  # the end of the year 9999
@@ -297,6 +297,6 @@ def _json(raw: msgspec.Raw, b64: str | None) -> bytes:
         given = base64.b64decode(b64, validate=True) if b64 else bytes(raw)
         if given in (b"", b"null"):
             return b""
-        return bytes(embeddable(given))
+        return bytes(storable(given))
     except (NotJson, binascii.Error, ValueError) as error:
         raise TokenInvalid(f"what is to be JSON is none: {type(error).__name__}") from None

@@ -167,6 +167,7 @@ WRONG = {
     "nothing": ("room:1", "", "", 400),
     "not UTF-8": ("room:1", "", b'"\xff"', 400),
     "nested without end": ("room:1", "", "[" * 60_000, 400),
+    "nested too deeply": ("room:1", "", "[" * 129 + "]" * 129, 400),
     "tags": ("room:1", "?tags={%22a%22:1}", "1", 400),
     "version": ("room:1", "?version=-1", "1", 400),
     "version without history": ("quiet:1", "?version=1", "1", 400),

@@ -10,6 +10,7 @@ from gateway.protocol.centrifuge.commands import NAMES
 from gateway.protocol.centrifuge.refusals import LIMITS
 from gateway.protocol.centrifuge.states import MOVES, ON_COMMAND, ChannelState, Verdict
 from gateway.protocol.conversation import MAX_IN_FLIGHT
+from gateway.protocol.json_depth import MAX_DEPTH
 from tests.support.pages import DOCS, rows
 
 PAGE = DOCS / "reference" / "client-protocol.md"
@@ -58,4 +59,4 @@ def test_every_end_of_a_subscription_is_listed_as_it_is() -> None:
 def test_every_bound_is_listed_as_it_is() -> None:
     listed = [int(row["bound"]) for row in rows(PAGE, "what", "bound")]
 
-    assert listed == [*LIMITS, MAX_IN_FLIGHT]
+    assert listed == [*LIMITS, MAX_IN_FLIGHT, MAX_DEPTH]

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.protocol.centrifuge.codes import Error, Unsubscribed
 from gateway.protocol.centrifuge.commands import NO_DATA, without_half_pairs
-from gateway.protocol.json_depth import NestedTooDeeply
+from gateway.protocol.json_depth import NestedTooDeeply, check_depth
 
 MESSAGES_PER_FRAME: Final = 16
 PING: Final = b"{}"
@@ -42,6 +42,20 @@ def embeddable(payload: bytes) -> msgspec.Raw:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotJson(str(error)) from None
     return msgspec.Raw(bytes(value).replace(b"\n", b""))
+
+
+def storable(payload: bytes) -> msgspec.Raw:
+    """The same of what is kept and read by others: it is nested no more deeply than may be.
+
+    Raises:
+        NotJson: It is none, or more deeply.
+    """
+    value = embeddable(payload)
+    try:
+        check_depth(bytes(value))
+    except NestedTooDeeply as error:
+        raise NotJson(str(error)) from None
+    return value
 
 
 def _value(text: str) -> msgspec.Raw:

@@ -99,3 +99,19 @@ def test_members_keep_their_order_and_their_json() -> None:
         "b": b"[1, 2]",
         "a": b'{"c":1}',
     }
+
+
+@pytest.mark.parametrize("kind", ['{"publish":{"channel":"a","data":%s}}', "%s", '{"x":%s}'])
+@pytest.mark.parametrize("depth", [129, 900, 100_000])
+def test_what_is_nested_too_deeply_is_refused(kind: str, depth: int) -> None:
+    """Red where its reader gives up: as deep as the stack happens to have room for."""
+    said = kind % ("[" * depth + "]" * depth)
+    try:
+        [refused] = commands_of(call(f'{{"commands":[{said}]}}'))
+    except Problem as problem:
+        refused = problem
+
+    assert isinstance(refused, Problem)
+    assert refused.status == 400
+    if "publish" in kind or depth > 1000:
+        assert "nested more than 128 deep" in str(refused)

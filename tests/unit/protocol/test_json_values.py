@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.centrifuge.replies import embeddable
+from gateway.protocol.centrifuge.replies import NotJson, embeddable, storable
+from gateway.protocol.json_depth import MAX_DEPTH
 from gateway.protocol.json_values import json_of, value_of
+from tests.unit.protocol.test_json_depth import nested
 
 LARGEST = sys.float_info.max
 VALUES = st.recursive(
@@ -83,3 +85,19 @@ def test_what_json_cannot_say_is_said_by_its_name(
 ) -> None:
     with pytest.raises(error, match=words):
         json_of("data", value)
+
+
+def test_what_is_taken_in_can_be_read_again_far_down_the_stack() -> None:
+    """Red while there was no bound but that of the stack on which it came in: an application whose
+    stack was higher could not read the history, for as long as that was kept.
+    """
+
+    def below(frames: int) -> Any:
+        return below(frames - 1) if frames else value_of(said)
+
+    said = json_of("data", nested(MAX_DEPTH))
+    assert below(700) == nested(MAX_DEPTH)
+    with pytest.raises(ValueError, match="data cannot be said in JSON: it is nested more than 128"):
+        json_of("data", nested(MAX_DEPTH + 1))
+    with pytest.raises(NotJson, match="nested more than 128 deep"):
+        storable(json.dumps(nested(MAX_DEPTH + 1)).encode())

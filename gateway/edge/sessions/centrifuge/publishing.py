@@ -17,8 +17,9 @@ from gateway.protocol.centrifuge import codes
 from gateway.protocol.centrifuge.commands import Publish
 from gateway.protocol.centrifuge.replies import EMPTY
 from gateway.protocol.centrifuge.session import Answer
-from gateway.protocol.channel_messages import ClientInfo
+from gateway.protocol.channel_messages import MAX_PUBLICATION_BYTES, ClientInfo
 from gateway.protocol.hooks import HookKind, HookOutcome, HookRequest, HookResult
+from gateway.protocol.json_depth import LEAST_TOO_DEEP_BYTES, NestedTooDeeply, check_depth
 
 
 class Publishing:
@@ -48,6 +49,12 @@ class Publishing:
             return
         info = session.client_info(connection) if subscription is None else subscription.info
         data = bytes(request.data)  # embeddable, as it was read from the line of a command
+        if LEAST_TOO_DEEP_BYTES <= len(data) <= MAX_PUBLICATION_BYTES:
+            try:
+                check_depth(data)
+            except NestedTooDeeply:  # who has the history read could not
+                answer(codes.BAD_REQUEST)
+                return
         if has_hook:
             asked = HookRequest(HookKind.PUBLISH, channel, data, info=info.chan_info)
             done = partial(self._publish_decided, channel, data, info, answer)

@@ -10,9 +10,11 @@ import pytest
 from gateway.edge.sessions.centrifuge import asking
 from gateway.errors import GatewayError
 from gateway.protocol.centrifuge.refusals import LIMITS
+from gateway.protocol.json_depth import MAX_DEPTH
 from gateway.protocol.receipt import Receipt
 from tests.support.waiting import eventually
 from tests.unit.edge.sessions.centrifuge.stand import Stand, standing
+from tests.unit.protocol.test_json_depth import nested
 
 
 @pytest.fixture
@@ -215,6 +217,18 @@ async def test_a_publication_of_64_kib_is_taken(stand: Stand) -> None:
     await client.ask(subscribe={"channel": "a"})
 
     assert "publish" in await client.ask(publish={"channel": "a", "data": "x" * 65534})
+
+
+async def test_a_publication_that_is_nested_too_deeply_is_not(stand: Stand) -> None:
+    """Red while it is taken: who has the history read could not."""
+    client = await stand.client()
+    await client.ask(subscribe={"channel": "a"})
+
+    for within in (1, "x" * 60_000, "{[" * 500):
+        deepest = nested(MAX_DEPTH, within)
+        assert "publish" in await client.ask(publish={"channel": "a", "data": deepest})
+        refused = await client.ask(publish={"channel": "a", "data": [deepest]})
+        assert refused["error"]["code"] == 107
 
 
 async def test_history_is_read_in_pages(stand: Stand) -> None:

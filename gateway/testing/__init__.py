@@ -1,5 +1,6 @@
 """Run an application's handlers in a test, without Redis, sockets or processes."""
 
+from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.testing.channels import Published
 from gateway.testing.client import Client, NoHandler, NotConnected, connection
 from gateway.testing.outbox import (
@@ -13,8 +14,10 @@ from gateway.testing.outbox import (
 )
 
 __all__ = [
+    "ChannelOptions",
     "Client",
     "Disconnected",
+    "Namespaces",
     "NoHandler",
     "NotConnected",
     "Outbox",

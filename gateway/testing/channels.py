@@ -7,7 +7,6 @@ import fnmatch
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.channel_broker.base import Publishing, Stored
@@ -15,7 +14,7 @@ from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
 from gateway.edge.sessions.text_subscriptions import as_text
-from gateway.errors import ChannelLimit
+from gateway.errors import ChannelLimit, UnknownChannel
 from gateway.messaging.channel_survey import DEFAULT_LIMIT, SurveyedChannels
 from gateway.metrics import Counters
 from gateway.presence.base import PresenceStats
@@ -27,7 +26,7 @@ from gateway.settings.namespaces import ChannelOptions, Namespaces
 if TYPE_CHECKING:
     from gateway.testing.client import Client
 
-EVERYTHING: Final = ChannelOptions(presence=True, history_size=1000, history_ttl=timedelta(hours=1))
+HOW: Final = "set it up for workers, and for a test by outbox(gateway, namespaces=Namespaces(…))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +46,14 @@ class TestChannels:
     """Who is in which channel, and what stands for a worker's parts (``app.ChannelStandIn``).
 
     Args:
-        namespaces: None: every channel has history and presence, whatever it is called.
+        namespaces: Asked for once a channel is used.
         published: Told what is published, unless it is suppressed.
     """
 
     __test__ = False  # for pytest
 
     def __init__(
-        self, namespaces: Namespaces | None, published: Callable[[Published], None]
+        self, namespaces: Callable[[], Namespaces], published: Callable[[Published], None]
     ) -> None:
         self._namespaces = namespaces
         self._published = published
@@ -64,10 +63,11 @@ class TestChannels:
         self.survey = self
 
     def options_of(self, channel: str) -> ChannelOptions:
-        if self._namespaces is not None:
-            return self._namespaces.options_of(channel)
-        channel_names.check(channel)
-        return EVERYTHING
+        """Raises as ``Namespaces.options_of``, and says how a test has others."""
+        try:
+            return self._namespaces().options_of(channel)
+        except UnknownChannel as error:
+            raise UnknownChannel(f"{error}: {HOW}") from None
 
     def subscribe(self, connection: str, client: Client | None, channel: str) -> None:
         """Raises as ``Gateway.subscribe`` does."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gateway import arguments
@@ -14,6 +15,7 @@ from gateway.protocol.ids import ConnectionId
 from gateway.protocol.receipt import Receipt
 from gateway.registry.base import Entry
 from gateway.settings.namespaces import Namespaces
+from gateway.settings.sources import current
 from gateway.testing.channels import Published, TestChannels
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Outbox:
     """
 
     def __init__(
-        self, receipt: Receipt = Receipt.WRITTEN, *, namespaces: Namespaces | None = None
+        self, receipt: Receipt = Receipt.WRITTEN, *, namespaces: Callable[[], Namespaces]
     ) -> None:
         self.receipt = receipt
         self.taken: list[Taken] = []
@@ -136,7 +138,13 @@ def outbox(
 
     Clients that connect within the block are those who are there: they get what is sent to them and
     to their users, and, as text sockets do, what is published to channels to which the application
-    has subscribed them. Every channel has history and presence, unless ``namespaces`` says which.
+    has subscribed them.
+
+    Args:
+        receipt: Of everything.
+        namespaces: Which there are, and what their channels keep. Without it, as workers of this
+            process would have it: of the ``Gateway``'s settings, or of the environment and of the
+            file that ``GATEWAY_CONFIG`` names. Nothing is kept unless that says so.
 
     Example::
 
@@ -152,7 +160,12 @@ def outbox(
     arguments.instance("receipt", receipt, Receipt)
     if namespaces is not None:
         arguments.instance("namespaces", namespaces, Namespaces, "Namespaces or None")
-    taking = Outbox(receipt, namespaces=namespaces)
+
+    @cache
+    def namespaces_of() -> Namespaces:
+        return (gateway.settings or current()).channel if namespaces is None else namespaces
+
+    taking = Outbox(receipt, namespaces=namespaces_of)
     users = RequestsToUsers(taking, taking._of_user)  # noqa: SLF001
     with gateway._standing_in(users, taking._channels):  # noqa: SLF001
         yield taking

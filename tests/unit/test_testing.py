@@ -239,10 +239,10 @@ async def test_what_is_sent_out_of_turn_is_kept_and_gets_the_receipt_of_the_test
 async def test_who_was_subscribed_and_unsubscribed_is_kept() -> None:
     gateway = Gateway()
     with outbox(gateway) as sent:
-        assert await gateway.subscribe("c1", "room:1") is Receipt.WRITTEN
-        assert await gateway.unsubscribe("c1", "room:1") is Receipt.WRITTEN
+        assert await gateway.subscribe("c1", "lobby") is Receipt.WRITTEN
+        assert await gateway.unsubscribe("c1", "lobby") is Receipt.WRITTEN
 
-    assert sent.taken == [Subscribed("c1", "room:1"), Unsubscribed("c1", "room:1")]
+    assert sent.taken == [Subscribed("c1", "lobby"), Unsubscribed("c1", "lobby")]
 
 
 async def test_a_close_that_cannot_be_sent_is_refused_in_tests_too() -> None:

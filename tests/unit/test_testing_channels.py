@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -20,8 +22,12 @@ from gateway import (
 )
 from gateway import Published as PublishedThere
 from gateway.presence.base import PresenceStats
+from gateway.settings.config import Settings
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.testing import Client, Published, Subscribed, Unsubscribed, outbox
+
+KEPT = ChannelOptions(presence=True, history_size=9, history_ttl=timedelta(hours=1))
+EVERYTHING = Namespaces(KEPT, MappingProxyType({"room": KEPT}))
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def chat() -> Gateway:
 
 
 async def test_clients_get_what_is_published_where_they_are_subscribed(chat: Gateway) -> None:
-    with outbox(chat) as sent:
+    with outbox(chat, namespaces=EVERYTHING) as sent:
         ann, ben = Client(chat, query="ann"), Client(chat, query="ben")
         for client in (ann, ben):
             await client.connect()
@@ -86,7 +92,7 @@ async def test_a_broadcast_reaches_whoever_is_in_its_channels(chat: Gateway) -> 
 
 
 async def test_history_presence_and_the_list_are_there(chat: Gateway) -> None:
-    with outbox(chat):
+    with outbox(chat, namespaces=EVERYTHING):
         ann, ben = Client(chat, query="ann"), Client(chat, query="ben")
         for client in (ann, ben):
             await client.connect()
@@ -128,7 +134,7 @@ async def test_what_is_wrong_is_refused_as_by_a_worker(chat: Gateway) -> None:
 
 
 async def test_whom_nobody_reaches_is_not_subscribed(chat: Gateway) -> None:
-    with outbox(chat, Receipt.UNREACHABLE) as sent:
+    with outbox(chat, Receipt.UNREACHABLE, namespaces=EVERYTHING) as sent:
         ann = Client(chat, query="ann")
         await ann.connect()
         await ann.send("join room:1")
@@ -145,3 +151,38 @@ async def test_outside_of_the_block_channels_need_a_worker(chat: Gateway) -> Non
         await chat.publish("lobby", 1)
     with pytest.raises(NotRunning):
         await chat.channels()
+
+
+async def test_a_namespace_that_is_not_set_up_is_none_in_a_test_either(
+    chat: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Red while every channel was one: what passed in tests was an error of every worker."""
+    with outbox(chat):
+        for verb in (chat.publish("room:1", 1), chat.presence("room:1"), chat.history("room:1")):
+            with pytest.raises(
+                UnknownChannel, match=r"no namespace 'room'.*outbox\(gateway, names"
+            ):
+                await verb
+        with pytest.raises(UnknownChannel):
+            await chat.subscribe("connection", "room:1")
+        [unknown] = await chat.broadcast(["room:1"], 1)
+        assert isinstance(unknown, UnknownChannel)
+        with pytest.raises(NotAvailable):
+            await chat.history("lobby")
+        with pytest.raises(NotAvailable):
+            await chat.presence("lobby")
+
+    (tmp_path / "gateway.toml").write_text('[[channel.namespaces]]\nname = "room"\npresence = true')
+    monkeypatch.setenv("GATEWAY_CONFIG", str(tmp_path / "gateway.toml"))
+    with outbox(chat):
+        assert await chat.presence("room:1") == {}
+        with pytest.raises(UnknownChannel):
+            await chat.publish("rooms:1", 1)
+
+
+async def test_the_settings_of_a_gateway_are_those_of_its_tests() -> None:
+    app = Gateway(Settings(channel=EVERYTHING))
+    with outbox(app):
+        assert (await app.publish("room:1", 1)).offset == 1
+    with outbox(app, namespaces=Namespaces()), pytest.raises(UnknownChannel):
+        await app.publish("room:1", 1)

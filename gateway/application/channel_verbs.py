@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from gateway import arguments
 from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import MAX_PAGE, Publisher
@@ -17,11 +19,14 @@ from gateway.messaging.channel_survey import DEFAULT_LIMIT, MAX_LIMIT, Survey, S
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.channel_messages import PublicationBody, read_publication
 from gateway.protocol.channel_position import Position
-from gateway.protocol.json_values import json_of, value_of
+from gateway.protocol.json_depth import LEAST_TOO_DEEP_BYTES, check_depth
+from gateway.protocol.json_values import is_json, json_of, value_of
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.recovery import Publication as Kept
 
 PAGE: Final = 50
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,25 @@ class ChannelVerbs(ABC):
             UnicodeEncodeError: A text has a lone surrogate.
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
+        # For every publication: calls of functions for what most have not would be felt.
+        try:
+            said = _encode(data)
+            is_json(said)  # it may hold what is said to be JSON, and is not
+            if len(said) >= LEAST_TOO_DEEP_BYTES:
+                check_depth(said)
+            said = said.replace(b"\n", b"")
+        except Exception:  # of whichever kind: there it is said, if it cannot be mended
+            said = json_of("data", data)
+        if (
+            type(channel) is str
+            and channel.isascii()
+            and tags is None
+            and idempotency_key is None
+            and type(version) is int
+            and version == 0
+            and history is True
+        ):
+            return published(await (await self._publisher()).publish(channel, said))
         command = Publish(
             channel,
             None,
@@ -135,9 +159,7 @@ class ChannelVerbs(ABC):
             version=version,
             history=history,
         )
-        said = json_of("data", data)
-        stored = await batch.publish(await self._publisher(), command, said)
-        return published(stored)
+        return published(await batch.publish(await self._publisher(), command, said))
 
     async def broadcast(
         self,

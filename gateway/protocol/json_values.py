@@ -10,10 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from gateway.protocol.centrifuge.replies import storable
-from gateway.protocol.json_depth import NestedTooDeeply
+from gateway.protocol.json_depth import LEAST_TOO_DEEP_BYTES, NestedTooDeeply, check_depth
 
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
+is_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
+"""Raises DecodeError for bytes that are no JSON value, at no price of a value."""
 
 
 def value_of(said: bytes) -> Any:
@@ -44,8 +46,15 @@ def json_of(name: str, value: Any) -> bytes:
         UnicodeEncodeError: A text in it has half of a surrogate pair.
     """
     try:
-        # Read once more: it may hold what is said to be JSON, and is not.
-        return bytes(storable(_encode(value)))
+        said = _encode(value)
+        try:
+            # Read once more: it may hold what is said to be JSON, and is not.
+            is_json(said)
+        except msgspec.DecodeError:
+            return bytes(storable(said))
+        if len(said) >= LEAST_TOO_DEEP_BYTES:
+            check_depth(said)
+        return said.replace(b"\n", b"")
     except UnicodeEncodeError as error:
         why = f"{name} has half of a surrogate pair in it, and must be Unicode"
         raise UnicodeEncodeError("utf-8", error.object, error.start, error.end, why) from None

@@ -24,10 +24,12 @@ from gateway.protocol.deadlines import INBOX_CHOICE_S, LEASE_S
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
+from gateway.redis_support.check import why_not
 from gateway.redis_support.reachable_inbox import with_reachable_inbox
 from gateway.registry.redis import RedisRegistry
 
 CONNECT_S: Final = 5.0
+WHY_S: Final = 1.0
 ENTER_S: Final = INBOX_CHOICE_S + 2 * CONNECT_S  # far more than it takes, or a bug
 
 _ENTERED_TWICE: Final = "this client is in use, or has been: make one for each `with` block"
@@ -63,8 +65,9 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
     Raises:
         TypeError, ValueError: An argument cannot be.
         ConfigError: The address is none; or none is given, and no gateway runs here, or several.
-        BrokerUnavailable: On entering: Redis does not answer within 5 s. Of a Cluster, up to 6 s
-            go before for the choice of a master that takes answers, if some are away.
+        BrokerUnavailable: On entering: it could not be connected within 5 s. It says why, in the
+            words of ``gateway serve``; to ask takes 1 s more. Of a Cluster, up to 6 s go before
+            for the choice of a master that takes answers, if some are away.
     """
 
     def __init__(
@@ -131,6 +134,13 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             with_reachable_inbox, self._address, self._prefix, draw=new_client_id
         )
 
+    async def _why(self) -> str:
+        """What kept it from being connected in time: asked anew, as ``gateway serve`` does."""
+        why = await asyncio.to_thread(why_not, self._address, self._prefix, deadline_s=WHY_S)
+        if why is None:
+            return f"{self._address.display} does not answer within {CONNECT_S:g} s"
+        return f"{why} (tried for {CONNECT_S:g} s)"
+
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[AsyncClient]:
         me = await self._reachable_id()
@@ -163,8 +173,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
                     await broker.subscribe(keys.inbox(self._prefix, me))
                     await inbox.can_publish()
             except TimeoutError:
-                message = f"{self._address.display} does not answer within {CONNECT_S:g} s"
-                raise BrokerUnavailable(message) from None
+                raise BrokerUnavailable(await self._why()) from None
             requests_to_users = variants.requests_to_users(requests_to_owners, registry.of_user)
             users_of_batches = variants.requests_to_users(
                 requests_to_owners, registry.of_user, at_once=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,10 +11,12 @@ from typing import Any
 
 from gateway.backend_client.asynchronous import inquire
 from gateway.backend_client.client import client
-from gateway.errors import ConfigError
+from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigError
+from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId, is_worker_id, owner_of
 from gateway.protocol.receipt import Receipt
 from gateway.redis_support.address import parse
+from gateway.redis_support.check import why_not
 from gateway.registry.redis import RedisRegistry
 
 Row = dict[str, Any]
@@ -109,8 +112,14 @@ def _second(unix_ms: int) -> str:
 
 @asynccontextmanager
 async def _registry(redis_url: str, prefix: str) -> AsyncIterator[RedisRegistry]:
-    registry = RedisRegistry(parse(redis_url), prefix=prefix, name="gateway.tool")
+    address = parse(redis_url)
+    registry = RedisRegistry(address, prefix=prefix, name="gateway.tool")
     try:
         yield registry
+    except BrokerRefused:
+        raise
+    except BrokerUnavailable as error:  # of a library, in its words
+        why = await asyncio.to_thread(why_not, address, prefix, deadline_s=REDIS_DEADLINE_S)
+        raise BrokerUnavailable(why or str(error)) from error
     finally:
         await registry.aclose()

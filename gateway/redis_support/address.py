@@ -180,6 +180,7 @@ def parse(url: str) -> RedisAddress:
         parts = urlsplit(url)
     except ValueError:
         raise ConfigError("redis_url: its host is malformed") from None
+    url = parts.scheme + url[len(parts.scheme) :]  # REDIS:// is one, and redis-py does not take it
     if parts.scheme in ("redis" + CLUSTER, "rediss" + CLUSTER):
         return _of_cluster(parts)
     if parts.scheme in ("redis" + SENTINEL, "rediss" + SENTINEL):

@@ -15,6 +15,7 @@ from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.asking import looked_at
 from gateway.redis_support.client import GARBAGE, client
+from gateway.redis_support.reconnect import reasons
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -51,7 +52,8 @@ def to_its_end(
             words = str(error).rpartition(" of pipeline caused error: ")[2]
             raise BrokerRefused(f"{calls.address.display}: {words}") from error
         except (RedisError, OSError) as error:
-            raise BrokerUnavailable(f"{calls.address.display}: {error!r}") from error
+            # Not its repr, of which redis-py makes "network:ConnectionError" whatever it says.
+            raise BrokerUnavailable(f"{calls.address.display}: {reasons([error])}") from error
         except GARBAGE as error:
             calls.address.node.garbage(repr(error), method.__name__)
             raise BrokerUnavailable(f"{calls.address.display}: {error!r}") from error

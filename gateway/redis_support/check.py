@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from redis.exceptions import (
     AuthenticationError,
@@ -26,6 +26,7 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import blocking_client
 from gateway.redis_support.node import MOVED, check_server, kind_of, subject
+from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.slots import slot_of
 
 log = get_logger(__name__)
@@ -53,7 +54,31 @@ def check(address: RedisAddress, prefix: str, *, deadline_s: float = REDIS_DEADL
             that lacks scripts or does not let this user do what is needed. In Redis' own words.
         BrokerUnavailable: It does not answer, or not now.
     """
-    commands = _commands(prefix, address.publish_verb.removesuffix("PUBLISH"))
+    _check_all(address, prefix, _commands(prefix, _sharded(address)), deadline_s=deadline_s)
+
+
+def why_not(address: RedisAddress, prefix: str, *, deadline_s: float) -> str | None:
+    """Why a ``gateway.client`` cannot be connected now, in one line; None if that is not known.
+
+    For whoever has waited in vain: "no answer" is not what somebody needs to hear of whom Redis
+    does not let in.
+    """
+    sharded, inbox = _sharded(address), keys.inbox(prefix, NOBODY)
+    commands = [(f"{sharded}PUBLISH", inbox, ""), (f"{sharded}SUBSCRIBE", inbox)]
+    try:
+        _check_all(address, prefix, commands, deadline_s=deadline_s)
+    except (BrokerUnavailable, ConfigError) as error:
+        return str(error)
+    return None
+
+
+def _sharded(address: RedisAddress) -> str:
+    return address.publish_verb.removesuffix("PUBLISH")
+
+
+def _check_all(
+    address: RedisAddress, prefix: str, commands: Sequence[Command], *, deadline_s: float
+) -> None:
     if address.cluster is None:
         _check_node(address, commands, deadline_s=deadline_s)
         return
@@ -91,11 +116,36 @@ def _check_node(address: RedisAddress, commands: Sequence[Command], *, deadline_
             finally:
                 connection.disconnect()  # type: ignore[no-untyped-call]  # redis-py's
     except AuthenticationError as error:
-        raise ConfigError(f"{address.display} lets nobody in like this: {error}") from None
+        raise ConfigError(f"{address.display} {_not_let_in(str(error))}") from None
     except BusyLoadingError as error:
         log.warning("redis is not ready yet", error=str(error))
+    except ResponseError as error:
+        _refused(address, str(error))
     except (RedisError, OSError) as error:
-        raise BrokerUnavailable(f"{address.display} does not answer: {error}") from error
+        why = reasons([error], tls=address.tls is not None)
+        raise BrokerUnavailable(f"{address.display} does not answer: {why}") from error
+
+
+def _not_let_in(words: str) -> str:
+    # What Redis says to a HELLO without a password is about that command: 56 words, and not "one".
+    if "already authenticated" in words or words.startswith("Authentication required"):
+        return (
+            "asks for a password, and none is given: redis://[user]:password@host, or "
+            "GATEWAY_REDIS_PASSWORD_FILE"
+        )
+    return f"lets nobody in like this: {words}"
+
+
+def _refused(address: RedisAddress, words: str) -> NoReturn:
+    """It answers, and lets no connection be made: it has not got this database, say."""
+    if "cluster mode" in words:
+        raise ConfigError(
+            f"{address.display} is a node of a Cluster, which has no database but 0: "
+            "write redis+cluster://host,host"
+        )
+    if "DB index" in words:
+        raise ConfigError(f"{address.display} has no such database: {words}")
+    raise BrokerUnavailable(f"{address.display} refuses: {words}")
 
 
 def _check(connection: Any, address: RedisAddress, commands: Sequence[Command]) -> None:

@@ -75,9 +75,9 @@ class ClusterNodes:
         if not sights:
             if not self.silent:
                 self.silent = True
-                why = reasons(errors)
+                why = self._reasons(errors)
                 log.warning("no node of the cluster says where its masters are", error=why)
-            raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
+            raise BrokerUnavailable(f"{_NOBODY}: {self._reasons(errors)}")
         if self.silent:
             self.silent = False
             log.info("cluster answers again")
@@ -98,7 +98,7 @@ class ClusterNodes:
             return sight
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
             raise ConfigError(_never(str(errors[0])))
-        raise BrokerUnavailable(f"{_NOBODY}: {reasons(errors)}")
+        raise BrokerUnavailable(f"{_NOBODY}: {self._reasons(errors)}")
 
     def ask_blocking(self, node: Endpoint, deadline_s: float) -> Sight:
         """What this one says. Any thread may ask.
@@ -143,6 +143,9 @@ class ClusterNodes:
                 raise ResponseError(str(reply))
         return read_sight(info, slots, node)
 
+    def _reasons(self, errors: Sequence[Exception]) -> str:
+        return reasons(errors, tls=self._context is not None)
+
     def _login(self) -> list[Command]:
         if self._password is None:
             return []
@@ -152,4 +155,7 @@ class ClusterNodes:
 def _never(words: str) -> str:
     if "auth" in words.lower() or "pass" in words.lower() or "NOPERM" in words:
         return f"redis_url: the Cluster lets nobody in like this: {words}"
-    return f"redis_url: what it names is no Cluster: {words}"
+    return (
+        "redis_url: what it names is no Cluster (for a single Redis write redis://host, "
+        f"for Sentinels redis+sentinel://host,host/primary): {words.strip()}"
+    )

@@ -6,10 +6,13 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
 from gateway.log import get_logger
 
 log = get_logger(__name__)
 
+NO_TLS: Final = " (rediss:// is TLS: does it speak that there?)"  # to a timeout
 LONGEST_RECONNECT_DELAY_S: Final = 0.25
 
 
@@ -26,6 +29,16 @@ def log_attempt(event: str, connection: str, attempt: int, error: Exception) -> 
     getattr(log, level)(event, connection=connection, attempt=attempt, error=str(error))
 
 
-def reasons(errors: Sequence[Exception]) -> str:
-    """Why several could not be reached, each reason once."""
-    return "; ".join(dict.fromkeys(str(error) or repr(error) for error in errors))
+def reasons(errors: Sequence[Exception], *, tls: bool = False) -> str:
+    """Why several could not be reached, each reason once.
+
+    Args:
+        tls: It was tried with TLS, to which a server without it says nothing.
+    """
+    said = "; ".join(dict.fromkeys(str(error) or repr(error) for error in errors))
+    return said + NO_TLS if tls and any(map(is_timeout, errors)) else said
+
+
+def is_timeout(error: Exception) -> bool:
+    """Nothing was said at all, as by who waits for the other to begin."""
+    return isinstance(error, TimeoutError | RedisTimeoutError)

@@ -328,7 +328,8 @@ class Sentinels:
         return [("AUTH", *((self._username,) if self._username else ()), self._password)]
 
     def _nobody(self, errors: Sequence[Exception]) -> str:
-        return f"no Sentinel says where {self.name} is: {reasons(errors)}"
+        why = reasons(errors, tls=self._context is not None)
+        return f"no Sentinel says where {self.name} is: {why}"
 
     def _never(self, words: str) -> str:
         if "No such master" in words:
@@ -338,7 +339,10 @@ class Sentinels:
                 "redis_url: its Sentinels let nobody in like this (theirs are the options "
                 f"sentinel_username and sentinel_password): {words}"
             )
-        return f"redis_url: what it names are no Sentinels: {words}"
+        return (
+            "redis_url: what it names are no Sentinels (for a single Redis write redis://host): "
+            f"{words.strip()}"
+        )
 
 
 def choose(answers: Sequence[Answer], known: Answer | None) -> Endpoint:

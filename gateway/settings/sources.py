@@ -87,15 +87,24 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError(f"{toml_key(name)}={namespace}: there is no such namespace in channel")
 
 
+# Left away by who knows what a setting is about and not what it is told in.
+_ENDS: Final = ("_URL", "_FILE", "_SECONDS", "_BYTES", "_PER_SECOND")
+
+
 def _refuse_misspelt(environment: Mapping[str, str]) -> None:
     """A variable that is nearly ours would be ignored in silence.
 
     Only nearly: Kubernetes sets others of its own for a service that is called gateway.
     """
     ours = [variable(spec.name) for spec in fields(Settings)]
+    shortened = {
+        name.removesuffix(end): name for name in ours for end in _ENDS if name.endswith(end)
+    }
     for name in environment:
         if name.startswith(PREFIX) and name not in (*ours, *_OTHER_VARIABLES):
             close = difflib.get_close_matches(name, ours, n=1, cutoff=0.9)
+            if name in shortened:
+                close = [shortened[name]]
             if close:
                 raise ConfigError(f"there is no {name}; did you mean {close[0]}?")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import ConfigError
+from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.redis_support.address import parse
-from gateway.redis_support.check import check
+from gateway.redis_support.check import check, why_not
 from tests.support.children import mortal
 from tests.support.ports import free_port
 from tests.support.redis_cluster import RedisCluster
@@ -111,6 +111,55 @@ def test_a_channel_or_key_that_is_missing_is_named(
     guarded: RedisServer, rules: str, named: str
 ) -> None:
     assert named in complaint(as_user(guarded, *rules.split()))
+
+
+def test_where_a_password_is_wanted_that_is_said(guarded: RedisServer) -> None:
+    """Redis has other words for it, which are about HELLO."""
+    with guarded.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "default", "resetpass", ">secret")
+        try:
+            assert "asks for a password, and none is given" in complaint(guarded.url)
+        finally:
+            admin.execute_command("ACL", "SETUSER", "default", "nopass")
+
+
+def test_a_database_that_is_not_there_is_said(guarded: RedisServer) -> None:
+    assert "/999 has no such database" in complaint(f"redis://127.0.0.1:{guarded.port}/999")
+
+
+def test_a_database_of_a_cluster_is_said(redis_cluster: RedisCluster) -> None:
+    _, _, node = redis_cluster.url.rpartition("//")
+    words = complaint(f"redis://{node.partition(',')[0]}/1")
+
+    assert "is a node of a Cluster" in words
+    assert "redis+cluster://" in words
+
+
+def test_who_speaks_no_tls_is_asked_whether_it_does(guarded: RedisServer) -> None:
+    for scheme, path in (("rediss", ""), ("rediss+cluster", ""), ("rediss+sentinel", "/main")):
+        url = f"{scheme}://127.0.0.1:{guarded.port}{path}"
+        with pytest.raises(BrokerUnavailable, match=r"rediss:// is TLS"):
+            check(parse(url), "gw", deadline_s=0.3)
+
+
+def test_a_scheme_in_capitals_is_the_same(guarded: RedisServer) -> None:
+    check(parse(guarded.url.replace("redis://", "REDIS://")), "gw")
+
+
+def test_why_a_client_is_not_connected_is_asked_as_at_a_start(
+    guarded: RedisServer, redis_cluster: RedisCluster
+) -> None:
+    def why(url: str) -> str | None:
+        return why_not(parse(url), "gw", deadline_s=3.0)
+
+    allowed = ("on", ">secret", "resetchannels", "+@all", "-publish", "~*")
+    _, _, node = redis_cluster.url.rpartition("//")
+
+    assert why(guarded.url) is None
+    assert why(redis_cluster.url) is None
+    assert "refuses PUBLISH gw:inbox:" in str(why(as_user(guarded, *allowed)))
+    assert "is a node of a Cluster" in str(why(f"redis://{node.partition(',')[0]}"))
+    assert "lets nobody in" in str(why(f"redis://nobody:guess@127.0.0.1:{guarded.port}"))
 
 
 def test_a_wrong_password_is_said_and_not_shown(guarded: RedisServer) -> None:

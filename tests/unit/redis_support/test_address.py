@@ -43,7 +43,7 @@ def test_a_url_says_where_the_node_is(url: str, host_port_database: tuple[str, i
     assert where(address) == host_port_database
     assert address.path is None
     assert address.tls is None
-    assert address.url == url
+    assert address.url == url.replace("REDIS:", "redis:")  # which redis-py does not take
 
 
 def test_a_unix_url_says_where_the_socket_is() -> None:

@@ -164,6 +164,10 @@ def test_a_list_of_secrets_of_the_wrong_type_is_not_shown(
         ("GATEWAY_DRAIN_SECOND", "GATEWAY_DRAIN_SECONDS"),
         ("GATEWAY_MESSAGE_BYTE", "GATEWAY_MESSAGE_BYTES"),
         ("GATEWAY_LOGLEVEL", "GATEWAY_LOG_LEVEL"),
+        ("GATEWAY_REDIS", "GATEWAY_REDIS_URL"),
+        ("GATEWAY_REDIS_PASSWORD", "GATEWAY_REDIS_PASSWORD_FILE"),
+        ("GATEWAY_LEASE", "GATEWAY_LEASE_SECONDS"),
+        ("GATEWAY_MESSAGES", "GATEWAY_MESSAGES_PER_SECOND"),
     ],
 )
 def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(name: str, meant: str) -> None:

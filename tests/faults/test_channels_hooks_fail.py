@@ -10,6 +10,7 @@ from tests.faults.conftest import Report
 from tests.support.centrifuge_client import CentrifugeClient, centrifuge_client
 from tests.support.channel_crowd import ChannelCrowd
 from tests.support.channel_publisher import ChannelPublisher
+from tests.support.serve import Served
 from tests.support.stand import Stand
 from tests.support.waiting import eventually
 
@@ -31,6 +32,8 @@ async def ask(client: CentrifugeClient, kind: str, word: str) -> dict[str, Any]:
     match kind:
         case "subscribe":
             return await client.ask(subscribe={"channel": f"hook:{word}"})
+        case "unsubscribe":
+            return await client.ask(unsubscribe={"channel": f"hook:leave-{word}"})
         case "publish":
             return await client.ask(publish={"channel": "hook:let", "data": {"word": word}})
         case _:
@@ -64,6 +67,12 @@ async def test_hooks_do_their_worst(stand: Stand, report: Report) -> None:
             assert dict(zip(OUTCOMES, answered, strict=True)) == OUTCOMES, kind
             assert await one(edge.port, kind, KILLS_ALL) == INTERNAL, kind
             await handlers_back()
+        # Nobody is answered by on_unsubscribe, and who leaves has left whatever it does.
+        left = await asyncio.gather(*(one(edge.port, "unsubscribe", word) for word in OUTCOMES))
+        assert left == [0] * len(OUTCOMES)
+        await handlers_back()
+        await leaves_and_kills_all(edge)
+        await handlers_back()
         await sends(edge.port)
         await publisher.stop()
         await crowd.caught_up()
@@ -79,12 +88,28 @@ async def one(port: int, kind: str, word: str) -> int:
     async with centrifuge_client(port) as client:
         if kind == "publish":
             await client.subscribe("hook:let")
+        if kind == "unsubscribe":
+            await client.subscribe(f"hook:leave-{word}")
         reply = await ask(client, kind, word)
         after = await ask(client, "rpc", "let")
         assert after["rpc"]["data"] == "done", (kind, word, after)
         ids = [message["id"] for message in client.seen if "id" in message]
         assert ids == sorted(set(ids))
         return int(reply.get("error", {}).get("code", 0))
+
+
+async def leaves_and_kills_all(edge: Served) -> None:
+    """An ``on_unsubscribe`` that kills whoever is told of it is given up, and logged."""
+
+    def given_up() -> int:
+        return sum(e.get("hook") == "on_unsubscribe" for e in edge.events("message given up"))
+
+    async with centrifuge_client(edge.port) as client:
+        await client.subscribe(f"hook:leave-{KILLS_ALL}")
+        assert "error" not in await ask(client, "unsubscribe", KILLS_ALL)
+        await eventually(lambda: given_up() == 1, "the end of its attempts", 15)
+        after = await ask(client, "rpc", "let")
+        assert after["rpc"]["data"] == "done"
 
 
 async def sends(port: int) -> None:

@@ -68,6 +68,24 @@ class Scene:
         print(f"the last of {len(clients)} was told after {took_s:.2f} s")
         assert took_s <= DECLARED_S
 
+    async def heard_or_told(self, returned_at: float, since: float) -> None:
+        """Wait until everybody was told of a gap, or has something published after the return."""
+        heard = {
+            client: {name: reading.place for name, reading in client.readings.items()}
+            for client in self.crowd.clients
+        }
+
+        def knows(client: Subscriber) -> bool:
+            told = client.insufficient_at > since
+            return told or all(
+                reading.place != heard[client][name] for name, reading in client.readings.items()
+            )
+
+        await eventually(lambda: all(map(knows, heard)), "publications, or gaps", 15)
+        took_s = self.now - returned_at
+        print(f"the last of {len(heard)} heard or was told after {took_s:.2f} s")
+        assert took_s <= DECLARED_S
+
     async def end(self) -> ChannelLedger:
         """Stop publishing, which works again; what there is must come to everybody."""
         await asyncio.gather(*(client.works(ANSWERED_S) for client in self.clients))
@@ -249,7 +267,10 @@ async def test_the_links_of_channels_are_cut_for_12_s(stand: Stand, report: Repo
 async def test_the_subscription_of_channels_is_killed_again_and_again(
     stand: Stand, report: Report
 ) -> None:
-    """Red when ``ChannelPosition.arrived`` takes any later offset for the next one."""
+    """Whoever is in a channel has its publications again, or is told, soon after the last one.
+
+    Red when ``ChannelPosition.arrived`` takes any later offset for the next one.
+    """
     for _ in range(2):
         await serve(stand)
     async with a_scene(stand) as scene:
@@ -258,13 +279,19 @@ async def test_the_subscription_of_channels_is_killed_again_and_again(
             assert rounds < 40
             rounds += kill_subscriptions(stand.redis) == 2
             await asyncio.sleep(0.5)
-        await asyncio.sleep(DECLARED_S)
+        await eventually(lambda: len(subscriptions(stand.redis)) == 2, "both of them", 15)
+        since = scene.now
+        assert kill_subscriptions(stand.redis) == 2
+        await eventually(lambda: len(subscriptions(stand.redis)) == 2, "the return", 15)
+        await scene.heard_or_told(scene.now, since)
         ledger = await scene.end()
 
         report(ledger)
         assert_kept(ledger, errors={INTERNAL})
         scene.assert_clients_answered(outage=False)
         scene.assert_all_was_published()
+        returned_at = since + DECLARED_S  # at the latest: or nobody had heard of anything
+        assert all(at - returned_at <= DECLARED_S for at in ledger.ended_at)
 
 
 async def test_channels_are_cut_off_by_an_output_buffer_limit(stand: Stand, report: Report) -> None:

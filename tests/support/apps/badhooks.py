@@ -9,7 +9,17 @@ import json
 import os
 import signal
 
-from gateway import Admit, Call, Connection, Denied, Gateway, Message, Publishing, Subscription
+from gateway import (
+    Admit,
+    Call,
+    Connection,
+    Denied,
+    Gateway,
+    Message,
+    Publishing,
+    Subscription,
+    Unsubscription,
+)
 
 gateway = Gateway()
 
@@ -37,6 +47,12 @@ async def may_join(subscription: Subscription) -> None:
 @gateway.on_publish("hook:*")
 async def said(publishing: Publishing) -> None:
     await decide(publishing.data["word"], publishing.attempt)
+
+
+@gateway.on_unsubscribe("hook:leave-*")
+async def left(unsubscription: Unsubscription) -> None:
+    word = unsubscription.channel.removeprefix("hook:leave-")
+    await decide(word, unsubscription.attempt)
 
 
 @gateway.on_rpc("*")

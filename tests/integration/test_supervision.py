@@ -278,7 +278,7 @@ def test_a_full_disk_costs_nobody_but_the_worker_that_has_died(tmp_path: Path) -
         [said] = served.events("no room for temporary files")
         assert "/mnt (No space left on device)" in said["error"]
         assert served.get("/readyz")[0] == 200
-        assert served.metric("gateway_workers") == 1
+        blocking_eventually(lambda: served.metric("gateway_workers") == 1, "one worker", 10)
         fill.unlink()
         blocking_eventually(lambda: served.metric("gateway_workers") == 2, "two again", 20)
         assert stays in served.worker_pids()

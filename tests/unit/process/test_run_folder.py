@@ -139,7 +139,8 @@ def test_without_room_nothing_is_left_that_a_scrape_would_stumble_over(
 
 def test_without_a_run_folder_nothing_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GATEWAY_RUN_FOLDER", raising=False)
-
+    reserve_metrics()
+    monkeypatch.setenv("GATEWAY_RUN_FOLDER", "/nowhere")  # gone, or another's
     reserve_metrics()
 
 

@@ -40,8 +40,7 @@ class PublishJson(Publish, frozen=True, kw_only=True):
     tags: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._take("data", _embeddable(self.data))
+        _take_data(self)  # the rest its reader has checked
 
 
 class BroadcastJson(Broadcast, frozen=True, kw_only=True):
@@ -52,8 +51,7 @@ class BroadcastJson(Broadcast, frozen=True, kw_only=True):
     tags: dict[str, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._take("data", _embeddable(self.data))
+        _take_data(self)  # the rest its reader has checked
 
 
 VERBS: Final[Mapping[str, type[Command]]] = {
@@ -162,8 +160,9 @@ def _checked(check: Callable[[], None]) -> None:
         raise Problem(413, f"{error}: send fewer") from None
 
 
-def _embeddable(data: msgspec.Raw) -> msgspec.Raw:
+def _take_data(publication: PublishJson | BroadcastJson) -> None:
     try:
-        return storable(bytes(data))
+        data = storable(bytes(publication.data))
     except NotJson as error:
         raise ValueError(f"data is no JSON value: {error}") from None
+    msgspec.structs.force_setattr(publication, "data", data)

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.protocol.centrifuge.codes import Error, Unsubscribed
 from gateway.protocol.centrifuge.commands import NO_DATA, without_half_pairs
-from gateway.protocol.json_depth import NestedTooDeeply, check_depth
+from gateway.protocol.json_depth import LEAST_TOO_DEEP_BYTES, NestedTooDeeply, check_depth
 
 MESSAGES_PER_FRAME: Final = 16
 PING: Final = b"{}"
@@ -51,10 +51,11 @@ def storable(payload: bytes) -> msgspec.Raw:
         NotJson: It is none, or more deeply.
     """
     value = embeddable(payload)
-    try:
-        check_depth(bytes(value))
-    except NestedTooDeeply as error:
-        raise NotJson(str(error)) from None
+    if len(payload) >= LEAST_TOO_DEEP_BYTES:
+        try:
+            check_depth(payload)
+        except NestedTooDeeply as error:
+            raise NotJson(str(error)) from None
     return value
 
 

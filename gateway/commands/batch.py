@@ -36,13 +36,15 @@ def check_bounds(commands: Sequence[Command | Exception]) -> None:
     Raises:
         ValueError: It may not.
     """
-    publications = (each for each in commands if isinstance(each, Publish | Broadcast))
-    check_together(items_of(commands), sum(_size(each) for each in publications))
+    # Lists: a generator would be a call for each.
+    sizes = [_size(each) for each in commands if isinstance(each, Publish | Broadcast)]
+    check_together(items_of(commands), sum(sizes))
 
 
 def items_of(commands: Sequence[Command | Exception]) -> int:
     """How many things are to be done: a broadcast is one for each of its channels."""
-    return sum(len(each.channels) if isinstance(each, Broadcast) else 1 for each in commands)
+    more = [len(each.channels) - 1 for each in commands if isinstance(each, Broadcast)]
+    return len(commands) + sum(more)
 
 
 async def run(
@@ -161,5 +163,7 @@ def _outcome(ended: asyncio.Future[Any]) -> Any:
 
 
 def _size(publication: Publish | Broadcast) -> int:
-    tags = sum(len(part.encode()) for tag in (publication.tags or {}).items() for part in tag)
-    return (len(bytes(publication.data)) + tags) * len(publication.channels)
+    size = len(bytes(publication.data))
+    if publication.tags:
+        size += sum(len(part.encode()) for tag in publication.tags.items() for part in tag)
+    return size * len(publication.channels) if isinstance(publication, Broadcast) else size

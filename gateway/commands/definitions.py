@@ -60,10 +60,6 @@ class Publish(_Publication, frozen=True):
         self._take("channel", arguments.text("channel", self.channel))
         super().__post_init__()
 
-    @property
-    def channels(self) -> Sequence[str]:
-        return [self.channel]
-
 
 class Broadcast(_Publication, frozen=True):
     """As ``Gateway.broadcast``: its result is a list of a ``Published`` or an error for each."""

@@ -279,12 +279,21 @@ def _endpoint(host_port: str, default: int = SENTINEL_PORT, what: str = "Sentine
         port = default if parts.port is None else parts.port
     except ValueError:
         port = 0
-    if not port or not parts.hostname:
+    if not port or not parts.hostname or not _may_be_host(parts.hostname):
         raise ConfigError(
             f"redis_url: one of its {what} is not host:port, with a port of 1 to 65535 "
             "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
         )
     return parts.hostname, port
+
+
+def _may_be_host(host: str) -> bool:
+    """Whether DNS can have it: each label has 1 to 63 characters."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _host_port(host: str, port: int) -> str:
@@ -302,6 +311,8 @@ def _check(parts: SplitResult, *, also: tuple[str, ...] = ()) -> None:
             "redis_url: its port is not 1 to 65535 "
             "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
         )
+    if parts.hostname and not _may_be_host(parts.hostname):
+        raise ConfigError("redis_url: its host is malformed")
     if parts.scheme == "unix" and not parts.path:
         raise ConfigError("redis_url: unix:// needs the path of a socket")
     options = parse_qs(parts.query, keep_blank_values=True)

@@ -28,6 +28,7 @@ from gateway.redis_support.client import blocking_client
 from gateway.redis_support.node import MOVED, check_server, kind_of, subject
 from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.slots import slot_of
+from gateway.redis_support.stream import UNCONNECTED
 
 log = get_logger(__name__)
 
@@ -121,7 +122,7 @@ def _check_node(address: RedisAddress, commands: Sequence[Command], *, deadline_
         log.warning("redis is not ready yet", error=str(error))
     except ResponseError as error:
         _refused(address, str(error))
-    except (RedisError, OSError) as error:
+    except (RedisError, *UNCONNECTED) as error:
         why = reasons([error], tls=address.tls is not None)
         raise BrokerUnavailable(f"{address.display} does not answer: {why}") from error
 

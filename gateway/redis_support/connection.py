@@ -19,7 +19,7 @@ from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.node import Node, check_server, subject
 from gateway.redis_support.reader import INCOMPLETE, BoundedReader
-from gateway.redis_support.stream import Endpoint
+from gateway.redis_support.stream import UNCONNECTED, Endpoint
 
 # The last argument may be in pieces, of which only the first is copied.
 Command = tuple[str | bytes | int | tuple[bytes, ...], ...]
@@ -108,7 +108,7 @@ class RedisConnection(asyncio.Protocol):
         except BaseException as error:
             if connection is not None:
                 connection.abort()
-            if isinstance(error, OSError | TimeoutError | BrokerUnavailable):
+            if isinstance(error, (*UNCONNECTED, BrokerUnavailable)):
                 why = f"no connection to {address.display}{_named(address, endpoint)}: {error!r}"
                 raise BrokerUnavailable(why) from error
             raise

@@ -12,7 +12,7 @@ from typing import Any, Final
 import hiredis
 
 from gateway.redis_support.reconnect import reconnect_delay_s
-from gateway.redis_support.stream import Command, Place, Stream
+from gateway.redis_support.stream import UNCONNECTED, Command, Place, Stream
 
 CONNECT_S: Final = 1.0
 SILENCE_S: Final = 5.0  # of the one that is listened to; then another one is
@@ -53,7 +53,7 @@ class SwitchListener:
                 async with asyncio.timeout(CONNECT_S):
                     stream = await Stream.open(await self._place(), self._tls)
                 await self._listen_to(stream, switched)
-            except (OSError, TimeoutError, LookupError, hiredis.HiredisError):
+            except (*UNCONNECTED, LookupError, hiredis.HiredisError):
                 # One that lets us connect may refuse what we say at once, and will again.
                 failed = failed + 1 if self._now() - began < SILENCE_S else 1
                 await asyncio.sleep(reconnect_delay_s(failed))

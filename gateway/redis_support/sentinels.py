@@ -27,7 +27,7 @@ from gateway.redis_support.asking import ASK_S, answers_in_turn, answers_of, loo
 from gateway.redis_support.one_connection import ask
 from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.sentinel_listener import SwitchListener
-from gateway.redis_support.stream import Command, Endpoint, Place, Stream
+from gateway.redis_support.stream import UNCONNECTED, Command, Endpoint, Place, Stream
 
 log = get_logger(__name__)
 
@@ -280,7 +280,7 @@ class Sentinels:
             try:
                 async with asyncio.timeout(ASK_S):
                     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except (OSError, TimeoutError) as error:
+            except UNCONNECTED as error:
                 errors.append(error)
                 unfound[host, port] = error
             else:
@@ -293,7 +293,7 @@ class Sentinels:
         for host, port in self.hosts:
             try:
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:
+            except UNCONNECTED as error:
                 errors.append(error)
             else:
                 places.update((Place(str(info[4][0]), port, host), None) for info in found)

@@ -70,7 +70,7 @@ def read_sight(info: Any, slots: Any, asked: Endpoint) -> Sight:
         nodes: set[Endpoint] = set()
         for first, last, *named in slots:
             endpoints = [_endpoint(node, asked) for node in named]
-            nodes.update(endpoints)
+            nodes.update(endpoint for endpoint in endpoints if endpoint is not None)
             if not 0 <= first <= last < SLOTS:
                 raise ValueError(f"slots {first} to {last}")
             owners[first : last + 1] = [endpoints[0]] * (last + 1 - first)
@@ -81,8 +81,10 @@ def read_sight(info: Any, slots: Any, asked: Endpoint) -> Sight:
     return Sight(tuple(owners), frozenset(nodes), int(epoch[1]), state[1] == b"ok")
 
 
-def _endpoint(node: Any, asked: Endpoint) -> Endpoint:
-    return _host((node[0] or b"").decode(), asked), int(node[1])
+def _endpoint(node: Any, asked: Endpoint) -> Endpoint | None:
+    """Where it is; None for a port that there cannot be: uvloop would connect to another one."""
+    host, port = _host((node[0] or b"").decode(), asked), int(node[1])
+    return (host, port) if 0 < port < 1 << 16 else None
 
 
 def _host(said: str, asked: Endpoint) -> str:

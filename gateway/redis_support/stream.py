@@ -13,6 +13,9 @@ from gateway.redis_support.reader import INCOMPLETE, BoundedReader
 
 MAX_READ: Final = 1 << 16
 
+# What connecting raises. ValueError: DNS (UnicodeError) or TLS cannot have such a host.
+UNCONNECTED: Final = (OSError, TimeoutError, ValueError)
+
 Endpoint = tuple[str, int]
 Command = tuple[str, ...]
 

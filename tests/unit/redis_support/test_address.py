@@ -133,6 +133,7 @@ def test_a_certificate_file_with_something_else_in_it_is_one_line(tmp_path: Path
     [
         ("redis+cluster://:hidden@", "names no node"),
         ("redis+cluster://:hidden@one:1,two:0", "one of its nodes is not host:port"),
+        ("redis+cluster://:hidden@one:1,t..o:2", "one of its nodes is not host:port"),
         ("redis+cluster://:hidden@one:1,two:2/1", "no database but 0"),
         ("redis+cluster://:hidden@one:1,two:2/main", "not a number"),
         ("redis+cluster://:hidden@one?ssl_ca_certs=x", "option ssl_ca_certs is not one of"),
@@ -236,8 +237,9 @@ def test_a_bad_port_is_named_without_quoting_what_may_be_a_password(url: str) ->
     )
 
 
-def test_a_bad_host_is_named_without_quoting_the_password() -> None:
-    assert complaint("redis://:hidden@[::1") == "redis_url: its host is malformed"
+@pytest.mark.parametrize("host", ["[::1", "a..b", "a" * 64])
+def test_a_bad_host_is_named_without_quoting_the_password(host: str) -> None:
+    assert complaint(f"redis://:hidden@{host}") == "redis_url: its host is malformed"
 
 
 @pytest.mark.parametrize("url", ["redis://cache/main", "redis://cache?db=-1", "redis://cache/1/2"])

@@ -34,6 +34,6 @@ def test_sentinels_that_are_frozen_leave_the_others_time(two_silent: list[StubRe
     told += ["flags", "master"]
     reply = b"*%d\r\n" % len(told) + b"".join(map(bulk, told))
     with StubRedis(lambda _command: reply) as sentinel:
-        hosts = [*(one.at for one in two_silent), sentinel.at]
+        hosts = [("a..b", 1), *(one.at for one in two_silent), sentinel.at]
 
         assert Sentinels(hosts, "one").locate_blocking(deadline_s=DEADLINE_S) == PRIMARY

@@ -281,11 +281,12 @@ async def test_one_that_takes_its_time_is_not_away(
     assert not sentinels.away
 
 
-async def test_a_name_that_is_nobodys_is_away(fakes: list[FakeSentinel]) -> None:
-    sentinels = Sentinels([fakes[0].host, ("no.such.host.invalid", 1)], "main")
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "a..b"])
+async def test_a_name_that_is_nobodys_is_away(fakes: list[FakeSentinel], host: str) -> None:
+    sentinels = Sentinels([fakes[0].host, (host, 1)], "main")
     await sentinels.refresh()
 
-    assert set(sentinels.away) == {("no.such.host.invalid", 1)}
+    assert set(sentinels.away) == {(host, 1)}
     await sentinels.aclose()
 
 

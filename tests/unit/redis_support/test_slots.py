@@ -73,6 +73,20 @@ def test_a_sight_has_the_masters_and_all_nodes() -> None:
     assert (sight.epoch, sight.well) == (7, True)
 
 
+@pytest.mark.parametrize("port", [0, -5, 65_536, 70_000, 1 << 62])
+def test_a_master_at_a_port_that_there_cannot_be_is_none(port: int) -> None:
+    """Red when it is one: uvloop connects to the rest of a division by 65536."""
+    sight = read_sight(
+        INFO,
+        [[0, 8191, [b"a", port], [b"b", 2]], [8192, 16383, [b"c", 65_535], [b"d", port]]],
+        ASKED,
+    )
+
+    assert sight.owners[0] is None
+    assert sight.owners[16383] == ("c", 65_535)
+    assert sight.nodes == {("b", 2), ("c", 65_535)}
+
+
 @pytest.mark.parametrize(
     ("info", "slots"),
     [

@@ -60,12 +60,13 @@ class TracedClientRequests(ClientRequests):
         )
 
         def answered(said: Answer) -> None:
-            if isinstance(said, Error | Close):
+            if isinstance(said, Error | Close) and span.is_recording():
                 span.set_attribute(ERROR_CODE, said.code)
             try:
                 answer(said)
             except BaseException as error:
-                fail(span, type(error).__name__)
+                if span.is_recording():  # or its connection was closed before
+                    fail(span, type(error).__name__)
                 raise
             finally:
                 self._traces.ended(connection.id, span)

@@ -35,6 +35,9 @@ class ConnectionTraces:
             self._commands.setdefault(connection, set()).add(command)
 
     def ended(self, connection: ConnectionId, command: Span) -> None:
+        """It was answered; nothing of one that was abandoned with its connection."""
+        if not command.is_recording():
+            return
         command.end()
         commands = self._commands.get(connection, set())
         commands.discard(command)

@@ -11,6 +11,7 @@ import pytest
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.edge.sessions.centrifuge.session import CentrifugeSession
 from gateway.errors import UnknownChannel
+from gateway.protocol.centrifuge.codes import INTERNAL
 from gateway.protocol.centrifuge.commands import Rpc
 from gateway.protocol.centrifuge.replies import EMPTY
 from gateway.protocol.centrifuge.session import Answer
@@ -50,6 +51,23 @@ def answering_and_raising(answer: Callable[[Answer], None]) -> None:
     raise RuntimeError
 
 
+def traced(
+    monkeypatch: pytest.MonkeyPatch, does: Does
+) -> tuple[TracedClientRequests, Traces, ConnectionTraces]:
+    """Commands that are taken by ``does``, and what is traced of them."""
+
+    def ask(
+        _self: object, _session: object, _connection: object, _ask: object, answer: Any
+    ) -> None:
+        does(answer)
+
+    monkeypatch.setattr(ClientRequests, "__init__", lambda _self: None)
+    monkeypatch.setattr(ClientRequests, "_ask", ask)
+    traces, connections = Traces(everywhere=False), ConnectionTraces()
+    tracing = Tracing(traces.provider.get_tracer("test"), new_worker_id())
+    return TracedClientRequests(tracing, connections), traces, connections
+
+
 @pytest.mark.parametrize(
     ("does", "fails", "why"),
     [
@@ -64,16 +82,7 @@ def answering_and_raising(answer: Callable[[Answer], None]) -> None:
 def test_a_command_ends_once_whatever_raises(
     monkeypatch: pytest.MonkeyPatch, does: Does, why: str | None, *, fails: bool
 ) -> None:
-    def ask(
-        _self: object, _session: object, _connection: object, _ask: object, answer: Any
-    ) -> None:
-        does(answer)
-
-    monkeypatch.setattr(ClientRequests, "__init__", lambda _self: None)
-    monkeypatch.setattr(ClientRequests, "_ask", ask)
-    traces, connections = Traces(everywhere=False), ConnectionTraces()
-    tracing = Tracing(traces.provider.get_tracer("test"), new_worker_id())
-    requests = TracedClientRequests(tracing, connections)
+    requests, traces, connections = traced(monkeypatch, does)
     session = cast("CentrifugeSession", Session(fails=fails))
     with suppress(RuntimeError):
         requests.ask(session, Ask(1, Rpc("greet")))
@@ -82,3 +91,26 @@ def test_a_command_ends_once_whatever_raises(
     assert (span.attributes or {}).get(ERROR) == why
     assert not connections._commands
     assert connections.command is None
+
+
+@pytest.mark.parametrize("fails", [True, False])
+@pytest.mark.parametrize("said", [EMPTY, INTERNAL])
+def test_what_is_answered_behind_the_end_of_its_connection_was_abandoned(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    said: Answer,
+    *,
+    fails: bool,
+) -> None:
+    """Red when the span is ended twice: OpenTelemetry warns, once for each such command."""
+    asked: list[Callable[[Answer], None]] = []
+    requests, traces, connections = traced(monkeypatch, asked.append)
+    session = Session(fails=fails)
+    requests.ask(cast("CentrifugeSession", session), Ask(1, Rpc("greet")))
+    connections.closed(session.id)
+    with suppress(RuntimeError):
+        asked[0](said)
+
+    [span] = traces.named("rpc")
+    assert (span.attributes or {}).get(ERROR) == "abandoned"
+    assert [record.message for record in caplog.records] == []

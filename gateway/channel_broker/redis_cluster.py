@@ -31,7 +31,11 @@ from gateway.redis_support.masters import Masters
 from gateway.redis_support.subscriptions import add_in_time
 
 AGAIN_S: Final = 0.03  # until what was refused on its way is tried again
+LONGEST_AGAIN_S: Final = (
+    0.24  # where it is refused again and again: all that waits is sent each time
+)
 MAX_DETAINED: Final = 10_000
+_NOBODY: Final = "no master of the Cluster that has it is connected"
 
 T = TypeVar("T")
 _Failed = Callable[[str], object]
@@ -75,6 +79,7 @@ class ClusterChannelBroker:
         self._failed = failed
         self._detained: dict[str, list[Item]] = {}
         self._detained_count = self._detained_bytes = 0
+        self._again_s = AGAIN_S
         # Masters that have given away all they had, and were there to do it.
         self._departed = DepartedMasters(self._exchange_departed, changed=self._share_run_ids)
         # Channels of which something is still on its way to a master that has them no more, as of
@@ -277,11 +282,13 @@ class ClusterChannelBroker:
             if node is not None and node.run_id and (self._departed.known or not of_channel):
                 try:
                     return await self._where_it_is(node, ask)
-                except Redirected:
+                except Redirected as error:
                     if loop.time() >= ends_at:
+                        self._address.node.in_vain(str(error), f"read {key.decode()}")
                         raise
             elif loop.time() >= ends_at:
-                raise BrokerUnavailable("no master of the Cluster that has it is connected")
+                self._address.node.in_vain(_NOBODY, f"read {key.decode()}")
+                raise BrokerUnavailable(_NOBODY)
             await asyncio.sleep(AGAIN_S)
 
     async def _where_it_is(
@@ -306,7 +313,10 @@ class ClusterChannelBroker:
         """Keep these, in order, until their channels are somewhere."""
         now = asyncio.get_running_loop().time()
         if items:
-            self._release_soon()
+            if not self._detained_count:
+                again = items[0].ends_at is not None
+                self._again_s = min(2 * self._again_s, LONGEST_AGAIN_S) if again else AGAIN_S
+            self._release_soon(self._again_s)
         for item in items:
             if item.ends_at is None:
                 item.ends_at = now + REDIS_DEADLINE_S
@@ -317,15 +327,18 @@ class ClusterChannelBroker:
             if now >= item.ends_at or full:
                 self._failed("not_connected")
                 item.fail(BrokerUnavailable("not published: no master of the Cluster takes it"))
+                if not full:
+                    why = item.refused or _NOBODY
+                    self._address.node.in_vain(why, f"publish {item.what.channel}")
                 continue
             self._detained.setdefault(item.what.channel, []).append(item)
             self._detained_count += 1
             self._detained_bytes += item.size
 
-    def _release_soon(self) -> None:
+    def _release_soon(self, after_s: float = AGAIN_S) -> None:
         if not self._releasing:
             self._releasing = True
-            asyncio.get_running_loop().call_later(AGAIN_S, self._release)
+            asyncio.get_running_loop().call_later(after_s, self._release)
 
     def _release(self) -> None:
         self._releasing = False

@@ -42,7 +42,7 @@ _numbers: Final = itertools.count()
 class Item:
     """One on its way."""
 
-    __slots__ = ("answer", "ends_at", "number", "repeated", "size", "what")
+    __slots__ = ("answer", "ends_at", "number", "refused", "repeated", "size", "what")
 
     def __init__(self, what: Publishing | Tell, size: int, answer: asyncio.Future[Stored]) -> None:
         self.what = what
@@ -51,6 +51,7 @@ class Item:
         self.number = next(_numbers)  # rises in the order of the calls
         self.repeated = False
         self.ends_at: float | None = None  # where it was refused for being at the wrong server
+        self.refused = ""  # in these words, last
 
     def fail(self, error: BrokerUnavailable) -> None:
         if not self.answer.done():
@@ -89,6 +90,7 @@ class Publications:
         self._together: list[list[Publishing | Tell]] = []  # the same, by command
         self._sending = False  # the turn of ``_send`` was asked for
         self._load = False  # the script, before anything else
+        self._told: ReplyError | None = None  # the last that the node was told
         self._loop: asyncio.AbstractEventLoop | None = None  # to ask which runs asks the kernel
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
@@ -267,6 +269,7 @@ class Publications:
                     and is_redirect(str(reply))
                 ):
                     self._tell_node(item, reply)
+                    item.refused = str(reply)
                     moved.append(item)
                     continue
                 self._refused(item, reply)
@@ -302,6 +305,10 @@ class Publications:
         self._fail(item, "refused", error)
 
     def _tell_node(self, item: Item, reply: ReplyError) -> None:
+        """Once, however many have gone with one command: they have the same reply."""
+        if reply is self._told:
+            return
+        self._told = reply
         connection = self._connection()
         asked = None if connection is None else connection.endpoint
         self._address.node.refused(str(reply), subject(self._command([item.what])), asked)

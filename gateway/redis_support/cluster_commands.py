@@ -17,6 +17,7 @@ from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.client import REDIRECTED, client, importing
 from gateway.redis_support.cluster import ClusterMap
+from gateway.redis_support.node import subject
 from gateway.redis_support.slots import AGAIN_S
 from gateway.redis_support.stream import Endpoint
 
@@ -94,6 +95,7 @@ class ClusterCommands:
             if sending.failed:
                 self._cluster.doubt()
             if not sending.left or loop.time() >= ends_at:
+                self._say_what_is_left(sending, commands)
                 return sending.replies
             if not sending.at_once:
                 await asyncio.sleep(AGAIN_S)
@@ -115,6 +117,11 @@ class ClusterCommands:
         ]
         for one in gone:
             await one.aclose()
+
+    def _say_what_is_left(self, sending: _Sending, commands: Sequence[tuple[str, Command]]) -> None:
+        for number in sending.left[:1]:
+            error, (_, command) = sending.replies[number], commands[number]
+            self._address.node.in_vain(f"{type(error).__name__}: {error}", subject(command))
 
     def _ask(
         self, way: _Way, commands: Sequence[Command], *, hurry: bool

@@ -36,6 +36,7 @@ _WORDS: Final = {
     "MISCONF": "storage",
     "MOVED": MOVED, "ASK": MOVED, "TRYAGAIN": MOVED, "CLUSTERDOWN": MOVED,
 }  # fmt: skip
+_IN_VAIN: Final = "in vain"
 _NO_NEWS: Final = ("NOSCRIPT", "EXECABORT")  # answered by loading it; said before
 # Redis 6 quotes what a command inside of a script was told; EXEC what it was told itself.
 _QUOTED: Final = re.compile(rf"(?:-|: )({'|'.join(_WORDS)}) ")
@@ -158,6 +159,14 @@ class Node:
         if kind == MOVED:
             self._move()
 
+    def in_vain(self, words: str, about: str) -> None:
+        """Given up: who was asked has said all the time that it is to be done elsewhere, or later.
+
+        Args:
+            about: What was to be done, and with which key or channel.
+        """
+        self._say(_IN_VAIN, words, about)
+
     def garbage(self, what: str, about: str) -> None:
         """It answered with what is no answer, or keeps what is none of ours."""
         self.count("garbage")
@@ -205,5 +214,7 @@ class Node:
         }  # fmt: skip
         if kind == MOVED:
             log.warning("redis has moved: all connections are made anew", **facts)
+        elif kind == _IN_VAIN:
+            log.warning("no redis master takes it", **facts)
         else:
             log.error("redis refuses", kind=kind, **facts)

@@ -70,13 +70,17 @@ class PublishingConnection:
             stood_since = asyncio.get_running_loop().time()
             try:
                 await self._watch_role(connection)
-                where = self._address.display
-                log.warning("publisher lost its connection", connection=self._name, where=where)
+                stood = asyncio.get_running_loop().time() - stood_since >= ROLE_INTERVAL_S
+                level = "warning" if stood or not lost else "debug"  # once an outage
+                getattr(log, level)(
+                    "publisher lost its connection",
+                    connection=self._name,
+                    where=self._address.display,
+                )
             finally:
                 self.connection = None
                 self.losses += 1
                 connection.abort()
-            stood = asyncio.get_running_loop().time() - stood_since >= ROLE_INTERVAL_S
             lost = 1 if stood else lost + 1  # in a row, each as soon as it was connected
             await asyncio.sleep(reconnect_delay_s(lost))  # all of us have lost it, perhaps
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -13,6 +13,7 @@ from gateway.redis_support.slots import is_redirect, read_redirect, slot_of
 from gateway.redis_support.subscriptions import Subscriptions, Verbs
 
 AGAIN_S: Final = 0.1  # after a master has refused one channel
+IN_VAIN: Final = 50  # refusals of one channel in a row, until that is said
 SHARDED: Final = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage", b"ssubscribe", b"sunsubscribe")
 
 
@@ -40,11 +41,13 @@ class ShardedSubscriptions(Subscriptions):
     def __init__(self, address: RedisAddress, *, name: str) -> None:
         super().__init__(address, name=name)
         self._outstanding: deque[tuple[str, bytes]] = deque()  # commands about one channel each
+        self._redirected: Counter[bytes] = Counter()  # how often in a row
         self._lost: dict[bytes, float] = {}  # since when messages may be lost
         self._found: dict[bytes, float] = {}  # the same, of those that are subscribed again
 
     def remove(self, channel: bytes) -> None:
         self._lost.pop(channel, None)
+        self._redirected.pop(channel, None)
         super().remove(channel)
 
     def hand_over(self, channel: bytes) -> Handed | None:
@@ -89,6 +92,7 @@ class ShardedSubscriptions(Subscriptions):
 
     def _acknowledge(self, channel: bytes) -> None:
         super()._acknowledge(channel)
+        self._redirected.pop(channel, None)
         if channel in self._heard and (since := self._lost.pop(channel, None)) is not None:
             if not self._found:
                 asyncio.get_running_loop().call_soon(self._resync_found)
@@ -136,6 +140,10 @@ class ShardedSubscriptions(Subscriptions):
         self._address.node.refused(str(error), f"{word} {name}", asked)
         if not is_redirect(str(error)):
             self.drop()
+        elif channel in self._wanted:
+            self._redirected[channel] += 1
+            if self._redirected[channel] % IN_VAIN == 0:
+                self._address.node.in_vain(str(error), f"{word} {name}")
 
     def _note_lost(self) -> None:
         for channel in self._heard:

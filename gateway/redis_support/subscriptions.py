@@ -144,11 +144,16 @@ class Subscriptions:
             stood_since = asyncio.get_running_loop().time()
             try:
                 await self._listen(connection)
-                where = self._address.display
-                log.warning("subscriber lost its connection", connection=self._name, where=where)
+                stood = asyncio.get_running_loop().time() - stood_since >= PING_INTERVAL_S
+                level = "warning" if stood or not attempt else "debug"  # once an outage
+                getattr(log, level)(
+                    "subscriber lost its connection",
+                    connection=self._name,
+                    where=self._address.display,
+                )
             finally:
                 self._forget(connection)
-            if asyncio.get_running_loop().time() - stood_since >= PING_INTERVAL_S:
+            if stood:
                 attempt = 0
             else:  # refused at once, perhaps, and it will be again
                 attempt += 1

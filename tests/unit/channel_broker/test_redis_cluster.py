@@ -16,6 +16,7 @@ from gateway.channel_broker.redis_publications import Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import parse
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
 
@@ -261,12 +262,35 @@ async def test_what_is_for_a_master_that_cannot_be_connected_to_fails_in_time(
     broker = a_broker(failed=failed.append)
     broker._nodes = Nodes(Node(run_id=""))  # type: ignore[assignment]
 
-    async with asyncio.timeout(5):
-        with pytest.raises(BrokerUnavailable, match="no master of the Cluster takes it"):
-            await broker.publish(Publishing("x", b"1"))
-        with pytest.raises(BrokerUnavailable, match="connected"):
-            await broker.shared_namespaces()
+    with capture_logs() as logged:
+        async with asyncio.timeout(5):
+            with pytest.raises(BrokerUnavailable, match="no master of the Cluster takes it"):
+                await broker.publish(Publishing("x", b"1"))
+            with pytest.raises(BrokerUnavailable, match="connected"):
+                await broker.shared_namespaces()
     assert failed == ["not_connected"]
+    assert [(e["event"], e["command"]) for e in logged] == [
+        ("no redis master takes it", "publish x"),
+        ("no redis master takes it", "read gw:{workers}:namespaces"),
+    ]
+
+
+async def test_what_is_refused_again_and_again_is_sent_less_and_less_often() -> None:
+    """Red when it goes out every 30 ms: with all that follows, up to 32 MB each time."""
+    broker, node = a_broker(), Node()
+    broker._nodes = Nodes(node)  # type: ignore[assignment]
+    broker.publish(Publishing("x", b"1"))
+    pauses = []
+    for _ in range(5):
+        refused, node.items = node.items, []
+        broker._detain(refused)
+        pauses.append(broker._again_s)
+        broker._release()
+    another = Item(Publishing("y", b"2"), 1, asyncio.get_running_loop().create_future())
+    broker._detain([another])
+
+    assert pauses == [0.03, 0.06, 0.12, 0.24, 0.24]
+    assert broker._again_s == 0.03
 
 
 async def test_what_waits_is_bounded_by_its_bytes(monkeypatch: Any) -> None:

@@ -37,7 +37,7 @@ class Connection:
 
 class World:
     def __init__(self, elsewhere: Callable[[list[Item]], None] | None = None) -> None:
-        address = parse("redis://nowhere")
+        address = self.address = parse("redis://nowhere")
         self.connection: Connection | None = Connection()
         scripts = ChannelScripts("p", address.node)
         self.failed: list[str] = []
@@ -290,6 +290,26 @@ async def test_what_another_server_is_to_be_given_leaves_with_all_that_follows_i
     assert await world.sent() == [b"y"]
     assert not next_other.done()
     assert world.failed == []
+
+
+@pytest.mark.parametrize("words", ["ASK 5 there:2", "OOM no"])
+async def test_an_error_of_one_command_is_told_once(words: str) -> None:
+    """Red when it is for each that went with the command: of 6,000 that were sent again and again
+    each was worded anew, and the loop was held for most of a second.
+    """
+    moved: list[Item] = []
+    world, counted = World(moved.extend), list[str]()
+    world.address.node.count = counted.append
+    for number in range(MAX_TOGETHER):
+        world.plain(b"%d" % number)
+    other = world.publish(b"x", "b")
+    await world.sent()
+
+    await world.answer(ReplyError(words), ReplyError(words))
+
+    assert len(counted) == 2
+    assert [item.refused for item in moved] == [words] * len(moved)
+    assert other.done() == (words == "OOM no")
 
 
 async def test_what_would_come_out_of_turn_elsewhere_fails() -> None:

@@ -17,6 +17,7 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.cluster_commands import ClusterCommands, Command
 from gateway.redis_support.slots import SLOTS, Sight
 from gateway.redis_support.stream import Endpoint
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.redis_support.cluster_world import A, B, C, World, in_half, sight
 
@@ -162,10 +163,13 @@ async def test_those_that_send_each_other_are_asked_no_more_than_in_time(
     for master, other in ((A, "b:2"), (B, "a:1")):
         cluster.answers[master, ("1",)] = [AskError(f"0 {other}") for _ in range(1000)]
 
-    [reply] = await commands.send([(HERE, ("1",))])
+    with capture_logs() as logged:
+        [reply] = await commands.send([(HERE, ("1",))])
 
     assert isinstance(reply, AskError)
     assert len(cluster.sent) < 50
+    assert [(e["event"], e["command"]) for e in logged] == [("no redis master takes it", "1")]
+    assert "a:1" in logged[0]["error"] or "b:2" in logged[0]["error"]
 
 
 async def test_a_master_that_has_lost_the_scripts_is_told_them_before_what_it_refused(

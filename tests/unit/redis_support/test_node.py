@@ -138,6 +138,22 @@ def test_a_redirection_is_told_to_whom_it_concerns_and_drops_nothing() -> None:
     assert not dropped
 
 
+def test_what_was_redirected_in_vain_is_said_once_a_minute() -> None:
+    """Red without: nothing was, however long a slot was served by nobody."""
+    clock = Clock()
+    node = Node(clock)
+    with capture_logs() as logged:
+        for _ in range(3):
+            node.in_vain("ASK 5 b:2", "publish a")
+        clock.now += AGAIN_S
+        node.in_vain("CLUSTERDOWN no", "publish b")
+
+    assert [(e["event"], e["error"], e["command"], e["unsaid"]) for e in logged] == [
+        ("no redis master takes it", "ASK 5 b:2", "publish a", 0),
+        ("no redis master takes it", "CLUSTERDOWN no", "publish b", 2),
+    ]
+
+
 @pytest.mark.parametrize("hello", [[b"role", b"master"], {}, None, b"garbage", [b"role"], 7, [[]]])
 def test_what_says_nothing_of_its_role_may_be_a_primary(hello: Any) -> None:
     check_server(hello)

@@ -9,6 +9,7 @@ from gateway.redis_support.address import parse
 from gateway.redis_support.connection import ReplyError
 from gateway.redis_support.sharded_subscriptions import ShardedSubscriptions
 from gateway.redis_support.slots import slot_of
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.redis_support.test_subscriptions import Connection, World
 
@@ -79,6 +80,30 @@ async def test_a_channel_that_has_moved_is_said_to_the_map_and_asked_for_again(
     assert subscribed.done()
     assert sharded.resyncs == []  # it never was subscribed
     assert not sharded.connection.aborted
+
+
+async def test_a_channel_that_nobody_takes_is_said(
+    sharded: Sharded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.0)
+    monkeypatch.setattr(sharded_subscriptions, "IN_VAIN", 3)
+    sharded.subscriptions.add(b"a", "room")
+
+    async def refuse(times: int) -> list[tuple[str, str]]:
+        with capture_logs() as logged:
+            for _ in range(times):
+                await eventually(lambda: sharded.connection.said, "another try")
+                sharded.connection.said.clear()
+                sharded.hears(ReplyError("CLUSTERDOWN Hash slot not served"))
+        return [(e["event"], e["command"]) for e in logged]
+
+    assert await refuse(2) == []
+    await eventually(lambda: sharded.connection.said, "another try")
+    sharded.connection.said.clear()
+    sharded.hears([b"ssubscribe", b"a", 1])
+    sharded.hears([b"sunsubscribe", b"a", 0])  # its slot moves
+    assert await refuse(2) == []
+    assert await refuse(1) == [("no redis master takes it", "SSUBSCRIBE room")]
 
 
 async def test_what_is_given_back_is_no_loss(sharded: Sharded) -> None:

@@ -12,6 +12,7 @@ from gateway.redis_support import subscriptions
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import Command, ReplyError
 from gateway.redis_support.subscriptions import MAX_CHANNELS, Subscriptions, add_in_time
+from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 
 
@@ -233,21 +234,26 @@ class Pauses(list[int]):
 
 
 @pytest.mark.parametrize(
-    ("stands_s", "paused"), [(60.0, [1, 2, 3, 4]), (0.0, [])], ids=["at once", "later"]
+    ("stands_s", "paused", "warnings"),
+    [(60.0, [1, 2, 3, 4], 1), (0.0, [], 4)],
+    ids=["at once", "later"],
 )
 async def test_who_is_refused_at_once_waits_longer_and_longer(
-    stands_s: float, paused: list[int], monkeypatch: pytest.MonkeyPatch
+    stands_s: float, paused: list[int], warnings: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Red when a connection that was made is enough to begin anew."""
+    """Red when a connection that was made is enough to begin anew, or to say its loss again: each
+    worker that lacked a right to subscribe wrote 12 lines a second.
+    """
     attempts = Pauses()
     monkeypatch.setattr(subscriptions, "RedisConnection", Fleeting)
     monkeypatch.setattr(subscriptions, "PING_INTERVAL_S", stands_s)
     monkeypatch.setattr(subscriptions, "reconnect_delay_s", attempts)
     made = Fleeting.made
-    running = asyncio.create_task(World().subscriptions.run(lambda _: None, lambda *_: None))
-
-    await eventually(lambda: Fleeting.made >= made + 5, "five connections")
-    running.cancel()
-    await asyncio.wait({running})
+    with capture_logs() as logged:
+        running = asyncio.create_task(World().subscriptions.run(lambda _: None, lambda *_: None))
+        await eventually(lambda: Fleeting.made >= made + 5, "five connections")
+        running.cancel()
+        await asyncio.wait({running})
 
     assert attempts[:4] == paused
+    assert [e["log_level"] for e in logged[:4]].count("warning") == warnings

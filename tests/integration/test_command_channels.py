@@ -196,7 +196,7 @@ WRONG = [
     (("publish", "room:1", "1", "--key", "k" * 256), "idempotency_key has 256 bytes"),
     (("publish", "room:1", "1", "--key", ""), "idempotency_key is empty"),
     (("publish", "room:1", "hall", "1", "--key", ""), "idempotency_key is empty"),
-    (("send", "nobody", "text", "--key", ""), "the key is empty"),
+    (("send", "nobody", "text", "--key", ""), "key is empty"),
     (("history", "hall"), "channel hall keeps no history"),
     (("presence", "room:1"), "channel room:1 keeps no presence"),
     (("channels", "x" * 256), "the pattern has 256 characters"),

@@ -55,6 +55,11 @@ AT_NOTHING: Final = {
     "sum(rate(gateway_link_early_total{OURS}[RATE]))",  # one batch lost, the next not
     "sum by (where) (rate(gateway_dispatch_waits_total{OURS}[RATE]))",  # 16 MiB under way
     "sum(increase(gateway_disconnects_given_up_total{OURS}[RATE]))",  # thirty seconds
+    # An answer at which whoever asked fails: tests/integration/test_hooks.py.
+    "sum by (instance) (increase(gateway_answers_not_taken_total{OURS}[RATE]))",
+    # More than a hundred batches with users at once: tests/integration/test_http_batch_bounds.py.
+    "sum by (of) (gateway_registry_waiting{OURS})",
+    "sum(increase(gateway_registry_busy_total{OURS}[RATE]))",
     # Of an admin port: tests/integration/test_admin_page.py tries it.
     "sum by (instance) (increase(gateway_admin_keys_refused_total{OURS}[RATE]))",
     # Of Sentinels and a Cluster: tests/faults tries them.
@@ -62,7 +67,11 @@ AT_NOTHING: Final = {
     "max(gateway_redis_sentinels_away{OURS})",
     "max(gateway_redis_slots_uncovered{OURS})",
 }
-NOT_THERE: Final = {"sum by (master) (gateway_redis_master_away{OURS})"}  # the same
+NOT_THERE: Final = {
+    "sum by (master) (gateway_redis_master_away{OURS})",  # the same
+    # Edges apart, and no handler anywhere: tests/integration/test_roles.py.
+    "sum by (instance) (gateway_edges_without_handlers{OURS}) > 0",
+}
 
 
 @pytest.fixture

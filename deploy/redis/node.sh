@@ -54,7 +54,7 @@ followed_in() {
   awk '$1 == "slave" { print $5; exit }'
 }
 
-# The replica that has most.
+# The replica that has most. One that has never been sent anything is at 1.
 most_of() {
   awk '$1 == "slave"' | sort -k2,2nr -k4,4 | awk 'NR == 1 { print $4 }'
 }
@@ -90,10 +90,10 @@ elif [ -z "$primary" ]; then
 fi
 [ -n "$primary" ] || primary=$(address_of redis-1)
 
-# It has nothing, and who follows it would be left with nothing: first another is given the time to be
-# the primary. Where no Sentinel is, it follows that one until Sentinels come.
+# It has nothing, and who follows it and has something would be left with nothing: first that one is
+# given the time to be the primary. Where no Sentinel is, it is followed until Sentinels come.
 if [ "${1:-}" != sentinel ] && [ "$primary" = "$me" ]; then
-  successor=$(nodes | most_of)
+  successor=$(nodes | awk '$2 > 1' | most_of)
   tries=15
   while [ -n "$successor" ] && [ "$primary" = "$me" ] && [ "$tries" -gt 0 ]; do
     sleep 1

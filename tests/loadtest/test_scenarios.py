@@ -39,7 +39,11 @@ def test_a_clean_run_says_so_and_ends_with_0(outcome_of: Outcomes) -> None:
     verdict = "clean" if not outcome.reasons else f"not clean: {'; '.join(outcome.reasons)}"
 
     assert outcome.headline == verdict
-    assert outcome.output.rstrip().splitlines()[-2] == verdict
+    said = outcome.output.rstrip().splitlines()
+    books = dict(line.split(": ", 1) for line in said[said.index(verdict) + 1 :])
+    first, *_, last = books
+    assert (first, last) == ("messages", "report")
+    assert books.items() - {"report": books["report"]}.items() <= outcome.facts["figures"].items()
     assert outcome.code == (1 if outcome.reasons else 0)
 
 

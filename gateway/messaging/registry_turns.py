@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from gateway.errors import BrokerUnavailable, RegistryBusy
+from gateway.errors import BrokerRefused, BrokerUnavailable, RegistryBusy
 
 QUESTION_S: Final = 5.0
 TURN_S: Final = 30.0
+SILENT_S: Final = 1.0  # what fails sooner holds up nobody: the next may go elsewhere
 
 
 class RegistryTurns:
@@ -30,6 +31,7 @@ class RegistryTurns:
         self._count_busy = count_busy
         self._waits: set[asyncio.Timeout] = set()
         self._answered = 0
+        self._silent_s = QUESTION_S  # for which the last waited that ended the others' wait
 
     @property
     def waiting(self) -> int:
@@ -46,14 +48,22 @@ class RegistryTurns:
         """
         await self._turn()
         try:
-            answered = self._answered
+            began, answered = asyncio.get_running_loop().time(), self._answered
             try:
                 async with asyncio.timeout(QUESTION_S):
                     yield
             except TimeoutError:
                 if self._answered == answered:
-                    self._end_waits()
-                raise _unanswered() from None
+                    self._end_waits(QUESTION_S)
+                raise _unanswered(QUESTION_S) from None
+            except BrokerRefused:
+                self._answered += 1
+                raise
+            except BrokerUnavailable:  # one command has less time than a question
+                silent_s = asyncio.get_running_loop().time() - began
+                if silent_s >= SILENT_S and self._answered == answered:
+                    self._end_waits(silent_s)
+                raise
             self._answered += 1
         finally:
             self._turns.release()
@@ -70,21 +80,22 @@ class RegistryTurns:
                 await self._turns.acquire()
             if wait.when() != due:  # ended, and its turn came first: Python 3.11 is a step behind
                 self._turns.release()
-                raise _unanswered()
+                raise _unanswered(self._silent_s)
         except TimeoutError:
             if wait.when() != due:
-                raise _unanswered() from None
+                raise _unanswered(self._silent_s) from None
             self._count_busy()
             raise RegistryBusy(before_it=before_it, within_s=TURN_S) from None
         finally:
             self._waits.remove(wait)
 
-    def _end_waits(self) -> None:
+    def _end_waits(self, silent_s: float) -> None:
+        self._silent_s = silent_s
         now = asyncio.get_running_loop().time()
         for wait in self._waits:
             if not wait.expired():
                 wait.reschedule(now)
 
 
-def _unanswered() -> BrokerUnavailable:
-    return BrokerUnavailable(f"Redis does not answer within {QUESTION_S:g} s")
+def _unanswered(within_s: float) -> BrokerUnavailable:
+    return BrokerUnavailable(f"Redis does not answer within {within_s:.1g} s")

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gateway.errors import BrokerUnavailable, RegistryBusy
+from gateway.errors import BrokerRefused, BrokerUnavailable, RegistryBusy
 from gateway.messaging import registry_turns
 from gateway.messaging.registry_turns import RegistryTurns
 from tests.support.waiting import eventually
@@ -90,6 +90,43 @@ async def test_a_question_that_nobody_answers_ends_the_wait_of_all(
     assert (bench.turns.waiting, bench.busy) == (0, 0)
     never.set()
     assert await (await bench.begin("next", never)) == "next"
+
+
+@pytest.mark.parametrize(
+    ("error", "silent_s", "ended"),
+    [
+        (BrokerUnavailable("Timeout reading from redis"), 0.0, True),
+        (BrokerUnavailable("did not answer just now"), 60.0, False),  # at once
+        (BrokerRefused("NOPERM"), 0.0, False),  # this is an answer
+    ],
+)
+async def test_a_command_that_nobody_answers_ends_the_wait_of_all(
+    monkeypatch: pytest.MonkeyPatch, error: BrokerUnavailable, silent_s: float, ended: bool
+) -> None:
+    """A command has less time than a question, so it is this that happens where Redis is away. Red
+    when only a question that is broken off ends waits: the last were told after 30 s, and that the
+    registry is busy.
+    """
+    monkeypatch.setattr(registry_turns, "SILENT_S", silent_s)
+    bench, fails, answered = Bench(), asyncio.Event(), asyncio.Event()
+
+    async def ask() -> None:
+        async with bench.turns.asking():
+            await fails.wait()
+            raise error
+
+    first = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    waited = [await bench.begin(name, answered) for name in "ab"]
+    answered.set()
+    fails.set()
+
+    with pytest.raises(type(error), match=str(error)):
+        await first
+    told = await asyncio.gather(*waited, return_exceptions=True)
+    assert [type(one) for one in told] == [BrokerUnavailable if ended else str] * 2
+    assert bench.asking == ([] if ended else ["a", "b"])
+    assert (bench.turns.waiting, bench.busy) == (0, 0)
 
 
 async def test_one_unanswered_question_beside_answered_ones_ends_nobodys_wait(

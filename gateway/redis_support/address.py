@@ -180,7 +180,8 @@ def parse(url: str) -> RedisAddress:
         parts = urlsplit(url)
     except ValueError:
         raise ConfigError("redis_url: its host is malformed") from None
-    url = parts.scheme + url[len(parts.scheme) :]  # REDIS:// is one, and redis-py does not take it
+    # REDIS:// is one, and so is one behind a space; redis-py does not take them.
+    url = parts.scheme + url[url.find(":") :]
     if parts.scheme in ("redis" + CLUSTER, "rediss" + CLUSTER):
         return _of_cluster(parts)
     if parts.scheme in ("redis" + SENTINEL, "rediss" + SENTINEL):

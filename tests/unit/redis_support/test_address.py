@@ -35,6 +35,8 @@ def where(address: RedisAddress) -> tuple[str, int, int]:
         ("redis://cache?db=", ("cache", 6379, 0)),
         ("redis://[::1]:7000/0", ("::1", 7000, 0)),
         ("REDIS://cache", ("cache", 6379, 0)),
+        (" redis://cache", ("cache", 6379, 0)),
+        ("\tRedis://cache", ("cache", 6379, 0)),
     ],
 )
 def test_a_url_says_where_the_node_is(url: str, host_port_database: tuple[str, int, int]) -> None:
@@ -43,7 +45,8 @@ def test_a_url_says_where_the_node_is(url: str, host_port_database: tuple[str, i
     assert where(address) == host_port_database
     assert address.path is None
     assert address.tls is None
-    assert address.url == url.replace("REDIS:", "redis:")  # which redis-py does not take
+    # As redis-py takes it. " redis://" had become "rediss://", and the pools spoke TLS.
+    assert address.url == url.strip().replace("REDIS:", "redis:").replace("Redis:", "redis:")
 
 
 def test_a_unix_url_says_where_the_socket_is() -> None:

@@ -329,7 +329,8 @@ class ChannelPresence:
                         self._remove_if_stray(channel, info)
             except BrokerUnavailable as error:
                 log.debug("presence not compared", error=str(error))
-                self._compared = compared
+                if not self._compare.is_set():  # else another loss was found meanwhile
+                    self._compared = compared
                 await asyncio.sleep(LEFT_AGAIN_S)
                 self._compare.set()
             else:

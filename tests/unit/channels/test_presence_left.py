@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from gateway.channels import presence
+from gateway.errors import BrokerUnavailable
+from gateway.presence.base import Page
 from gateway.protocol.channel_messages import ClientInfo, MessageKind
+from gateway.protocol.ids import WorkerId
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.channels.presence_bench import ANN, BOB, Bench
@@ -123,6 +127,45 @@ async def test_channels_elsewhere_are_looked_at_after_a_loss_while_a_master_is_a
     assert "presence lost" not in {line["event"] for line in logs}
     bench.store.channels_away = set()
     await bench.presence.settled()
+
+
+async def test_what_was_compared_before_another_loss_is_not_compared(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its stray would count at a look. Red when that look finds a loss in each round, and all is
+    written again.
+    """
+    monkeypatch.setattr(presence, "LEFT_AGAIN_S", 60.0)
+    await asyncio.gather(*(bench.presence.enter(room, BOB) for room in ("here", "there")))
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def pages_of(_worker: WorkerId) -> AsyncIterator[Page]:
+        yield Page(["here"], [])
+        read.set()
+        await go_on.wait()
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(bench.store, "pages_of", pages_of)
+    bench.store.forget()
+    await bench.presence.check()
+    async with asyncio.timeout(5.0):
+        await read.wait()
+    bench.store.forget()
+    bench.store.bring_back(bench.me, "here", ANN)
+    writes = len(bench.store.batches)
+    await bench.presence.check()
+    await eventually(lambda: len(bench.store.batches) > writes, "all is written again")
+    await eventually(lambda: not bench.presence._unwritten, "all is written")
+    go_on.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    with capture_logs() as logs:
+        bench.presence._to_look_at = ["here"]
+        await bench.presence._look()
+
+    assert bench.presence._comparing
+    assert "presence lost" not in {line["event"] for line in logs}
 
 
 async def test_who_enters_while_it_is_taken_for_a_stray_is_told(bench: Bench) -> None:

@@ -183,6 +183,7 @@ class Sentinels:
     async def _locate(self) -> Endpoint:
         answers, errors = await self._ask_all()
         if not answers:
+            self._older_since = None  # what is said after a silence is said for the first time
             if not self.silent:
                 self.silent = True
                 why = reasons(errors)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from gateway.errors import BrokerUnavailable
 from gateway.redis_support.sentinels import ANEW_S, Answer, Sentinels
 from gateway.redis_support.stream import Place
 from tests.support.waiting import eventually
@@ -65,6 +66,31 @@ async def test_most_are_not_believed_where_the_newer_one_is_heard_of_meanwhile(
         now[0] += 0.6 * ANEW_S
 
     assert await sentinels.refresh() == NEW
+    await sentinels.aclose()
+
+
+async def test_a_time_in_which_nobody_said_anything_does_not_count(
+    fakes: list[FakeSentinel],
+) -> None:
+    """Red when it does: a worker that was cut off believes the first it hears of an older side."""
+    now = [100.0]
+    sentinels = Sentinels([fake.host for fake in fakes], "main", now=lambda: now[0])
+    fakes[0].says = Answer(NEW, 5)
+    assert await sentinels.refresh() == NEW
+    fakes[0].error = b"NOAUTH Authentication required."
+    assert await sentinels.refresh() == NEW
+    for fake in fakes[1:]:
+        fake.error = b"NOAUTH Authentication required."
+    now[0] += 0.5 * ANEW_S
+    with pytest.raises(BrokerUnavailable):
+        await sentinels.refresh()
+    for fake in fakes[1:]:
+        fake.error = b""
+    now[0] += 0.6 * ANEW_S
+
+    assert await sentinels.refresh() == NEW
+    now[0] += ANEW_S
+    assert await sentinels.refresh() == OLD
     await sentinels.aclose()
 
 

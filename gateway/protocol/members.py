@@ -311,11 +311,21 @@ class Members:
     def _subset(
         self, edges: Sequence[WorkerId], handlers: Sequence[WorkerId]
     ) -> tuple[WorkerId, ...]:
-        taken = subset(
+        """Of these, without those to be avoided: of all others, where none of its own is left."""
+        taken = self._share_of(edges, handlers)
+        if not self._avoided:
+            return taken
+        others = [worker for worker in handlers if worker not in self._avoided]
+        left = tuple([worker for worker in taken if worker not in self._avoided])
+        return left or self._share_of(edges, others) or taken
+
+    def _share_of(
+        self, edges: Sequence[WorkerId], handlers: Sequence[WorkerId]
+    ) -> tuple[WorkerId, ...]:
+        return subset(
             self.me,
             edges,
             handlers,
             size=self._handler_subset,
             host_of=lambda worker: self.known[worker].host,
         )
-        return tuple([worker for worker in taken if worker not in self._avoided]) or taken

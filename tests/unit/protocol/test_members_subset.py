@@ -9,6 +9,7 @@ from gateway.protocol.members import Leases, Members, WorkerInfo
 from tests.support.ids import new_worker_id
 
 BOTH = WorkerInfo(edge=True, handler=True, hooks=(("rpc", "*"),))
+EDGE = WorkerInfo(edge=True, handler=False)
 SIZE = 4
 
 
@@ -111,6 +112,24 @@ def test_the_dead_host_of_a_fleet_takes_no_whole_subset() -> None:
     look(it, infos, 101.0)
 
     assert it.targets == (me, *others[: SIZE - 2], others[10])
+
+
+def test_where_none_of_its_own_is_reached_others_are_asked() -> None:
+    """Red when an edge goes on with those it does not reach: all its messages waited, beside others
+    that were there.
+    """
+    me, others = fleet(20)
+    it = Members(me, EDGE, lease_s=10.0, now=100.0, handler_subset=SIZE)
+    look(it, dict.fromkeys(others, BOTH), 101.0)
+    own = it.targets
+    assert len(own) < len(others)
+
+    assert it.avoid(frozenset(own))
+    assert it.targets
+    assert not {*it.targets} & {*own}
+    assert it.targets == it.hook_targets
+    assert it.avoid(frozenset(others))
+    assert it.targets == own
 
 
 def test_who_is_not_reached_is_asked_for_nothing_as_long_as_there_are_others() -> None:

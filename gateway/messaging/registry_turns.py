@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -27,11 +28,11 @@ class RegistryTurns:
     """
 
     def __init__(self, at_once: int, *, count_busy: Callable[[], None]) -> None:
-        self._turns = asyncio.Semaphore(at_once)
+        self._free = at_once
         self._count_busy = count_busy
-        self._waits: set[asyncio.Timeout] = set()
+        # In order. No semaphore: of its waiters each that ends early looks through the others.
+        self._waits: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._answered = 0
-        self._silent_s = QUESTION_S  # for which the last waited that ended the others' wait
 
     @property
     def waiting(self) -> int:
@@ -66,35 +67,44 @@ class RegistryTurns:
                 raise
             self._answered += 1
         finally:
-            self._turns.release()
+            self._give_on()
 
     async def _turn(self) -> None:
-        if not self._turns.locked():
-            await self._turns.acquire()
+        if self._free:
+            self._free -= 1
             return
-        before_it, due = len(self._waits), asyncio.get_running_loop().time() + TURN_S
-        wait = asyncio.timeout_at(due)
-        self._waits.add(wait)
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        late = loop.call_later(TURN_S, self._too_late, turn, len(self._waits))
+        self._waits[turn] = None
         try:
-            async with wait:
-                await self._turns.acquire()
-            if wait.when() != due:  # ended, and its turn came first: Python 3.11 is a step behind
-                self._turns.release()
-                raise _unanswered(self._silent_s)
-        except TimeoutError:
-            if wait.when() != due:
-                raise _unanswered(self._silent_s) from None
-            self._count_busy()
-            raise RegistryBusy(before_it=before_it, within_s=TURN_S) from None
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled() and turn.exception() is None:
+                self._give_on()  # it came in the same turn of the loop
+            raise
         finally:
-            self._waits.remove(wait)
+            late.cancel()
+            self._waits.pop(turn, None)
+
+    def _give_on(self) -> None:
+        while self._waits:
+            turn, _ = self._waits.popitem(last=False)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _too_late(self, turn: asyncio.Future[None], before_it: int) -> None:
+        if not turn.done():
+            self._count_busy()
+            turn.set_exception(RegistryBusy(before_it=before_it, within_s=TURN_S))
 
     def _end_waits(self, silent_s: float) -> None:
-        self._silent_s = silent_s
-        now = asyncio.get_running_loop().time()
-        for wait in self._waits:
-            if not wait.expired():
-                wait.reschedule(now)
+        waits, self._waits = self._waits, OrderedDict()
+        for turn in waits:
+            if not turn.done():
+                turn.set_exception(_unanswered(silent_s))
 
 
 def _unanswered(within_s: float) -> BrokerUnavailable:

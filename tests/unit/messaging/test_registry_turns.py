@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -127,6 +128,49 @@ async def test_a_command_that_nobody_answers_ends_the_wait_of_all(
     assert [type(one) for one in told] == [BrokerUnavailable if ended else str] * 2
     assert bench.asking == ([] if ended else ["a", "b"])
     assert (bench.turns.waiting, bench.busy) == (0, 0)
+
+
+async def test_the_wait_of_many_ends_in_a_time_that_grows_as_they_do() -> None:
+    """Ten batches are ten thousand. Red when each looks through the others: those held the loop for
+    a second, and fifty thousand for fourteen.
+    """
+
+    async def seconds(count: int) -> float:
+        bench, never = Bench(), asyncio.Event()
+        tasks = [asyncio.create_task(bench.ask("", never)) for _ in range(count)]
+        await asyncio.sleep(0)
+        began = time.process_time()
+        bench.turns._end_waits(3.0)
+        await asyncio.wait(tasks[1:])
+        spent = time.process_time() - began
+        assert all(isinstance(task.exception(), BrokerUnavailable) for task in tasks[1:])
+        assert bench.turns.waiting == 0
+        tasks[0].cancel()
+        return spent
+
+    few = min([await seconds(500) for _ in range(3)])
+    many = min([await seconds(10_000) for _ in range(2)])
+
+    assert many < 75 * few  # by their squares: 400
+
+
+async def test_a_turn_that_comes_to_one_who_is_cancelled_then_goes_on() -> None:
+    bench, ended, answered = Bench(), asyncio.Event(), asyncio.Event()
+    first = await bench.begin("first", ended)
+    cancelled = await bench.begin("cancelled", answered)
+    last = await bench.begin("last", answered)
+
+    ended.set()
+    await asyncio.sleep(0)
+    assert (first.done(), bench.turns.waiting) == (True, 1)
+    cancelled.cancel()
+    answered.set()
+
+    async with asyncio.timeout(5.0):
+        assert await last == "last"
+    assert cancelled.cancelled()
+    assert bench.asking == ["first", "last"]
+    assert await (await bench.begin("next", answered)) == "next"
 
 
 async def test_one_unanswered_question_beside_answered_ones_ends_nobodys_wait(

@@ -71,11 +71,11 @@ def reserve_metrics() -> None:
     Raises:
         ConfigError: There is none.
     """
-    folder = Path(os.environ.get(FOLDER_VARIABLE, ""))
-    if not (folder / "metrics").is_dir():
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if not folder or not (Path(folder) / "metrics").is_dir():
         return  # nobody made one: what is counted is not shared
     try:
-        _reserve(folder)
+        _reserve(Path(folder))
     except OSError as error:
         raise ConfigError(_no_temporary_files(error)) from None
 

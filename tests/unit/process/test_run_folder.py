@@ -137,9 +137,17 @@ def test_without_room_nothing_is_left_that_a_scrape_would_stumble_over(
     assert kept <= {*folder.rglob("*")} <= {*before}
 
 
-def test_without_a_run_folder_nothing_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_run_folder_nothing_is_reserved(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nor in the folder where somebody happens to start: gunicorn with our class of workers alone,
+    beside a folder of the application's that is called as ours.
+    """
     monkeypatch.delenv("GATEWAY_RUN_FOLDER", raising=False)
+    (tmp_path / "metrics").mkdir()
+    monkeypatch.chdir(tmp_path)
     reserve_metrics()
+    assert not list((tmp_path / "metrics").iterdir())
     monkeypatch.setenv("GATEWAY_RUN_FOLDER", "/nowhere")  # gone, or another's
     reserve_metrics()
 

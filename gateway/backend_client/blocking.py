@@ -23,7 +23,7 @@ from gateway.protocol.receipt import Receipt, Sent
 
 ANSWER_S: Final = 10.0  # far more than it takes, or a bug
 CHANNELS_S: Final = 20.0  # the same, where a connection and the namespaces come first
-ANSWERS_S: Final = 60.0  # the same, of all connections of a user
+ANSWERS_S: Final = 60.0  # the same, where the registry is asked, which has others before
 
 _T = TypeVar("_T")
 
@@ -59,7 +59,8 @@ class Client:
     def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
         """As ``Gateway.send_to_user``; blocks for about 9 s at most, and raises as ``send`` does.
 
-        For as much longer as a user has more than 500 connections.
+        For as much longer as a user has more than 500 connections; and for 30 s more where many
+        threads ask of this client at once.
         """
         return self._thread.call(
             lambda: self._asynchronous.send_to_user(user, text, key=key), within_s=ANSWERS_S
@@ -77,9 +78,12 @@ class Client:
         )
 
     def connections(self, *, user: str) -> list[Connection]:
-        """As ``Gateway.connections``; blocks for 5 s at most, and raises as ``send`` does."""
+        """As ``Gateway.connections``; blocks for 5 s at most, and raises as ``send`` does.
+
+        For 30 s more where many ask at once, as with ``send_to_user``.
+        """
         return self._thread.call(
-            lambda: self._asynchronous.connections(user=user), within_s=ANSWER_S
+            lambda: self._asynchronous.connections(user=user), within_s=ANSWERS_S
         )
 
     def batch(self, commands: Sequence[Command]) -> list[Result]:
@@ -179,8 +183,14 @@ class Client:
     def channels(
         self, pattern: str = "*", *, after: str = "", limit: int = DEFAULT_LIMIT
     ) -> SurveyedChannels:
-        """As ``Gateway.channels``; blocks for 8 s at most, and raises as ``send`` does."""
-        return self._call(lambda: self._asynchronous.channels(pattern, after=after, limit=limit))
+        """As ``Gateway.channels``; blocks for 8 s at most, and raises as ``send`` does.
+
+        For 30 s more where many ask at once, as with ``send_to_user``.
+        """
+        return self._thread.call(
+            lambda: self._asynchronous.channels(pattern, after=after, limit=limit),
+            within_s=ANSWERS_S,
+        )
 
     def _call(self, ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         return self._thread.call(ask, within_s=CHANNELS_S)

@@ -85,7 +85,8 @@ def broadcast_of(call: Call) -> Broadcast:
     broadcast: Broadcast = _read("broadcast", json_of(call))
     key, own = key_of(call), broadcast.idempotency_key
     if own is None:
-        broadcast = msgspec.structs.replace(broadcast, idempotency_key=key)
+        # ``replace`` would read its data once more.
+        msgspec.structs.force_setattr(broadcast, "idempotency_key", key)
     elif call.headers.get(KEY_HEADERS[0], own) != own:
         raise Problem(
             400,

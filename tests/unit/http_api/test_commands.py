@@ -13,6 +13,7 @@ from gateway.http_api.answers import Problem
 from gateway.http_api.call import KEY_HEADERS, Call
 from gateway.http_api.commands import MAX_ITEMS, broadcast_of, commands_of
 from gateway.http_api.reading import headers_of
+from gateway.protocol.centrifuge import replies
 
 
 def call(body: object) -> Call:
@@ -69,6 +70,24 @@ def test_the_key_of_a_broadcast_is_that_of_its_header_or_its_body(
     own: str | None, headers: dict[str, str], key: str | None
 ) -> None:
     assert broadcast_of(keyed(own, **headers)).idempotency_key == key
+
+
+@pytest.mark.parametrize("headers", [{}, {"idempotency_key": "h"}])
+def test_the_data_of_a_broadcast_is_read_once(
+    headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when who takes the key of a header makes another broadcast, and checks 64 KiB anew."""
+    read: list[bytes] = []
+    storable = replies.storable
+
+    def counted(payload: bytes) -> Any:
+        read.append(payload)
+        return storable(payload)
+
+    monkeypatch.setattr(commands, "storable", counted)
+    broadcast_of(keyed(None, **headers))
+
+    assert read == [b"1"]
 
 
 def test_two_keys_that_differ_are_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -66,7 +66,7 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         TypeError, ValueError: An argument cannot be.
         ConfigError: The address is none; or none is given, and no gateway runs here, or several.
         BrokerUnavailable: On entering: it could not be connected within 5 s. It says why, in the
-            words of ``gateway serve``; to ask takes 1 s more. Of a Cluster, up to 6 s go before
+            words of ``gateway serve``; to ask takes 2 s more. Of a Cluster, up to 6 s go before
             for the choice of a master that takes answers, if some are away.
     """
 
@@ -136,7 +136,12 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
 
     async def _why(self) -> str:
         """What kept it from being connected in time: asked anew, as ``gateway serve`` does."""
-        why = await asyncio.to_thread(why_not, self._address, self._prefix, deadline_s=WHY_S)
+        why = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * WHY_S):  # each silent master of a Cluster takes its own
+                why = await asyncio.to_thread(
+                    why_not, self._address, self._prefix, deadline_s=WHY_S
+                )
         if why is None:
             return f"{self._address.display} does not answer within {CONNECT_S:g} s"
         return f"{why} (tried for {CONNECT_S:g} s)"

@@ -1,0 +1,37 @@
+"""A client that is not connected: how long it takes to say why."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import gateway
+from gateway.backend_client import client
+from gateway.errors import BrokerUnavailable
+from tests.support.ports import free_port
+
+
+async def test_why_it_is_not_connected_is_asked_for_no_longer_than_is_promised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Red where each silent master of a Cluster, or a name server, is waited for: from five of them
+    on code that blocks was told of a timeout, and not of Redis.
+    """
+    asked, over = threading.Event(), threading.Event()
+
+    def slowly(*_: object, **__: object) -> str:
+        asked.set()
+        over.wait(10)
+        return "why, too late"
+
+    monkeypatch.setattr(client, "why_not", slowly)
+    monkeypatch.setattr(client, "CONNECT_S", 0.05)
+    monkeypatch.setattr(client, "WHY_S", 0.05)
+    try:
+        with pytest.raises(BrokerUnavailable, match=r"does not answer within 0\.05 s"):
+            async with gateway.client(f"redis://127.0.0.1:{free_port()}/0"):
+                pass
+        assert asked.is_set()
+    finally:
+        over.set()

@@ -71,13 +71,32 @@ def reserve_metrics() -> None:
     Raises:
         ConfigError: There is none.
     """
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if not folder or not (Path(folder) / "metrics").is_dir():
-        return  # nobody made one: what is counted is not shared
+    folder = _shared_folder()
+    if folder is None:
+        return
     try:
-        _reserve(Path(folder))
+        _reserve(folder)
     except OSError as error:
         raise ConfigError(_no_temporary_files(error)) from None
+
+
+def check_room(workers: int) -> None:
+    """Whether so many workers more could take theirs.
+
+    Raises:
+        ConfigError: They could not.
+    """
+    folder = _shared_folder()
+    if folder is None:
+        return
+    tried = folder / "room"
+    try:
+        with tried.open("wb") as blocks:
+            _take_blocks(blocks.fileno(), workers * sum(METRIC_FILES.values()))
+    except OSError as error:
+        raise ConfigError(_no_temporary_files(error)) from None
+    finally:
+        tried.unlink(missing_ok=True)
 
 
 def worker_died(folder: Path, pid: int) -> None:
@@ -114,6 +133,12 @@ def forget_said(kind: str) -> None:
     folder = os.environ.get(FOLDER_VARIABLE)
     for mark in Path(folder).glob(f"said-{kind}-*") if folder else ():
         mark.unlink(missing_ok=True)
+
+
+def _shared_folder() -> Path | None:
+    """None where nobody made one: what is counted is not shared."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    return Path(folder) if folder and (Path(folder) / "metrics").is_dir() else None
 
 
 def _reserve(folder: Path) -> None:

@@ -25,7 +25,13 @@ from gateway.log import get_logger
 from gateway.metrics import connections_of_all_workers
 from gateway.process.dead_child import fence_child, halt_for_no_status, halt_if_it_could_not_start
 from gateway.process.loading import load_gateway
-from gateway.process.run_folder import SILENCE_S, forget_said, said_before, worker_died
+from gateway.process.run_folder import (
+    SILENCE_S,
+    check_room,
+    forget_said,
+    said_before,
+    worker_died,
+)
 from gateway.process.server import GatewayWorker
 from gateway.process.start_checks import check_loadable
 from gateway.process.systemd import tell_service_manager
@@ -81,10 +87,13 @@ class Supervisor(Arbiter):
     def reload(self) -> None:
         """HUP: new workers first, then the old ones drain. Unloadable code changes nothing.
 
+        Nor does a full disk: the old ones would go, and no new ones come.
+
         gunicorn's own reload waits for the old workers, deaf to every other signal.
         """
         try:
             check_loadable(self.app.settings.app)
+            check_room(self.num_workers)
         except ConfigError as error:
             log.error("reload refused, the running workers stay", error=str(error))
             return

@@ -271,6 +271,11 @@ def test_a_full_disk_costs_nobody_but_the_worker_that_has_died(tmp_path: Path) -
             while True:
                 full.write(bytes(4096))
         killed, stays = served.worker_pids()
+        os.kill(served.pid, signal.SIGHUP)  # red when the old ones went, and no new ones came
+        refused = "reload refused, the running workers stay"
+        blocking_eventually(lambda: served.events(refused), "the refusal of a reload", 10)
+        assert "No space left on device" in served.events(refused)[0]["error"]
+        assert served.worker_pids() == [killed, stays]
         os.kill(killed, signal.SIGKILL)
         blocking_eventually(
             lambda: served.events("a worker could not start; trying again"), "a refusal", 10

@@ -16,6 +16,7 @@ import pytest
 from gateway.errors import ConfigError
 from gateway.process.run_folder import (
     METRIC_FILES,
+    check_room,
     make_run_folder,
     remove_run_folder,
     reserve_metrics,
@@ -132,6 +133,9 @@ def test_without_room_nothing_is_left_that_a_scrape_would_stumble_over(
     monkeypatch.setattr("gateway.process.run_folder._take_blocks", full)
 
     with pytest.raises(ConfigError, match="No space left on device"):
+        check_room(2)
+    assert sorted(folder.rglob("*")) == before
+    with pytest.raises(ConfigError, match="No space left on device"):
         reserve_metrics()
     kept = {*before} - {folder / "metrics" / f"counter_{os.getpid()}.db"}
     assert kept <= {*folder.rglob("*")} <= {*before}
@@ -146,6 +150,7 @@ def test_without_a_run_folder_nothing_is_reserved(
     monkeypatch.delenv("GATEWAY_RUN_FOLDER", raising=False)
     (tmp_path / "metrics").mkdir()
     monkeypatch.chdir(tmp_path)
+    check_room(2)
     reserve_metrics()
     assert not list((tmp_path / "metrics").iterdir())
     monkeypatch.setenv("GATEWAY_RUN_FOLDER", "/nowhere")  # gone, or another's

@@ -121,7 +121,7 @@ class RegistryBusy(BrokerUnavailable):
     def __init__(self, *, before_it: int, within_s: float) -> None:
         super().__init__(
             f"not done: the registry is asked by a few at a time, {before_it} waited before this "
-            f"one, and its turn did not come within {within_s:g} s"
+            f"one, and its turn does not come within {within_s:g} s"
         )
 
 

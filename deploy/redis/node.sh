@@ -34,7 +34,7 @@ ask() ( # address command…: in a shell of its own
 # follow it, its address, whom it follows.
 nodes() {
   for node in redis-1 redis-2 redis-3; do
-    address=$(getent hosts "$node" | awk '{ print $1; exit }')
+    address=$(timeout 1 getent hosts "$node" | awk '{ print $1; exit }')
     [ -z "$address" ] || ask "$address" info replication | tr -d '\r' | awk -v at="$address" '
       { colon = index($0, ":"); told[substr($0, 1, colon - 1)] = substr($0, colon + 1) }
       END {

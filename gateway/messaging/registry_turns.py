@@ -12,6 +12,7 @@ from gateway.errors import BrokerRefused, BrokerUnavailable, RegistryBusy
 
 QUESTION_S: Final = 5.0
 TURN_S: Final = 30.0
+MAX_WAITS: Final = 10_000  # behind so many a turn does not come in time
 SILENT_S: Final = 1.0  # what fails sooner holds up nobody: the next may go elsewhere
 
 
@@ -44,7 +45,7 @@ class RegistryTurns:
         """Around one question.
 
         Raises:
-            RegistryBusy: Its turn did not come. It was not asked.
+            RegistryBusy: Its turn did not come, or ``MAX_WAITS`` wait. It was not asked.
             BrokerUnavailable: Nobody has answered.
         """
         await self._turn()
@@ -73,6 +74,9 @@ class RegistryTurns:
         if self._free:
             self._free -= 1
             return
+        if len(self._waits) >= MAX_WAITS:
+            self._count_busy()
+            raise RegistryBusy(before_it=len(self._waits), within_s=TURN_S)
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         late = loop.call_later(TURN_S, self._too_late, turn, len(self._waits))

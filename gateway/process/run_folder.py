@@ -144,6 +144,10 @@ def _shared_folder() -> Path | None:
 def _reserve(folder: Path) -> None:
     for kind, size in METRIC_FILES.items():
         file = folder / "metrics" / f"{kind}_{os.getpid()}.db"
+        if file.exists():  # of one that has died: its counts go on, as those of any other do
+            with file.open("r+b") as blocks:
+                _take_blocks(blocks.fileno(), size)
+            continue
         # Whoever is scraped meanwhile reads all that are there, and an empty one is an error.
         new = file.with_suffix(".new")
         try:
@@ -159,7 +163,8 @@ def _take_blocks(file: int, size: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
     else:  # macOS: blocks come with what is written
-        os.pwrite(file, bytes(size), 0)
+        begin = os.fstat(file).st_size
+        os.pwrite(file, bytes(max(0, size - begin)), begin)
 
 
 def _cut(file: Path) -> None:

@@ -176,4 +176,4 @@ async def test_a_user_of_a_batch_whose_turn_does_not_come_is_told_so(
 
     assert first["status"] == 200
     assert (second["status"], second["error"]) == (503, "ServiceUnavailableException")
-    assert "its turn did not come within 0.05 s" in second["message"]
+    assert "its turn does not come within 0.05 s" in second["message"]

@@ -76,6 +76,21 @@ async def test_one_whose_turn_does_not_come_is_told_that_and_not_that_redis_is_a
     assert bench.busy == 2
 
 
+async def test_behind_too_many_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red without a bound: what waits is kept, however much there is of it."""
+    monkeypatch.setattr(registry_turns, "MAX_WAITS", 2)
+    bench, answered = Bench(), asyncio.Event()
+    asked = [await bench.begin(name, answered) for name in "abc"]
+    refused = await bench.begin("d", answered)
+
+    with pytest.raises(RegistryBusy, match="2 waited before this one, .* not come within 30 s"):
+        await refused
+    assert (bench.turns.waiting, bench.busy) == (2, 1)
+    answered.set()
+    assert await asyncio.gather(*asked) == ["a", "b", "c"]
+    assert await (await bench.begin("next", answered)) == "next"
+
+
 async def test_a_question_that_nobody_answers_ends_the_wait_of_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -122,6 +122,22 @@ def test_what_is_counted_has_its_blocks_before() -> None:
     assert not holes(folder)
 
 
+def test_who_gets_the_number_of_a_dead_worker_goes_on_with_its_counts() -> None:
+    """Red when it begins with files of its own: what the dead one counted would be gone."""
+    folder = make_run_folder()
+    counts = folder / "metrics" / f"counter_{os.getpid()}.db"
+    before = (24).to_bytes(4, sys.byteorder) + b"what one has counted"
+    with counts.open("r+b") as file:
+        file.write(before)
+    worker_died(folder, os.getpid())
+    assert counts.read_bytes() == before
+
+    reserve_metrics()
+
+    assert counts.read_bytes().rstrip(b"\0") == before
+    assert counts.stat().st_size == METRIC_FILES["counter"]
+
+
 def test_without_room_nothing_is_left_that_a_scrape_would_stumble_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -83,7 +83,7 @@ async def test_behind_too_many_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> 
     asked = [await bench.begin(name, answered) for name in "abc"]
     refused = await bench.begin("d", answered)
 
-    with pytest.raises(RegistryBusy, match="2 waited before this one, .* not come within 30 s"):
+    with pytest.raises(RegistryBusy, match=r"2 waited before this one, .* not come within 30 s"):
         await refused
     assert (bench.turns.waiting, bench.busy) == (2, 1)
     answered.set()

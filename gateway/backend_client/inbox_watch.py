@@ -41,27 +41,35 @@ class InboxWatch:
         # Those of before are subscribed to for ever: late answers come there, and they are taken
         # again before another is drawn.
         self._subscribing: dict[WorkerId, asyncio.Task[None]] = {}
+        self._said = False  # that answers come nowhere: once an outage
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
         try:
             while True:
                 await asyncio.sleep(LOOK_S)
-                if not await self._stands(self._inbox.me):
-                    await self._change()
+                if await self._stands(self._inbox.me) or await self._change():
+                    self._said = False
+                elif not self._said:
+                    self._said = True
+                    where = self._broker.where(keys.inbox(self._prefix, self._inbox.me))
+                    log.warning("answers come to no inbox", client=self._inbox.me, where=where)
         finally:
             for subscribing in self._subscribing.values():
                 subscribing.cancel()
 
-    async def _change(self) -> None:
+    async def _change(self) -> bool:
+        """Whether there is another one that stands."""
         before = self._inbox.me
         for one in [*self._subscribing]:
             if one != before and self._within_reach(one) and await self._stands(one):
                 self._take(one)
-                return
+                return True
         drawn = self._drawn() if len(self._subscribing) < MAX_INBOXES else None
-        if drawn is not None and await self._stands(drawn):
-            self._take(drawn)
+        if drawn is None or not await self._stands(drawn):
+            return False
+        self._take(drawn)
+        return True
 
     def _take(self, me: WorkerId) -> None:
         where = self._broker.where(keys.inbox(self._prefix, self._inbox.me))

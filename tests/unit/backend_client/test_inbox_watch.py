@@ -117,6 +117,22 @@ async def test_answers_come_to_an_inbox_at_a_master_that_is_there(
     assert [line["client"] for line in changes][:2] == [second, FIRST]
 
 
+async def test_that_answers_come_nowhere_is_said_once_an_outage(
+    masters: Masters, inbox: ClientInbox
+) -> None:
+    """Red without a word: receipts are lost for as long as it lasts, and nothing tells of it."""
+    with capture_logs() as logs:
+        masters.deaf = {"0", "1", "2"}
+        masters.now_away()
+        masters.away = {"0", "1", "2"}
+        await eventually(lambda: logs, "a word")
+        before = masters.routed
+        await eventually(lambda: masters.routed > before + 20, "looks")
+
+    said = [line for line in logs if line["event"] == "answers come to no inbox"]
+    assert [line["client"] for line in said] == [FIRST]
+
+
 async def test_while_nobody_is_there_nothing_collects(
     masters: Masters, inbox: ClientInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,22 @@ def test_who_gets_the_number_of_a_dead_worker_goes_on_with_its_counts() -> None:
     assert counts.stat().st_size == METRIC_FILES["counter"]
 
 
+def test_a_disk_that_fails_while_room_is_looked_for_is_refused_and_ends_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Red when what is left there must go: the supervisor expects no other error."""
+    make_run_folder()
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("gateway.process.run_folder._take_blocks", fails)
+    monkeypatch.setattr(Path, "unlink", fails)
+    with pytest.raises(ConfigError, match="cannot write temporary files"):
+        check_room(1)
+    monkeypatch.undo()
+
+
 def test_without_room_nothing_is_left_that_a_scrape_would_stumble_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest
 
@@ -55,19 +53,6 @@ def test_an_answer_is_taken_apart() -> None:
 def test_what_is_no_answer_is_an_error(told: object) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         read_answer(told)
-
-
-@pytest.fixture
-async def fakes() -> AsyncIterator[list[FakeSentinel]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(FakeSentinel()) for _ in range(3)]
-
-
-@pytest.fixture
-async def sentinels(fakes: list[FakeSentinel]) -> AsyncIterator[Sentinels]:
-    made = Sentinels([fake.host for fake in fakes], "main")
-    yield made
-    await made.aclose()
 
 
 async def test_one_that_is_cut_off_does_not_decide(

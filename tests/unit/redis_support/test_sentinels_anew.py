@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-
 import pytest
 
 from gateway.errors import BrokerUnavailable
@@ -12,19 +9,6 @@ from gateway.redis_support.sentinels import ANEW_S, Answer, Sentinels
 from gateway.redis_support.stream import Place
 from tests.support.waiting import eventually
 from tests.unit.redis_support.fake_sentinel import NEW, OLD, FakeSentinel
-
-
-@pytest.fixture
-async def fakes() -> AsyncIterator[list[FakeSentinel]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(FakeSentinel()) for _ in range(3)]
-
-
-@pytest.fixture
-async def sentinels(fakes: list[FakeSentinel]) -> AsyncIterator[Sentinels]:
-    made = Sentinels([fake.host for fake in fakes], "main")
-    yield made
-    await made.aclose()
 
 
 @pytest.mark.parametrize("away", [1, 2])

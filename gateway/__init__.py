@@ -13,7 +13,7 @@ from gateway.settings.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.application.channel_verbs import History, Publication, Published
+    from gateway.application.publications import History, Publication, Published
     from gateway.backend_client.client import client
     from gateway.errors import (
         BadChannel,
@@ -84,15 +84,15 @@ _HOMES = {
     "Gateway": "gateway.app",
     "GatewayError": "gateway.errors",
     "Grant": "gateway.handlers.hook_requests",
-    "History": "gateway.application.channel_verbs",
+    "History": "gateway.application.publications",
     "Message": "gateway.handlers.definitions",
     "NotAvailable": "gateway.errors",
     "NotRunning": "gateway.errors",
     "Position": "gateway.protocol.channel_position",
     "PresenceLimit": "gateway.errors",
-    "Publication": "gateway.application.channel_verbs",
+    "Publication": "gateway.application.publications",
     "PublicationTooLarge": "gateway.errors",
-    "Published": "gateway.application.channel_verbs",
+    "Published": "gateway.application.publications",
     "Publishing": "gateway.handlers.hook_requests",
     "Receipt": "gateway.protocol.receipt",
     "Refused": "gateway.errors",

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from gateway import arguments
-from gateway.application.channel_verbs import Published, published
+from gateway.application.publications import Published, published
 from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import Publisher
 from gateway.commands import batch

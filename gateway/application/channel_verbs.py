@@ -5,78 +5,26 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from gateway import arguments
+from gateway.application.publications import History, Published, history_of, published
 from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import MAX_PAGE, Publisher
 from gateway.commands import batch
 from gateway.commands.definitions import Broadcast, Publish, Subscribe, Unsubscribe
 from gateway.messaging.channel_survey import DEFAULT_LIMIT, MAX_LIMIT, Survey, SurveyedChannels
 from gateway.messaging.requests_to_users import RequestsToUsers
-from gateway.protocol.channel_messages import PublicationBody, read_publication
 from gateway.protocol.channel_position import Position
 from gateway.protocol.json_depth import LEAST_TOO_DEEP_BYTES, check_depth
-from gateway.protocol.json_values import is_json, json_of, value_of
+from gateway.protocol.json_values import is_json, json_of
 from gateway.protocol.receipt import Receipt
-from gateway.protocol.recovery import Publication as Kept
 
 PAGE: Final = 50
 
 _encode: Final = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What became of a publication.
-
-    Attributes:
-        offset: Its place in the channel's history; 0 where it is not kept.
-        epoch: In which stream; empty where it is not kept.
-        suppressed: Nothing was published: its key or its version had come before. The place is then
-            that of the first time.
-    """
-
-    offset: int
-    epoch: str
-    suppressed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One publication of a channel's history.
-
-    Attributes:
-        data: The JSON value.
-        offset: Its place.
-        tags: As they were given.
-        user: Whose client has published it; None if it was no client, or if nobody knows who.
-        client: The connection that has published it; None if it was none.
-    """
-
-    data: Any
-    offset: int
-    tags: Mapping[str, str] = field(default_factory=dict)
-    user: str | None = None
-    client: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """A part of a channel's history.
-
-    Attributes:
-        publications: In the order that was asked for.
-        offset: The newest place that there is, whether it is among them or not.
-        epoch: Of the stream. With another one, no offset means what it meant.
-    """
-
-    publications: list[Publication]
-    offset: int
-    epoch: str
 
 
 class ChannelVerbs(ABC):
@@ -272,7 +220,7 @@ class ChannelVerbs(ABC):
         reverse = arguments.switch("reverse", reverse)
         publisher = await self._publisher()
         page = await publisher.page(channel, limit=limit, since=since, reverse=reverse)
-        return History([_of(kept) for kept in page.publications], page.top.offset, page.top.epoch)
+        return history_of(page)
 
     async def remove_history(self, channel: str) -> None:
         """Forget what is kept of a channel; offsets go on in the same epoch.
@@ -307,11 +255,6 @@ class ChannelVerbs(ABC):
         return await self._survey.page(pattern=pattern, after=after, limit=limit)
 
 
-def published(stored: Stored) -> Published:
-    epoch, offset = stored.position or ("", 0)
-    return Published(offset, epoch, stored.suppressed)
-
-
 def _place(since: object) -> Position:
     place = arguments.instance("since", since, Position, "a Position or None")
     offset = arguments.whole("since.offset", place.offset)
@@ -322,15 +265,3 @@ def _raised(error: BaseException) -> Exception:
     if isinstance(error, Exception):
         return error
     raise error  # cancelled from outside
-
-
-def _of(kept: Kept) -> Publication:
-    body: PublicationBody = read_publication(kept.payload)
-    info = body.info
-    return Publication(
-        value_of(body.data),
-        kept.offset,
-        body.tags,
-        (info.user or None) if info else None,
-        info.client if info else None,
-    )

@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from gateway.application.batch_verbs import Result
-from gateway.application.channel_verbs import PAGE, History, Published
+from gateway.application.channel_verbs import PAGE
 from gateway.application.presence_verbs import Member
+from gateway.application.publications import History, Published
 from gateway.backend_client.asynchronous import AsyncClient
 from gateway.commands.definitions import Command
 from gateway.errors import Disconnected, NotRunning

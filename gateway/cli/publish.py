@@ -14,7 +14,7 @@ from gateway.cli.printing import fail, print_facts, print_rows
 from gateway.errors import BrokerUnavailable, GatewayError
 
 if TYPE_CHECKING:
-    from gateway.application.channel_verbs import Published
+    from gateway.application.publications import Published
     from gateway.backend_client.blocking import Client
 
 FAILED: Final = 2

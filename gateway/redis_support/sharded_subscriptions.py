@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import RedisConnection, ReplyError
+from gateway.redis_support.node import MOVED, kind_of
 from gateway.redis_support.slots import is_redirect, read_redirect, slot_of
 from gateway.redis_support.subscriptions import Subscriptions, Verbs
 
 AGAIN_S: Final = 0.1  # after a master has refused one channel
+LONGEST_AGAIN_S: Final = 30.0  # where it is refused for another reason than that its slot moves
 IN_VAIN: Final = 50  # refusals of one channel in a row, until that is said
 SHARDED: Final = Verbs("SSUBSCRIBE", "SUNSUBSCRIBE", b"smessage", b"ssubscribe", b"sunsubscribe")
 
@@ -33,7 +36,9 @@ class Handed(NamedTuple):
 class ShardedSubscriptions(Subscriptions):
     """As ``Subscriptions``; a channel is refused, taken away and subscribed again by itself.
 
-    A resync is of those that were lost, once they are subscribed again.
+    A resync is of those that were lost, once they are subscribed again. One that is refused for
+    another reason than that its slot moves is asked for less and less often; whoever waits for it
+    is told nothing.
     """
 
     verbs: ClassVar[Verbs] = SHARDED
@@ -42,12 +47,14 @@ class ShardedSubscriptions(Subscriptions):
         super().__init__(address, name=name)
         self._outstanding: deque[tuple[str, bytes]] = deque()  # commands about one channel each
         self._redirected: Counter[bytes] = Counter()  # how often in a row
+        self._denied: Counter[bytes] = Counter()  # the same, for what no other master changes
+        self._again: dict[bytes, asyncio.TimerHandle] = {}  # until a refused one is asked for
         self._lost: dict[bytes, float] = {}  # since when messages may be lost
         self._found: dict[bytes, float] = {}  # the same, of those that are subscribed again
 
     def remove(self, channel: bytes) -> None:
         self._lost.pop(channel, None)
-        self._redirected.pop(channel, None)
+        self._forget_refusals(channel)
         super().remove(channel)
 
     def hand_over(self, channel: bytes) -> Handed | None:
@@ -92,7 +99,7 @@ class ShardedSubscriptions(Subscriptions):
 
     def _acknowledge(self, channel: bytes) -> None:
         super()._acknowledge(channel)
-        self._redirected.pop(channel, None)
+        self._forget_refusals(channel)
         if channel in self._heard and (since := self._lost.pop(channel, None)) is not None:
             if not self._found:
                 asyncio.get_running_loop().call_soon(self._resync_found)
@@ -129,21 +136,41 @@ class ShardedSubscriptions(Subscriptions):
             self._refused(error)
             return
         word, channel = self._outstanding.popleft()
-        name = self._wanted.get(channel, "")
+        name, words = self._wanted.get(channel, ""), str(error)
+        redirect = is_redirect(words)
         if word == self.verbs.subscribe:
             self._unacknowledged[channel] -= 1
             if self._unacknowledged[channel] <= 0:
                 del self._unacknowledged[channel]
                 self._asked.discard(channel)
-                # It may be given away meanwhile, by what is told next.
-                asyncio.get_running_loop().call_later(AGAIN_S, self._change, channel)
-        self._address.node.refused(str(error), f"{word} {name}", asked)
-        if not is_redirect(str(error)):
-            self.drop()
-        elif channel in self._wanted:
+                self._ask_again(channel, denied=not redirect)
+        self._address.node.refused(words, f"{word} {name}", asked)
+        if redirect and channel in self._wanted:
             self._redirected[channel] += 1
             if self._redirected[channel] % IN_VAIN == 0:
-                self._address.node.in_vain(str(error), f"{word} {name}")
+                self._address.node.in_vain(words, f"{word} {name}")
+        elif not redirect and (kind_of(words) == MOVED or words.startswith("NOAUTH")):
+            self.drop()  # that is of no one channel
+
+    def _ask_again(self, channel: bytes, *, denied: bool) -> None:
+        """Later: it may be given away meanwhile, by what is told next; or allowed, by somebody."""
+        if channel not in self._wanted:
+            return
+        after_s = AGAIN_S
+        if denied:
+            after_s = min(LONGEST_AGAIN_S, AGAIN_S * 2.0 ** min(self._denied[channel], 10))
+            after_s *= random.uniform(0.5, 1.0)  # noqa: S311 (many may be denied in one turn)
+            self._denied[channel] += 1
+        if (before := self._again.pop(channel, None)) is not None:
+            before.cancel()
+        loop = asyncio.get_running_loop()
+        self._again[channel] = loop.call_later(after_s, self._change, channel)
+
+    def _forget_refusals(self, channel: bytes) -> None:
+        self._redirected.pop(channel, None)
+        self._denied.pop(channel, None)
+        if (again := self._again.pop(channel, None)) is not None:
+            again.cancel()
 
     def _note_lost(self) -> None:
         for channel in self._heard:
@@ -151,6 +178,8 @@ class ShardedSubscriptions(Subscriptions):
         self._lost.update(self._found)
         self._found.clear()
         self._outstanding.clear()
+        while self._again:
+            self._again.popitem()[1].cancel()  # the next connection asks for all
 
     def _resync_found(self) -> None:
         found, self._found = self._found, {}

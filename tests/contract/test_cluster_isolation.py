@@ -31,6 +31,7 @@ from tests.contract.channel_brokers import Listener, until_connected
 from tests.contract.channel_brokers import running as running_channels
 from tests.contract.test_broker import Collector, publish, running
 from tests.support.ids import new_worker_id
+from tests.support.logs import capture_logs
 from tests.support.redis_cluster import Owners, RedisCluster, frozen, masters_alone
 from tests.support.waiting import eventually, eventually_async
 
@@ -286,3 +287,39 @@ async def test_members_are_written_and_looked_at_where_masters_are_up(
             assert await store.stats(channel) == PresenceStats(2, 2)
     finally:
         await store.aclose()
+
+
+async def test_a_channel_that_is_denied_leaves_the_others_of_its_master_alone(
+    cluster: RedisCluster,
+) -> None:
+    """By an ACL at one master: those are heard meanwhile, and that one once it is allowed. Red when
+    it gives up the connection: its other channels missed messages, again and again.
+    """
+    form = keys.channel_messages("acl", "{}").replace("{chan:{}}", "{{chan:{}}}")
+    open_room, closed_room = names_at(cluster, 0, form)
+    allowed = ("ON", ">secret", "~*", "+@all", "resetchannels", f"&{form.format(open_room)}")
+    for node in cluster.nodes:
+        node.ask("ACL", "SETUSER", "worker", *allowed)
+    url = cluster.url.replace("://", "://worker:secret@")
+    broker, listener = ClusterChannelBroker(parse(url), prefix="acl"), Listener()
+    publisher = ClusterChannelBroker(parse(cluster.url), prefix="acl")
+    async with running_channels(broker, listener), running_channels(publisher, Listener()):
+        await until_connected(publisher)
+        await broker.subscribe(open_room)
+        with capture_logs() as logged:
+            denied = broker.subscribe(closed_room)
+            published = 0
+            while not denied.done():
+                published += 1
+                await publisher.publish(Publishing(open_room, b"%d" % published))
+                await asyncio.sleep(PAUSE_S)
+        assert isinstance(denied.exception(), BrokerUnavailable)
+        await eventually(lambda: len(listener.got) == published, "every message")
+        cluster.nodes[0].ask("ACL", "SETUSER", "worker", f"&{form.format(closed_room)}")
+        await broker.subscribe(closed_room)
+        await publisher.publish(Publishing(closed_room, b"hi"))
+        await eventually(lambda: listener.bodies(closed_room) == [b"hi"], "what is allowed")
+
+    refusals = [line for line in logged if line["event"] == "redis refuses"]
+    assert [line["command"] for line in refusals] == [f"SSUBSCRIBE {closed_room}"]
+    assert listener.resyncs == []

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.redis_support import sharded_subscriptions
 from gateway.redis_support.address import parse
 from gateway.redis_support.connection import ReplyError
-from gateway.redis_support.sharded_subscriptions import ShardedSubscriptions
+from gateway.redis_support.sharded_subscriptions import (
+    AGAIN_S,
+    LONGEST_AGAIN_S,
+    ShardedSubscriptions,
+)
 from gateway.redis_support.slots import slot_of
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
@@ -180,11 +186,67 @@ async def test_a_channel_is_taken_away_while_it_is_given_back(sharded: Sharded) 
     assert not sharded.connection.aborted
 
 
-async def test_who_is_refused_for_good_gives_up_the_connection(sharded: Sharded) -> None:
+async def test_a_channel_that_is_denied_leaves_the_others_alone(
+    sharded: Sharded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is asked for again: an operator may allow it. Red when it gives up the connection."""
+    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.001)
+    await sharded.subscribe(b"b")
+    denied = sharded.subscriptions.add(b"a", "room")
+    await sharded.turn()
+
+    with capture_logs() as logged:
+        for _ in range(3):
+            sharded.hears(ReplyError("NOPERM No permissions to access a channel"))
+            assert await sharded.turn() == []
+            await eventually(lambda: sharded.connection.said == [("SSUBSCRIBE", b"a")], "a try")
+            sharded.connection.said.clear()
+
+    assert [(e["event"], e["command"]) for e in logged] == [("redis refuses", "SSUBSCRIBE room")]
+    assert not sharded.connection.aborted
+    assert not denied.done()
+    sharded.hears([b"smessage", b"b", b"hi"], [b"ssubscribe", b"a", 2], [b"smessage", b"a", b"yo"])
+    assert denied.done()
+    assert sharded.got == [("b", b"hi"), ("room", b"yo")]
+    assert sharded.resyncs == []
+
+
+async def test_a_channel_that_is_denied_is_asked_for_less_and_less_often(
+    sharded: Sharded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever else wants it meanwhile begins no row of questions beside that one."""
+    pauses: list[float] = []
+
+    def call_later(after_s: float, _call: object, *_: object) -> asyncio.TimerHandle:
+        pauses.append(after_s)
+        return never
+
+    loop = asyncio.get_running_loop()
+    never = loop.call_later(60.0, lambda: None)
+    monkeypatch.setattr(loop, "call_later", call_later)
+    for _ in range(12):
+        sharded.subscriptions.add(b"a", "a")
+        assert await sharded.turn() == [("SSUBSCRIBE", b"a")]
+        sharded.hears(ReplyError("NOPERM no"))
+
+    assert len(pauses) == 12
+    for number, pause_s in enumerate(pauses):
+        longest_s = min(LONGEST_AGAIN_S, AGAIN_S * 2**number)
+        assert longest_s / 2 <= pause_s <= longest_s
+    assert len(sharded.subscriptions._again) == 1
+    sharded.subscriptions.remove(b"a")
+    assert not sharded.subscriptions._again
+    assert not sharded.subscriptions._denied
+
+
+@pytest.mark.parametrize("words", ["NOAUTH Authentication required.", "LOADING it is"])
+async def test_what_is_of_all_channels_gives_up_the_connection(
+    words: str, sharded: Sharded
+) -> None:
     sharded.subscriptions.add(b"a", "a")
     await sharded.turn()
 
-    sharded.hears(ReplyError("NOPERM no"))
+    sharded.hears(ReplyError(words))
 
     assert sharded.connection.aborted
 

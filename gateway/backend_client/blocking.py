@@ -26,6 +26,8 @@ ANSWER_S: Final = 10.0  # far more than it takes, or a bug
 CHANNELS_S: Final = 20.0  # the same, where a connection and the namespaces come first
 ANSWERS_S: Final = 60.0  # the same, where the registry is asked, which has others before
 
+STOP_S: Final = 5.0  # far more than it takes, or something holds the loop
+
 _T = TypeVar("_T")
 
 
@@ -205,10 +207,14 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._stopped = False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="gateway client", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="gateway client", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
 
     @property
     def usable(self) -> bool:
@@ -233,16 +239,19 @@ class LoopThread:
             raise NotRunning from None
 
     def stop(self) -> None:
-        """Whoever waits for an answer is told that the client has ended."""
+        """Whoever waits for an answer is told that the client has ended.
+
+        Blocks for ``STOP_S`` at most. What holds the loop for longer, or takes no cancellation, is
+        left to the thread: it ends after that, or with the process.
+        """
         with self._lock:
             self._stopped = True  # whatever was asked is over there by now, and is cancelled
-        asyncio.run_coroutine_threadsafe(self._cancel_the_rest(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        self._thread.join(STOP_S)
 
-    async def _cancel_the_rest(self) -> None:
+    async def _end(self) -> None:
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        self._loop.stop()

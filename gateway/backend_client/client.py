@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,7 @@ from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.redis_support import keys
 from gateway.redis_support.address import parse
 from gateway.redis_support.check import why_not
+from gateway.redis_support.first_answer import first_answer
 from gateway.redis_support.reachable_inbox import with_reachable_inbox
 from gateway.registry.redis import RedisRegistry
 
@@ -68,6 +70,8 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         BrokerUnavailable: On entering: it could not be connected within 5 s. It says why, in the
             words of ``gateway serve``; to ask takes 2 s more. Of a Cluster, up to 6 s go before
             for the choice of a master that takes answers, if some are away.
+
+    Leaving a ``with`` block takes 15 s at most, whatever its thread hangs in.
     """
 
     def __init__(
@@ -136,12 +140,15 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
 
     async def _why(self) -> str:
         """What kept it from being connected in time: asked anew, as ``gateway serve`` does."""
-        why = None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2 * WHY_S):  # each silent master of a Cluster takes its own
-                why = await asyncio.to_thread(
-                    why_not, self._address, self._prefix, deadline_s=WHY_S
-                )
+        # Each silent master of a Cluster takes its own time, and a name server as long as it likes.
+        # What has not ended by then ends in a thread that holds up neither loop nor process.
+        question = partial(why_not, self._address, self._prefix)
+        why = await asyncio.to_thread(
+            first_answer,
+            [lambda _left_s: question(deadline_s=WHY_S)],
+            deadline_s=2 * WHY_S,
+            errors=[],
+        )
         if why is None:
             return f"{self._address.display} does not answer within {CONNECT_S:g} s"
         return f"{why} (tried for {CONNECT_S:g} s)"

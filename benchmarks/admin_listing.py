@@ -27,7 +27,7 @@ import redis
 
 from gateway.protocol.ids import WorkerId, connection_id, worker_id
 from gateway.protocol.members import WorkerInfo
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.registry.base import Entry
 from gateway.registry.redis import RedisRegistry
 from tests.support.admin_page import AdminPage, admin_page, admin_url

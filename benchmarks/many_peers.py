@@ -33,7 +33,7 @@ from gateway.protocol.envelopes.dispatching import Dispatch, Reply
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.ids import ConnectionId, WorkerId, connection_id, worker_id
 from gateway.protocol.subset import SUBSET
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from tests.support.redis_server import RedisServer
 
 TEXT: Final = "x" * 64

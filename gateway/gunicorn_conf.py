@@ -33,7 +33,7 @@ from gateway.process import dead_child, start_checks, supervisor  # noqa: E402 (
 from gateway.process.serve import check  # noqa: E402
 from gateway.process.systemd import tell_service_manager  # noqa: E402
 from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S  # noqa: E402
-from gateway.redis_support.address import parse  # noqa: E402
+from gateway.redis_support.url import parse  # noqa: E402
 from gateway.settings.sources import current  # noqa: E402
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from gateway.process.run_file import the_running_gateway
 from gateway.protocol.deadlines import INBOX_CHOICE_S, LEASE_S
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import why_not
 from gateway.redis_support.first_answer import first_answer
 from gateway.redis_support.reachable_inbox import with_reachable_inbox
+from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 
 CONNECT_S: Final = 5.0

@@ -15,8 +15,8 @@ from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigError
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId, is_worker_id, owner_of
 from gateway.protocol.receipt import Receipt
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import why_not
+from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 
 Row = dict[str, Any]

@@ -29,7 +29,7 @@ def check(settings: Settings) -> None:
     Raises:
         ConfigError: What is wrong.
     """
-    from gateway.redis_support.address import parse  # noqa: PLC0415 (costs tools their start)
+    from gateway.redis_support.url import parse  # noqa: PLC0415 (costs tools their start)
     from gateway.tokens.verifier import token_verifier  # noqa: PLC0415
     from gateway.tracing.environment import check_environment  # noqa: PLC0415
     from gateway.tracing.exporters import check_named  # noqa: PLC0415

@@ -10,8 +10,8 @@ from gateway.app import create_app
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.log import get_logger
 from gateway.process.loading import load_gateway
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
+from gateway.redis_support.url import parse
 from gateway.settings.config import Settings
 
 log = get_logger(__name__)

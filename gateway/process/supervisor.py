@@ -36,7 +36,7 @@ from gateway.process.server import GatewayWorker
 from gateway.process.start_checks import check_loadable
 from gateway.process.systemd import tell_service_manager
 from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.settings.config import Settings
 
 log = get_logger(__name__)

@@ -1,35 +1,20 @@
-"""Where Redis is: the URL of the operator, checked and taken apart."""
+"""Where Redis is, and who may speak to it: one node, the primary of Sentinels, or a Cluster."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
-from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
+from typing import Final, Protocol
 
-from redis.asyncio.connection import parse_url
-
-from gateway.errors import ConfigError
 from gateway.redis_support.cluster import ClusterMap
-from gateway.redis_support.cluster_nodes import ClusterNodes
 from gateway.redis_support.locators import OneMaster, SlotMaster
 from gateway.redis_support.node import Node
 from gateway.redis_support.sentinels import Sentinels
 from gateway.redis_support.slots import slot_of
 from gateway.redis_support.stream import Endpoint
 
-SCHEMES: Final = ("redis", "rediss", "unix")
 SENTINEL: Final = "+sentinel"  # after redis or rediss
 CLUSTER: Final = "+cluster"
-SENTINEL_PORT: Final = 26379
-NODE_PORT: Final = 6379
-OPTIONS: Final = ("db", "username", "password")
-SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
-TLS_OPTIONS: Final = (
-    "ssl_ca_certs", "ssl_cert_reqs", "ssl_check_hostname", "ssl_certfile", "ssl_keyfile",
-)  # fmt: skip
-SWITCHES: Final = ("true", "yes", "on", "1", "false", "no", "off", "0")
 
 
 class Locator(Protocol):
@@ -86,16 +71,16 @@ class RedisAddress:
         """The address without its password, for people."""
         if self.sentinels is not None:
             scheme = ("rediss" if self.tls else "redis") + SENTINEL
-            hosts = ",".join(_host_port(*host) for host in self.sentinels.hosts)
+            hosts = ",".join(host_port(*host) for host in self.sentinels.hosts)
             return f"{scheme}://{hosts}/{self.sentinels.name}/{self.database}"
         if self.cluster is not None and self.locator is None:
             scheme = ("rediss" if self.tls else "redis") + CLUSTER
-            return f"{scheme}://{','.join(_host_port(*seed) for seed in self.cluster.nodes.seeds)}"
+            return f"{scheme}://{','.join(host_port(*seed) for seed in self.cluster.nodes.seeds)}"
         if self.cluster is not None:
             assert self.locator is not None
             at = self.locator.primary
-            return "a master of the Cluster" if at is None else f"{_host_port(*at)} of the Cluster"
-        where = self.path or _host_port(self.host, self.port)
+            return "a master of the Cluster" if at is None else f"{host_port(*at)} of the Cluster"
+        where = self.path or host_port(self.host, self.port)
         scheme = "unix" if self.path else "rediss" if self.tls else "redis"
         return f"{scheme}://{where}/{self.database}"
 
@@ -165,180 +150,6 @@ def _at(part: RedisAddress, locator: Locator) -> RedisAddress:
     return made
 
 
-def parse(url: str) -> RedisAddress:
-    """Take a URL apart: ``redis://``, ``rediss://``, ``unix://``, with Sentinels, or of a Cluster.
-
-    A Cluster is ``redis+cluster://[user:password@]host[:port],…``, any of its nodes; Sentinels are
-    ``redis+sentinel://[user:password@]host[:port],…/primary[/db]``. Either may be ``rediss``. Who
-    Sentinels let in stands in the options ``sentinel_username`` and ``sentinel_password``.
-
-    Raises:
-        ConfigError: It is none of these, or is malformed. The message names the setting and never
-            quotes the URL, which may hold a password.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ConfigError("redis_url: its host is malformed") from None
-    # REDIS:// is one, and so is one behind a space; redis-py does not take them.
-    url = parts.scheme + url[url.find(":") :]
-    if parts.scheme in ("redis" + CLUSTER, "rediss" + CLUSTER):
-        return _of_cluster(parts)
-    if parts.scheme in ("redis" + SENTINEL, "rediss" + SENTINEL):
-        return _with_sentinels(parts)
-    if parts.scheme not in SCHEMES:
-        raise ConfigError(
-            "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel://, "
-            "rediss+sentinel://, redis+cluster:// or rediss+cluster://"
-        )
-    if "," in parts.netloc.rpartition("@")[2]:
-        raise ConfigError(
-            "redis_url: several Redis nodes: give one node, Sentinels as "
-            "redis+sentinel://host,host/primary, or a Cluster as redis+cluster://host,host"
-        )
-    _check(parts)
-    return _of_node(url, parts)
-
-
-def _of_node(url: str, parts: SplitResult, sentinels: Sentinels | None = None) -> RedisAddress:
-    options: dict[str, Any] = dict(parse_url(url))
-    address = RedisAddress(
-        url=url,
-        host=options.get("host", "localhost"),
-        port=int(options.get("port", 6379)),
-        path=options.get("path"),
-        database=int(options.get("db", 0)),
-        username=options.get("username"),
-        password=options.get("password"),
-        tls=_tls(options) if parts.scheme == "rediss" else None,
-        locator=sentinels,
-        sentinels=sentinels,
-    )
-    if sentinels is not None:
-        sentinels.on_switch = address.node.switched
-    return address
-
-
-def _with_sentinels(parts: SplitResult) -> RedisAddress:
-    login, at, hosts = parts.netloc.rpartition("@")
-    name, _, database = parts.path.strip("/").partition("/")
-    if not name:
-        raise ConfigError(
-            "redis_url: it does not say which primary: redis+sentinel://host,host/PRIMARY"
-        )
-    scheme = parts.scheme.removesuffix(SENTINEL)
-    endpoints = [_endpoint(host) for host in hosts.split(",") if host]
-    if not endpoints:
-        raise ConfigError("redis_url: it names no Sentinel: redis+sentinel://HOST,HOST/primary")
-    options = parse_qs(parts.query, keep_blank_values=True)
-    theirs = {option: options.pop(option)[0] for option in SENTINEL_OPTIONS if option in options}
-    node = parts._replace(
-        scheme=scheme,
-        netloc=login + at + _host_port(*endpoints[0]),
-        path=f"/{database}" if database else "",
-        query=urlencode(options, doseq=True),
-    )
-    _check(node, also=SENTINEL_OPTIONS)
-    url = node.geturl()
-    facts: Mapping[str, Any] = dict(parse_url(url))
-    tls = {option: facts[option] for option in TLS_OPTIONS if option in facts}
-    sentinels = Sentinels(
-        endpoints,
-        unquote(name),
-        username=theirs.get("sentinel_username"),
-        password=theirs.get("sentinel_password"),
-        tls=(_tls(dict(facts)), tls) if scheme == "rediss" else None,
-    )
-    return _of_node(url, node, sentinels)
-
-
-def _of_cluster(parts: SplitResult) -> RedisAddress:
-    login, at, hosts = parts.netloc.rpartition("@")
-    seeds = [_endpoint(host, NODE_PORT, "nodes") for host in hosts.split(",") if host]
-    if not seeds:
-        raise ConfigError("redis_url: it names no node of the Cluster: redis+cluster://HOST,HOST")
-    scheme = parts.scheme.removesuffix(CLUSTER)
-    node = parts._replace(scheme=scheme, netloc=login + at + _host_port(*seeds[0]))
-    _check(node)
-    address = _of_node(node.geturl(), node)
-    if address.database:
-        raise ConfigError("redis_url: a Cluster has no database but 0")
-    facts: Mapping[str, Any] = dict(parse_url(address.url))
-    tls = {option: facts[option] for option in TLS_OPTIONS if option in facts}
-    nodes = ClusterNodes(
-        seeds,
-        username=address.username,
-        password=address.password,
-        tls=None if address.tls is None else (address.tls, tls),
-    )
-    return replace(address, cluster=ClusterMap(nodes))
-
-
-def _endpoint(host_port: str, default: int = SENTINEL_PORT, what: str = "Sentinels") -> Endpoint:
-    try:
-        parts = urlsplit(f"//{host_port}")
-        port = default if parts.port is None else parts.port
-    except ValueError:
-        port = 0
-    if not port or not parts.hostname or not _may_be_host(parts.hostname):
-        raise ConfigError(
-            f"redis_url: one of its {what} is not host:port, with a port of 1 to 65535 "
-            "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
-        )
-    return parts.hostname, port
-
-
-def _may_be_host(host: str) -> bool:
-    """Whether DNS can have it: each label has 1 to 63 characters."""
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        return False
-    return True
-
-
-def _host_port(host: str, port: int) -> str:
+def host_port(host: str, port: int) -> str:
+    """As it stands in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _check(parts: SplitResult, *, also: tuple[str, ...] = ()) -> None:
-    """Refuse what redis-py passes over in silence, or fails at only when it connects."""
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if port == 0 or parts.fragment:
-        raise ConfigError(
-            "redis_url: its port is not 1 to 65535 "
-            "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
-        )
-    if parts.hostname and not _may_be_host(parts.hostname):
-        raise ConfigError("redis_url: its host is malformed")
-    if parts.scheme == "unix" and not parts.path:
-        raise ConfigError("redis_url: unix:// needs the path of a socket")
-    options = parse_qs(parts.query, keep_blank_values=True)
-    database = options.get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
-    if database and not (database.isascii() and database.isdecimal()):
-        raise ConfigError("redis_url: its database is not a number from 0")
-    known = OPTIONS + also + (TLS_OPTIONS if parts.scheme == "rediss" else ())
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise ConfigError(f"redis_url: option {unknown[0]} is not one of {', '.join(known)}")
-    for switch in options.get("ssl_check_hostname", []):
-        if switch.lower() not in SWITCHES:
-            raise ConfigError("redis_url: ssl_check_hostname is not true or false")
-
-
-def _tls(options: dict[str, Any]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-        if options.get("ssl_certfile"):
-            context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"redis_url: its certificates: {error.strerror or error}") from None
-    if options.get("ssl_check_hostname") is False:
-        context.check_hostname = False
-    if options.get("ssl_cert_reqs") == "none":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

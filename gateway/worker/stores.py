@@ -14,7 +14,7 @@ from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.presence.base import PresenceStore
 from gateway.presence.memory import MemoryPresenceStore
 from gateway.presence.redis import RedisPresenceStore
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.registry.base import Registry
 from gateway.registry.memory import MemoryRegistry
 from gateway.registry.redis import RedisRegistry

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from gateway.protocol.ids import RANDOM_BYTES_PER_WORKER_ID, WorkerId, worker_id
-from gateway.redis_support.address import parse
 from gateway.redis_support.reachable_inbox import with_reachable_inbox
+from gateway.redis_support.url import parse
 from gateway.settings.config import Settings
 
 

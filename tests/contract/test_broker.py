@@ -14,7 +14,7 @@ from gateway.broker.memory import MemoryBroker, MemoryBus
 from gateway.broker.redis import RedisBroker
 from gateway.broker.redis_cluster import broker_at
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from tests.contract.addresses import EVERYWHERE, redis_url
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer

@@ -24,8 +24,8 @@ from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
 from gateway.redis_support.slots import slot_of
+from gateway.redis_support.url import parse
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from tests.contract.channel_brokers import Listener, until_connected
 from tests.contract.channel_brokers import running as running_channels

@@ -18,9 +18,9 @@ from gateway.presence.base import PresenceChange, PresenceStats
 from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
 from gateway.redis_support.client import fence
 from gateway.redis_support.slots import slot_of
+from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 from tests.contract.channel_brokers import KEPT, Listener, running
 from tests.contract.conftest import INFO, entry

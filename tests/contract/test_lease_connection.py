@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from gateway.redis_support.address import parse
 from gateway.redis_support.connection import RedisConnection
 from gateway.redis_support.slots import slot_of
+from gateway.redis_support.url import parse
 from gateway.registry.lease_connection import Call, LeaseConnection
 from gateway.registry.redis import RedisRegistry
 from tests.contract.conftest import INFO, Connect

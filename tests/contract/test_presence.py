@@ -17,7 +17,7 @@ from gateway.presence.memory import MemoryPresenceStore
 from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.ids import WorkerId
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from tests.contract.addresses import EVERYWHERE, redis_url
 from tests.support.ids import new_worker_id
 

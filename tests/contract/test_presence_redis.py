@@ -17,7 +17,7 @@ from gateway.protocol.channel_messages import ClientInfo
 from gateway.protocol.deadlines import LEFT_S
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.redis_server import RedisServer
 

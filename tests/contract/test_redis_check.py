@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import BrokerUnavailable, ConfigError
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import check, why_not
+from gateway.redis_support.url import parse
 from tests.support.children import mortal
 from tests.support.ports import free_port
 from tests.support.redis_cluster import RedisCluster

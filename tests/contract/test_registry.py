@@ -11,9 +11,9 @@ import redis
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence
+from gateway.redis_support.url import parse
 from gateway.registry.base import Entry, Registry
 from gateway.registry.redis_entries import CHUNK
 from tests.contract.conftest import INFO, SOON_S, Connect, claim, ended, entry

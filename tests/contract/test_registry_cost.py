@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.cluster.registration import Registration
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.registry.base import Entry, bounded
 from gateway.registry.redis import RedisRegistry
 from tests.support.ids import new_connection_id, new_worker_id

@@ -12,9 +12,9 @@ import pytest
 
 from gateway.errors import BrokerUnavailable, ConfigError
 from gateway.protocol.members import WorkerInfo
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence, publish
+from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.worker.worker_ids import new_worker_id
 from tests.contract.test_tls import serving_tls

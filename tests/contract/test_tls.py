@@ -14,11 +14,11 @@ from gateway.broker.redis import RedisBroker
 from gateway.broker.redis_cluster import ClusterBroker
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.members import WorkerInfo
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence
 from gateway.redis_support.client import publish as publish_blocking
 from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 from tests.contract.test_broker import Collector, channel, publish, running
 from tests.support.ids import new_worker_id

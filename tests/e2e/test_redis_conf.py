@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from gateway.protocol.members import WorkerInfo
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.registry.base import Entry
 from gateway.registry.redis import RedisRegistry
 from tests.support.crowd import Crowd

@@ -12,8 +12,8 @@ from prometheus_client import REGISTRY
 from gateway import Gateway, Message
 from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.ids import ConnectionId
-from gateway.redis_support.address import parse
 from gateway.redis_support.client import fence
+from gateway.redis_support.url import parse
 from gateway.settings.config import Settings
 from tests.integration.applications import Gated
 from tests.integration.chatter import chatter

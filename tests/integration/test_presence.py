@@ -21,7 +21,7 @@ from gateway.protocol.channel_messages import ClientInfo, MessageKind
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings
 from gateway.settings.namespaces import ChannelOptions, Namespaces

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
-from gateway.redis_support.address import parse
 from gateway.redis_support.check import check
+from gateway.redis_support.url import parse
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import FOLLOWS_AT_ONCE, NAME, Sentinel
 from tests.support.serve import ROOT

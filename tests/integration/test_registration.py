@@ -10,7 +10,7 @@ import pytest
 from gateway import Gateway, Message
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.registry.base import Entry
 from gateway.registry.redis import RedisRegistry
 from gateway.worker.worker_ids import new_worker_id

@@ -12,8 +12,8 @@ import pytest
 import gateway
 from gateway import Connection, Gateway, Message, NotRunning, Receipt
 from gateway.protocol.conversation import MAX_IN_FLIGHT
-from gateway.redis_support.address import parse
 from gateway.redis_support.client import fence
+from gateway.redis_support.url import parse
 from gateway.settings.config import Settings
 from gateway.settings.values import Secret
 from tests.integration.applications import Gated, talkative

@@ -15,7 +15,7 @@ from gateway import Connection, Gateway
 from gateway.protocol.ids import WorkerId
 from gateway.protocol.members import WorkerInfo
 from gateway.redis_support import keys
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.registry.base import AcquiredEntry, Entry
 from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings

@@ -13,7 +13,7 @@ from gateway.channel_broker.base import HistoryOptions, Publishing, Stored
 from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.protocol.channel_messages import PublicationBody, encode, read_publication
 from gateway.protocol.recovery import MAX_READ
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from tests.support.centrifuge_messages import Data
 from tests.support.channel_ledger import ChannelLedger
 

@@ -11,7 +11,7 @@ from gateway.metrics.families import CONNECTIONS
 from gateway.process.serve import check
 from gateway.process.systemd import EXIT_S
 from gateway.protocol.deadlines import AFTER_DRAIN_S, INBOX_CHOICE_S, SILENT_WORKER_S, START_S
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.settings.config import Settings
 from tests.support.env_files import OURS, named_in
 from tests.support.kustomize import Manifest, documents

@@ -10,7 +10,7 @@ from gateway.backend_client import channels
 from gateway.backend_client.channels import ClientChannels
 from gateway.backend_client.parts import begin
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 
 
 async def fails() -> None:

@@ -15,7 +15,7 @@ from gateway.channel_broker.redis_cluster import ClusterChannelBroker
 from gateway.channel_broker.redis_publications import Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 

@@ -16,8 +16,8 @@ from gateway.channel_broker.redis_scripts import ChannelScripts
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.metrics.families import PUBLICATION_FAILURES
 from gateway.protocol.channel_position import Position
-from gateway.redis_support.address import parse
 from gateway.redis_support.connection import LONG_BYTES, Command, ReplyError
+from gateway.redis_support.url import parse
 
 KEPT = HistoryOptions(10, 60, 60)
 LOST = ReplyError("NOSCRIPT No matching script. Please use EVAL.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.channel_broker.base import HistoryOptions, Page
 from gateway.channel_broker.redis import MAX_READS, RedisChannelBroker
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from tests.support.waiting import eventually
 
 KEPT = HistoryOptions(10, 60, 60)

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.address import RedisAddress, parse
+from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.check import check
 from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.url import parse
 
 # An announced hostname may have these (config.c of Redis: letters, digits, - and dots).
 NOWHERE = ["a..b", "a" * 64, ".."]

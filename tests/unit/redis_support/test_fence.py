@@ -10,8 +10,8 @@ import pytest
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import WorkerId
-from gateway.redis_support.address import parse
 from gateway.redis_support.client import fence
+from gateway.redis_support.url import parse
 from tests.support.ids import new_worker_id
 from tests.support.stub_redis import StubRedis, cluster_answers
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from gateway.redis_support import publishing
-from gateway.redis_support.address import parse
 from gateway.redis_support.publishing import PublishingConnection
+from gateway.redis_support.url import parse
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.redis_support.test_subscriptions import Fleeting, Pauses

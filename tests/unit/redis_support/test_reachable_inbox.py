@@ -11,10 +11,10 @@ import pytest
 
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import first_answer, keys, reachable_inbox
-from gateway.redis_support.address import parse
 from gateway.redis_support.reachable_inbox import with_reachable_inbox
 from gateway.redis_support.slots import slot_of
 from gateway.redis_support.stream import Endpoint
+from gateway.redis_support.url import parse
 from tests.support.ids import new_worker_id
 from tests.support.logs import capture_logs
 from tests.support.ports import free_port

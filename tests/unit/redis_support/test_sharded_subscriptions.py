@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from gateway.redis_support import sharded_subscriptions
-from gateway.redis_support.address import parse
 from gateway.redis_support.connection import ReplyError
 from gateway.redis_support.sharded_subscriptions import (
     AGAIN_S,
@@ -15,6 +14,7 @@ from gateway.redis_support.sharded_subscriptions import (
     ShardedSubscriptions,
 )
 from gateway.redis_support.slots import slot_of
+from gateway.redis_support.url import parse
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 from tests.unit.redis_support.test_subscriptions import Connection, World

@@ -9,8 +9,8 @@ from typing import Any, cast
 import hiredis
 import pytest
 
-from gateway.redis_support.address import parse
 from gateway.redis_support.connection import LONG_BYTES, Command, RedisConnection, _write
+from gateway.redis_support.url import parse
 
 LONG = bytes(range(256)) * (LONG_BYTES // 256)
 

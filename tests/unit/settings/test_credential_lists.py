@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.redis_support.address import parse
+from gateway.redis_support.url import parse
 from gateway.settings.credential_lists import (
     access_keys,
     api_keys,

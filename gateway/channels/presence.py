@@ -27,6 +27,7 @@ log = get_logger(__name__)
 MAX_BATCH: Final = 1000
 RETRY_S: Final = 0.25
 LEFT_AGAIN_S: Final = 1.0  # until what one master of several did not take is tried again
+LONGEST_COMPARE_S: Final = 10.0  # between two readings of all members: all masters answer those
 LOOK_EVERY_S: Final = 60.0  # at each channel, with many quiet moments in between
 LOOK_AT_ONCE: Final = 200  # channels
 LOOK_PAUSE_S: Final = 1.0  # at least, so that a hundred thousand channels are no load
@@ -318,6 +319,7 @@ class ChannelPresence:
 
     async def _find_strays(self) -> None:
         """After a loss, who is there and has left is to be removed."""
+        pause_s = LEFT_AGAIN_S
         while True:
             await self._compare.wait()
             self._compare.clear()
@@ -331,9 +333,11 @@ class ChannelPresence:
                 log.debug("presence not compared", error=str(error))
                 if not self._compare.is_set():  # else another loss was found meanwhile
                     self._compared = compared
-                await asyncio.sleep(LEFT_AGAIN_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_COMPARE_S)
                 self._compare.set()
             else:
+                pause_s = LEFT_AGAIN_S
                 self._comparing = self._compare.is_set()
                 self._note_settled()
 

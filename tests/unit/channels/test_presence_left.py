@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
@@ -127,6 +128,33 @@ async def test_channels_elsewhere_are_looked_at_after_a_loss_while_a_master_is_a
     assert "presence lost" not in {line["event"] for line in logs}
     bench.store.channels_away = set()
     await bench.presence.settled()
+
+
+async def test_all_members_are_read_less_and_less_often_while_a_master_is_away(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All masters answer that. Red when it is done once a second for as long as one is away."""
+    monkeypatch.setattr(presence, "LEFT_AGAIN_S", 0.01)
+    monkeypatch.setattr(presence, "LONGEST_COMPARE_S", 0.04)
+    await asyncio.gather(*(bench.presence.enter(room, BOB) for room in ("here", "there")))
+    bench.store.forget()
+    bench.store.channels_away = {"there"}
+    read_at: list[float] = []
+    pages_of = bench.store.pages_of
+
+    def noted(worker: WorkerId) -> AsyncIterator[Page]:
+        read_at.append(asyncio.get_running_loop().time())
+        return pages_of(worker)
+
+    monkeypatch.setattr(bench.store, "pages_of", noted)
+    await bench.presence.check()
+    await eventually(lambda: len(read_at) == 5, "five readings")
+    bench.store.channels_away = set()
+    await bench.presence.settled()
+
+    pauses = [after - before for before, after in itertools.pairwise(read_at[:5])]
+    for pause_s, shortest_s in zip(pauses, (0.01, 0.02, 0.04, 0.04), strict=True):
+        assert pause_s > 0.9 * shortest_s
 
 
 async def test_what_was_compared_before_another_loss_is_not_compared(

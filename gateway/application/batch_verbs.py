@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Final, get_args
 
 import msgspec
@@ -88,7 +89,9 @@ def _with_json(command: Command) -> Command | Exception:
         said = json_of("data", command.data)
     except (TypeError, ValueError) as error:
         return error
-    return msgspec.structs.replace(command, data=msgspec.Raw(said))
+    told = copy(command)  # ``replace`` would check its arguments once more
+    msgspec.structs.force_setattr(told, "data", msgspec.Raw(said))
+    return told
 
 
 def _told(done: batch.Done | Exception) -> Result:

@@ -178,7 +178,7 @@ class ChannelVerbs(ABC):
             NotRunning: Of a ``Gateway`` outside of its lifespan.
         """
         command = Subscribe(connection, channel)
-        return await batch.subscribe(self._requests, command)
+        return await batch.to_connection(self._requests, command)
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
         """Unsubscribe one connection from a channel, whichever worker holds it.
@@ -190,7 +190,7 @@ class ChannelVerbs(ABC):
             BadChannel, NotRunning: As of ``subscribe``.
         """
         command = Unsubscribe(connection, channel)
-        return await batch.subscribe(self._requests, command)
+        return await batch.to_connection(self._requests, command)
 
     async def history(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from gateway import arguments
+from gateway.commands import batch
 from gateway.commands.definitions import Disconnect, DisconnectUser, Send, SendToUser
 from gateway.errors import Disconnected
 from gateway.handlers.definitions import Connection, of_entries
@@ -43,8 +44,8 @@ class Verbs(ABC):
             UnicodeEncodeError: The text has a lone surrogate.
             ValueError: The key is empty.
         """
-        it = Send(connection, text, key=key)
-        return await self._requests.sender.send(it.connection, it.text, key=it.key)
+        command = Send(connection, text, key=key)
+        return await batch.to_connection(self._requests, command)
 
     async def disconnect(
         self,
@@ -67,8 +68,8 @@ class Verbs(ABC):
             NotRunning: Of a ``Gateway`` outside of its lifespan. Elsewhere, use ``gateway.client``.
             ValueError: The code or the reason cannot be sent.
         """
-        it = Disconnect(connection, code, reason)
-        return await self._requests.sender.disconnect(it.connection, it.code, it.reason)
+        command = Disconnect(connection, code, reason)
+        return await batch.to_connection(self._requests, command)
 
     async def send_to_user(self, user: str, text: str, *, key: str | None = None) -> list[Sent]:
         """Send a text to every connection of a user, whichever workers hold them.
@@ -88,8 +89,8 @@ class Verbs(ABC):
             BrokerUnavailable: Nobody can know the connections now. Nothing was sent.
             NotRunning, TypeError, EnvelopeTooLarge, UnicodeEncodeError, ValueError: As of ``send``.
         """
-        it = SendToUser(user, text, key=key)
-        return await self._requests.send(it.user, it.text, key=it.key)
+        command = SendToUser(user, text, key=key)
+        return await batch.to_user(self._requests, command)
 
     async def disconnect_user(
         self,
@@ -106,8 +107,8 @@ class Verbs(ABC):
             BrokerUnavailable: Nobody can know the connections now. Nothing was closed.
             NotRunning, ValueError: As of ``disconnect``.
         """
-        it = DisconnectUser(user, code, reason)
-        return await self._requests.disconnect(it.user, it.code, it.reason)
+        command = DisconnectUser(user, code, reason)
+        return await batch.to_user(self._requests, command)
 
     async def connections(self, *, user: str) -> list[Connection]:
         """The connections of a user, those of each worker together, the oldest first.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, assert_never
 
 from gateway.channel_broker.base import Stored
@@ -19,6 +19,7 @@ from gateway.commands.definitions import (
     Subscribe,
     Unsubscribe,
 )
+from gateway.errors import GatewayError
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol import channel_names
 from gateway.protocol.receipt import Receipt, Sent
@@ -100,17 +101,37 @@ def broadcast(
     )
 
 
-async def subscribe(requests: RequestsToUsers, command: Subscribe | Unsubscribe) -> Receipt:
-    """Subscribe a connection, or unsubscribe it.
+def to_connection(
+    requests: RequestsToUsers, command: Send | Disconnect | Subscribe | Unsubscribe
+) -> Coroutine[Any, Any, Receipt]:
+    """What does it to one connection once it is awaited. That raises as ``RequestsToOwners`` does.
 
     Raises:
         BadChannel: No channel may be called that.
-        UnknownChannel, ChannelLimit: As its owner says.
     """
-    channel_names.check(command.channel)
-    if isinstance(command, Subscribe):
-        return await requests.sender.subscribe(command.connection, command.channel)
-    return await requests.sender.unsubscribe(command.connection, command.channel)
+    sender = requests.sender
+    match command:
+        case Send():
+            return sender.send(command.connection, command.text, key=command.key)
+        case Disconnect():
+            return sender.disconnect(command.connection, command.code, command.reason)
+        case Subscribe():
+            channel_names.check(command.channel)
+            return sender.subscribe(command.connection, command.channel)
+        case Unsubscribe():
+            channel_names.check(command.channel)
+            return sender.unsubscribe(command.connection, command.channel)
+        case _:
+            assert_never(command)
+
+
+def to_user(
+    requests: RequestsToUsers, command: SendToUser | DisconnectUser
+) -> Coroutine[Any, Any, list[Sent]]:
+    """The same to each connection of a user. That raises as ``RequestsToUsers`` does."""
+    if isinstance(command, SendToUser):
+        return requests.send(command.user, command.text, key=command.key)
+    return requests.disconnect(command.user, command.code, command.reason)
 
 
 def _begin(
@@ -118,34 +139,20 @@ def _begin(
 ) -> Sequence[asyncio.Future[Any]] | Exception:
     if isinstance(command, Exception):
         return command
-    if isinstance(command, Publish | Broadcast):
-        assert publisher is not None
-        try:
-            if isinstance(command, Publish):
+    try:
+        match command:
+            case Publish():
+                assert publisher is not None
                 return [publish(publisher, command, bytes(command.data))]
-            return broadcast(publisher, command, bytes(command.data))
-        except Exception as error:
-            return error
-    return [asyncio.ensure_future(_do(command, requests))]
-
-
-async def _do(
-    command: Send | SendToUser | Disconnect | DisconnectUser | Subscribe | Unsubscribe,
-    requests: RequestsToUsers,
-) -> Receipt | list[Sent]:
-    match command:
-        case Send(connection=connection, text=text, key=key):
-            return await requests.sender.send(connection, text, key=key)
-        case SendToUser(user=user, text=text, key=key):
-            return await requests.send(user, text, key=key)
-        case Disconnect(connection=connection, code=code, reason=reason):
-            return await requests.sender.disconnect(connection, code, reason)
-        case DisconnectUser(user=user, code=code, reason=reason):
-            return await requests.disconnect(user, code, reason)
-        case Subscribe() | Unsubscribe():
-            return await subscribe(requests, command)
-        case _:
-            assert_never(command)
+            case Broadcast():
+                assert publisher is not None
+                return broadcast(publisher, command, bytes(command.data))
+            case SendToUser() | DisconnectUser():
+                return [asyncio.ensure_future(to_user(requests, command))]
+            case _:
+                return [asyncio.ensure_future(to_connection(requests, command))]
+    except Exception as error:
+        return error
 
 
 def _done(
@@ -158,6 +165,8 @@ def _done(
 
 
 def _outcome(ended: asyncio.Future[Any]) -> Any:
+    if ended.cancelled():  # it alone: who cancels the batch is let through before
+        return GatewayError("broken off, and may have been done: look before you try it again")
     error = ended.exception()
     return ended.result() if error is None else error
 

@@ -13,12 +13,14 @@ import pytest
 from gateway import (
     BadChannel,
     Gateway,
+    GatewayError,
     NotRunning,
     PublicationTooLarge,
     Published,
     Receipt,
     Sent,
     UnknownChannel,
+    arguments,
 )
 from gateway.channels.publisher import MAX_TOGETHER, MAX_TOGETHER_BYTES
 from gateway.commands import (
@@ -190,3 +192,62 @@ async def test_who_asks_may_go_and_nothing_is_taken_back(app: Gateway) -> None:
 
     assert written == ["x"]
     assert sent.taken == [Taken("hall", 1)]
+
+
+async def test_what_is_broken_off_of_a_batch_has_a_result_of_its_own(app: Gateway) -> None:
+    """Red when its cancellation is taken for the batch's: nothing is told of what others did."""
+    with outbox(app) as sent:
+        send = sent.send
+
+        async def broken_off(connection: str, text: str, *, key: str | None = None) -> Receipt:
+            if text == "broken off":
+                raise asyncio.CancelledError
+            return await send(connection, text, key=key)
+
+        sent.send = broken_off  # type: ignore[method-assign]
+        first, second, third = await app.batch(
+            [Send("c", "one"), Send("c", "broken off"), Send("c", "three")]
+        )
+
+    assert (first, third) == (Receipt.WRITTEN, Receipt.WRITTEN)
+    assert type(second) is GatewayError
+    assert "may have been done" in str(second)
+
+
+async def test_a_batch_that_is_cancelled_tells_of_nothing(app: Gateway) -> None:
+    with outbox(app) as sent:
+        begun = asyncio.Event()
+
+        async def never(connection: str, text: str, *, key: str | None = None) -> Receipt:
+            begun.set()
+            await asyncio.Event().wait()
+            return Receipt.WRITTEN
+
+        sent.send = never  # type: ignore[method-assign]
+        running = asyncio.create_task(app.batch([Send("c", "one")]))
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+async def test_what_a_batch_publishes_has_been_checked_where_it_was_made(
+    app: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when its arguments are looked through once more as its data becomes JSON; and the command
+    of who asks has its data afterwards.
+    """
+    one, several = Publish("hall", {"n": 1}, tags={"by": "app"}), Broadcast(["hall"], [2])
+    checked: list[str] = []
+
+    def check(name: str, value: bool) -> bool:
+        checked.append(name)
+        return value
+
+    monkeypatch.setattr(arguments, "switch", check)
+    with outbox(app):
+        done = await app.batch([one, several])
+
+    assert done == [Published(0, ""), [Published(0, "")]]
+    assert checked == []
+    assert (one.data, several.data) == ({"n": 1}, [2])

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from gateway.arguments import text as _text
 from gateway.errors import (
     BadChannel,
     BrokerUnavailable,
@@ -83,6 +82,9 @@ class _Open:
 class RequestsToOwners:
     """Everything that one process asks. Make it inside the event loop.
 
+    What is asked names plain texts, Unicode, as ``gateway.commands`` has them: they are looked at
+    where they come in, and not for each connection of a user.
+
     Args:
         look: All leases, read after it was called.
         lease_s: For how long an absence must be possible before it is believed.
@@ -126,12 +128,8 @@ class RequestsToOwners:
             key: The same send again within a minute, with the same key, is not written twice.
 
         Raises:
-            TypeError: The text is none, or the key.
             EnvelopeTooLarge: The text is over about a megabyte.
-            UnicodeEncodeError: The text has a lone surrogate.
         """
-        connection, text = _text("connection", connection), _text("text", text)
-        key = None if key is None else _text("key", key)
         receipted = await self._ask(
             connection, lambda name, number: Send(name, number, text, key, self._unlinked)
         )
@@ -140,7 +138,6 @@ class RequestsToOwners:
 
     async def disconnect(self, connection: str, code: int, reason: str) -> Receipt:
         """Close a connection with this code and reason. WRITTEN: its close frame is under way."""
-        connection, reason = _text("connection", connection), _text("reason", reason)
         receipted = await self._ask(
             connection, lambda name, number: Disconnect(name, number, code, reason, self._unlinked)
         )
@@ -152,7 +149,6 @@ class RequestsToOwners:
         Raises:
             BadChannel, UnknownChannel, ChannelLimit: As its owner says.
         """
-        connection, channel = _text("connection", connection), _text("channel", channel)
         receipted = await self._ask(
             connection,
             lambda name, number: SubscribeConnection(name, number, channel, self._unlinked),
@@ -163,7 +159,6 @@ class RequestsToOwners:
 
     async def unsubscribe(self, connection: str, channel: str) -> Receipt:
         """Unsubscribe a connection. WRITTEN: it is not subscribed."""
-        connection, channel = _text("connection", connection), _text("channel", channel)
         return _receipt_of(
             await self._ask(
                 connection,
@@ -173,7 +168,6 @@ class RequestsToOwners:
 
     async def inquire(self, connection: str) -> Receipted:
         """What its owner says of a connection: with particulars if the receipt is WRITTEN."""
-        connection = _text("connection", connection)
         return await self._ask(
             connection, lambda name, number: Inquire(name, number, self._unlinked)
         )

@@ -78,7 +78,7 @@ class RequestsToUsers:
 
         Raises:
             BrokerUnavailable: Nobody can know their connections now. Nothing was sent.
-            TypeError, EnvelopeTooLarge, UnicodeEncodeError: As of a send to one connection.
+            EnvelopeTooLarge: As of a send to one connection.
         """
         return await self._each(user, lambda name: self.sender.send(name, text, key=key))
 

@@ -193,6 +193,26 @@ def test_a_wrong_argument_of_a_command_is_named_where_it_is_made(
     check(raised.value, name)
 
 
+class Markup(str):
+    """A template's text: no envelope carries one of a class of its own."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "Broadcast"])
+def test_a_command_has_plain_texts_whatever_their_class(command: str) -> None:
+    """Red when they are passed on, by any verb: each is carried out by its command."""
+    verb = "".join(f"_{each.lower()}" if each.isupper() else each for each in command)[1:]
+    given = {n: Markup(v) if isinstance(v, str) else v for n, v in GOOD[verb].items()}
+
+    made = COMMANDS[command](**given)
+
+    texts = {name: getattr(made, name) for name in given if isinstance(given[name], Markup)}
+    assert texts
+    assert {type(each) for each in texts.values()} == {str}
+    assert texts == {name: given[name] for name in texts}
+
+
 @pytest.mark.parametrize(("verb", "name", "bad"), wrong(TEST))
 async def test_a_wrong_argument_of_a_client_of_a_test_is_named(
     verb: str, name: str, bad: Any

@@ -45,12 +45,14 @@ class Reach(NamedTuple):
         slots_uncovered: How many slots of a Cluster no master has.
         masters_away: Each master of a Cluster that has slots, and whether nothing can be published
             there.
+        quorum_lost: The Sentinels that answer say that they could promote no replica.
     """
 
     unlocated: bool = False
     sentinels_away: int = 0
     slots_uncovered: int = 0
     masters_away: Mapping[str, bool] = {}
+    quorum_lost: bool = False
 
 
 class Receiver(Protocol):

@@ -61,7 +61,11 @@ class RedisBroker:
         sentinels = self._address.sentinels
         if sentinels is None:
             return Reach()
-        return Reach(unlocated=sentinels.silent, sentinels_away=len(sentinels.away))
+        return Reach(
+            unlocated=sentinels.silent,
+            sentinels_away=len(sentinels.away),
+            quorum_lost=sentinels.quorum_lost,
+        )
 
     def where(self, key: str) -> str:  # noqa: ARG002 (there is one node)
         return self._address.display

@@ -61,6 +61,11 @@ REDIS_UNLOCATED = Gauge(
 SENTINELS_AWAY = Gauge(
     "gateway_redis_sentinels_away", "Sentinels that do not answer.", multiprocess_mode="livemax"
 )
+QUORUM_LOST = Gauge(
+    "gateway_redis_quorum_lost",
+    "Workers whose Sentinels all say that they could promote no replica.",
+    multiprocess_mode="livesum",
+)
 SLOTS_UNCOVERED = Gauge(
     "gateway_redis_slots_uncovered",
     "Slots of the Cluster that no master has.",

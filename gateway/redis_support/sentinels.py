@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import hiredis
 from redis.exceptions import AuthenticationError, ResponseError
@@ -26,6 +26,7 @@ from gateway.log import get_logger
 from gateway.redis_support.asking import ASK_S, answers_in_turn, answers_of, looked_at
 from gateway.redis_support.one_connection import ask
 from gateway.redis_support.reconnect import reasons
+from gateway.redis_support.sentinel_answers import Answer, SentinelLog, choose, read_answer
 from gateway.redis_support.sentinel_listener import SwitchListener
 from gateway.redis_support.stream import UNCONNECTED, Command, Endpoint, Place, Stream
 
@@ -34,13 +35,6 @@ log = get_logger(__name__)
 ASK_INTERVAL_S: Final = 2.0
 FRESH_S: Final = 0.5  # a connection is made without asking before
 ANEW_S: Final = 10.0  # far more than the 2 s in which each Sentinel tells the others what it knows
-
-
-class Answer(NamedTuple):
-    """What one Sentinel says."""
-
-    primary: Endpoint
-    epoch: int  # of its configuration: rises with every failover
 
 
 class Sentinels:
@@ -89,6 +83,7 @@ class Sentinels:
         self._unfound: dict[Endpoint, Exception] = {}  # names that were nobody's
         self._known_away: frozenset[Endpoint] = frozenset()
         self._older_since: float | None = None  # most name an older configuration than is known
+        self._log = SentinelLog(told_after_s=ANEW_S)
 
     @property
     def away(self) -> Mapping[Endpoint, Exception]:
@@ -110,6 +105,12 @@ class Sentinels:
                 elif error is not None and (":" in place.address) in well:
                     found[place.address, place.port] = error
         return found
+
+    @property
+    def quorum_lost(self) -> bool:
+        """Of those that answered last some could promote no replica, and none could."""
+        said = {answer.promotes for answer in self._answers.values()}
+        return False in said and True not in said
 
     async def locate(self) -> Endpoint:
         """Where the primary is, asked for if that was not done a moment ago.
@@ -191,6 +192,11 @@ class Sentinels:
             raise BrokerUnavailable(self._nobody(errors))
         self._said_at = self._now()
         self._say_who_is_away(len(answers))
+        primary = self._decide(answers)
+        self._log.look(self._answers, primary, quorum_lost=self.quorum_lost, now=self._said_at)
+        return primary
+
+    def _decide(self, answers: Sequence[Answer]) -> Endpoint:
         known = None if self.primary is None else Answer(self.primary, self._epoch)
         newest = max(answer.epoch for answer in answers)
         if known is None or newest >= known.epoch:
@@ -304,15 +310,17 @@ class Sentinels:
         async with asyncio.timeout(ASK_S):
             stream = await Stream.open(place, self._context)
             try:
-                *greeting, told = await stream.ask(
-                    *self._login(), ("SENTINEL", "MASTER", self.name)
+                *greeting, told, quorum = await stream.ask(
+                    *self._login(),
+                    ("SENTINEL", "MASTER", self.name),
+                    ("SENTINEL", "CKQUORUM", self.name),
                 )
             finally:
                 stream.close()
         for reply in (*greeting, told):
             if isinstance(reply, hiredis.ReplyError):
                 raise ResponseError(str(reply))
-        return read_answer(told)
+        return read_answer(told, quorum)
 
     def _ask_blocking(self, place: Place, deadline_s: float) -> Answer:
         # By its name where there is TLS: redis-py checks the certificate for what it connects to.
@@ -344,31 +352,3 @@ class Sentinels:
             "redis_url: what it names are no Sentinels (for a single Redis write redis://host): "
             f"{words.strip()}"
         )
-
-
-def choose(answers: Sequence[Answer], known: Answer | None) -> Endpoint:
-    """The primary of the newest configuration.
-
-    Where those that have it name it differently, what most of them say; what is known, or else the
-    first, decides between as many.
-    """
-    newest = max(answer.epoch for answer in answers)
-    named = Counter(answer.primary for answer in answers if answer.epoch == newest)
-    most = max(named.values())
-    candidates = [primary for primary, count in named.items() if count == most]
-    return known.primary if known and known.primary in candidates else candidates[0]
-
-
-def read_answer(told: Any) -> Answer:
-    """Take the reply to SENTINEL MASTER apart.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if isinstance(told, list):
-        with suppress(KeyError, TypeError, ValueError, AttributeError):
-            facts = dict(zip(told[::2], told[1::2], strict=False))
-            host, port = facts[b"ip"].decode(), int(facts[b"port"])
-            if host and 0 < port < 1 << 16:
-                return Answer((host, port), int(facts[b"config-epoch"]))
-    raise ValueError("what it says of its primary cannot be read")

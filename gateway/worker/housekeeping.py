@@ -73,6 +73,7 @@ class Housekeeping:
         reach = self._parts.broker.reach()
         metrics.REDIS_UNLOCATED.set(reach.unlocated)
         metrics.SENTINELS_AWAY.set(reach.sentinels_away)
+        metrics.QUORUM_LOST.set(reach.quorum_lost)
         metrics.SLOTS_UNCOVERED.set(reach.slots_uncovered)
         for master, away in reach.masters_away.items():
             metrics.MASTER_AWAY.labels(master=master).set(away)

@@ -65,6 +65,7 @@ AT_NOTHING: Final = {
     # Of Sentinels and a Cluster: tests/faults tries them.
     "sum(gateway_redis_unlocated{OURS})",
     "max(gateway_redis_sentinels_away{OURS})",
+    "sum(gateway_redis_quorum_lost{OURS})",
     "max(gateway_redis_slots_uncovered{OURS})",
 }
 NOT_THERE: Final = {

@@ -23,7 +23,7 @@ from tests.support.channel_publisher import ChannelPublisher
 from tests.support.crowd import Crowd
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
-from tests.support.sentinels import SentinelGroup
+from tests.support.sentinels import DOWN_AFTER_S, SentinelGroup
 from tests.support.serve import Served
 from tests.support.stand import Stand, a_stand
 from tests.support.waiting import eventually
@@ -142,11 +142,16 @@ async def test_a_switch_is_followed_and_nothing_is_lost(
 
 
 async def sentinels_go(group: SentinelGroup, served: Sequence[Served]) -> None:
-    """One of them and then all, whom nobody would miss otherwise before the next switch."""
+    """One of them, most, and then all, whom nobody would miss otherwise before the next switch."""
     group.sentinels[0].kill()
     one = lambda: all(s.metric("gateway_redis_sentinels_away") == 1 for s in served)  # noqa: E731
     await eventually(one, "a Sentinel that is missed", FOLLOWED_S)
     assert not any(s.metric("gateway_redis_unlocated") for s in served)
+    assert not any(s.metric("gateway_redis_quorum_lost") for s in served)
+    group.sentinels[1].kill()
+    lost = lambda: all(s.metric("gateway_redis_quorum_lost") for s in served)  # noqa: E731
+    await eventually(lost, "a quorum that is missed", DOWN_AFTER_S + FOLLOWED_S)
+    assert all(s.events("sentinels have no quorum") for s in served)
     for sentinel in group.sentinels:
         sentinel.kill()
     nobody = lambda: all(s.metric("gateway_redis_unlocated") for s in served)  # noqa: E731

@@ -82,6 +82,7 @@ GOOD: Series = {
     of_port("gateway_canary_age_seconds"): steady(1),
     of_port("gateway_redis_unlocated"): steady(0),
     of_port("gateway_redis_sentinels_away"): steady(0),
+    of_port("gateway_redis_quorum_lost"): steady(0),
     of_port("gateway_redis_slots_uncovered"): steady(0),
     of_port("gateway_redis_master_away", master="a:6379"): steady(0),
     of_port("gateway_connections"): steady(10_000),
@@ -156,6 +157,9 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     ),
     "a sentinel is away": (
         {of_port("gateway_redis_sentinels_away"): steady(1)}, {"GatewaySentinelsAway"},
+    ),
+    "sentinels lost their quorum": (
+        {of_port("gateway_redis_quorum_lost"): steady(2)}, {"GatewayQuorumLost"},
     ),
     "a master is away": (
         {of_port("gateway_redis_master_away", master="a:6379"): steady(2)}, {"GatewayMasterAway"},

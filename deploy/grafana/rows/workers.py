@@ -70,14 +70,15 @@ REDIS: Final = Row("Is Redis well?", (
     ),
     Panel(
         "Who says where Redis is",
-        "Sentinels that do not answer: with most of them away nobody is promoted. Workers that no"
-        " Sentinel, or no node of the Cluster, tells: none of them can connect anew.",
+        "Sentinels that do not answer. Workers whose Sentinels have no quorum: nobody is promoted."
+        " Workers that no Sentinel, or no node of the Cluster, tells: none can connect anew.",
         "redis.md#nobody-says-where-redis-is",
         (
             Query("sum(gateway_redis_unlocated{OURS})", "workers that are not told"),
             Query("max(gateway_redis_sentinels_away{OURS})", "Sentinels away"),
+            Query("sum(gateway_redis_quorum_lost{OURS})", "workers without a quorum"),
         ),
-        alerts=("GatewayRedisUnlocated", "GatewaySentinelsAway"), bound=1,
+        alerts=("GatewayRedisUnlocated", "GatewaySentinelsAway", "GatewayQuorumLost"), bound=1,
     ),
     Panel(
         "Masters of the Cluster that are away",

@@ -27,6 +27,7 @@ TYPES = {
     "gateway_canary_age_seconds": "gauge",
     "gateway_redis_unlocated": "gauge",
     "gateway_redis_sentinels_away": "gauge",
+    "gateway_redis_quorum_lost": "gauge",
     "gateway_redis_slots_uncovered": "gauge",
     "gateway_redis_master_away": "gauge",
     "gateway_max_connections": "gauge",

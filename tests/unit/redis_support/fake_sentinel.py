@@ -6,7 +6,7 @@ import asyncio
 
 import hiredis
 
-from gateway.redis_support.sentinels import Answer
+from gateway.redis_support.sentinel_answers import Answer
 from gateway.redis_support.stream import Endpoint
 
 OLD: Endpoint = ("old", 6379)
@@ -23,6 +23,7 @@ class FakeSentinel:
 
     def __init__(self) -> None:
         self.says: Answer | None = Answer(OLD, 1)
+        self.quorum = b"+OK 3 usable Sentinels."  # to SENTINEL CKQUORUM
         self.error = b""
         self.delay_s = 0.0
         self.host: Endpoint = ("", 0)
@@ -76,9 +77,11 @@ class FakeSentinel:
                     writer.write(b"+OK\r\n")
                 elif self.error:
                     writer.write(b"-" + self.error + b"\r\n")
-                elif self.says is not None:
+                elif command[1] == b"CKQUORUM" and self.says is not None:
+                    writer.write(self.quorum + b"\r\n")
+                elif command[1] == b"MASTER" and self.says is not None:
                     self.asked += 1
                     await asyncio.sleep(self.delay_s)
-                    words = master(*self.says)
+                    words = master(self.says.primary, self.says.epoch)
                     writer.write(b"*%d\r\n" % len(words))
                     writer.write(b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))

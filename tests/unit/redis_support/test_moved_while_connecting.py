@@ -12,7 +12,7 @@ from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import RedisConnection
 from gateway.redis_support.pool import pooled
-from gateway.redis_support.sentinels import Answer
+from gateway.redis_support.sentinel_answers import Answer
 from gateway.redis_support.url import parse
 from tests.support.waiting import eventually
 from tests.unit.redis_support.test_sentinels import NEW, FakeSentinel

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.sentinels import Answer, Sentinels, choose, read_answer
+from gateway.redis_support.sentinel_answers import Answer, choose, read_answer
+from gateway.redis_support.sentinels import Sentinels
 from gateway.redis_support.stream import Endpoint, Place
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.sentinels import ANEW_S, Answer, Sentinels
+from gateway.redis_support.sentinel_answers import Answer
+from gateway.redis_support.sentinels import ANEW_S, Sentinels
 from gateway.redis_support.stream import Place
 from tests.support.waiting import eventually
 from tests.unit.redis_support.fake_sentinel import NEW, OLD, FakeSentinel

@@ -83,7 +83,7 @@ def test_a_master_that_has_no_slots_any_more_has_no_series() -> None:
     reaches = iter(
         [
             Reach(unlocated=True, masters_away=there),
-            Reach(sentinels_away=2, slots_uncovered=7, masters_away=left),
+            Reach(sentinels_away=2, quorum_lost=True, slots_uncovered=7, masters_away=left),
             Reach(masters_away=there),
             Reach(),
         ]
@@ -92,14 +92,14 @@ def test_a_master_that_has_no_slots_any_more_has_no_series() -> None:
     house = Housekeeping(SimpleNamespace(broker=broker))  # type: ignore[arg-type]
 
     def others() -> list[float | None]:
-        names = ("unlocated", "sentinels_away", "slots_uncovered")
+        names = ("unlocated", "sentinels_away", "quorum_lost", "slots_uncovered")
         return [REGISTRY.get_sample_value(f"gateway_redis_{name}") for name in names]
 
     metrics.MASTER_AWAY.clear()  # what workers of other tests have left
     house._fold_reach()
-    assert (masters_told(), others()) == ({"a:1": "0.0", "b:2": "1.0"}, [1, 0, 0])
+    assert (masters_told(), others()) == ({"a:1": "0.0", "b:2": "1.0"}, [1, 0, 0, 0])
     house._fold_reach()
-    assert (masters_told(), others()) == ({"a:1": "0.0"}, [0, 2, 7])
+    assert (masters_told(), others()) == ({"a:1": "0.0"}, [0, 2, 1, 7])
     house._fold_reach()
     assert masters_told() == {"a:1": "0.0", "b:2": "1.0"}
     house._fold_reach()

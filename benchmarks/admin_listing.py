@@ -26,7 +26,7 @@ import psutil
 import redis
 
 from gateway.protocol.ids import WorkerId, connection_id, worker_id
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.url import parse
 from gateway.registry.base import Entry
 from gateway.registry.redis import RedisRegistry

@@ -16,7 +16,8 @@ from gateway.messaging.hub import Hub
 from gateway.messaging.links import Links
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.leases import WorkerInfo
+from gateway.protocol.members import Members
 from gateway.registry.base import Registry
 
 

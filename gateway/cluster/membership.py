@@ -16,7 +16,8 @@ from gateway.log import get_logger
 from gateway.protocol.deadlines import AFTER_END_S, RENEWAL_RETRY_S, RENEWALS_PER_LEASE
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Changes, Leases, Members, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.members import Changes, Members
 from gateway.protocol.reports import WorkerState
 from gateway.registry.base import Registry
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt, Sent
 from gateway.registry.base import Entry
 

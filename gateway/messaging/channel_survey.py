@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, Protocol
 from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases
+from gateway.protocol.leases import Leases
 from gateway.protocol.receipt import Receipt
 
 MAX_LIMIT: Final = 1000

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
-from gateway.protocol.members import Leases
+from gateway.protocol.leases import Leases
 
 log = get_logger(__name__)
 

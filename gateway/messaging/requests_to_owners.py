@@ -34,7 +34,7 @@ from gateway.protocol.envelopes.requests_to_owners import (
     UnsubscribeConnection,
 )
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
-from gateway.protocol.members import Leases
+from gateway.protocol.leases import Leases
 from gateway.protocol.receipt import Receipt
 
 PATIENCE_S: Final = 2.0

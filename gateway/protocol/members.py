@@ -14,69 +14,17 @@ Pure: no I/O and no clock. ``now`` is monotonic seconds; leases end in milliseco
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.protocol.deadlines import RENEWALS_PER_LEASE, STEP_SHARE
+from gateway.protocol.handler_workers import handler_workers
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.subset import SUBSET, subset
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.redis_clock import RedisClock
+from gateway.protocol.subset import SUBSET
 
 MAX_DEPARTED: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """What a worker says of itself with its lease.
-
-    Attributes:
-        edge: It holds sockets.
-        handler: It runs the application's handlers.
-        leaving: It drains: no new work.
-        on_message: Its application handles messages. A release that does not say it does.
-        on_connect: Its application decides on connections.
-        on_disconnect: Its application wants to know of their end.
-        envelope_version: The newest version it reads.
-        host: For people, and so that no edge relies on one host (``gateway.protocol.subset``).
-        pid: For people.
-        hooks: The kind and the pattern of each hook of its application. None is of a release that
-            cannot be asked.
-        traces: It reads what is a part of a trace (``gateway.protocol.envelopes.traced``).
-        reports: It tells how it is while somebody looks (``gateway.protocol.reports``).
-    """
-
-    edge: bool
-    handler: bool
-    leaving: bool = False
-    on_message: bool = True
-    on_connect: bool = False
-    on_disconnect: bool = False
-    envelope_version: int = 1
-    host: str = ""
-    pid: int = 0
-    hooks: tuple[tuple[str, str], ...] | None = None
-    traces: bool = False
-    reports: bool = False
-
-    @property
-    def role(self) -> str:
-        """``both``, ``edge`` or ``handler``, for people."""
-        return "both" if self.edge and self.handler else "edge" if self.edge else "handler"
-
-
-@dataclass(frozen=True, slots=True)
-class Leases:
-    """All leases at one moment of Redis' time, and who is fenced: declared dead, and refused since.
-
-    ``known_since_ms`` is when this server began to know them: when the first was written, or when
-    it took over from another, or from itself before a restart. Another time means that Redis may
-    have lost what it knew, and that absence says nothing.
-    """
-
-    now_ms: int
-    workers: Mapping[WorkerId, tuple[int, WorkerInfo]]  # lease end in ms, what it says
-    fenced: Collection[WorkerId]
-    known_since_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -140,7 +88,7 @@ class Members:
         self._departed: dict[WorkerId, None] = {}  # the last of those that were believed to be gone
         self._steady_since: float | None = None
         self._known_since_ms = 0
-        self._ahead_s: tuple[float, float] | None = None  # Redis' clock of ours: least, most
+        self._clock = RedisClock(drift_s=STEP_SHARE * lease_s)
         self._renewed_at = now
         self._elect()
 
@@ -175,7 +123,7 @@ class Members:
         # An answer may be late because Redis froze. A freeze ends leases that were renewed up to a
         # renewal before it began, and up to another one may pass before we ask.
         late = now - asked_at >= self.lease_s - 2 * renewal_s
-        stepped = self._stepped(leases.now_ms / 1000, asked_at, now)
+        stepped = self._clock.stepped(leases.now_ms / 1000, asked_at=asked_at, now=now)
         silent = asked_at - self._renewed_at >= self.lease_s
         if late or silent or stepped or leases.known_since_ms != self._known_since_ms:
             self.missed()
@@ -194,23 +142,6 @@ class Members:
         if changes.changed:
             self._elect()
         return changes
-
-    def _stepped(self, redis_s: float, asked_at: float, now: float) -> bool:
-        """Whether Redis' clock was set since the last renewal, by more than it may drift.
-
-        It was read between ``asked_at`` and ``now``: how far it is ahead is known to that much, and
-        better with every renewal that is answered faster.
-        """
-        least, most = redis_s - now, redis_s - asked_at
-        if self._ahead_s is not None:
-            drift_s = STEP_SHARE * self.lease_s
-            was_least, was_most = self._ahead_s[0] - drift_s, self._ahead_s[1] + drift_s
-            if least > was_most or most < was_least:
-                self._ahead_s = least, most
-                return True
-            least, most = max(least, was_least), min(most, was_most)
-        self._ahead_s = least, most
-        return False
 
     def arrived(self, worker: WorkerId, info: WorkerInfo, *, now: float) -> bool:
         """A worker said that it has registered. Returns whether it is known by that.
@@ -284,48 +215,11 @@ class Members:
         if len(self._departed) > MAX_DEPARTED:
             del self._departed[next(iter(self._departed))]
 
-    def _elect(self) -> bool:
-        known = [(worker, self.known[worker]) for worker in sorted(self.known)]
-        able = [(worker, info) for worker, info in known if info.handler]
-        staying = [(worker, info) for worker, info in able if not info.leaving]
-        elected = staying or able  # when all are leaving, they serve to the end
-        # While an upgrade brings the first hooks, the workers that have them; without any, those
-        # that know at least what they are asked.
-        readers = [(worker, info.hooks) for worker, info in elected if info.hooks is not None]
-        handlers = tuple([worker for worker, _ in elected])
-        hook_handlers = tuple([worker for worker, hooks in readers if hooks]) or tuple(
-            [worker for worker, _ in readers]
+    def _elect(self) -> None:
+        before = self.targets, self.hook_targets
+        self.handlers, self.hook_handlers, targets, hook_targets = handler_workers(
+            self.me, self.known, size=self._handler_subset, avoided=self._avoided
         )
-        changed = (handlers, hook_handlers) != (self.handlers, self.hook_handlers)
-        self.handlers, self.hook_handlers = handlers, hook_handlers
-        edges = [worker for worker, info in known if info.edge and not info.leaving]
-        targets = self._subset(edges, handlers)
-        same = hook_handlers == handlers
-        hook_targets = targets if same else self._subset(edges, hook_handlers)
-        if (targets, hook_targets) != (self.targets, self.hook_targets):
+        if (targets, hook_targets) != before:
             self.targets, self.hook_targets = targets, hook_targets
             self.generation += 1
-            return True
-        return changed
-
-    def _subset(
-        self, edges: Sequence[WorkerId], handlers: Sequence[WorkerId]
-    ) -> tuple[WorkerId, ...]:
-        """Of these, without those to be avoided: of all others, where none of its own is left."""
-        taken = self._share_of(edges, handlers)
-        if not self._avoided:
-            return taken
-        others = [worker for worker in handlers if worker not in self._avoided]
-        left = tuple([worker for worker in taken if worker not in self._avoided])
-        return left or self._share_of(edges, others) or taken
-
-    def _share_of(
-        self, edges: Sequence[WorkerId], handlers: Sequence[WorkerId]
-    ) -> tuple[WorkerId, ...]:
-        return subset(
-            self.me,
-            edges,
-            handlers,
-            size=self._handler_subset,
-            host_of=lambda worker: self.known[worker].host,
-        )

@@ -29,7 +29,7 @@ import msgspec
 
 from gateway.protocol.envelopes.dispatching import ConnectionFacts
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 
 MAX_USER_AGENT_BYTES: Final = 256
 MAX_ADDRESS_BYTES: Final = 64

@@ -11,7 +11,7 @@ from typing import Final
 from gateway.errors import BrokerRefused
 from gateway.protocol.deadlines import CLAIM_S, FENCED_S
 from gateway.protocol.ids import ConnectionId, WorkerId, owner_of
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 from gateway.registry.base import AcquiredEntry, Backlog, Entry, living
 from gateway.registry.users import Users
 

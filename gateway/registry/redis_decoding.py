@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.ids import ConnectionId, WorkerId, is_worker_id, owner_of
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 from gateway.redis_support.client import GARBAGE
 from gateway.redis_support.node import Node
 from gateway.registry.base import Entry

@@ -17,7 +17,7 @@ from gateway.protocol.deadlines import (
     STEP_SHARE,
 )
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.calls import to_its_end
 from gateway.redis_support.client import script

@@ -43,7 +43,8 @@ from gateway.metrics import Counters
 from gateway.presence.base import PresenceStore
 from gateway.protocol.envelopes.wire import VERSION
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.leases import WorkerInfo
+from gateway.protocol.members import Members
 from gateway.redis_support import keys
 from gateway.registry.base import Registry
 from gateway.settings.config import Settings

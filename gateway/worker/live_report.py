@@ -16,7 +16,7 @@ from gateway.metrics import Counters
 from gateway.protocol.channel_messages import PublicationBody, encode
 from gateway.protocol.envelopes.reporting import Watched
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.protocol.reports import REPORTS, Reporting, Totals, WorkerState
 
 State = Mapping[str, object]

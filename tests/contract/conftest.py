@@ -13,7 +13,7 @@ from gateway.channel_broker.memory import MemoryChannelBroker, MemoryChannelBus
 from gateway.channel_broker.redis import RedisChannelBroker
 from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.url import parse
 from gateway.registry.base import Entry, Registry
 from gateway.registry.memory import MemoryRegistry

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import BrokerUnavailable, ConfigError
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence, publish
 from gateway.redis_support.url import parse

@@ -13,7 +13,7 @@ import pytest
 from gateway.broker.redis import RedisBroker
 from gateway.broker.redis_cluster import ClusterBroker
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.check import check
 from gateway.redis_support.client import fence
 from gateway.redis_support.client import publish as publish_blocking

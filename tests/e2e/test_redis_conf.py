@@ -12,7 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.url import parse
 from gateway.registry.base import Entry
 from gateway.registry.redis import RedisRegistry

@@ -70,7 +70,7 @@ async def test_setting_the_clock_forward_during_a_stop_cuts_no_drain_short(
 async def test_setting_the_clock_of_redis_fences_nobody(
     tmp_path: Path, report: Report, clock: WallClock
 ) -> None:
-    """Red without ``Members._stepped``: all leases have ended, and whoever renews first fences."""
+    """Red without ``RedisClock.stepped``: all leases have ended; whoever renews first fences."""
     folder = tmp_path / "redis"
     folder.mkdir()
     with RedisServer(folder, environment=clock.environment) as redis:

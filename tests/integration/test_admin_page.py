@@ -19,7 +19,7 @@ from gateway.edge import admin_socket
 from gateway.metrics import Counters
 from gateway.protocol.envelopes.membership import Arrived
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.protocol.reports import REPORTS
 from gateway.settings.config import Settings
 from gateway.settings.values import Secret

@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 from gateway.cli import main as cli
 from gateway.process.run_file import RunFile, write_run_file
 from gateway.protocol.ids import is_worker_id
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.settings.config import Settings

@@ -27,7 +27,7 @@ from gateway.process.server import GatewayWorker
 from gateway.process.start_checks import check_redis
 from gateway.process.supervisor import Logger
 from gateway.protocol.ids import is_worker_id
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.settings import sources

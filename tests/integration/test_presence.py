@@ -19,7 +19,7 @@ from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol import channel_messages
 from gateway.protocol.channel_messages import ClientInfo, MessageKind
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry

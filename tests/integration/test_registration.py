@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from gateway import Gateway, Message
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.url import parse
 from gateway.registry.base import Entry

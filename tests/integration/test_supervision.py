@@ -26,7 +26,7 @@ from gateway.process.server import GatewayWorker
 from gateway.process.start_checks import check_redis
 from gateway.process.supervisor import ServeApplication, Supervisor
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
 from gateway.settings import sources

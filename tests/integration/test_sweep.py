@@ -13,7 +13,7 @@ import redis
 
 from gateway import Connection, Gateway
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.redis_support import keys
 from gateway.redis_support.url import parse
 from gateway.registry.base import AcquiredEntry, Entry

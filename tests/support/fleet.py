@@ -30,7 +30,8 @@ from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Disp
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.members import Members
 from gateway.protocol.subset import SUBSET
 from gateway.registry.memory import MemoryRegistry
 from tests.support.ids import new_connection_id, new_worker_id

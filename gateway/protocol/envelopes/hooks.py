@@ -1,6 +1,6 @@
 """What edges ask of an application's hooks, and what they are answered.
 
-Only workers that declare hooks are asked (``gateway.protocol.members.WorkerInfo.hooks``): one of a
+Only workers that declare hooks are asked (``gateway.protocol.leases.WorkerInfo.hooks``): one of a
 release that has none would leave the question out. ``Rejected`` and ``Failed`` are answers too.
 """
 

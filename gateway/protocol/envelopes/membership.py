@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway.protocol.envelopes.kinds import Envelope, register
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 
 
 @register

@@ -1,6 +1,6 @@
 """What is dispatched or sent as a part of a trace: as without, and the span that it follows from.
 
-Only workers that trace are told (``gateway.protocol.members.WorkerInfo.traces``), and only where
+Only workers that trace are told (``gateway.protocol.leases.WorkerInfo.traces``), and only where
 the trace is sampled: all others read what they have always read.
 """
 

@@ -18,7 +18,7 @@ from gateway.protocol.envelopes.requests_to_owners import Question, Receipted, S
 from gateway.protocol.envelopes.traced import TracedSend
 from gateway.protocol.envelopes.wire import MAX_ENVELOPE_BYTES, encode
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt
 from gateway.tracing.tracing import Tracing
 from tests.support.ids import new_connection_id, new_worker_id

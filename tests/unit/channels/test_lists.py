@@ -14,7 +14,7 @@ from gateway.messaging.requests_to_owners import RequestsToOwners
 from gateway.messaging.requests_to_users import RequestsToUsers
 from gateway.protocol.envelopes.requests_to_owners import ListChannels, Receipted
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 from tests.support.ids import new_worker_id
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.cluster.application_callbacks import Callbacks
 from gateway.protocol.hooks import HookKind
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.leases import WorkerInfo
+from gateway.protocol.members import Members
 from tests.support.ids import new_worker_id
 
 ROOMS = ("subscribe", "room:*")

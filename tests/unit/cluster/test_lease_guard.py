@@ -18,7 +18,8 @@ from gateway.cluster.lease_guard import (
     LeaseState,
 )
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.members import Members
 
 ME = WorkerId("m" * 16)
 LEASE_S = 10.0

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.cluster.member_changes import MemberChanges
 from gateway.errors import BrokerUnavailable
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.leases import WorkerInfo
+from gateway.protocol.members import Members
 from tests.support.ids import new_worker_id
 
 

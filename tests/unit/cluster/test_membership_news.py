@@ -12,7 +12,8 @@ from gateway.cluster.membership import Membership
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.envelopes.membership import Arrived, Gone, Leaving
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.members import Members
 from gateway.registry.base import Entry
 from gateway.registry.memory import MemoryRegistry
 from tests.support.ids import new_connection_id

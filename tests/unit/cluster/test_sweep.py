@@ -16,7 +16,7 @@ from gateway.protocol.conversation import MAX_ATTEMPTS, Event, Pending
 from gateway.protocol.deadlines import CLAIM_S
 from gateway.protocol.envelopes.dispatching import Reply
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.registry.base import Entry
 from gateway.registry.memory import MemoryRegistry
 from tests.support.ids import new_connection_id, new_worker_id

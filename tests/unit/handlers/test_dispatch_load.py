@@ -12,8 +12,9 @@ from gateway.metrics import Counters
 from gateway.protocol.conversation import Event, Pending
 from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Reply
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.leases import WorkerInfo
 from gateway.protocol.load import EVENT_BYTES, Load
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.members import Members
 from tests.support.ids import new_connection_id, new_worker_id
 
 BOUND = 1 << 20

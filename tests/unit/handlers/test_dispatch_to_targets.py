@@ -13,7 +13,8 @@ from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.hash_ring import RINGS, HashRing, Ring
 from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.members import Members
 from gateway.protocol.subset import SUBSET
 from tests.support.ids import new_worker_id
 from tests.unit.handlers.test_dispatch_when_workers_change import Connection

@@ -16,7 +16,8 @@ from gateway.protocol.envelopes.dispatching import Answer, ConnectionFacts, Disp
 from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.hash_ring import HashRing
 from gateway.protocol.ids import ConnectionId, WorkerId
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.leases import WorkerInfo
+from gateway.protocol.members import Members
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.logs import capture_logs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.http_api import answers
 from gateway.protocol.envelopes.requests_to_owners import Particulars
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 
 
 def test_a_ping_without_an_answer_is_told_with_its_age() -> None:

@@ -27,8 +27,9 @@ from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.requests_to_owners import Send
 from gateway.protocol.envelopes.wire import VERSION, encode, read, stamp
 from gateway.protocol.ids import ConnectionId, WorkerId
+from gateway.protocol.leases import WorkerInfo
 from gateway.protocol.link import ACK_DELAY_S, ACK_RIDE_S, NO_BODY, Link
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.members import Members
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.waiting import eventually
 

@@ -17,7 +17,7 @@ from gateway.protocol.envelopes.requests_to_owners import (
     SubscribeConnection,
 )
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
 from gateway.protocol.receipt import Receipt
 from tests.support.ids import new_connection_id, new_worker_id
 from tests.support.waiting import eventually

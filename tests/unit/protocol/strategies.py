@@ -45,7 +45,7 @@ from gateway.protocol.envelopes.traced import (
 )
 from gateway.protocol.envelopes.wire import VERSION, Header
 from gateway.protocol.ids import connection_id, worker_id
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.trace_context import TraceContext
 

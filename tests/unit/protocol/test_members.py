@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Changes, Leases, Members, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.members import Changes, Members
 
 ME = WorkerId("m" * 16)
 A = WorkerId("a" * 16)
@@ -18,14 +19,6 @@ LEASE_S = 10.0
 RENEWAL_S = 3.0
 NOW_MS = 1_000_000
 LIVES_MS = NOW_MS + 9_000
-
-
-@pytest.mark.parametrize(
-    ("info", "role"),
-    [(BOTH, "both"), (EDGE, "edge"), (WorkerInfo(edge=False, handler=True), "handler")],
-)
-def test_what_a_worker_is_for_is_one_word(info: WorkerInfo, role: str) -> None:
-    assert info.role == role
 
 
 def members(info: WorkerInfo = BOTH) -> Members:
@@ -342,14 +335,6 @@ def test_that_a_worker_leaves_may_be_no_news(worker: WorkerId) -> None:
 # Handlers
 
 
-def test_handlers_are_those_with_the_role_that_do_not_leave_in_order() -> None:
-    it = members()
-
-    look(it, leases({B: BOTH, A: EDGE}), 100.0)
-
-    assert it.handlers == (B, ME)
-
-
 def test_the_generation_rises_exactly_when_the_handlers_change() -> None:
     it = members()
     first = it.generation
@@ -377,7 +362,3 @@ def test_when_all_handlers_are_leaving_they_serve_to_the_end() -> None:
     it.leaving(B, now=101.0)
 
     assert it.handlers == (A, B)
-
-
-def test_without_the_role_nobody_is_a_handler() -> None:
-    assert members(EDGE).handlers == ()

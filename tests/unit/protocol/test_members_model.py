@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Leases, Members, WorkerInfo
+from gateway.protocol.leases import Leases, WorkerInfo
+from gateway.protocol.members import Members
 
 ME = WorkerId("m" * 16)
 OTHERS = tuple(WorkerId(letter * 16) for letter in "abcd")

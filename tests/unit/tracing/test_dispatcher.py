@@ -27,7 +27,8 @@ from gateway.protocol.envelopes.kinds import Envelope
 from gateway.protocol.envelopes.traced import TracedDispatch, TracedDispatchHook
 from gateway.protocol.hooks import HookKind, HookRequest
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.leases import WorkerInfo
+from gateway.protocol.members import Members
 from gateway.tracing.attributes import ATTEMPT, ERROR, TO_WORKER
 from gateway.tracing.connections import ConnectionTraces
 from gateway.tracing.dispatcher import TracedDispatcher

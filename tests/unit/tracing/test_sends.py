@@ -20,7 +20,8 @@ from gateway.protocol.envelopes.traced import (
     TracedUnsubscribeConnection,
 )
 from gateway.protocol.envelopes.wire import MAX_ENVELOPE_BYTES, encode
-from gateway.protocol.members import Members, WorkerInfo
+from gateway.protocol.leases import WorkerInfo
+from gateway.protocol.members import Members
 from gateway.protocol.receipt import Receipt
 from gateway.protocol.trace_context import TraceContext
 from gateway.tracing.attributes import DESTINATION, ERROR, RECEIPT

@@ -11,7 +11,7 @@ from gateway.metrics import Counters
 from gateway.protocol.channel_messages import read_publication
 from gateway.protocol.envelopes.reporting import Watched
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.protocol.reports import REPORTS
 from gateway.worker.live_report import LiveReport
 

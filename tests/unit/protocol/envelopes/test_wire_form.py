@@ -30,7 +30,7 @@ from gateway.protocol.envelopes.requests_to_owners import (
     UnsubscribeConnection,
 )
 from gateway.protocol.ids import WorkerId
-from gateway.protocol.members import WorkerInfo
+from gateway.protocol.leases import WorkerInfo
 from gateway.protocol.receipt import Receipt
 from tests.unit.protocol.envelopes.test_wire import (
     CONNECTION,

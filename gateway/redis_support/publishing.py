@@ -43,6 +43,7 @@ class PublishingConnection:
         self._address = address
         self._name = name
         self._prepare = prepare
+        self._preparing: RedisConnection | None = None
         address.node.when_moved(self.drop)
 
     @property
@@ -53,6 +54,9 @@ class PublishingConnection:
         """Give up the connection, so that another is made."""
         if self.connection is not None:
             self.connection.abort()
+        preparing, self._preparing = self._preparing, None
+        if preparing is not None:
+            preparing.abort()
 
     async def run(self) -> None:
         """Keep it up until cancelled."""
@@ -89,11 +93,16 @@ class PublishingConnection:
             self._address, deadline_s=REDIS_DEADLINE_S, name=self._name
         )
         if self._prepare is not None:
+            self._preparing = connection
             try:
                 await self._prepare(connection)
             except BaseException:
                 connection.abort()
                 raise
+            finally:
+                kept, self._preparing = self._preparing, None
+            if kept is None:
+                raise BrokerUnavailable(f"{self._address.display} has moved meanwhile")
         return connection
 
     async def _watch_role(self, connection: RedisConnection) -> None:

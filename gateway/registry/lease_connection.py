@@ -166,5 +166,7 @@ class _Line:
         self.drop()
 
     def drop(self) -> None:
+        if self._connecting is not None:
+            self._have(self._connecting)  # it may stand since this turn of the loop
         if self.connection is not None:
             self.connection.abort()

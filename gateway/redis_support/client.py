@@ -26,6 +26,7 @@ from gateway.protocol.envelopes.wire import hint
 from gateway.protocol.ids import WorkerId
 from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
+from gateway.redis_support.parsers import BlockingParser
 from gateway.redis_support.pool import pooled
 from gateway.redis_support.slots import AGAIN_S, read_redirect
 from gateway.redis_support.stream import Endpoint
@@ -75,6 +76,7 @@ def blocking_client(
         socket_connect_timeout=deadline_s,
         retry=Retry(NoBackoff(), 0),
         driver_info=None,  # no CLIENT SETINFO
+        parser_class=BlockingParser,
         **options,
     )
     pool.connection_kwargs.update(places)

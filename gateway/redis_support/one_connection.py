@@ -8,6 +8,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from gateway.redis_support.parsers import BlockingParser
+
 
 def ask(host: str, port: int, *commands: tuple[str, ...], deadline_s: float, **options: Any) -> Any:
     """The replies to ``commands``, in order, as they came.
@@ -27,6 +29,7 @@ def ask(host: str, port: int, *commands: tuple[str, ...], deadline_s: float, **o
         host, port, socket_timeout=deadline_s, socket_connect_timeout=deadline_s,
         retry=Retry(NoBackoff(), 0), driver_info=None, protocol=2, **options,
     ) as client:  # fmt: skip
+        client.connection_pool.connection_kwargs["parser_class"] = BlockingParser
         connection = client.connection_pool.make_connection()
         try:
             connection.connect()

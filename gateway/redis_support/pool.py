@@ -7,12 +7,12 @@ that was demoted, and whose address has another one by now.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import redis.asyncio
-from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser
+from redis._parsers.hiredis import _AsyncHiredisParser
 from redis.asyncio.connection import (
     AbstractConnection,
     BlockingConnectionPool,
@@ -24,34 +24,14 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse
 
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.node import check_server, subject
-from gateway.redis_support.reader import BoundedReader
+from gateway.redis_support.parsers import ReplyReader
 from gateway.redis_support.stream import Endpoint
 
 _ANOTHER: Final = "another node is the primary by now"
-
-
-class _Reader:
-    """A ``BoundedReader`` in the place where redis-py has hiredis' own."""
-
-    def __init__(self, reply_error: Callable[[str], Exception]) -> None:
-        self._bounded = BoundedReader(
-            reply_error=reply_error, protocol_error=InvalidResponse, incomplete=NOT_ENOUGH_DATA
-        )
-        self._early: list[Any] = []
-
-    def feed(self, data: bytes) -> None:
-        self._early += self._bounded.feed(data)
-
-    def gets(self, *decode: bool) -> Any:
-        return self._early.pop(0) if self._early else self._bounded.gets(*decode)
-
-    def has_data(self) -> bool:
-        return bool(self._early) or self._bounded.has_data()
 
 
 class _Parser(_AsyncHiredisParser):
@@ -65,7 +45,7 @@ class _Parser(_AsyncHiredisParser):
             error: Exception = self.parse_error(words)  # type: ignore[no-untyped-call]
             return error
 
-        self._reader = _Reader(refused)  # type: ignore[assignment]  # theirs begins as None
+        self._reader = ReplyReader(refused)  # type: ignore[assignment]  # theirs begins as None
 
 
 class _Watched(AbstractConnection):

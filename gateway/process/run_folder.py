@@ -53,6 +53,25 @@ def make_run_folder() -> Path:
     return folder
 
 
+def restore_run_folder(folder: Path) -> bool:
+    """Make it anew if it is gone: whoever tidies up ``/tmp`` knows nothing of us.
+
+    Returns:
+        Whether it was gone. What the workers of before share there is lost until they end.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    metrics = folder / "metrics"
+    if metrics.is_dir():
+        return False
+    if not is_ours(folder):
+        folder.mkdir(mode=0o700)  # never one that somebody else has put there
+        _lock(folder)
+    metrics.mkdir()
+    return True
+
+
 def remove_run_folder(folder: Path) -> None:
     """Remove it with all that is in it. A second time is no error."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -101,12 +120,16 @@ def check_room(workers: int) -> None:
 
 
 def worker_died(folder: Path, pid: int) -> None:
-    """Forget what a worker process shared, but for what it has counted."""
-    (folder / f"ready-{pid}").unlink(missing_ok=True)
-    for gauge in (folder / "metrics").glob(f"gauge_live*_{pid}.db"):
-        gauge.unlink(missing_ok=True)
-    for counts in (folder / "metrics").glob(f"*_{pid}.db"):
-        _cut(counts)
+    """Forget what a worker process shared, but for what it has counted.
+
+    What a disk does not let go of stays: the supervisor, which asks, lives on.
+    """
+    with suppress(OSError):
+        (folder / f"ready-{pid}").unlink(missing_ok=True)
+        for gauge in (folder / "metrics").glob(f"gauge_live*_{pid}.db"):
+            gauge.unlink(missing_ok=True)
+        for counts in (folder / "metrics").glob(f"*_{pid}.db"):
+            _cut(counts)
 
 
 def said_before(kind: str, text: str, *, silence_s: float = SILENCE_S) -> bool:
@@ -192,12 +215,21 @@ def _make_locked_folder() -> Path:
     while True:
         # Below /tmp and short: a unix socket's path may have 104 characters on macOS.
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock).st_nlink:
-            _locks[folder] = lock
+        if _lock(folder):
             return folder
-        os.close(lock)  # somebody who cleaned up had it before us, and took it for abandoned
+
+
+def _lock(folder: Path) -> bool:
+    """False: somebody who cleaned up had it before us, and took it for abandoned."""
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not os.fstat(lock).st_nlink:
+        os.close(lock)
+        return False
+    before, _locks[folder] = _locks.get(folder), lock
+    if before is not None:
+        os.close(before)
+    return True
 
 
 def _remove_abandoned_folders() -> None:

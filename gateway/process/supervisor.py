@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp
 from gateway.app import create_app
 from gateway.errors import ConfigError
 from gateway.log import get_logger
+from gateway.log.seldom import Seldom
 from gateway.metrics import connections_of_all_workers
 from gateway.process.dead_child import fence_child, halt_for_no_status, halt_if_it_could_not_start
 from gateway.process.loading import load_gateway
@@ -29,6 +31,7 @@ from gateway.process.run_folder import (
     SILENCE_S,
     check_room,
     forget_said,
+    restore_run_folder,
     said_before,
     worker_died,
 )
@@ -67,6 +70,8 @@ class Supervisor(Arbiter):
 
     def __init__(self, application: ServeApplication) -> None:
         self._stops = 0
+        self._started = False
+        self._unforked = Seldom(SILENCE_S, time.monotonic)
         super().__init__(application)
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
@@ -79,7 +84,7 @@ class Supervisor(Arbiter):
         if graceful and self._stops == 1:
             log.info(
                 "stopping; a second signal ends everything at once",
-                connections=connections_of_all_workers(),
+                connections=_connections(),
                 up_to_s=self.app.settings.drain_seconds,
             )
         super().stop(graceful)
@@ -93,14 +98,40 @@ class Supervisor(Arbiter):
         """
         try:
             check_loadable(self.app.settings.app)
+            self.app.restore_run_folder()
             check_room(self.num_workers)
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:
             log.error("reload refused, the running workers stay", error=str(error))
             return
         log.info("reload", workers=self.num_workers)
         for _ in range(self.num_workers):
             self.spawn_worker()
         self.manage_workers()
+
+    def spawn_worker(self) -> int | None:
+        """Start one more. Where there is no process, memory or folder for it: in a second.
+
+        gunicorn would end those that serve. At the start it may: somebody looks on.
+        """
+        try:
+            self.app.restore_run_folder()
+            pid: int = super().spawn_worker()
+        except OSError as error:
+            if not self._started or os.getpid() != self.pid:
+                raise
+            if times := self._unforked.again():
+                log.error("no worker can be started; trying again", error=str(error), times=times)
+            return None
+        self._started = self._started or len(self.WORKERS) >= self.num_workers
+        return pid
+
+
+def _connections() -> float | None:
+    """None: the folder in which workers count is gone, or cannot be read."""
+    try:
+        return connections_of_all_workers()
+    except (OSError, ValueError):
+        return None
 
 
 class ServeApplication(BaseApplication):
@@ -154,6 +185,11 @@ class ServeApplication(BaseApplication):
             sys.exit(Arbiter.APP_LOAD_ERROR)
         forget_said("load")
         return loaded
+
+    def restore_run_folder(self) -> None:
+        """Raises OSError: it is gone, and cannot be made anew."""
+        if restore_run_folder(self._run_folder):
+            log.warning("run folder was gone, made anew", folder=str(self._run_folder))
 
     def run(self) -> None:
         Supervisor(self).run()

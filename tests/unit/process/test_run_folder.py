@@ -20,6 +20,7 @@ from gateway.process.run_folder import (
     make_run_folder,
     remove_run_folder,
     reserve_metrics,
+    restore_run_folder,
     said_before,
     worker_died,
 )
@@ -171,6 +172,39 @@ def test_without_room_nothing_is_left_that_a_scrape_would_stumble_over(
         reserve_metrics()
     kept = {*before} - {folder / "metrics" / f"counter_{os.getpid()}.db"}
     assert kept <= {*folder.rglob("*")} <= {*before}
+
+
+def test_a_folder_that_was_made_anew_is_no_abandoned_one() -> None:
+    folder = make_run_folder()
+    assert not restore_run_folder(folder)
+    shutil.rmtree(folder)
+
+    assert restore_run_folder(folder)
+    make_run_folder()
+    assert (folder / "metrics").is_dir()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770])
+def test_a_folder_that_somebody_else_put_there_is_not_taken(mode: int) -> None:
+    folder = make_run_folder()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    folder.chmod(mode)
+
+    with pytest.raises(FileExistsError):
+        restore_run_folder(folder)
+
+
+def test_a_disk_that_lets_go_of_nothing_ends_nobody_when_a_worker_has_died(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    folder = make_run_folder()
+    monkeypatch.setattr(Path, "unlink", fails)
+    worker_died(folder, 1)
+    monkeypatch.undo()
 
 
 def test_without_a_run_folder_nothing_is_reserved(

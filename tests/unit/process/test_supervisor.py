@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gunicorn.arbiter import Arbiter
 from starlette.applications import Starlette
 
+from gateway.process.run_folder import (
+    check_room,
+    make_run_folder,
+    remove_run_folder,
+    reserve_metrics,
+)
 from gateway.process.server import GatewayWorker
 from gateway.process.supervisor import ServeApplication, Supervisor
 from gateway.protocol.deadlines import AFTER_DRAIN_S, SILENT_WORKER_S
@@ -149,6 +159,98 @@ def test_a_reload_of_broken_code_starts_no_worker(
     assert [record["event"] for record in logs] == ["reload refused, the running workers stay"]
     assert "ZeroDivisionError" in logs[0]["error"]
     assert supervisor.worker_age == 0
+
+
+# A machine that has nothing left
+
+
+@pytest.fixture
+def supervisor(listener: socket.socket, runtime: Path) -> Iterator[Supervisor]:
+    """One that is to have two workers, of which only the fork is tried."""
+    assert runtime.is_dir()
+    folder = make_run_folder()
+    made = Supervisor(serving(listener, folder, workers=2))
+    made.pid = os.getpid()
+    made.worker_class = lambda *_: SimpleNamespace(pid=0)
+    yield made
+    remove_run_folder(folder)
+
+
+def start_all(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    pids = iter((1001, 1002))
+    monkeypatch.setattr("gunicorn.arbiter.os.fork", lambda: next(pids))
+    for _ in range(2):
+        supervisor.spawn_worker()
+
+
+def no_process() -> int:
+    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def test_one_that_cannot_be_forked_ends_no_other(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again every second, and said once a minute."""
+    start_all(supervisor, monkeypatch)
+    monkeypatch.setattr("gunicorn.arbiter.os.fork", no_process)
+
+    with capture_logs() as logs:
+        assert [supervisor.spawn_worker() for _ in range(3)] == [None] * 3
+
+    [said] = logs
+    assert said["event"] == "no worker can be started; trying again"
+    assert "temporarily unavailable" in said["error"]
+    assert [*supervisor.WORKERS] == [1001, 1002]
+
+
+def test_one_that_cannot_be_forked_at_the_start_ends_it(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gunicorn.arbiter.os.fork", no_process)
+
+    with pytest.raises(BlockingIOError):
+        supervisor.spawn_worker()
+
+
+def test_a_reload_that_nothing_can_be_forked_for_is_refused(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_all(supervisor, monkeypatch)
+    monkeypatch.setattr("gateway.process.supervisor.check_loadable", lambda _: no_process())
+
+    with capture_logs() as logs:
+        supervisor.reload()
+
+    assert [record["event"] for record in logs] == ["reload refused, the running workers stay"]
+
+
+def test_a_run_folder_that_was_tidied_away_is_made_anew(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red: those that came instead of the dead found none, and ended; after a reload all had."""
+    folder = Path(os.environ["GATEWAY_RUN_FOLDER"])
+    shutil.rmtree(folder)
+
+    with capture_logs() as logs:
+        start_all(supervisor, monkeypatch)
+
+    assert [record["event"] for record in logs] == ["run folder was gone, made anew"]
+    check_room(1)
+    reserve_metrics()
+    assert (folder / "metrics" / f"counter_{os.getpid()}.db").exists()
+
+
+def test_a_stop_drains_also_without_a_run_folder(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(os.environ["GATEWAY_RUN_FOLDER"])
+    stopped: list[bool] = []
+    monkeypatch.setattr(Arbiter, "stop", lambda _, graceful: stopped.append(graceful))
+    supervisor.signal(signal.SIGTERM, None)
+
+    supervisor.stop()
+
+    assert stopped == [True]
 
 
 # The application

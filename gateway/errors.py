@@ -5,7 +5,7 @@ GatewayError
 ├── NotRunning            the gateway was used before its lifespan started
 ├── BrokerUnavailable     not done, or nobody can know
 │   ├── BrokerRefused     the broker has answered, and said no
-│   └── RegistryBusy      others were before it, for too long
+│   └── RegistryBusy      others were before it, for too long or too many
 ├── EnvelopeTooLarge      refused where it was made
 ├── BadChannel            no channel may be called that
 ├── UnknownChannel        its namespace is not set up
@@ -114,14 +114,21 @@ class BrokerRefused(BrokerUnavailable):
 
 
 class RegistryBusy(BrokerUnavailable):
-    """It was not asked who the connections are: others were before it, for too long."""
+    """It was not asked who the connections are: others were before it, for too long, or too many.
+
+    Args:
+        within_s: For how long it has waited. None: it was not let wait.
+    """
 
     code = "registry_busy"
 
-    def __init__(self, *, before_it: int, within_s: float) -> None:
+    def __init__(self, *, before_it: int, within_s: float | None = None) -> None:
         super().__init__(
             f"not done: the registry is asked by a few at a time, {before_it} waited before this "
             f"one, and its turn does not come within {within_s:g} s"
+            if within_s is not None
+            else "not done: ask for fewer users at once. The registry is asked by a few at a time, "
+            f"and {before_it} wait in this process already, as many as may"
         )
 
 

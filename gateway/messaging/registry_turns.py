@@ -12,7 +12,7 @@ from gateway.errors import BrokerRefused, BrokerUnavailable, RegistryBusy
 
 QUESTION_S: Final = 5.0
 TURN_S: Final = 30.0
-MAX_WAITS: Final = 10_000  # behind so many a turn does not come in time
+MAX_WAITS: Final = 10_000  # ten batches
 SILENT_S: Final = 1.0  # what fails sooner holds up nobody: the next may go elsewhere
 
 
@@ -76,7 +76,7 @@ class RegistryTurns:
             return
         if len(self._waits) >= MAX_WAITS:
             self._count_busy()
-            raise RegistryBusy(before_it=len(self._waits), within_s=TURN_S)
+            raise RegistryBusy(before_it=len(self._waits))
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         late = loop.call_later(TURN_S, self._too_late, turn, len(self._waits))

@@ -138,10 +138,10 @@ def said_before(kind: str, text: str, *, silence_s: float = SILENCE_S) -> bool:
     Args:
         silence_s: For how long it is not to be said again.
     """
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if not folder or not Path(folder).is_dir():
+    folder = _shared_folder()
+    if folder is None:
         return False
-    mark = Path(folder) / f"said-{kind}-{sha256(text.encode()).hexdigest()[:16]}"
+    mark = folder / f"said-{kind}-{sha256(text.encode()).hexdigest()[:16]}"
     try:
         before = time.monotonic() - float(mark.read_text()) < silence_s
     except (OSError, ValueError):
@@ -154,13 +154,13 @@ def said_before(kind: str, text: str, *, silence_s: float = SILENCE_S) -> bool:
 
 def forget_said(kind: str) -> None:
     """What was said is over: if it comes back, it is said again."""
-    folder = os.environ.get(FOLDER_VARIABLE)
-    for mark in Path(folder).glob(f"said-{kind}-*") if folder else ():
+    folder = _shared_folder()
+    for mark in folder.glob(f"said-{kind}-*") if folder is not None else ():
         mark.unlink(missing_ok=True)
 
 
 def _shared_folder() -> Path | None:
-    """None where nobody made one: what is counted is not shared."""
+    """None where nobody made one: nothing is shared, neither counts nor what was said."""
     folder = os.environ.get(FOLDER_VARIABLE)
     return Path(folder) if folder and (Path(folder) / "metrics").is_dir() else None
 

@@ -17,6 +17,7 @@ from gateway.errors import ConfigError
 from gateway.process.run_folder import (
     METRIC_FILES,
     check_room,
+    forget_said,
     make_run_folder,
     remove_run_folder,
     reserve_metrics,
@@ -221,6 +222,28 @@ def test_without_a_run_folder_nothing_is_reserved(
     assert not list((tmp_path / "metrics").iterdir())
     monkeypatch.setenv("GATEWAY_RUN_FOLDER", "/nowhere")  # gone, or another's
     reserve_metrics()
+
+
+@pytest.mark.parametrize("folder", [None, "", "/nowhere", "elsewhere"])
+def test_in_what_is_no_run_folder_nothing_is_noted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str | None
+) -> None:
+    """Red where one function takes for a run folder what the others do not."""
+    monkeypatch.chdir(tmp_path)
+    before = {*tmp_path.rglob("*")}
+    (tmp_path / "elsewhere").mkdir()
+    if folder is None:
+        monkeypatch.delenv("GATEWAY_RUN_FOLDER", raising=False)
+    else:
+        monkeypatch.setenv("GATEWAY_RUN_FOLDER", folder)
+    (note := tmp_path / "elsewhere" / "said-load-mine").touch()
+
+    assert [said_before("load", "no such module") for _ in range(2)] == [False, False]
+    forget_said("load")
+    check_room(2)
+    reserve_metrics()
+
+    assert {*tmp_path.rglob("*")} - before == {note.parent, note}
 
 
 def test_the_folder_of_a_killed_supervisor_goes_when_the_next_one_starts() -> None:

@@ -55,26 +55,12 @@ def may_ask_history(options: ChannelOptions, *, user: str, subscribed: bool) -> 
 def may_ask_presence(options: ChannelOptions, *, user: str, subscribed: bool) -> Error | None:
     if not options.presence:
         return NOT_AVAILABLE
-    return _unless(
-        _may(
-            options.allow_presence_for_client,
-            options.allow_presence_for_anonymous,
-            options.allow_presence_for_subscriber,
-            user=user,
-            subscribed=subscribed,
-        )
-    )
+    return _unless(_may_know_members(options, user=user, subscribed=subscribed))
 
 
 def may_see_members(options: ChannelOptions, *, user: str) -> bool:
     """Whether a subscriber that asks for it is told who joins and leaves."""
-    return options.join_leave and _may(
-        options.allow_presence_for_client,
-        options.allow_presence_for_anonymous,
-        options.allow_presence_for_subscriber,
-        user=user,
-        subscribed=True,
-    )
+    return options.join_leave and _may_know_members(options, user=user, subscribed=True)
 
 
 def with_positions(options: ChannelOptions, *, user: str) -> ChannelOptions:
@@ -85,6 +71,16 @@ def with_positions(options: ChannelOptions, *, user: str) -> ChannelOptions:
     if may_ask_history(options, user=user, subscribed=True) is not None:
         return options
     return replace(options, allow_positioning=True, allow_recovery=True)
+
+
+def _may_know_members(options: ChannelOptions, *, user: str, subscribed: bool) -> bool:
+    return _may(
+        options.allow_presence_for_client,
+        options.allow_presence_for_anonymous,
+        options.allow_presence_for_subscriber,
+        user=user,
+        subscribed=subscribed,
+    )
 
 
 def _may(client: bool, anonymous: bool, subscriber: bool, *, user: str, subscribed: bool) -> bool:

@@ -8,13 +8,10 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.errors import BrokerUnavailable
-from gateway.log import get_logger
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import HELLO, RedisConnection
-from gateway.redis_support.reconnect import log_attempt, reconnect_delay_s
-
-log = get_logger(__name__)
+from gateway.redis_support.reconnect import log_attempt, log_loss, reconnect_delay_s
 
 ROLE_INTERVAL_S: Final = 1.0
 
@@ -75,11 +72,11 @@ class PublishingConnection:
             try:
                 await self._watch_role(connection)
                 stood = asyncio.get_running_loop().time() - stood_since >= ROLE_INTERVAL_S
-                level = "warning" if stood or not lost else "debug"  # once an outage
-                getattr(log, level)(
+                log_loss(
                     "publisher lost its connection",
-                    connection=self._name,
-                    where=self._address.display,
+                    self._name,
+                    self._address.display,
+                    again=lost > 0 and not stood,
                 )
             finally:
                 self.connection = None

@@ -29,6 +29,16 @@ def log_attempt(event: str, connection: str, attempt: int, error: Exception) -> 
     getattr(log, level)(event, connection=connection, attempt=attempt, error=str(error))
 
 
+def log_loss(event: str, connection: str, where: str, *, again: bool) -> None:
+    """Say that a connection was lost.
+
+    Args:
+        again: As soon as it was made, and it was lost before.
+    """
+    level = "debug" if again else "warning"  # once an outage
+    getattr(log, level)(event, connection=connection, where=where)
+
+
 def reasons(errors: Sequence[Exception], *, tls: bool = False) -> str:
     """Why several could not be reached, each reason once.
 

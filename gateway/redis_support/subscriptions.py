@@ -13,7 +13,7 @@ from gateway.log import get_logger
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import RedisConnection, ReplyError
-from gateway.redis_support.reconnect import log_attempt, reconnect_delay_s
+from gateway.redis_support.reconnect import log_attempt, log_loss, reconnect_delay_s
 
 log = get_logger(__name__)
 
@@ -145,11 +145,11 @@ class Subscriptions:
             try:
                 await self._listen(connection)
                 stood = asyncio.get_running_loop().time() - stood_since >= PING_INTERVAL_S
-                level = "warning" if stood or not attempt else "debug"  # once an outage
-                getattr(log, level)(
+                log_loss(
                     "subscriber lost its connection",
-                    connection=self._name,
-                    where=self._address.display,
+                    self._name,
+                    self._address.display,
+                    again=attempt > 0 and not stood,
                 )
             finally:
                 self._forget(connection)

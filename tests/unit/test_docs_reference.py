@@ -336,9 +336,9 @@ def logged(source: Path) -> Iterator[tuple[str, str]]:
         text = event.value if isinstance(event, ast.Constant) else SPELLED.get(ast.unparse(event))
         match ast.unparse(call.func):
             case "getattr(log, level)" if isinstance(event, ast.Name):
-                pass  # within log_attempt
+                pass  # within log_attempt and log_loss
             case (
-                "log_attempt" | "_log_attempt" | "getattr(log, level)"
+                "log_attempt" | "_log_attempt" | "log_loss" | "getattr(log, level)"
             ):  # once an outage, then debug
                 yield str(text), "warning"
             case function if found := re.fullmatch(

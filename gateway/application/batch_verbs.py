@@ -52,7 +52,8 @@ class BatchVerbs(ABC):
 
         Returns:
             For each command, in order, what its verb would return; or the error that it would
-            raise. One that fails stops no other.
+            raise. One that fails stops no other. A GatewayError: it alone was broken off, and may
+            have been done.
 
         Raises:
             TypeError: The commands are no list, or one of them is no command. Here and below

@@ -151,8 +151,9 @@ class ChannelVerbs(ABC):
         )
         said = json_of("data", data)
         answers = batch.broadcast(await self._publisher(), command, said)
-        done = await asyncio.gather(*answers, return_exceptions=True)
-        return [published(each) if isinstance(each, Stored) else _raised(each) for each in done]
+        await asyncio.gather(*answers, return_exceptions=True)
+        done = [batch.outcome(each) for each in answers]
+        return [published(each) if isinstance(each, Stored) else each for each in done]
 
     async def subscribe(self, connection: str, channel: str) -> Receipt:
         """Subscribe one connection to a channel, whichever worker holds it.
@@ -259,9 +260,3 @@ def _place(since: object) -> Position:
     place = arguments.instance("since", since, Position, "a Position or None")
     offset = arguments.whole("since.offset", place.offset)
     return Position(arguments.text("since.epoch", place.epoch), offset)
-
-
-def _raised(error: BaseException) -> Exception:
-    if isinstance(error, Exception):
-        return error
-    raise error  # cancelled from outside

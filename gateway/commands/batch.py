@@ -66,8 +66,8 @@ async def run(
         publisher: None where nothing is to be published.
 
     Returns:
-        For each what became of it, or why nobody knows that it was done. One that fails stops no
-        other.
+        For each what became of it, or why nobody knows that it was done. One that fails, or is
+        broken off alone, stops no other.
     """
     begun = [_begin(each, publisher, requests) for each in commands]
     waited_for = [each for some in begun if not isinstance(some, Exception) for each in some]
@@ -160,12 +160,16 @@ def _done(
 ) -> Done | Exception:
     if isinstance(begun, Exception):
         return begun
-    each = [_outcome(one) for one in begun]
+    each = [outcome(one) for one in begun]
     return each if isinstance(command, Broadcast) else each[0]
 
 
-def _outcome(ended: asyncio.Future[Any]) -> Any:
-    if ended.cancelled():  # it alone: who cancels the batch is let through before
+def outcome(ended: asyncio.Future[Any]) -> Any:
+    """Of one of several that all have ended: its result, or its error.
+
+    One that alone was cancelled has an error as well: that is no end of the others.
+    """
+    if ended.cancelled():
         return GatewayError("broken off, and may have been done: look before you try it again")
     error = ended.exception()
     return ended.result() if error is None else error

@@ -22,6 +22,7 @@ from gateway import (
     UnknownChannel,
     arguments,
 )
+from gateway.channel_broker.base import Stored
 from gateway.channels.publisher import MAX_TOGETHER, MAX_TOGETHER_BYTES
 from gateway.commands import (
     Broadcast,
@@ -33,6 +34,7 @@ from gateway.commands import (
     SendToUser,
     Subscribe,
     Unsubscribe,
+    batch,
 )
 from gateway.settings.namespaces import ChannelOptions, Namespaces
 from gateway.testing import (
@@ -212,6 +214,25 @@ async def test_what_is_broken_off_of_a_batch_has_a_result_of_its_own(app: Gatewa
     assert (first, third) == (Receipt.WRITTEN, Receipt.WRITTEN)
     assert type(second) is GatewayError
     assert "may have been done" in str(second)
+
+
+async def test_what_is_broken_off_of_a_broadcast_has_a_result_of_its_own(
+    app: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when its cancellation is taken for that of the call."""
+    broadcast = batch.broadcast
+
+    def with_one_broken_off(*parts: Any) -> list[asyncio.Future[Stored]]:
+        first, second = broadcast(*parts)
+        second.cancel()
+        return [first, second]
+
+    monkeypatch.setattr(batch, "broadcast", with_one_broken_off)
+    with outbox(app, namespaces=NAMESPACES):
+        first, second = await app.broadcast(["hall", "room:1"], 1)
+
+    assert isinstance(first, Published)
+    assert type(second) is GatewayError
 
 
 async def test_a_batch_that_is_cancelled_tells_of_nothing(app: Gateway) -> None:

@@ -22,7 +22,7 @@ Its connections are its own: a channel that floods cuts off no inbox.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from gateway.protocol.channel_position import Position
@@ -141,6 +141,10 @@ class ChannelBroker(Protocol):
 
         Fails as ``publish`` does, where anybody looks.
         """
+        ...
+
+    def read_at(self, channel: str) -> Hashable:
+        """Whose reads wait for whose: of channels with another answer they do not."""
         ...
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:

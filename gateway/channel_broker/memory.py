@@ -108,6 +108,9 @@ class MemoryChannelBroker:
         self._bus.publish(channel, message)
         return _soon(Stored(None))
 
+    def read_at(self, channel: str) -> None:
+        """All at one place."""
+
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
         found = self._bus.streams.read(channel, after, history)
         await asyncio.sleep(0)  # as elsewhere, something may arrive before the answer does

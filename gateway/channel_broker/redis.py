@@ -118,6 +118,9 @@ class RedisChannelBroker:
     def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
         return self.publications.tell(Tell(channel, message))
 
+    def read_at(self, channel: str) -> None:
+        """All at one place."""
+
     # What is asked ``while_importing`` concerns keys whose slot is still another server's.
 
     async def read(

@@ -28,6 +28,7 @@ from gateway.redis_support.asking import looked_at
 from gateway.redis_support.cluster import Moved
 from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
 from gateway.redis_support.masters import Masters
+from gateway.redis_support.stream import Endpoint
 from gateway.redis_support.subscriptions import add_in_time
 
 AGAIN_S: Final = 0.03  # until what was refused on its way is tried again
@@ -139,6 +140,9 @@ class ClusterChannelBroker:
         told = self._detain_new(Tell(channel, message), len(message) + len(channel))
         told.add_done_callback(looked_at)
         return told
+
+    def read_at(self, channel: str) -> Endpoint | None:
+        return self._nodes.cluster.owner_of(self._key(channel))
 
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
         return await self._at(

@@ -16,13 +16,17 @@ from gateway.broker.redis_cluster import ClusterBroker
 from gateway.broker.redis_publisher import RedisPublisher
 from gateway.channel_broker.base import HistoryOptions, Publishing
 from gateway.channel_broker.redis_cluster import ClusterChannelBroker
+from gateway.channels.local_channel import LocalChannel
+from gateway.channels.reads import AT_ONCE, Reads
 from gateway.cluster.presence_sweep import PresenceSweep
 from gateway.errors import BrokerUnavailable
 from gateway.presence.base import MembersLeft, PresenceChange, PresenceStats
 from gateway.presence.redis import RedisPresenceStore
 from gateway.protocol.channel_messages import ClientInfo
+from gateway.protocol.channel_steps import Read
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId
+from gateway.protocol.recovery import History
 from gateway.redis_support import keys
 from gateway.redis_support.slots import slot_of
 from gateway.redis_support.url import parse
@@ -323,3 +327,37 @@ async def test_a_channel_that_is_denied_leaves_the_others_of_its_master_alone(
     refusals = [line for line in logged if line["event"] == "redis refuses"]
     assert [line["command"] for line in refusals] == [f"SSUBSCRIBE {closed_room}"]
     assert listener.resyncs == []
+
+
+async def test_channels_of_slots_that_nobody_has_hold_up_no_read_of_others(
+    cluster: RedisCluster,
+) -> None:
+    """Each waits 3 s for a master. Red when they count among the reads of those that are up."""
+    going, owners, ended = cluster.nodes[2], Owners(cluster), dict[str, History | None]()
+    names = [f"room{number}" for number in range(6 * AT_ONCE)]
+    nobodys = {n for n in names if owners.at(going, keys.channel_messages("reads", n))}
+    rest = {*names} - nobodys
+    broker = ClusterChannelBroker(parse(cluster.url), prefix="reads")
+    reads = Reads(broker, lambda local, _, read: ended.update({local.name: read}))
+
+    def all_connected() -> bool:
+        nodes = [*broker._nodes]
+        return len(nodes) == 3 and all(node.connected for node in nodes)
+
+    first, last = next(
+        (first, last) for first, last, master in going.ask("CLUSTER", "SLOTS")
+        if int(master[1]) == going.port
+    )  # fmt: skip
+    async with running_channels(broker, Listener()):
+        await eventually(all_connected, "connections", 10)
+        for node in cluster.nodes:
+            node.ask("CLUSTER", "DELSLOTSRANGE", first, last)
+        await eventually(lambda: broker._nodes.cluster.uncovered > 0, "slots of nobody", 10)
+        for name in (*nobodys, *rest):
+            reads.begin(LocalChannel(name, KEPT, now=0.0), Read(1, None))
+        await eventually(lambda: rest <= ended.keys(), "those of others", 10)
+        await reads.aclose()
+
+    assert len(nobodys) > AT_ONCE
+    assert ended.keys() == rest
+    assert None not in ended.values()

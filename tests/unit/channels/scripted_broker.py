@@ -98,6 +98,8 @@ class ScriptedBroker:
         self.commands.append(lambda: self.incoming.append(settle))
         return done
 
+    def read_at(self, channel: str) -> None: ...
+
     async def read(self, channel: str, after: int | None, history: HistoryOptions) -> History:
         asked = Asked(channel, after, asyncio.get_running_loop().create_future())
         self.reads.append(asked)

@@ -88,17 +88,20 @@ class ConfigError(GatewayError):
 
 
 class NotRunning(GatewayError):
-    """The gateway is not running in this process."""
+    """The gateway is not running in this process, or a client of one has ended."""
 
     code = "not_running"
 
-    def __init__(self) -> None:
-        super().__init__(
+    def __init__(
+        self,
+        why: str = (
             "this gateway is not running in this process: run it with `gateway serve`, or give "
             "your application `lifespan=gateway.lifespan`; a process that is no worker sends with "
             "`async with gateway.client(redis_url) as client`, and a test with "
             "`with gateway.testing.outbox(gateway):`"
-        )
+        ),
+    ) -> None:
+        super().__init__(why)
 
 
 class BrokerUnavailable(GatewayError):

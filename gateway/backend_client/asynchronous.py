@@ -22,7 +22,7 @@ class AsyncClient(Verbs, ChannelVerbs, PresenceVerbs, BatchVerbs):
     presence of a channel are as the workers have them, who tell their namespaces by Redis: a change
     reaches a client within 10 s. Where no worker has told any, such a call raises
     BrokerUnavailable, and where one of a newer release has told what this one does not know,
-    ConfigError.
+    ConfigError. After the block every verb raises NotRunning.
     """
 
     def __init__(
@@ -41,10 +41,12 @@ class AsyncClient(Verbs, ChannelVerbs, PresenceVerbs, BatchVerbs):
 
     @property
     def _requests(self) -> RequestsToUsers:
+        self._channels.check_open()
         return self._requests_to_users
 
     @property
     def _requests_of_batches(self) -> RequestsToUsers:
+        self._channels.check_open()
         return self._users_of_batches
 
     async def _publisher(self) -> Publisher:
@@ -55,6 +57,7 @@ class AsyncClient(Verbs, ChannelVerbs, PresenceVerbs, BatchVerbs):
 
     @property
     def _survey(self) -> ChannelSurvey:
+        self._channels.check_open()
         return self._channel_survey
 
 

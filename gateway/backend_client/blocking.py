@@ -14,6 +14,7 @@ from gateway.application.channel_verbs import PAGE
 from gateway.application.presence_verbs import Member
 from gateway.application.publications import History, Published
 from gateway.backend_client.asynchronous import AsyncClient
+from gateway.backend_client.parts import CLOSED, FORKED
 from gateway.commands.definitions import Command
 from gateway.errors import Disconnected, NotRunning
 from gateway.handlers.definitions import Connection
@@ -227,16 +228,16 @@ class LoopThread:
         Raises:
             NotRunning: Nobody is there to run it, or the client was closed meanwhile.
         """
-        if not self.usable:
-            raise NotRunning  # before the lock: a fork may have copied it locked
+        if os.getpid() != self._pid:
+            raise NotRunning(FORKED)  # before the lock: a fork may have copied it locked
         with self._lock:
             if self._stopped:
-                raise NotRunning
+                raise NotRunning(CLOSED)
             asked = asyncio.run_coroutine_threadsafe(ask(), self._loop)
         try:
             return asked.result(within_s)
         except concurrent.futures.CancelledError:
-            raise NotRunning from None
+            raise NotRunning(CLOSED) from None
 
     def stop(self) -> None:
         """Whoever waits for an answer is told that the client has ended.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from gateway.backend_client.parts import begin
+from gateway.backend_client.parts import CLOSED, begin
 from gateway.channel_broker.redis_cluster import channel_broker_at
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
@@ -65,6 +65,11 @@ class ClientChannels:
         await self._ready()
         return self._presence
 
+    def check_open(self) -> None:
+        """Raises NotRunning: After the end."""
+        if self._closed:
+            raise NotRunning(CLOSED)
+
     async def aclose(self) -> None:
         self._closed = True
         if self._running is not None:
@@ -73,8 +78,7 @@ class ClientChannels:
         await self._store.aclose()
 
     async def _ready(self) -> None:
-        if self._closed:
-            raise NotRunning
+        self.check_open()
         if self._running is None or self._running.done():
             self._running = begin(self._broker.run_publishing(), "client channels")
         try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from gateway.log import get_logger
 
 log = get_logger(__name__)
+
+CLOSED: Final = "this client is closed: use it within its `with` block, or make another one"
+FORKED: Final = "this client is of the process that was forked into this one: make another one here"
 
 
 def begin(running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -252,7 +252,7 @@ async def test_after_its_end_a_client_publishes_nothing(settings: MakeSettings) 
     async with in_process(own := settings()):
         async with client_of(own) as client:
             await client.publish("hall", 1)
-        with pytest.raises(NotRunning):
+        with pytest.raises(NotRunning, match=r"^this client is closed: "):
             await client.publish("hall", 1)
 
 

@@ -96,6 +96,14 @@ def named() -> list[str]:
     return [] if "none" in names else names
 
 
+def why_none() -> str | None:
+    """Which variable keeps every span from being exported, with its value; None: they are."""
+    disabled = said(SDK_DISABLED)
+    if disabled.value.lower() == "true":
+        return f"{SDK_DISABLED}={disabled.value}"
+    return None if named() else f"{EXPORTER}={said(EXPORTER).value}"
+
+
 def check_environment() -> None:
     """Refuse what cannot be, before anything runs.
 

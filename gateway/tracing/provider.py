@@ -20,7 +20,7 @@ from gateway.errors import ConfigError
 from gateway.log import get_logger
 from gateway.protocol.ids import WorkerId
 from gateway.settings.version import __version__
-from gateway.tracing.environment import EXPORTER, named
+from gateway.tracing.environment import EXPORTER, named, why_none
 from gateway.tracing.exporters import exporter
 from gateway.tracing.exports import CountedProcessor
 
@@ -49,7 +49,10 @@ def provide(me: WorkerId) -> trace.TracerProvider:
     for name, each in zip(names, exporters, strict=True):
         provider.add_span_processor(CountedProcessor(name, each))
     trace.set_tracer_provider(provider)
-    log.info("traces exported", exporters=names, sampler=provider.sampler.get_description())
+    if (why := why_none()) is None:
+        log.info("traces exported", exporters=names, sampler=provider.sampler.get_description())
+    else:
+        log.info("no traces exported", because=why)
     return provider
 
 

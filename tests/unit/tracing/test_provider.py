@@ -19,6 +19,7 @@ from gateway.process.serve import check
 from gateway.settings.config import Settings
 from gateway.tracing import exporters, provider
 from tests.support.ids import new_worker_id
+from tests.support.logs import capture_logs
 
 ME = new_worker_id()
 
@@ -94,6 +95,39 @@ def test_spans_go_where_the_environment_says(
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", said)
 
     assert processors(provider.provide(ME)) == exporters
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "console"}, {"event": "traces exported"}),
+        (
+            {"OTEL_TRACES_EXPORTER": "console", "OTEL_SDK_DISABLED": "true"},
+            {"event": "no traces exported", "because": "OTEL_SDK_DISABLED=true"},
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "none"},
+            {"event": "no traces exported", "because": "OTEL_TRACES_EXPORTER=none"},
+        ),
+    ],
+    ids=["exported", "disabled", "none"],
+)
+def test_the_log_says_whether_any_are_exported(
+    process: list[trace.TracerProvider],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    told: dict[str, str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with capture_logs() as logs:
+        made = provider.provide(ME)
+
+    [line] = [each for each in logs if "exported" in each["event"]]
+    assert line.items() >= told.items()
+    exported = line["event"] == "traces exported"
+    recorded = made.get_tracer("test").start_span("message").is_recording()
+    assert exported == (recorded and processors(made) != [])
 
 
 @pytest.mark.parametrize(

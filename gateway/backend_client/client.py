@@ -29,6 +29,7 @@ from gateway.redis_support.first_answer import first_answer
 from gateway.redis_support.reachable_inbox import with_reachable_inbox
 from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
+from gateway.settings.values import PREFIX_IS, is_prefix
 
 CONNECT_S: Final = 5.0
 WHY_S: Final = 1.0
@@ -78,6 +79,8 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         self, redis_url: str | None = None, *, prefix: str = "gw", lease_s: float = LEASE_S
     ) -> None:
         prefix, lease_s = arguments.text("prefix", prefix), arguments.seconds("lease_s", lease_s)
+        if not is_prefix(prefix):
+            raise ValueError(f"prefix={prefix!r} is not {PREFIX_IS}")
         if redis_url is None:
             run = the_running_gateway(folder=Path.cwd(), otherwise="give its redis_url")
             redis_url, prefix, lease_s = run.redis_url, run.redis_prefix, run.lease_seconds

@@ -97,7 +97,7 @@ class Settings:
         "", value.text, "a path", "Holds the password for Sentinels, which the URL then lacks."
     )
     redis_prefix: str = _setting(
-        "gw", value.prefix, "letters, digits, - and _", "Begins every key and channel."
+        "gw", value.prefix, value.PREFIX_IS, "Begins every key and channel."
     )
     redis_bin: str = _setting(
         "", value.text, "a path", "The server to embed; else the one on PATH, else the bundled one."

@@ -18,6 +18,8 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _DURATION: Final = re.compile(r"(?:[0-9]{1,9}(?:h|m|s))+")
 _SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
 
+PREFIX_IS: Final = "letters, digits, - and _"
+
 Parser = Callable[[str, object], Any]  # (name shown to the operator, raw value) -> value
 
 
@@ -210,9 +212,14 @@ def _is_ipv6(text: str) -> bool:
 
 def prefix(name: str, raw: object) -> str:
     found = text(name, raw)
-    if not found or not found.replace("-", "").replace("_", "").isalnum() or not found.isascii():
-        raise ConfigError(f"{_given(name, raw)} is not letters, digits, - and _")
+    if not is_prefix(found):
+        raise ConfigError(f"{_given(name, raw)} is not {PREFIX_IS}")
     return found
+
+
+def is_prefix(text: str) -> bool:
+    """Whether keys may begin with it: a brace for instance would move them to other slots."""
+    return text.isascii() and text.replace("-", "").replace("_", "").isalnum()
 
 
 def address(name: str, raw: object) -> str:

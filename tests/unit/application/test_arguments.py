@@ -77,7 +77,7 @@ _SWITCH: Final = ["no", 1, None, generator()]
 _WHOLE: Final = ["1", 1.0, None, True, generator()]
 WRONG: Final[dict[str, list[Any]]] = {
     **dict.fromkeys(("connection", "text", "user", "channel", "pattern", "after"), _TEXT),
-    **dict.fromkeys(("reason", "method", "query", "address", "prefix"), _TEXT),
+    **dict.fromkeys(("reason", "method", "query", "address"), _TEXT),
     **dict.fromkeys(("key", "idempotency_key"), _KEY),
     "tags": [
         "a=b", 7, [("a", "b")], generator(), {1: "a"}, {"a": 1}, {"a": None}, {b"a": "b"},
@@ -98,6 +98,7 @@ WRONG: Final[dict[str, list[Any]]] = {
     "subprotocols": ["v1", 7, None, generator(), {"v1"}, ["v1", 7]],
     "expires_at": ["soon", generator(), True],
     "redis_url": [b"redis://host", 7, generator()],
+    "prefix": [*_TEXT, "", "a b", "{a}", "é", "-"],
     "lease_s": ["5", None, generator(), True, 0, -1.0, float("nan")],
     "receipt": ["written", None, generator()],
     "namespaces": ["room", {"room": {}}, generator()],

@@ -21,7 +21,7 @@ import psutil
 
 from loadtest.arguments import Refused, check
 from loadtest.limits import RESERVED_FILES, WORKER_SOCKETS, raise_files
-from loadtest.stand import ROOT, OwnStand
+from loadtest.stands.own import ROOT, OwnStand
 
 USERS: Final = 500  # of the ramp: enough that none of them is the bottleneck
 FIRST_RATE: Final = 1000

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from locust.runners import STATE_INIT, WorkerRunner
 
-from loadtest.run import NO_TEST
+from loadtest.outcome import NO_TEST
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -70,18 +70,18 @@ class Endings:
         if page is not None and page.greenlet is not None:
             if number == signal.SIGINT:  # the other is locust's own
                 page.stop()
-        elif shape is None and run.last_reasons is None:
+        elif shape is None and run.outcome.reasons is None:
             runner.quit()
-            run.tell()
+            run.outcome.tell()
             run.close()
-            raise SystemExit(run.exit_code)
+            raise SystemExit(run.outcome.exit_code)
 
     def _at_once(self, run: Run) -> None:
         run.hurried = True
         run.finish()
-        run.tell()
+        run.outcome.tell()
         run.close(at_once=True)
-        raise SystemExit(run.exit_code)
+        raise SystemExit(run.outcome.exit_code)
 
     def _end_worker(self, number: int) -> None:
         """Ctrl-C reaches all processes of a terminal. The coordinator asks what we know first."""

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from loadtest.generator import ORDER
-from loadtest.stand import Stand
+from loadtest.stands.base import Stand
 
 REPEAT_S: Final = 2.0
 

@@ -98,8 +98,8 @@ def _begin(environment: Environment, **_: Any) -> None:
     def close(**_: Any) -> None:
         environment.runner.stop()  # while the gateway is there: locust would do it later
         run.finish()
-        environment.process_exit_code = run.exit_code
+        environment.process_exit_code = run.outcome.exit_code
         run.close()
 
     events.quitting.add_listener(close)
-    events.quit.add_listener(lambda **_: run.tell())
+    events.quit.add_listener(lambda **_: run.outcome.tell())

@@ -11,7 +11,7 @@ import psutil
 
 from loadtest.metrics import get, read, scrape
 from loadtest.record import Sample
-from loadtest.stand import Stand
+from loadtest.stands.base import Stand
 
 # A worker tells of its CPU once a second: over less than some of those it is nothing, or twice.
 WINDOW_S: Final = 4.0

@@ -1,4 +1,4 @@
-"""One run, as its coordinator sees it: its phases, its record, the end."""
+"""One run, as its coordinator sees it: its phases and its record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,33 +15,27 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner
 
+from loadtest import comparison
 from loadtest.arguments import Arguments, Refused
 from loadtest.form import asked_in, same_place
 from loadtest.generator import TALLY
 from loadtest.generators import Generators
 from loadtest.limits import check_room, ports, raise_files
-from loadtest.metrics import grown, scrape
 from loadtest.observer import Observer
+from loadtest.outcome import Judged, Outcome
 from loadtest.progress import progress
 from loadtest.record import SETTLE_S, Record
-from loadtest.report.writing import write_report
-from loadtest.stand import Stand, stand_for
-from loadtest.verdict import headline, reasons
+from loadtest.stands.base import Stand
+from loadtest.stands.choice import stand_for
 
 HARM_S: Final = 300.0
 CONNECT_S: Final = 30.0  # and more for many users
-METRICS_LAG_S: Final = 2.5
 TELL_S: Final = 5.0  # for generators that are stopped, to send what they counted last
-NO_TEST: Final = "no test was run"
-LEDGER: Final = (
-    "messages", "publications", "ledger", "gaps", "receipts", "faults", "errors",
-    "told to try again", "closes", "refused handshakes",
-)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 
-class Scenario(Protocol):
+class Scenario(Judged, Protocol):
     """What a run asks its scenario for: ``loadtest.scenarios.base.Phases`` says what each means."""
 
     @property
@@ -69,11 +62,8 @@ class Run:
         self.stand: Stand = self._first_stand
         environment.host = self.stand.host
         self.arguments = arguments
-        self.last_reasons: list[str] | None = None  # None: no test has come to an end
-        self._figures: Mapping[str, str] = {}
-        self.folder: Path | None = None
+        self.outcome = Outcome(self.results)
         self.phase = "idle"
-        self._told = False  # the last verdict
         self.hurried = False
         self._watching: Any = None
         self.generators = Generators(self.runner)
@@ -119,18 +109,14 @@ class Run:
         self.environment.host = self.stand.host
         self.arguments = asked
         self.begin_record()
-        self.record.before = scrape(self.stand.api)
-        if self.record.before is None:
-            self.record.notes.append(
-                f"No /metrics at {self.stand.api}: the server's counters were not compared."
-            )
+        comparison.read_before(self.record, self.stand.api)
         self.record.mark(time.time(), "start")
         self.phase = "connecting"
         self.say(
             f"{self.arguments.scenario}: {self.arguments.users} users, "
             f"{self.arguments.rate:g} messages/s, {self.arguments.seconds:g} s at {self.stand.host}"
         )
-        self._told = False
+        self.outcome.begin()
         self._watching = gevent.spawn(self._watch)
 
     def asked_in(self, typed: Mapping[str, Any]) -> Arguments:
@@ -193,37 +179,12 @@ class Run:
         else:
             self.record.reasons.append("a generator did not come to an end")
         self.record.generators = self.generators.count
-        self._compare()
+        comparison.read_after(self.record, self.stand.api)
         missing = self.arguments.users - self.generators.standing
         if missing > 0:
             self.record.reasons.append(f"{missing} users were not connected at the end")
         scenario.judge()
         self.phase = "settled"
-
-    def _compare(self) -> None:
-        """Counts reach /metrics within a second: wait until they agree, but not for long."""
-        before = self.record.before
-        end = time.monotonic() + METRICS_LAG_S
-        while before is not None:
-            self.record.after = after = scrape(self.stand.api)
-            if time.monotonic() > end:
-                return
-            if after is None:
-                gevent.sleep(0.3)
-                continue
-            read = grown(before, after, "gateway_messages_received_total")
-            written = grown(before, after, "gateway_messages_sent_total")
-            opened = grown(before, after, "gateway_connections_opened_total")
-            delivered = grown(before, after, "gateway_deliveries_total")
-            tally = self.record.tally
-            if (
-                read >= tally.total("sent")
-                and written >= tally.total("received")
-                and delivered >= tally.total("pushed live")
-                and opened >= tally.total("opened")  # those that came last may have said nothing
-            ):
-                return
-            gevent.sleep(0.3)
 
     def stop(self) -> None:
         """Locust ends the test. Before its time: generators may say what they counted last."""
@@ -257,14 +218,9 @@ class Run:
         self.phase = "idle"
         if self._watching is not None:
             self._watching.kill(block=False)
-        shape = self.environment.shape_class
-        self.last_reasons = reasons(self.record, shape.expected())
-        day = datetime.now().strftime("%Y-%m-%d")  # noqa: DTZ005 (the day where the test is run)
-        self.folder = _fresh(self.results / f"{day}-{self.arguments.scenario}")
-        why, own_figures = self.last_reasons, shape.figures()
-        self._figures = write_report(self.record, why, self.folder, own_figures)
+        self.outcome.write(self.record, self.environment.shape_class)
         if self.environment.web_ui is not None:
-            self.tell()
+            self.outcome.tell()
 
     def _tallied(self, environment: Environment, msg: Any, **_: Any) -> None:  # noqa: ARG002
         if self.phase in {"idle", "settled"}:
@@ -292,23 +248,6 @@ class Run:
     def say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    def tell(self) -> None:
-        """Print the verdict and the books behind it, once."""
-        if self._told:
-            return
-        self._told = True
-        known = self.last_reasons is not None
-        lines = [headline(self.last_reasons or []) if known else NO_TEST]
-        lines += [f"{name}: {self._figures[name]}" for name in LEDGER if name in self._figures]
-        if self.folder:
-            lines.append(f"report: {self.folder}/report.html")
-        print("\n".join(lines), flush=True)
-
-    @property
-    def exit_code(self) -> int:
-        """0 when the last run was clean, 1 when it was not, 2 without one."""
-        return 2 if self.last_reasons is None else int(bool(self.last_reasons))
-
     def close(self, *, at_once: bool = False) -> None:
         """End what was started here."""
         self._first_stand.close(at_once=at_once)
@@ -319,13 +258,3 @@ def _machine() -> str:
         f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}"
     )
-
-
-def _fresh(folder: Path) -> Path:
-    """This folder, or the same with a number when there was a run before."""
-    candidate, number = folder, 1
-    while (candidate / "summary.md").exists():
-        number += 1
-        candidate = folder.with_name(f"{folder.name}-{number}")
-    candidate.mkdir(parents=True, exist_ok=True)
-    return candidate

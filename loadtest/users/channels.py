@@ -12,7 +12,7 @@ import gevent
 
 from loadtest.checker import Fault, Left, Line
 from loadtest.ledger import Reply, Subscription, publication
-from loadtest.stand import NAMESPACE
+from loadtest.stands.own import NAMESPACE
 from loadtest.users.centrifuge import INSUFFICIENT, PATH, CentrifugeClient, Message
 from loadtest.users.gateway import GatewayUser
 from loadtest.users.socket import LOST, ClientSocket, Closed

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.settings import namespaces
 from loadtest.arguments import HISTORY, OPTIONS, Refused, environment_name, parse
-from loadtest.stand import NAMESPACE, ComposeStand, channels_allowed
+from loadtest.stands.compose import ComposeStand
+from loadtest.stands.own import NAMESPACE, channels_allowed
 from tests.support.serve import ROOT
 
 

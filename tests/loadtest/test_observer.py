@@ -8,7 +8,7 @@ from pathlib import Path
 from loadtest.metrics import read
 from loadtest.observer import Meter, Observer, gateway_from_afar, redis_from_afar
 from loadtest.record import Sample
-from loadtest.stand import Stand
+from loadtest.stands.base import Stand
 from tests.support.serve import Served
 from tests.support.waiting import blocking_eventually
 

@@ -1,0 +1,1 @@
+"""The gateways that are tested, one module for each place where they run."""

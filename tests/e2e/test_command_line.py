@@ -16,6 +16,7 @@ import pytest
 from websockets.sync.client import connect
 
 from gateway.protocol.text_endpoint import GOODBYE
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.serve import ROOT, Served
 from tests.support.waiting import blocking_eventually
@@ -219,8 +220,7 @@ def test_a_second_start_takes_less_than_three_seconds(tmp_path: Path) -> None:
 def test_gunicorns_own_command_line_runs_the_same_gateway(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", "python:gateway.gunicorn_conf", "-w", "2",

@@ -13,6 +13,7 @@ import pytest
 from tests.support.crowd import Crowd, Ledger
 from tests.support.drained import most_early_s
 from tests.support.serve import Served
+from tests.support.trace_client import trace_client
 from tests.support.waiting import eventually
 
 CONNECTIONS = 1000
@@ -111,18 +112,17 @@ async def test_a_second_signal_ends_everything_at_once(tmp_path: Path) -> None:
 
 async def test_a_drain_waits_for_a_handler_that_is_at_work(tmp_path: Path) -> None:
     with serving(tmp_path, "tests.support.apps.badday:gateway") as served:
-        async with Crowd([served.ws_url], 1) as crowd:
-            [visitor] = crowd.clients
-            visitor.closed_for_good = True
-            assert visitor.transport is not None
-            visitor.say("wait 2")
-            await eventually(lambda: visitor.unanswered, "the message on its way")
-            await crowd.send_for(0.2)
+        async with trace_client(served.ws_url) as client:
+            asked = asyncio.create_task(client.ask("wait 2"))
+            await asyncio.sleep(0)  # it is sent
+            await (await client.socket.ping())  # and has been read
+            assert not asked.done()
             served.signal(signal.SIGTERM)
             assert await asyncio.to_thread(served.wait, DRAIN_S + LATE_S) == 0
 
-            assert crowd.ledger.answered == 1
-            assert crowd.ledger.closes == {3001: 1}
+            assert (await asked).text == "Received:wait 2"
+            await client.socket.wait_closed()
+            assert client.socket.close_code == 3001
 
 
 async def test_killing_serve_takes_its_workers_and_its_broker_along(tmp_path: Path) -> None:

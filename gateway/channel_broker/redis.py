@@ -262,7 +262,7 @@ class RedisChannelBroker:
         except TimeoutError:
             most = MAX_READS if limit else MAX_TOPS
             raise BrokerUnavailable(f"{most} reads are under way already") from None
-        command = self._scripts.read(channel, history, limit=limit, **bounds)
+        command = partial(self._scripts.read, channel, history, limit=limit, **bounds)
         asked = asyncio.create_task(self._ask(command, while_importing), name="channel read")
         self._reading.add(asked)
         asked.add_done_callback(partial(self._was_read, room))
@@ -278,18 +278,24 @@ class RedisChannelBroker:
         room.release()
         looked_at(asked)
 
-    async def _ask(self, command: Command, while_importing: bool) -> Any:
-        """One command, that may be repeated. Its reply."""
+    async def _ask(self, command: Command | Callable[[], Command], while_importing: bool) -> Any:
+        """One command, that may be repeated. Its reply.
+
+        Args:
+            command: Or what makes it once it is known which connection it goes to: a script is told
+                that server's run id.
+        """
         connection = self._publishing.connection
         if connection is None:
             raise BrokerUnavailable(f"not connected to {self._address.display}")
-        asked = [_ASKING, command] if while_importing else [command]
+        said = command() if callable(command) else command
+        asked = [_ASKING, said] if while_importing else [said]
         *_, reply = await connection.execute(asked)
         if isinstance(reply, ReplyError) and str(reply).startswith("NOSCRIPT"):
             *_, reply = await connection.execute([self._scripts.load(READ), *asked])
         if isinstance(reply, ReplyError):
             words, endpoint = str(reply), connection.endpoint
-            self._address.node.refused(words, subject(command), endpoint)
+            self._address.node.refused(words, subject(said), endpoint)
             why = f"{self._address.display} refuses: {words}"
             if not is_redirect(words):
                 raise BrokerRefused(why)

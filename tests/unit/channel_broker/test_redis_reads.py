@@ -1,13 +1,17 @@
-"""How many reads of ``RedisChannelBroker`` are under way at once: a connection does not answer."""
+"""Reads of ``RedisChannelBroker``: how many are under way at once, and what the server is told."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from gateway.channel_broker.base import HistoryOptions, Page
 from gateway.channel_broker.redis import MAX_READS, RedisChannelBroker
+from gateway.redis_support.connection import Command
 from gateway.redis_support.url import parse
 from tests.support.waiting import eventually
 
@@ -20,9 +24,11 @@ class Connection:
 
     def __init__(self) -> None:
         self.asked: list[asyncio.Future[list[Any]]] = []
+        self.commands: list[Command] = []
 
-    def execute(self, commands: object) -> asyncio.Future[list[Any]]:
+    def execute(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.commands.extend(commands)
         self.asked.append(answer)
         return answer
 
@@ -72,3 +78,23 @@ async def test_a_read_that_nobody_waits_for_any_more_is_under_way_until_it_is_an
     await world.asked(MAX_READS + 2)
     world.connection.asked[-1].set_result([EMPTY])
     assert (await late).top.epoch == "epoch"
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_server_is_told_its_own_run_id_however_late_it_took_over(turns: int) -> None:
+    """With that of the one before it would begin another epoch, and once more at the next read."""
+    world = World()
+    world.broker._scripts.server = "before"
+    page = world.page()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    world.broker._scripts.server = "after"
+    before, after = world.connection, Connection()
+    world.broker._publishing.connection = after  # type: ignore[assignment]
+    await eventually(lambda: len(before.asked) + len(after.asked) == 1, "the read")
+    for connection, server in ((before, "before"), (after, "after")):
+        assert all(command[-1] == server for command in connection.commands)
+    for answer in (*before.asked, *after.asked):
+        answer.set_result([EMPTY])
+    assert (await page).top.epoch == "epoch"

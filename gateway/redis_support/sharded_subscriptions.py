@@ -75,7 +75,10 @@ class ShardedSubscriptions(Subscriptions):
         self._waiting.setdefault(channel, []).extend(handed.waiting)
         if handed.deaf_since is not None:
             self._lost[channel] = handed.deaf_since
-        self._change(channel)
+        if channel in self._asked and not self._unacknowledged[channel]:
+            self._acknowledge(channel)  # given away, and back before that was said
+        else:
+            self._change(channel)
 
     async def _all_acknowledged(self, connection: RedisConnection) -> None:
         """One that is refused does not hold up the others."""

@@ -285,3 +285,23 @@ async def test_a_master_that_is_lost_is_a_resync_of_its_channels(sharded: Sharde
     await sharded.turn()
 
     assert sharded.resyncs == [["a", "b"]]
+
+
+async def test_a_channel_that_is_given_away_and_back_before_that_is_said_is_heard(
+    sharded: Sharded,
+) -> None:
+    """Red when it waits for an acknowledgement: nothing is said, and nobody would hear of it."""
+    await sharded.subscribe(b"a")
+    handed = sharded.subscriptions.hand_over(b"a")
+    assert handed is not None
+    waits = asyncio.get_running_loop().create_future()
+    handed.waiting.append(waits)
+
+    sharded.subscriptions.take(b"a", handed)
+
+    assert await sharded.turn() == []
+    assert waits.done()
+    sharded.hears([b"smessage", b"a", b"hi"])
+    await sharded.turn()
+    assert sharded.got == [("a", b"hi")]
+    assert sharded.resyncs == [["a"]]

@@ -109,8 +109,7 @@ class ClusterMap:
         if anew or now - self._doubted_at > ASK_INTERVAL_S:
             self._doubted_since = now
         self._doubted_at = now
-        pause_s = DOUBT_SHARE * (now - self._doubted_since)
-        ask_at = self._asked_at + max(ASK_PAUSE_S, min(ASK_INTERVAL_S, pause_s))
+        ask_at = self._asked_at + self._pause_s
         if self._soon is not None and not self._soon.done():
             if self._soon_at <= ask_at:
                 return
@@ -185,10 +184,22 @@ class ClusterMap:
 
     # Asking
 
+    @property
+    def _pause_s(self) -> float:
+        doubted_s = self._doubted_at - self._doubted_since
+        return max(ASK_PAUSE_S, min(ASK_INTERVAL_S, DOUBT_SHARE * doubted_s))
+
     async def _ask_soon(self) -> None:
-        await asyncio.sleep(max(0.0, self._soon_at - self._now()))
-        with suppress(BrokerUnavailable):
-            await self.refresh()
+        """Ask, and again for as long as there were doubts since the question was put."""
+        while True:
+            await asyncio.sleep(max(0.0, self._soon_at - self._now()))
+            if self._asking is not None and self._asked_at < self._doubted_at:
+                await asyncio.wait({self._asking})
+            with suppress(BrokerUnavailable):
+                await self.refresh()
+            if self._doubted_at <= self._asked_at:
+                return
+            self._soon_at = self._asked_at + self._pause_s
 
     async def _refresh(self) -> None:
         self._asked_at = self._now()

@@ -161,7 +161,10 @@ class Sentinels:
         listening = asyncio.create_task(listener.run(self._told.set), name="sentinels listened to")
         try:
             while True:
+                told = self._told.is_set()
                 self._told.clear()
+                if told and self._locating is not None:
+                    await asyncio.wait({self._locating})  # it may be of before that
                 with suppress(BrokerUnavailable):
                     await self.refresh()
                 with suppress(TimeoutError):

@@ -212,3 +212,37 @@ async def test_those_who_watch_ask_no_more_often_than_one(world: World) -> None:
     await asyncio.wait(watching)
 
     assert len(world.asked) == 3  # nodes, by one of them
+
+
+@pytest.mark.parametrize("doubted", [False, True])
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_question_of_before_is_no_answer_to_a_doubt(
+    turns: int, world: World, monkeypatch: pytest.MonkeyPatch, *, doubted: bool
+) -> None:
+    """Red when whoever doubts shares it: who took over was met only with the next round."""
+    gate = asyncio.Event()
+    put: list[Sight] = []
+
+    async def ask(_: object) -> Sight:
+        said = world.says[A]
+        put.append(said)
+        await gate.wait()
+        return said
+
+    monkeypatch.setattr(world.nodes, "ask", ask)
+    world.time += 1.0
+    asking = None if doubted else asyncio.create_task(world.refresh())
+    if doubted:
+        world.doubt()
+    await eventually(lambda: put, "the question of before")
+    world.time += 1.0
+    world.all_say(sight(C, B, epoch=2))
+    world.redirected("MOVED 0 c:3", B)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    gate.set()
+
+    await eventually(lambda: world.masters == {C, B}, "another question")
+    assert len(put) == 2
+    await asyncio.gather(*([asking] if asking else []))
+    await world.aclose()

@@ -307,3 +307,38 @@ async def test_who_waits_may_be_cancelled_and_the_others_still_learn(
 
     assert await second == OLD
     assert first.cancelled()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_switch_that_is_told_while_all_are_asked_is_asked_about(
+    turns: int, sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when the question that is under way counts: it may have been answered before."""
+    says, gate, put = OLD, asyncio.Event(), 0
+
+    async def ask_all() -> tuple[list[Answer], list[Exception]]:
+        nonlocal put
+        said, put = Answer(says, 1), put + 1
+        if put > 1:
+            await gate.wait()
+        return [said], []
+
+    async def some_place() -> Place:
+        raise LookupError("nobody is listened to")
+
+    monkeypatch.setattr(sentinels, "_ask_all", ask_all)
+    monkeypatch.setattr(sentinels, "_some_place", some_place)
+    watching = asyncio.create_task(sentinels.watch())
+    await eventually(lambda: sentinels.primary == OLD, "the first answer")
+    asking = asyncio.create_task(sentinels.refresh())
+    await eventually(lambda: put == 2, "the question of before")
+    says = NEW
+    sentinels._told.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    gate.set()
+
+    await eventually(lambda: sentinels.primary == NEW, "another question", within_s=1.0)
+    assert await asking == OLD
+    watching.cancel()
+    await asyncio.wait({watching})

@@ -57,9 +57,14 @@ class ClusterNodes:
         self._tls_options = {} if tls is None else {**tls[1], "ssl": True}
         self._now = now
         self._asking: set[asyncio.Task[Sight]] = set()
+        self._ids: frozenset[bytes] = frozenset()  # of the nodes of this Cluster
+        self._strangers: frozenset[bytes] = frozenset()  # those of which that was said
 
     async def ask(self, known: Collection[Endpoint]) -> Sight:
         """What is to be believed of what they say.
+
+        A node of another Cluster may have the address that one of this had, and a newer
+        configuration. It is believed where no other node answers.
 
         Args:
             known: Some of these are asked, and all of them if none of those sees a majority.
@@ -70,7 +75,7 @@ class ClusterNodes:
         errors: list[Exception] = []
         some = random.sample(sorted(known), min(ASKED_AT_ONCE, len(known)))
         sights = await self._ask_some(some, errors) if some else []
-        if not any(sight.well for sight in sights):
+        if not any(self._is_enough(sight) for sight in sights):
             sights += await self._ask_some([*({*known} - {*some}), *self.seeds], errors)
         if not sights:
             if not self.silent:
@@ -81,7 +86,7 @@ class ClusterNodes:
         if self.silent:
             self.silent = False
             log.info("cluster answers again")
-        return newest(sights)
+        return self._believed(sights)
 
     def look_blocking(self, *, deadline_s: float) -> Sight:
         """What the first node says that answers. For a process or thread without an event loop.
@@ -127,7 +132,25 @@ class ClusterNodes:
         for task in asking:
             task.add_done_callback(self._asking.discard)
             task.add_done_callback(looked_at)
-        return await answers_of(asking, errors, enough=lambda sight: sight.well, now=self._now)
+        return await answers_of(asking, errors, enough=self._is_enough, now=self._now)
+
+    def _is_enough(self, sight: Sight) -> bool:
+        return sight.well and not self._is_another(sight)
+
+    def _is_another(self, sight: Sight) -> bool:
+        """Whether it is of another Cluster than what was believed last."""
+        return bool(sight.ids and self._ids) and sight.ids.isdisjoint(self._ids)
+
+    def _believed(self, sights: Sequence[Sight]) -> Sight:
+        others = [sight for sight in sights if self._is_another(sight)]
+        own = [sight for sight in sights if not self._is_another(sight)]
+        if others and own and others[0].ids != self._strangers:
+            self._strangers = others[0].ids
+            nodes = sorted(f"{host}:{port}" for host, port in others[0].nodes)
+            log.warning("a node of another cluster answers", its_nodes=nodes)
+        believed = newest(own or others)
+        self._ids = believed.ids or self._ids
+        return believed
 
     async def _ask(self, node: Endpoint) -> Sight:
         async with asyncio.timeout(ASK_S):

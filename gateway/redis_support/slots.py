@@ -50,12 +50,14 @@ class Sight:
         nodes: All of them, replicas too.
         epoch: Rises with every failover, and whenever slots have moved.
         well: It sees a majority of masters, and all slots served.
+        ids: Of these nodes. Two Clusters have none in common.
     """
 
     owners: tuple[Endpoint | None, ...]
     nodes: frozenset[Endpoint]
     epoch: int
     well: bool
+    ids: frozenset[bytes] = frozenset()
 
 
 def read_sight(info: Any, slots: Any, asked: Endpoint) -> Sight:
@@ -68,9 +70,11 @@ def read_sight(info: Any, slots: Any, asked: Endpoint) -> Sight:
         state, epoch = _STATE.search(info), _EPOCH.search(info)
         owners: list[Endpoint | None] = [None] * SLOTS
         nodes: set[Endpoint] = set()
+        ids: set[bytes] = set()
         for first, last, *named in slots:
             endpoints = [_endpoint(node, asked) for node in named]
             nodes.update(endpoint for endpoint in endpoints if endpoint is not None)
+            ids.update(node[2] for node in named if len(node) > 2)
             if not 0 <= first <= last < SLOTS:
                 raise ValueError(f"slots {first} to {last}")
             owners[first : last + 1] = [endpoints[0]] * (last + 1 - first)
@@ -78,7 +82,8 @@ def read_sight(info: Any, slots: Any, asked: Endpoint) -> Sight:
         raise ValueError(f"no slots can be read: {error!r}") from error
     if state is None or epoch is None:
         raise ValueError("it does not tell the state of the Cluster")
-    return Sight(tuple(owners), frozenset(nodes), int(epoch[1]), state[1] == b"ok")
+    well = state[1] == b"ok"
+    return Sight(tuple(owners), frozenset(nodes), int(epoch[1]), well, frozenset(ids))
 
 
 def _endpoint(node: Any, asked: Endpoint) -> Endpoint | None:

@@ -361,3 +361,26 @@ async def test_channels_of_slots_that_nobody_has_hold_up_no_read_of_others(
     assert len(nobodys) > AT_ONCE
     assert ended.keys() == rest
     assert None not in ended.values()
+
+
+async def test_a_node_of_another_cluster_at_the_address_of_one_is_not_believed(
+    cluster: RedisCluster, tmp_path: Path
+) -> None:
+    """As where addresses are given to others. Red when the newest configuration counts: all slots
+    were at the masters of the other Cluster then, for ever.
+    """
+    masters = parse(cluster.url).cluster
+    assert masters is not None
+    await masters.refresh()
+    known, gone = masters.masters, cluster.nodes[2]
+    (tmp_path / "other").mkdir()
+    other = masters_alone(tmp_path / "other")
+    await asyncio.to_thread(gone.kill)
+    other.nodes[0].port = gone.port
+    with other:
+        other.nodes[0].ask("CLUSTER", "BUMPEPOCH")
+        assert other.nodes[0].port == gone.port
+        for _ in range(3):
+            await masters.refresh()
+            assert masters.masters == known
+    await masters.aclose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import BrokerUnavailable
@@ -53,3 +55,28 @@ async def test_that_nobody_answers_is_said_once() -> None:
     assert [line["event"] for line in logs] == [
         "no node of the cluster says where its masters are", "cluster answers again",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("well", [True, False])
+async def test_a_node_of_another_cluster_is_not_believed_where_one_of_this_answers(
+    well: bool,
+) -> None:
+    """It has the address of one that is gone. Red when the newest configuration counts whosever it
+    is: from then on all nodes that were asked were of the other one.
+    """
+    nodes, here = Nodes(), replace(HERE, ids=frozenset({b"1", b"2"}))
+    nodes.says.update({A: here, B: here, C: here})
+    assert await nodes.ask([A, B, C]) == here
+    replaced = nodes.says[A] = replace(here, epoch=2, ids=frozenset({b"2", b"3"}), well=well)
+    nodes.says[B] = replace(THERE, epoch=99, ids=frozenset({b"8", b"9"}))
+    del nodes.says[C]
+
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert await nodes.ask([B, C]) == replaced  # A is a seed, and asked besides
+    assert [line["event"] for line in logs] == ["a node of another cluster answers"]
+
+    del nodes.says[A]  # all of it was built anew
+    assert await nodes.ask([B, C]) == nodes.says[B]
+    nodes.says[A] = replaced
+    assert await nodes.ask([A, B]) == nodes.says[B]

@@ -62,7 +62,7 @@ def test_what_was_not_carried_out_is_told_by_its_code() -> None:
 def test_a_sight_has_the_masters_and_all_nodes() -> None:
     sight = read_sight(
         INFO,
-        [[0, 8191, [b"a", 1, b"id"], [b"b", 2, b"id"]], [8193, 16383, [None, 3, b"id"]]],
+        [[0, 8191, [b"a", 1, b"i"], [b"b", 2, b"j"]], [8193, 16383, [None, 3, b"k"]]],
         ASKED,
     )
 
@@ -70,6 +70,7 @@ def test_a_sight_has_the_masters_and_all_nodes() -> None:
     assert sight.owners[8192] is None
     assert sight.owners[16383] == ("asked", 3)
     assert sight.nodes == {("a", 1), ("b", 2), ("asked", 3)}
+    assert sight.ids == {b"i", b"j", b"k"}
     assert (sight.epoch, sight.well) == (7, True)
 
 

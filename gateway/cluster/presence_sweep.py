@@ -19,7 +19,7 @@ PASSES: Final = 5  # what came by a write that was under way is found by the nex
 
 
 class Presence(Protocol):
-    """This worker's members (``gateway.channels.presence``)."""
+    """This worker's members, as they are stored (``gateway.channels.stored_presence``)."""
 
     async def check(self) -> None: ...
 

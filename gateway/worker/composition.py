@@ -18,6 +18,7 @@ from gateway.channels.lists import ChannelLists
 from gateway.channels.presence import ChannelPresence
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.reserved import also_reserved
+from gateway.channels.stored_presence import StoredPresence
 from gateway.cluster.composition import ClusterParts
 from gateway.cluster.presence_sweep import PresenceSweep
 from gateway.edge.admission import Admission
@@ -197,12 +198,11 @@ class WorkerParts:
             now=self.now,
         )
         self.publisher = self._variants.publisher(self.channel_broker, options_of, self.counters)
+        self.stored_presence = StoredPresence(
+            self.me, self.presence_store, may_write=lambda: self.cluster.lease_guard.may_write
+        )
         self.presence = ChannelPresence(
-            self.me,
-            self.presence_store,
-            options_of=options_of,
-            tell=self.channel_broker.tell,
-            may_write=lambda: self.cluster.lease_guard.may_write,
+            self.stored_presence, options_of=options_of, tell=self.channel_broker.tell
         )
         self.presence_questions = PresenceQuestions(self.presence_store, options_of)
         self._channel_lists = ChannelLists(self.channels, answer=self._transport.receipt)
@@ -262,7 +262,7 @@ class WorkerParts:
             dispatcher=self.dispatcher,
             requests_to_owners=self.requests_to_owners,
             hub=self.hub,
-            presence=self.presence,
+            presence=self.stored_presence,
             presence_sweep=self._presence_sweep,
             counters=self.counters,
             cannot_go_on=cannot_go_on,

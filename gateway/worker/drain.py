@@ -36,6 +36,7 @@ class Drain:
         self._membership = parts.cluster.membership
         self._registration = parts.cluster.registration
         self._presence = parts.presence
+        self._stored_presence = parts.stored_presence
         self._lease_guard = parts.cluster.lease_guard
         self._callbacks = parts.cluster.callbacks
 
@@ -140,8 +141,8 @@ class Drain:
         if unfinished:
             log.warning("drain leaves goodbyes to others", connections=unfinished)
             await _soon(lambda: not self._registration.behind, deadline)
-        await _soon(lambda: not self._presence.behind, deadline)
-        present = len(self._presence) > 0 or self._presence.behind
+        await _soon(lambda: not self._stored_presence.behind, deadline)
+        present = len(self._presence) > 0 or self._stored_presence.behind
         self._registration.seal()
         await _soon(lambda: not self._registration.writing, deadline)
         await self._finish_presence(present=present)
@@ -152,11 +153,11 @@ class Drain:
     async def _finish_presence(self, *, present: bool) -> None:
         if present:
             log.warning("drain leaves members of channels to others", members=len(self._presence))
-            self._presence.seal()
+            self._stored_presence.seal()
             return
         try:
             async with asyncio.timeout(PARTING_S):
-                await self._presence.finish()
+                await self._stored_presence.finish()
         except (TimeoutError, BrokerUnavailable):
             log.debug("presence not finished")
 

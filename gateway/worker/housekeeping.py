@@ -51,7 +51,7 @@ class Housekeeping:
         metrics.SUBSCRIPTIONS.set(parts.channels.subscriptions)
         metrics.CHANNELS.set(len(parts.channels))
         metrics.PRESENCE_MEMBERS.set(len(parts.presence))
-        metrics.PRESENCE_FAILING.set(parts.presence.failing)
+        metrics.PRESENCE_FAILING.set(parts.stored_presence.failing)
         metrics.REGISTRY_WAITING.labels(of="batches").set(parts.users_of_batches.waiting)
         metrics.REGISTRY_WAITING.labels(of="others").set(parts.requests_to_users.waiting)
         self._fold_use()

@@ -135,7 +135,7 @@ class Worker:
             for name, part in (
                 ("broker", parts.broker.run(parts.inbox)),
                 ("channels", parts.channels.run()),
-                ("presence", parts.presence.run()),
+                ("presence", parts.stored_presence.run()),
                 ("namespaces", keep_shared(parts.channel_broker, settings.channel)),
                 ("links", parts.links.run()),
                 ("registration", parts.cluster.registration.run()),

@@ -329,6 +329,6 @@ async def test_of_many_at_once_only_those_at_that_master_wait(
                 entering[room].done() and not entering[room].exception() for room in there
             )
         await asyncio.wait(began)
-        await parts.presence.settled()
+        await parts.stored_presence.settled()
         for room in rooms:
             assert set(await parts.presence_store.members(room)) == {"2"}

@@ -47,7 +47,9 @@ class Door:
 async def nothing_is_left(served: InProcess) -> None:
     parts = served.worker.parts
     await eventually(lambda: not parts.channels.subscriptions, "the end of subscriptions", 5)
-    await eventually(lambda: not (len(parts.presence) or parts.presence.behind), "its leave", 5)
+    await eventually(
+        lambda: not (len(parts.presence) or parts.stored_presence.behind), "its leave", 5
+    )
 
 
 async def test_a_client_is_in_its_channels_before_its_first_message(

@@ -68,7 +68,7 @@ def nothing(served: InProcess) -> bool:
         parts.channels.subscriptions
         or len(parts.channels)
         or len(parts.presence)
-        or parts.presence.behind
+        or parts.stored_presence.behind
     )
 
 

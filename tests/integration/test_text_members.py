@@ -83,8 +83,8 @@ async def two_workers(settings: MakeSettings) -> AsyncIterator[list[InProcess]]:
 
 
 def nobody(served: InProcess) -> bool:
-    presence = served.worker.parts.presence
-    return not (len(presence) or presence.behind)
+    parts = served.worker.parts
+    return not (len(parts.presence) or parts.stored_presence.behind)
 
 
 async def test_everybody_in_a_room_sees_one_list_of_members(settings: MakeSettings) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gateway.channels import presence
+from gateway.channels import stored_presence
 from gateway.settings.namespaces import ChannelOptions
 from tests.unit.channels.presence_bench import Bench
 
@@ -17,10 +17,10 @@ from tests.unit.channels.presence_bench import Bench
 async def bench(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(presence, "RETRY_S", 0.01)
-    monkeypatch.setattr(presence, "LEFT_AGAIN_S", 0.02)
+    monkeypatch.setattr(stored_presence, "RETRY_S", 0.01)
+    monkeypatch.setattr(stored_presence, "LEFT_AGAIN_S", 0.02)
     made = Bench(request.param)
-    running = asyncio.create_task(made.presence.run())
+    running = asyncio.create_task(made.stored.run())
     yield made
     running.cancel()
     with suppress(asyncio.CancelledError):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from gateway.channels.presence import ChannelPresence
+from gateway.channels.stored_presence import StoredPresence
 from gateway.errors import BrokerUnavailable
 from gateway.presence.base import MembersLeft, Page, PresenceChange
 from gateway.presence.memory import MemoryPresenceStore
@@ -74,20 +75,15 @@ class Store(MemoryPresenceStore):
 
 
 class Bench:
-    """A ``ChannelPresence`` that runs."""
+    """A ``ChannelPresence``, and what stores it, which runs."""
 
     def __init__(self, options: ChannelOptions) -> None:
         self.me = new_worker_id()
         self.store = Store()
         self.told: list[tuple[str, MessageKind, str]] = []
         self.may_write = True
-        self.presence = ChannelPresence(
-            self.me,
-            self.store,
-            options_of=lambda _: options,
-            tell=self._tell,
-            may_write=lambda: self.may_write,
-        )
+        self.stored = StoredPresence(self.me, self.store, may_write=lambda: self.may_write)
+        self.presence = ChannelPresence(self.stored, options_of=lambda _: options, tell=self._tell)
 
     def _tell(self, channel: str, payload: bytes) -> None:
         read = channel_messages.read(payload)

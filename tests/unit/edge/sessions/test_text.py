@@ -11,6 +11,7 @@ from gateway.channel_broker.memory import MemoryChannelBroker
 from gateway.channels.channels import Channels
 from gateway.channels.fan_out import FanOut
 from gateway.channels.presence import ChannelPresence
+from gateway.channels.stored_presence import StoredPresence
 from gateway.edge.sessions.base import Session
 from gateway.edge.sessions.text import PlainText, Trace
 from gateway.edge.sessions.text_subscriptions import TextChannels
@@ -37,11 +38,9 @@ CHANNELS = Channels(
     now=time.monotonic,
 )
 NOBODY = ChannelPresence(
-    OWNER,
-    MemoryPresenceStore(),
+    StoredPresence(OWNER, MemoryPresenceStore(), may_write=lambda: False),
     options_of=Namespaces().options_of,
     tell=lambda _channel, _message: None,
-    may_write=lambda: False,
 )
 PLAIN_TEXT = PlainText(TextChannels(CHANNELS, NOBODY))
 TRACE = Trace(TextChannels(CHANNELS, NOBODY))

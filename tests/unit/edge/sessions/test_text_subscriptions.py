@@ -10,6 +10,7 @@ import pytest
 
 from gateway.channels import presence_waits
 from gateway.channels.presence import ChannelPresence
+from gateway.channels.stored_presence import StoredPresence
 from gateway.edge.sessions.text import PlainText
 from gateway.edge.sessions.text_subscriptions import TextChannels, as_text, as_trace
 from gateway.errors import BrokerUnavailable, ConnectionEnding, GatewayError, UnknownChannel
@@ -118,12 +119,11 @@ class Room:
         self.publisher = stand.publisher
         self.store = Store()
         self.told: list[tuple[MessageKind, str]] = []
+        self.stored = StoredPresence(WorkerId("w" * 16), self.store, may_write=lambda: True)
         self.presence = ChannelPresence(
-            WorkerId("w" * 16),
-            self.store,
+            self.stored,
             options_of=lambda channel: SEEN_OPTIONS if channel == SEEN else ChannelOptions(),
             tell=self._tell,
-            may_write=lambda: True,
         )
         self.session = PlainText(TextChannels(stand.channels, self.presence))
 
@@ -150,7 +150,7 @@ class Room:
 async def room() -> AsyncIterator[Room]:
     async with stand() as s:
         made = Room(s)
-        writing = asyncio.create_task(made.presence.run())
+        writing = asyncio.create_task(made.stored.run())
         yield made
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
@@ -278,7 +278,7 @@ async def test_who_has_come_back_is_not_ended_by_what_failed_before(
     with monkeypatch.context() as patched:
         patched.setattr(presence_waits, "REDIS_DEADLINE_S", 0.01)
         room.subscribe(Socket("ann"), SEEN)
-    failed = next(iter(room.presence._waits._deadlines))[1]
+    failed = next(iter(room.stored._waits._deadlines))[1]
     for _ in range(5):  # its write is under way
         await turn()
     room.channels.unsubscribe(ANN, SEEN)

@@ -15,6 +15,7 @@ from gateway.channels.fan_out import FanOut
 from gateway.channels.presence import ChannelPresence
 from gateway.channels.presence_questions import PresenceQuestions
 from gateway.channels.publisher import Publisher
+from gateway.channels.stored_presence import StoredPresence
 from gateway.edge.sessions.centrifuge.authentication import Authentication
 from gateway.edge.sessions.centrifuge.requests import ClientRequests
 from gateway.edge.sessions.centrifuge.results import register_encoding
@@ -176,9 +177,11 @@ class Client:
 
 
 class Stand:
-    def __init__(self, parts: ChannelParts, context: SessionContext) -> None:
+    def __init__(
+        self, parts: ChannelParts, stored_presence: StoredPresence, context: SessionContext
+    ) -> None:
         self.parts = parts
-        self.presence = parts.presence
+        self.stored_presence = stored_presence
         self._context = context
         self._places = 0
 
@@ -210,13 +213,8 @@ async def standing(
         broker, options_of, fan_out, counters, max_channels=max_channels, now=loop.time
     )
     store = MemoryPresenceStore()
-    presence = ChannelPresence(
-        ME,
-        store,
-        options_of=options_of,
-        tell=broker.tell,
-        may_write=lambda: True,
-    )
+    stored = StoredPresence(ME, store, may_write=lambda: True)
+    presence = ChannelPresence(stored, options_of=options_of, tell=broker.tell)
     parts = ChannelParts(
         channels=channels,
         publisher=Publisher(broker, options_of, counters),
@@ -233,10 +231,10 @@ async def standing(
         timers=TimerWheel(0.25),
         now=loop.time,
     )
-    tasks = [asyncio.create_task(part.run()) for part in (channels, presence)]
+    tasks = [asyncio.create_task(part.run()) for part in (channels, stored)]
     try:
         await eventually(lambda: broker.connected, "the broker")
-        yield Stand(parts, context)
+        yield Stand(parts, stored, context)
     finally:
         for task in tasks:
             task.cancel()

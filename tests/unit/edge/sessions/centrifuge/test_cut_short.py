@@ -32,7 +32,7 @@ async def test_a_client_that_closes_while_it_connects_leaves_nothing_behind(stan
     client.say({"connect": {}})
     client.close(4000, "enough")
     await eventually(lambda: "client request" not in _tasks(), "the end of its connect")
-    await stand.presence.settled()
+    await stand.stored_presence.settled()
 
     assert stand.parts.channels.subscriptions == 0
     assert await stand.parts.presence_questions.members("seen:a") == {}
@@ -43,7 +43,7 @@ async def test_a_client_that_is_refused_is_in_no_channel(stand: Stand) -> None:
     client.session.claims = ConnectionClaims(user="ann", channels=("nobody:a", "seen:a"))
     client.session.subscribe(client, "b", told.append)
     reply = await client.ask(connect={})
-    await stand.presence.settled()
+    await stand.stored_presence.settled()
 
     assert reply["error"]["code"] == 102
     assert told == [Receipt.GONE]
@@ -106,10 +106,10 @@ async def test_whoever_waits_for_one_that_fails_by_a_fault_is_told_and_may_come_
         elif at == "subscribed":
             broken.setattr(subscription, "subscribe_result", fails)
         elif at == "enter":
-            broken.setattr(stand.presence, "enter", fails)
+            broken.setattr(stand.parts.presence, "enter", fails)
         else:
             ended = _entered(Fault() if at == "entered" else None)
-            broken.setattr(stand.presence, "enter", lambda *_: ended)
+            broken.setattr(stand.parts.presence, "enter", lambda *_: ended)
         client.session.subscribe(client, "seen:a", told.append)
         reply = await client.ask(subscribe={"channel": "seen:a"})
         await eventually(lambda: bool(told), "what came of it")

@@ -167,7 +167,7 @@ async def test_a_client_that_closes_leaves_nothing_behind(stand: Stand) -> None:
     for channel in ("a", "kept:a", "seen:a"):
         await client.ask(subscribe={"channel": channel})
     client.close(4000, "enough")
-    await stand.presence.settled()
+    await stand.stored_presence.settled()
 
     assert stand.parts.channels.subscriptions == 0
     assert await stand.parts.presence_questions.members("seen:a") == {}
@@ -179,7 +179,7 @@ async def test_a_client_that_closes_while_it_subscribes_leaves_nothing_behind(
     client = await stand.client("ann")
     client.say({"subscribe": {"channel": "seen:a"}})
     client.close(4000, "enough")
-    await stand.presence.settled()
+    await stand.stored_presence.settled()
 
     assert stand.parts.channels.subscriptions == 0
     assert await stand.parts.presence_questions.members("seen:a") == {}

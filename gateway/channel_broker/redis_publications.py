@@ -15,9 +15,11 @@ from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.log import get_logger
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.asking import looked_at
-from gateway.redis_support.connection import Command, RedisConnection, ReplyError
+from gateway.redis_support.connection import RedisConnection
 from gateway.redis_support.node import subject
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.slots import is_redirect
+from gateway.redis_support.writing import Command
 
 log = get_logger(__name__)
 

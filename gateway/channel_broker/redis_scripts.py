@@ -14,8 +14,8 @@ from gateway.protocol.channel_position import Position
 from gateway.protocol.recovery import Publication
 from gateway.redis_support import keys
 from gateway.redis_support.client import script
-from gateway.redis_support.connection import LONG_BYTES, Command
 from gateway.redis_support.node import Node
+from gateway.redis_support.writing import LONG_BYTES, Command
 
 PUBLISH: Final = "channel_publish"
 READ: Final = "channel_read"

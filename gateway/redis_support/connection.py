@@ -17,22 +17,14 @@ import hiredis
 
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.node import Node, check_server, subject
-from gateway.redis_support.reader import INCOMPLETE, BoundedReader
+from gateway.redis_support.greeting import check_greeting, greeting_of
+from gateway.redis_support.node import Node, subject
+from gateway.redis_support.reader import INCOMPLETE, BoundedReader, ReplyError
 from gateway.redis_support.stream import UNCONNECTED, Endpoint
+from gateway.redis_support.writing import Command, pack, write
 
-# The last argument may be in pieces, of which only the first is copied.
-Command = tuple[str | bytes | int | tuple[bytes, ...], ...]
-
-HELLO: Final[Command] = ("HELLO", 2)
 REPLY_ON: Final[Command] = ("CLIENT", "REPLY", "ON")
 SECOND_LOOK_S: Final = 0.01
-LONG_BYTES: Final = 1 << 14  # of an argument; shorter ones are sooner copied than kept apart
-_EMPTY: Final = b"0\r\n\r\n"
-
-
-class ReplyError(Exception):
-    """Redis answered one command with an error. A value among replies, not raised here."""
 
 
 class RedisConnection(asyncio.Protocol):
@@ -103,7 +95,7 @@ class RedisConnection(asyncio.Protocol):
                             make, *endpoint, ssl=address.tls
                         )
                         connection.endpoint = endpoint
-                    greeting = _greeting(address, name)
+                    greeting = greeting_of(address, name)
                     replies = await connection.execute(greeting)
         except BaseException as error:
             if connection is not None:
@@ -116,7 +108,7 @@ class RedisConnection(asyncio.Protocol):
             connection.abort()
             raise BrokerUnavailable(f"{address.display} has another primary by now")
         try:
-            _check_greeting(greeting, replies, address)
+            check_greeting(greeting, replies, address)
         except BrokerUnavailable as error:
             connection.abort()
             raise BrokerRefused(f"{address.display} {error}") from None
@@ -141,7 +133,7 @@ class RedisConnection(asyncio.Protocol):
             future.set_exception(BrokerUnavailable("the connection to Redis is lost"))
             return future
         # Before it waits for an answer: what cannot be said would be given that of the next.
-        _write(self._transport, commands)
+        write(self._transport, commands)
         deadline = self._loop.time() + self._deadline_s
         self._pending.append((future, commands, deadline, or_fail))
         if self._timer is None:
@@ -155,7 +147,7 @@ class RedisConnection(asyncio.Protocol):
     def send(self, command: Command) -> None:
         """Write one command in push mode. A lost connection swallows it."""
         if self._transport is not None and not self.lost.done():
-            self._transport.write(_pack(command))
+            self._transport.write(pack(command))
 
     def send_unanswered(self, command: Command) -> None:
         """Have one carried out without an answer. A lost connection swallows it.
@@ -163,7 +155,7 @@ class RedisConnection(asyncio.Protocol):
         Only where ``REPLY_ON`` was answered with OK: a refusal would be taken for another's answer.
         """
         if self._transport is not None and not self.lost.done():
-            self._transport.write(_SKIP_REPLY + _pack(command))
+            self._transport.write(_SKIP_REPLY + pack(command))
 
     def raise_if_lost(self) -> None:
         """Raise BrokerUnavailable once the connection is gone."""
@@ -257,30 +249,7 @@ class RedisConnection(asyncio.Protocol):
             self.abort()  # replies can no longer be told apart from those of the past
 
 
-def _write(transport: asyncio.Transport, commands: Sequence[Command]) -> None:
-    """All in one write. What is long is not copied: it leaves between what is put around it."""
-    pieces: list[bytes] = []
-    for command in commands:
-        last = command[-1]
-        if type(last) is tuple:
-            around = _pack((*command[:-1], b""))[: -len(_EMPTY)]
-            first, *others = last
-            pieces += (b"%b%d\r\n%b" % (around, sum(map(len, last)), first), *others, b"\r\n")
-        elif type(last) is bytes and len(last) >= LONG_BYTES:
-            around = _pack((*command[:-1], b""))
-            pieces += (b"%b%d\r\n" % (around[: -len(_EMPTY)], len(last)), last, b"\r\n")
-        else:
-            pieces.append(_pack(command))
-    if len(pieces) == 1:
-        transport.write(pieces[0])
-    elif sum(map(len, pieces)) < LONG_BYTES:
-        transport.write(b"".join(pieces))
-    else:
-        transport.writelines(pieces)
-
-
-_pack: Final = cast(Callable[[Command], bytes], hiredis.pack_command)  # typed too narrowly
-_SKIP_REPLY: Final = _pack(("CLIENT", "REPLY", "SKIP"))
+_SKIP_REPLY: Final = pack(("CLIENT", "REPLY", "SKIP"))
 
 
 def _named(address: RedisAddress, endpoint: Endpoint | None) -> str:
@@ -289,28 +258,3 @@ def _named(address: RedisAddress, endpoint: Endpoint | None) -> str:
         return ""
     host, port = endpoint
     return f", which is {host}:{port} {'now' if address.is_at(endpoint) else 'no more'}"
-
-
-def _greeting(address: RedisAddress, name: str) -> list[Command]:
-    commands: list[Command] = []
-    if address.password is not None:
-        user = (address.username,) if address.username else ()
-        commands.append(("AUTH", *user, address.password))
-    commands.append(("CLIENT", "SETNAME", name))
-    if address.database:
-        commands.append(("SELECT", address.database))
-    # Last: while the server loads, or has lost its primary, PING is refused and HELLO is not.
-    return [*commands, HELLO, ("PING",)]
-
-
-def _check_greeting(
-    greeting: Sequence[Command], replies: Sequence[Any], address: RedisAddress
-) -> None:
-    for command, reply in zip(greeting, replies, strict=True):
-        if isinstance(reply, ReplyError):
-            if command == HELLO and "unknown command" in str(reply):
-                continue  # before Redis 6: it is believed to be what it should be
-            address.node.refused(str(reply), subject(command))
-            raise BrokerUnavailable(f"refuses {subject(command)}: {reply}")
-        if command == HELLO:
-            check_server(reply, cluster=address.cluster is not None)

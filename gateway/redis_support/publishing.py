@@ -10,7 +10,8 @@ from typing import Final
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.connection import HELLO, RedisConnection
+from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.greeting import HELLO
 from gateway.redis_support.reconnect import log_attempt, log_loss, reconnect_delay_s
 
 ROLE_INTERVAL_S: Final = 1.0

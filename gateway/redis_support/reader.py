@@ -23,6 +23,10 @@ _SHORT: Final = 2048
 _GLANCES: Final = 16  # at line ends; where there are more, messages are short
 
 
+class ReplyError(Exception):
+    """Redis answered one command with an error. A value among replies, not raised here."""
+
+
 class BoundedReader:
     """``hiredis.Reader`` that raises ``protocol_error`` at absurd headers, and at endless replies.
 

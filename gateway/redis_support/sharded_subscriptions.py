@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final, NamedTuple
 
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.connection import RedisConnection, ReplyError
+from gateway.redis_support.connection import RedisConnection
 from gateway.redis_support.node import MOVED, kind_of
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.slots import is_redirect, read_redirect, slot_of
 from gateway.redis_support.subscriptions import Subscriptions, Verbs
 

@@ -12,7 +12,8 @@ from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.connection import RedisConnection, ReplyError
+from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.reconnect import log_attempt, log_loss, reconnect_delay_s
 
 log = get_logger(__name__)

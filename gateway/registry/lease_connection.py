@@ -9,10 +9,12 @@ from typing import Any, Final, NamedTuple
 from gateway.errors import BrokerRefused
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
-from gateway.redis_support.connection import Command, RedisConnection, ReplyError
+from gateway.redis_support.connection import RedisConnection
 from gateway.redis_support.node import subject
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.slots import AGAIN_S, is_redirect, read_redirect
 from gateway.redis_support.stream import Endpoint
+from gateway.redis_support.writing import Command
 
 _ASKING: Final[Command] = ("ASKING",)
 

@@ -20,8 +20,8 @@ from gateway.channel_broker.redis_publications import (
 )
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.connection import Command
 from gateway.redis_support.url import parse
+from gateway.redis_support.writing import Command
 from tests.contract.channel_brokers import KEPT, Listener, channel, running, until_connected
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer

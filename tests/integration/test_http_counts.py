@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from gateway.edge.sockets.uvicorn_http import GatewayHttp
-from gateway.redis_support.connection import Command, RedisConnection
+from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.writing import Command
 from gateway.settings.values import Secret
 from tests.integration.conftest import MakeSettings
 from tests.integration.test_fan_out_counts import CHANNELS, PERIODS, own_calls

@@ -16,8 +16,9 @@ from gateway.channel_broker.redis_scripts import ChannelScripts
 from gateway.errors import BrokerRefused, BrokerUnavailable
 from gateway.metrics.families import PUBLICATION_FAILURES
 from gateway.protocol.channel_position import Position
-from gateway.redis_support.connection import LONG_BYTES, Command, ReplyError
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.url import parse
+from gateway.redis_support.writing import LONG_BYTES, Command
 
 KEPT = HistoryOptions(10, 60, 60)
 LOST = ReplyError("NOSCRIPT No matching script. Please use EVAL.")

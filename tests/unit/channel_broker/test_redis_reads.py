@@ -11,8 +11,8 @@ import pytest
 
 from gateway.channel_broker.base import HistoryOptions, Page
 from gateway.channel_broker.redis import MAX_READS, RedisChannelBroker
-from gateway.redis_support.connection import Command
 from gateway.redis_support.url import parse
+from gateway.redis_support.writing import Command
 from tests.support.waiting import eventually
 
 KEPT = HistoryOptions(10, 60, 60)

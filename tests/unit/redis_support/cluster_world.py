@@ -11,10 +11,11 @@ from gateway.errors import BrokerUnavailable
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.cluster import ClusterMap
 from gateway.redis_support.cluster_nodes import ClusterNodes
-from gateway.redis_support.connection import Command, ReplyError
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.slots import SLOTS, Sight, slot_of
 from gateway.redis_support.stream import Endpoint
 from gateway.redis_support.url import parse
+from gateway.redis_support.writing import Command
 
 A, B, C = ("a", 1), ("b", 2), ("c", 3)
 HALF = SLOTS // 2

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.redis_support import sharded_subscriptions
-from gateway.redis_support.connection import ReplyError
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.sharded_subscriptions import (
     AGAIN_S,
     LONGEST_AGAIN_S,

@@ -9,9 +9,10 @@ import pytest
 
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support import subscriptions
-from gateway.redis_support.connection import Command, ReplyError
+from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.subscriptions import MAX_CHANNELS, Subscriptions, add_in_time
 from gateway.redis_support.url import parse
+from gateway.redis_support.writing import Command
 from tests.support.logs import capture_logs
 from tests.support.waiting import eventually
 

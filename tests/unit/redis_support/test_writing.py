@@ -9,8 +9,9 @@ from typing import Any, cast
 import hiredis
 import pytest
 
-from gateway.redis_support.connection import LONG_BYTES, Command, RedisConnection, _write
+from gateway.redis_support.connection import RedisConnection
 from gateway.redis_support.url import parse
+from gateway.redis_support.writing import LONG_BYTES, Command, write
 
 LONG = bytes(range(256)) * (LONG_BYTES // 256)
 
@@ -45,7 +46,7 @@ class Transport:
 def test_what_is_written_is_what_hiredis_would_pack(commands: Sequence[Command]) -> None:
     transport = Transport()
 
-    _write(cast(asyncio.Transport, transport), commands)
+    write(cast(asyncio.Transport, transport), commands)
 
     packed = [hiredis.pack_command(cast(Any, command)) for command in commands]
     assert b"".join(transport.pieces) == b"".join(packed)
@@ -57,7 +58,7 @@ def test_what_comes_in_pieces_arrives_as_one_argument(others: tuple[bytes, ...])
     transport = Transport()
     payload = (b"first", *others)
 
-    _write(cast(asyncio.Transport, transport), [("PUBLISH", "ä", payload), ("PING",)])
+    write(cast(asyncio.Transport, transport), [("PUBLISH", "ä", payload), ("PING",)])
 
     packed = [
         hiredis.pack_command(cast(Any, command))
@@ -71,7 +72,7 @@ def test_what_comes_in_pieces_arrives_as_one_argument(others: tuple[bytes, ...])
 def test_what_is_long_is_not_copied() -> None:
     transport = Transport()
 
-    _write(cast(asyncio.Transport, transport), [("PUBLISH", "channel", LONG)])
+    write(cast(asyncio.Transport, transport), [("PUBLISH", "channel", LONG)])
 
     assert any(piece is LONG for piece in transport.pieces)
 

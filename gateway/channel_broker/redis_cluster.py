@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from gateway.channel_broker.base import (
     ChannelBroker,
@@ -15,8 +15,9 @@ from gateway.channel_broker.base import (
     Stored,
 )
 from gateway.channel_broker.departed import LETTERS, MAX_DEPARTED, DepartedMasters
+from gateway.channel_broker.detained import AGAIN_S, NOBODY, DetainedPublications
 from gateway.channel_broker.redis import Redirected, RedisChannelBroker
-from gateway.channel_broker.redis_publications import MAX_WAITING_BYTES, Item, Tell
+from gateway.channel_broker.redis_publications import Item, Tell
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
 from gateway.protocol.channel_position import Position
@@ -30,13 +31,6 @@ from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
 from gateway.redis_support.masters import Masters
 from gateway.redis_support.stream import Endpoint
 from gateway.redis_support.subscriptions import add_in_time
-
-AGAIN_S: Final = 0.03  # until what was refused on its way is tried again
-LONGEST_AGAIN_S: Final = (
-    0.24  # where it is refused again and again: all that waits is sent each time
-)
-MAX_DETAINED: Final = 10_000
-_NOBODY: Final = "no master of the Cluster that has it is connected"
 
 T = TypeVar("T")
 _Failed = Callable[[str], object]
@@ -78,15 +72,14 @@ class ClusterChannelBroker:
         self._address = address
         self._prefix = prefix
         self._failed = failed
-        self._detained: dict[str, list[Item]] = {}
-        self._detained_count = self._detained_bytes = 0
-        self._again_s = AGAIN_S
+        self._detained = DetainedPublications(
+            address.node, failed=failed, give=self._give, look=self._catch_up
+        )
         # Masters that have given away all they had, and were there to do it.
         self._departed = DepartedMasters(self._exchange_departed, changed=self._share_run_ids)
         # Channels of which something is still on its way to a master that has them no more, as of
         # the last release: what is published in them waits for the next.
         self._behind: dict[str, RedisChannelBroker] = {}
-        self._releasing = False  # soon
         self._nodes = Masters(
             address,
             lambda master: self._node(master, name),
@@ -128,16 +121,16 @@ class ClusterChannelBroker:
 
     def publish(self, publishing: Publishing) -> asyncio.Future[Stored]:
         channel = publishing.channel
-        node = None if channel in self._detained else self._node_now(channel)
+        node = None if channel in self._detained.channels else self._node_now(channel)
         if node is not None:
             return node.publish(publishing)
-        return self._detain_new(publishing, publishing_size(publishing))
+        return self._detained.begin(publishing, publishing_size(publishing))
 
     def tell(self, channel: str, message: bytes) -> asyncio.Future[Stored]:
-        node = None if channel in self._detained else self._node_now(channel)
+        node = None if channel in self._detained.channels else self._node_now(channel)
         if node is not None:
             return node.tell(channel, message)
-        told = self._detain_new(Tell(channel, message), len(message) + len(channel))
+        told = self._detained.begin(Tell(channel, message), len(message) + len(channel))
         told.add_done_callback(looked_at)
         return told
 
@@ -205,7 +198,11 @@ class ClusterChannelBroker:
 
     def _node(self, master: RedisAddress, name: str) -> RedisChannelBroker:
         node = RedisChannelBroker(
-            master, prefix=self._prefix, name=name, failed=self._failed, elsewhere=self._detain
+            master,
+            prefix=self._prefix,
+            name=name,
+            failed=self._failed,
+            elsewhere=self._detained.add,
         )
         node.on_run_id = self._masters_known
         return node
@@ -221,7 +218,7 @@ class ClusterChannelBroker:
                 if self._nodes.of(self._key(channel)) is not node:
                     self._behind[channel] = node
         if self._behind:
-            self._release_soon()
+            self._detained.release_soon()
 
     def _note_departed(self, moved: Moved) -> None:
         """Tell a master that has left from one that was lost: both are masters no more.
@@ -249,12 +246,16 @@ class ClusterChannelBroker:
             return None
         return node
 
-    def _catch_up(self) -> None:
-        """Forget channels of which all has arrived, or was refused. One look at each master."""
+    def _catch_up(self) -> bool:
+        """Forget channels of which all has arrived, or was refused. One look at each master.
+
+        Returns whether there are others.
+        """
         under_way = {node: node.publications.channels() for node in {*self._behind.values()}}
         self._behind = {
             channel: node for channel, node in self._behind.items() if channel in under_way[node]
         }
+        return bool(self._behind)
 
     def _masters_known(self) -> None:
         self._departed.masters_are([node.run_id for node in self._nodes if node.run_id])
@@ -291,8 +292,8 @@ class ClusterChannelBroker:
                         self._address.node.in_vain(str(error), f"read {key.decode()}")
                         raise
             elif loop.time() >= ends_at:
-                self._address.node.in_vain(_NOBODY, f"read {key.decode()}")
-                raise BrokerUnavailable(_NOBODY)
+                self._address.node.in_vain(NOBODY, f"read {key.decode()}")
+                raise BrokerUnavailable(NOBODY)
             await asyncio.sleep(AGAIN_S)
 
     async def _where_it_is(
@@ -306,57 +307,10 @@ class ClusterChannelBroker:
                 raise
         return await ask(other, True)
 
-    # Publications whose slot is moving
-
-    def _detain_new(self, what: Publishing | Tell, size: int) -> asyncio.Future[Stored]:
-        answer: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-        self._detain([Item(what, size, answer)])
-        return answer
-
-    def _detain(self, items: list[Item]) -> None:
-        """Keep these, in order, until their channels are somewhere."""
-        now = asyncio.get_running_loop().time()
-        if items:
-            if not self._detained_count:
-                again = items[0].ends_at is not None
-                self._again_s = min(2 * self._again_s, LONGEST_AGAIN_S) if again else AGAIN_S
-            self._release_soon(self._again_s)
+    def _give(self, channel: str, items: list[Item]) -> bool:
+        node = self._node_now(channel)
+        if node is None:
+            return False
         for item in items:
-            if item.ends_at is None:
-                item.ends_at = now + REDIS_DEADLINE_S
-            full = (
-                self._detained_count >= MAX_DETAINED
-                or self._detained_bytes + item.size > MAX_WAITING_BYTES
-            )
-            if now >= item.ends_at or full:
-                self._failed("not_connected")
-                item.fail(BrokerUnavailable("not published: no master of the Cluster takes it"))
-                if not full:
-                    why = item.refused or _NOBODY
-                    self._address.node.in_vain(why, f"publish {item.what.channel}")
-                continue
-            self._detained.setdefault(item.what.channel, []).append(item)
-            self._detained_count += 1
-            self._detained_bytes += item.size
-
-    def _release_soon(self, after_s: float = AGAIN_S) -> None:
-        if not self._releasing:
-            self._releasing = True
-            asyncio.get_running_loop().call_later(after_s, self._release)
-
-    def _release(self) -> None:
-        self._releasing = False
-        self._catch_up()
-        if self._behind:
-            self._release_soon()
-        detained, self._detained = self._detained, {}
-        self._detained_count = self._detained_bytes = 0
-        for channel, items in detained.items():
-            # What was refused comes here after what was held back behind it.
-            items.sort(key=lambda item: item.number)
-            node = self._node_now(channel)
-            if node is None:
-                self._detain(items)
-                continue
-            for item in items:
-                node.publications.add(item)
+            node.publications.add(item)
+        return True

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from gateway.channel_broker import redis_cluster
+from gateway.channel_broker import detained, redis_cluster
 from gateway.channel_broker.base import Publishing, Stored
 from gateway.channel_broker.departed import MAX_DEPARTED
 from gateway.channel_broker.redis_cluster import ClusterChannelBroker
 from gateway.channel_broker.redis_publications import Item, Tell
-from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.url import parse
 from tests.support.logs import capture_logs
@@ -101,13 +100,13 @@ async def test_what_follows_waits_for_what_may_be_refused() -> None:
     broker._map_changed({0: None})
 
     broker.publish(Publishing("x", b"2"))
-    broker._release()
+    broker._detained._release()
     assert bodies(new) == []
 
     refused, old.items = old.items, []
-    broker._detain(refused)
+    broker._detained.add(refused)
     broker.publish(Publishing("x", b"3"))
-    broker._release()
+    broker._detained._release()
     assert bodies(new) == [b"1", b"2", b"3"]
 
     broker.publish(Publishing("x", b"4"))
@@ -132,7 +131,7 @@ async def test_a_channel_that_nobody_publishes_in_again_is_not_behind_for_ever()
     await eventually(lambda: len(broker._behind) == 1, "what has arrived")
     old.items = []
     await eventually(lambda: not broker._behind, "the rest")
-    assert not broker._releasing
+    assert not broker._detained._releasing
 
 
 async def test_what_is_behind_is_looked_for_once_for_all() -> None:
@@ -149,7 +148,7 @@ async def test_what_is_behind_is_looked_for_once_for_all() -> None:
 
     for number in range(100):
         broker.publish(Publishing(f"x{number % 10}", b"2"))
-    broker._release()
+    broker._detained._release()
 
     assert old.looks == before + 1
     assert bodies(new) == []
@@ -201,13 +200,13 @@ async def test_what_is_for_a_master_that_was_just_met_waits_for_its_connection()
     broker.tell("x", b"joined")
     broker.publish(Publishing("x", b"2"))
     asking = asyncio.create_task(broker.shared_namespaces())
-    broker._release()
+    broker._detained._release()
     await asyncio.sleep(0)
     assert not met.items
     assert not asking.done()
 
     met.run_id = "there"
-    broker._release()
+    broker._detained._release()
     assert bodies(met) == [b"1", b"2"]
     assert isinstance(met.items[1].what, Tell)
     assert await asking == "there"
@@ -221,14 +220,14 @@ async def test_channels_wait_until_it_is_known_who_has_left() -> None:
     broker.publish(Publishing("x", b"1"))
     broker.tell("x", b"joined")
     reading = asyncio.create_task(broker._at(b"x", lambda _node, _asking: told()))
-    broker._release()
+    broker._detained._release()
     await asyncio.sleep(0)
     assert not node.items
     assert not reading.done()
     assert await broker.shared_namespaces() == "here"
 
     broker._departed.known = True
-    broker._release()
+    broker._detained._release()
     assert len(node.items) == 2
     assert await reading == "told"
 
@@ -257,7 +256,8 @@ async def test_a_master_that_is_back_may_be_lost_like_any_other() -> None:
 async def test_what_is_for_a_master_that_cannot_be_connected_to_fails_in_time(
     monkeypatch: Any,
 ) -> None:
-    monkeypatch.setattr(redis_cluster, "REDIS_DEADLINE_S", 0.01)
+    for module in (redis_cluster, detained):
+        monkeypatch.setattr(module, "REDIS_DEADLINE_S", 0.01)
     failed: list[str] = []
     broker = a_broker(failed=failed.append)
     broker._nodes = Nodes(Node(run_id=""))  # type: ignore[assignment]
@@ -273,35 +273,3 @@ async def test_what_is_for_a_master_that_cannot_be_connected_to_fails_in_time(
         ("no redis master takes it", "publish x"),
         ("no redis master takes it", "read gw:{workers}:namespaces"),
     ]
-
-
-async def test_what_is_refused_again_and_again_is_sent_less_and_less_often() -> None:
-    """Red when it goes out every 30 ms: with all that follows, up to 32 MB each time."""
-    broker, node = a_broker(), Node()
-    broker._nodes = Nodes(node)  # type: ignore[assignment]
-    broker.publish(Publishing("x", b"1"))
-    pauses = []
-    for _ in range(5):
-        refused, node.items = node.items, []
-        broker._detain(refused)
-        pauses.append(broker._again_s)
-        broker._release()
-    another = Item(Publishing("y", b"2"), 1, asyncio.get_running_loop().create_future())
-    broker._detain([another])
-
-    assert pauses == [0.03, 0.06, 0.12, 0.24, 0.24]
-    assert broker._again_s == 0.03
-
-
-async def test_what_waits_is_bounded_by_its_bytes(monkeypatch: Any) -> None:
-    one = Publishing("x", bytes(300))
-    monkeypatch.setattr(redis_cluster, "MAX_WAITING_BYTES", 3 * publishing_size(one))
-    broker = a_broker()
-    nodes = Nodes(Node())
-    nodes.owner = None
-    broker._nodes = nodes  # type: ignore[assignment]
-
-    answers = [broker.publish(one) for _ in range(4)]
-
-    assert [answer.done() for answer in answers] == [False, False, False, True]
-    assert "not published" in str(answers[3].exception())

@@ -1,18 +1,15 @@
-"""What Sentinels answer, which of it counts, and what of it is told to whoever reads the log."""
+"""What Sentinels answer, and which of it counts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import hiredis
 
-from gateway.log import get_logger
-from gateway.redis_support.stream import Endpoint, Place
-
-log = get_logger(__name__)
+from gateway.redis_support.stream import Endpoint
 
 
 class Answer(NamedTuple):
@@ -21,48 +18,6 @@ class Answer(NamedTuple):
     primary: Endpoint
     epoch: int  # of its configuration: rises with every failover
     promotes: bool | None = None  # enough Sentinels reach each other for it; None: it does not say
-
-
-class SentinelLog:
-    """Lines about Sentinels that answer, each once as long as it is so.
-
-    Args:
-        told_after_s: For so long some have to name another primary: after a switch each of them
-            does, until it has heard of it.
-    """
-
-    def __init__(self, *, told_after_s: float) -> None:
-        self._told_after_s = told_after_s
-        self._overruled_since: float | None = None
-        self._overruled_told = self._quorum_lost = False
-
-    def look(
-        self, answers: Mapping[Place, Answer], primary: Endpoint, *, quorum_lost: bool, now: float
-    ) -> None:
-        """See what was answered, and which primary it was decided for."""
-        if quorum_lost != self._quorum_lost:
-            self._quorum_lost = quorum_lost
-            if quorum_lost:
-                log.warning("sentinels have no quorum", sentinels=len(answers))
-            else:
-                log.info("sentinels have a quorum again", sentinels=len(answers))
-        overruled = {place: said for place, said in answers.items() if said.primary != primary}
-        if not overruled:
-            if self._overruled_told:
-                log.info("sentinels agree again", sentinels=len(answers))
-            self._overruled_since, self._overruled_told = None, False
-            return
-        if self._overruled_since is None:
-            self._overruled_since = now
-        if not self._overruled_told and now - self._overruled_since >= self._told_after_s:
-            self._overruled_told = True
-            named = {f"{said.primary[0]}:{said.primary[1]}" for said in overruled.values()}
-            log.warning(
-                "sentinels overruled",
-                overruled=sorted(f"{place.host}:{place.port}" for place in overruled),
-                named=sorted(named),
-                primary=f"{primary[0]}:{primary[1]}",
-            )  # fmt: skip
 
 
 def choose(answers: Sequence[Answer], known: Answer | None) -> Endpoint:

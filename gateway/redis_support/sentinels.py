@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import ssl
 import time
 from collections import Counter
@@ -18,19 +17,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-import hiredis
 from redis.exceptions import AuthenticationError, ResponseError
 
 from gateway.errors import BrokerUnavailable, ConfigError
-from gateway.log import get_logger
-from gateway.redis_support.asking import ASK_S, answers_in_turn, answers_of, looked_at
-from gateway.redis_support.one_connection import ask
-from gateway.redis_support.reconnect import reasons
-from gateway.redis_support.sentinel_answers import Answer, SentinelLog, choose, read_answer
+from gateway.redis_support.asking import answers_in_turn, answers_of, looked_at
+from gateway.redis_support.sentinel_answers import Answer, choose
 from gateway.redis_support.sentinel_listener import SwitchListener
-from gateway.redis_support.stream import UNCONNECTED, Command, Endpoint, Place, Stream
-
-log = get_logger(__name__)
+from gateway.redis_support.sentinel_log import SentinelLog
+from gateway.redis_support.sentinel_questions import SentinelQuestions
+from gateway.redis_support.stream import Endpoint, Place
 
 ASK_INTERVAL_S: Final = 2.0
 FRESH_S: Final = 0.5  # a connection is made without asking before
@@ -68,9 +63,9 @@ class Sentinels:
         self.primary: Endpoint | None = None
         self.silent = False
         self.on_switch: Callable[[Endpoint], None] = lambda _primary: None
-        self._username, self._password = username, password
-        self._context = None if tls is None else tls[0]
-        self._tls_options = {} if tls is None else {**tls[1], "ssl": True}
+        self._questions = SentinelQuestions(
+            self.hosts, name, username=username, password=password, tls=tls
+        )
         self._epoch = 0
         self._locating: asyncio.Task[Endpoint] | None = None
         self._asking: set[asyncio.Task[Answer]] = set()
@@ -81,9 +76,8 @@ class Sentinels:
         self._told_by: dict[Place, Exception | None] = {}  # None: it has answered
         self._answers: dict[Place, Answer] = {}  # the last of each, unless it has failed since
         self._unfound: dict[Endpoint, Exception] = {}  # names that were nobody's
-        self._known_away: frozenset[Endpoint] = frozenset()
         self._older_since: float | None = None  # most name an older configuration than is known
-        self._log = SentinelLog(told_after_s=ANEW_S)
+        self._log = SentinelLog(name, told_after_s=ANEW_S)
 
     @property
     def away(self) -> Mapping[Endpoint, Exception]:
@@ -143,20 +137,22 @@ class Sentinels:
             BrokerUnavailable: No Sentinel says.
             ConfigError: They answer, and will never say: the name, or the password, is wrong.
         """
-        errors: list[Exception] = []
-        ends_at = self._now() + deadline_s  # for all of them: a supervisor waits
-        places = self._resolve_blocking(errors)
-        asking = answers_in_turn(places, self._ask_blocking, errors, ends_at=ends_at, now=self._now)
+        questions, ends_at = self._questions, self._now() + deadline_s  # a supervisor waits
+        places, errors = questions.resolve_blocking()
+        asking = answers_in_turn(
+            places, questions.ask_blocking, errors, ends_at=ends_at, now=self._now
+        )
         if answers := list(asking):
             return choose(answers, None)
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
-            raise ConfigError(self._never(str(errors[0])))
-        raise BrokerUnavailable(self._nobody(errors))
+            raise ConfigError(questions.never(str(errors[0])))
+        raise BrokerUnavailable(questions.nobody(errors))
 
     async def watch(self) -> None:
         """Follow every switch, until cancelled: told of it, and asking in case nobody tells."""
+        questions = self._questions
         listener = SwitchListener(
-            self._some_place, self._context, self._login(), self.name, self._now
+            self._some_place, questions.context, questions.login, self.name, self._now
         )
         listening = asyncio.create_task(listener.run(self._told.set), name="sentinels listened to")
         try:
@@ -188,13 +184,12 @@ class Sentinels:
         answers, errors = await self._ask_all()
         if not answers:
             self._older_since = None  # what is said after a silence is said for the first time
-            if not self.silent:
-                self.silent = True
-                why = reasons(errors)
-                log.warning("no sentinel says where the primary is", primary=self.name, error=why)
-            raise BrokerUnavailable(self._nobody(errors))
+            self.silent = True
+            self._log.silence(errors)
+            raise BrokerUnavailable(self._questions.nobody(errors))
         self._said_at = self._now()
-        self._say_who_is_away(len(answers))
+        self.silent = False
+        self._log.heard(len(answers), self.away)
         primary = self._decide(answers)
         self._log.look(self._answers, primary, quorum_lost=self.quorum_lost, now=self._said_at)
         return primary
@@ -210,21 +205,18 @@ class Sentinels:
         self._epoch = newest
         before, self.primary = self.primary, primary
         if before not in (None, primary):
-            log.warning(
-                "redis primary switched",
-                primary=f"{primary[0]}:{primary[1]}", epoch=newest, sentinels=len(answers),
-            )  # fmt: skip
+            self._log.switched(primary, epoch=newest, answers=len(answers))
             self.on_switch(primary)
         return primary
 
     async def _ask_all(self) -> tuple[list[Answer], list[Exception]]:
-        errors: list[Exception] = []
-        self._places = await self._resolve(errors)
+        self._places = await self._resolve()
+        errors = [*self._unfound.values()]
         self._told_by = {p: self._told_by[p] for p in self._places if p in self._told_by}
         self._answers = {p: self._answers[p] for p in self._places if p in self._answers}
         asking: dict[asyncio.Task[Answer], Place] = {}
         for place in self._places:
-            task = asyncio.create_task(self._ask(place))
+            task = asyncio.create_task(self._questions.ask(place))
             task.add_done_callback(self._asking.discard)
             task.add_done_callback(partial(self._has_told, place))
             asking[task] = place
@@ -268,90 +260,9 @@ class Sentinels:
             self._older_since = self._now()
         return self._now() - self._older_since >= ANEW_S
 
-    def _say_who_is_away(self, answers: int) -> None:
-        away = self.away
-        gone = {
-            sentinel: error for sentinel, error in away.items() if sentinel not in self._known_away
-        }
-        if self.silent or not self._known_away <= away.keys():
-            log.info("sentinels answer again", sentinels=answers)
-        if gone:
-            names = sorted(f"{host}:{port}" for host, port in gone)
-            log.warning("sentinels do not answer", away=names, error=reasons(list(gone.values())))
-        self.silent, self._known_away = False, frozenset(away)
-
     async def _some_place(self) -> Place:
-        return random.choice(self._places or await self._resolve([]))  # noqa: S311
+        return random.choice(self._places or await self._resolve())  # noqa: S311
 
-    async def _resolve(self, errors: list[Exception]) -> list[Place]:
-        loop, places = asyncio.get_running_loop(), dict[Place, None]()
-        unfound: dict[Endpoint, Exception] = {}
-        for host, port in self.hosts:
-            try:
-                async with asyncio.timeout(ASK_S):
-                    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except UNCONNECTED as error:
-                errors.append(error)
-                unfound[host, port] = error
-            else:
-                places.update((Place(str(info[4][0]), port, host), None) for info in found)
-        self._unfound = unfound
-        return list(places)
-
-    def _resolve_blocking(self, errors: list[Exception]) -> list[Place]:
-        places: dict[Place, None] = {}
-        for host, port in self.hosts:
-            try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except UNCONNECTED as error:
-                errors.append(error)
-            else:
-                places.update((Place(str(info[4][0]), port, host), None) for info in found)
-        return list(places)
-
-    async def _ask(self, place: Place) -> Answer:
-        async with asyncio.timeout(ASK_S):
-            stream = await Stream.open(place, self._context)
-            try:
-                *greeting, told, quorum = await stream.ask(
-                    *self._login(),
-                    ("SENTINEL", "MASTER", self.name),
-                    ("SENTINEL", "CKQUORUM", self.name),
-                )
-            finally:
-                stream.close()
-        for reply in (*greeting, told):
-            if isinstance(reply, hiredis.ReplyError):
-                raise ResponseError(str(reply))
-        return read_answer(told, quorum)
-
-    def _ask_blocking(self, place: Place, deadline_s: float) -> Answer:
-        # By its name where there is TLS: redis-py checks the certificate for what it connects to.
-        [told] = ask(
-            place.address if self._context is None else place.host, place.port,
-            ("SENTINEL", "MASTER", self.name), deadline_s=deadline_s,
-            username=self._username, password=self._password, **self._tls_options,
-        )  # fmt: skip
-        return read_answer(told)
-
-    def _login(self) -> list[Command]:
-        if self._password is None:
-            return []
-        return [("AUTH", *((self._username,) if self._username else ()), self._password)]
-
-    def _nobody(self, errors: Sequence[Exception]) -> str:
-        why = reasons(errors, tls=self._context is not None)
-        return f"no Sentinel says where {self.name} is: {why}"
-
-    def _never(self, words: str) -> str:
-        if "No such master" in words:
-            return f"redis_url: its Sentinels know no primary that is called {self.name}"
-        if "auth" in words.lower() or "pass" in words.lower():
-            return (
-                "redis_url: its Sentinels let nobody in like this (theirs are the options "
-                f"sentinel_username and sentinel_password): {words}"
-            )
-        return (
-            "redis_url: what it names are no Sentinels (for a single Redis write redis://host): "
-            f"{words.strip()}"
-        )
+    async def _resolve(self) -> list[Place]:
+        places, self._unfound = await self._questions.resolve()
+        return places

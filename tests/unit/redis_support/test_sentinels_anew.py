@@ -7,7 +7,7 @@ import pytest
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.sentinel_answers import Answer
 from gateway.redis_support.sentinels import ANEW_S, Sentinels
-from gateway.redis_support.stream import Place
+from gateway.redis_support.stream import Endpoint, Place
 from tests.support.waiting import eventually
 from tests.unit.redis_support.fake_sentinel import NEW, OLD, FakeSentinel
 
@@ -83,15 +83,13 @@ async def test_an_address_of_a_family_on_which_none_listens_does_not_keep_all_fr
     fakes: list[FakeSentinel], sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red when it is one that has not said so: a name of both families was never believed."""
-    resolve = sentinels._resolve
+    resolve = sentinels._questions.resolve
 
-    async def with_other_family(errors: list[Exception]) -> list[Place]:
-        return [
-            *await resolve(errors),
-            *(Place("::1", port, host) for host, port in sentinels.hosts),
-        ]
+    async def with_other_family() -> tuple[list[Place], dict[Endpoint, Exception]]:
+        places, unfound = await resolve()
+        return [*places, *(Place("::1", port, host) for host, port in sentinels.hosts)], unfound
 
-    monkeypatch.setattr(sentinels, "_resolve", with_other_family)
+    monkeypatch.setattr(sentinels._questions, "resolve", with_other_family)
     for fake in fakes:
         fake.says = Answer(OLD, 5)
     await sentinels.refresh()

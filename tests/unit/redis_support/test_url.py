@@ -157,7 +157,7 @@ def test_a_url_of_sentinels_names_them_the_primary_and_who_is_let_in() -> None:
     assert address.sentinels.hosts == (("one", 26379), ("two", 1), ("::1", 2))
     assert address.sentinels.name == "main"
     assert (address.username, address.password, address.database) == ("ada", "hid/den", 3)
-    assert address.sentinels._login() == [("AUTH", "bob", "se&cret")]
+    assert address.sentinels._questions.login == [("AUTH", "bob", "se&cret")]
     assert address.display == "redis+sentinel://one:26379,two:1,[::1]:2/main/3"
     assert "cret" not in repr(address)
     assert "cret" not in address.url
@@ -167,7 +167,7 @@ def test_nobody_logs_in_at_sentinels_with_the_password_of_the_nodes() -> None:
     address = parse("redis+sentinel://:hidden@one/main")
 
     assert address.sentinels is not None
-    assert address.sentinels._login() == []
+    assert address.sentinels._questions.login == []
     assert address.password == "hidden"
 
 
@@ -176,8 +176,8 @@ def test_sentinels_have_tls_where_the_nodes_have() -> None:
 
     assert address.tls is not None
     assert address.sentinels is not None
-    assert address.sentinels._context is not None
-    assert address.sentinels._context.verify_mode is ssl.CERT_NONE
+    assert address.sentinels._questions.context is not None
+    assert address.sentinels._questions.context.verify_mode is ssl.CERT_NONE
     assert address.display == "rediss+sentinel://one:26379/main/0"
 
 

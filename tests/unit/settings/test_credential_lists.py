@@ -231,7 +231,7 @@ def test_the_password_of_sentinels_comes_from_a_file_too(tmp_path: Path, more: s
 
     assert found.password == "of/nodes"
     assert found.sentinels is not None
-    assert found.sentinels._login() == [("AUTH", "the&irs")]
+    assert found.sentinels._questions.login == [("AUTH", "the&irs")]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,9 @@ class BoundedReader:
     hiredis still holds bytes of it; before a header it holds none. So feeding it up to there tells
     the two apart. Everything else costs a few searches in C, less than 1 us a read.
 
+    Args:
+        max_reply_bytes: Of what is not whole yet; more is an endless reply.
+
     Attributes:
         gets: The next reply, or ``incomplete``. After what ``feed`` returned. hiredis' own.
     """
@@ -44,12 +47,14 @@ class BoundedReader:
         reply_error: Callable[[str], Exception],
         protocol_error: type[Exception] = hiredis.ProtocolError,
         incomplete: object = INCOMPLETE,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         self._reader = hiredis.Reader(
             protocolError=protocol_error, replyError=reply_error, notEnoughData=incomplete
         )
         self._protocol_error = protocol_error
         self._incomplete = incomplete
+        self._max_reply_bytes = max_reply_bytes
         self._kept = b""  # may be the beginning of a header
         self._unread_bytes = 0
         self.gets = self._reader.gets
@@ -87,8 +92,8 @@ class BoundedReader:
         if not self._reader.has_data():
             self._unread_bytes = 0
         self._unread_bytes += len(data)
-        if self._unread_bytes > MAX_REPLY_BYTES:
-            raise self._protocol_error(f"a reply of more than {MAX_REPLY_BYTES} bytes")
+        if self._unread_bytes > self._max_reply_bytes:
+            raise self._protocol_error(f"a reply of more than {self._max_reply_bytes} bytes")
         if _ABSURD_AT_ONCE.match(data) is not None:
             self._refuse_header(data)
         replies: list[Any] = []

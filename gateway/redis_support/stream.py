@@ -12,6 +12,8 @@ import hiredis
 from gateway.redis_support.reader import INCOMPLETE, BoundedReader
 
 MAX_READ: Final = 1 << 16
+# The slots of a Cluster, each a range of its own with two replicas, are 4 MB.
+MAX_REPLY_BYTES: Final = 16 << 20
 
 # What connecting raises. ValueError: DNS (UnicodeError) or TLS cannot have such a host.
 UNCONNECTED: Final = (OSError, TimeoutError, ValueError)
@@ -33,7 +35,9 @@ class Stream:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        self._bounded = BoundedReader(reply_error=hiredis.ReplyError)
+        self._bounded = BoundedReader(
+            reply_error=hiredis.ReplyError, max_reply_bytes=MAX_REPLY_BYTES
+        )
         self._early: list[Any] = []
 
     @classmethod

@@ -81,9 +81,8 @@ def test_content_that_looks_like_a_header_is_content(replies: list[Any], places:
     assert read(reader(), *cut(data, places)) == replies
 
 
-def test_a_reply_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.redis_support.reader.MAX_REPLY_BYTES", 1000)
-    bounded = reader()
+def test_a_reply_without_end_is_an_error() -> None:
+    bounded = BoundedReader(reply_error=ValueError, max_reply_bytes=1000)
     assert len(read(bounded, b"$950\r\n", b"x" * 900, b"y" * 50 + b"\r\n")) == 1
     read(bounded, b"+" + b"z" * 900)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.support.children import mortal
-from tests.support.loadtest import Outcome, run
+from tests.support.loadtest import RUN_S, Outcome, run
 from tests.support.serve import ROOT, Served
 
 AT_ONCE: Final = 6
@@ -45,6 +46,10 @@ CHANNELS: Final = "--users 20 --rate 80 --seconds 6 --history 300"
 BROKEN_CHANNELS: Final = (  # kinds of tests.support.broken_channels.py
     "works", "loses", "doubles", "reorders", "misroutes", "keeps nothing", "forgets", "invents",
 )  # fmt: skip
+
+# Whoever comes first may ask for the last of them, and waits for all that are before it.
+RUNS: Final = len(BROKEN) + len(BROKEN_CHANNELS) + 1 + len(SMALL)
+WAITED_FOR_S: Final = (math.ceil(RUNS / AT_ONCE) + 1) * RUN_S
 
 
 def _scenario(folder: Path, name: str) -> Outcome:
@@ -83,6 +88,8 @@ def _broken_channels(folder: Path, kind: str) -> Outcome:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that look at a run come last: the runs take their time while the others are tried."""
     items.sort(key=_looks_at_a_run)
+    for item in filter(_looks_at_a_run, items):
+        item.add_marker(pytest.mark.timeout(WAITED_FOR_S))
 
 
 def _looks_at_a_run(item: pytest.Item) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,7 +26,10 @@ HEADLESS = ("--headless", "--only-summary")
 
 @contextmanager
 def begun(
-    folder: Path, *options: str, interrupts: signal.Handlers = signal.SIG_DFL
+    folder: Path,
+    *options: str,
+    interrupts: signal.Handlers = signal.SIG_DFL,
+    extra: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A load test that would last long, and its log. It is not left running."""
     command = [
@@ -36,8 +40,8 @@ def begun(
     log = folder / "log"
     with log.open("wb") as written:
         process = subprocess.Popen(
-            mortal(command), env=environment(folder), cwd=ROOT, stdout=written, stderr=written,
-            stdin=subprocess.DEVNULL,
+            mortal(command), env=environment(folder, extra), cwd=ROOT, stdout=written,
+            stderr=written, stdin=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),  # noqa: PLW1509 (no threads)
         )  # fmt: skip
     try:
@@ -45,6 +49,10 @@ def begun(
     finally:
         process.kill()
         process.wait()
+
+
+def with_redis_at(listening: socket.socket) -> dict[str, str]:
+    return {"GATEWAY_REDIS_URL": f"redis://127.0.0.1:{listening.getsockname()[1]}"}
 
 
 def two_processes() -> tuple[str, ...]:
@@ -106,7 +114,10 @@ def test_a_run_that_is_stopped_prints_its_ledger(
 
 
 def test_ctrl_c_while_the_gateway_starts_says_that_no_test_was_run(tmp_path: Path) -> None:
-    with begun(tmp_path, *HEADLESS) as (process, log):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,  # for a Redis: so it is still starting
+        begun(tmp_path, *HEADLESS, extra=with_redis_at(silent)) as (process, log),
+    ):
         gateways = tmp_path / "results" / "gateway.log"
         blocking_eventually(gateways.exists, "the start of the gateway", ENDED_S)
         family = psutil.Process(process.pid).children(recursive=True)

@@ -21,7 +21,7 @@ from playwright.async_api import Browser, Page, Request, Route
 
 from tests.support.browser import chromium, contrast
 from tests.support.children import mortal
-from tests.support.loadtest import ROOT, Outcome, environment, locust
+from tests.support.loadtest import ROOT, Outcome, environment, faults_of, locust
 from tests.support.ports import free_port
 from tests.support.waiting import blocking_eventually, eventually, eventually_async
 
@@ -133,7 +133,7 @@ async def test_the_first_start_obeys_the_form(locusts_page: LocustsPage) -> None
 
     folder = await new_report(locusts_page, set())
     facts = json.loads((folder / "run.json").read_text())
-    assert facts["reasons"] == []
+    assert faults_of(facts) == []
     assert facts["figures"]["asked for"] == "7 users, 14 messages/s, 2 s"
     assert facts["figures"]["handshakes"].endswith("(7)")  # and never others
     connected = re.search(r"- ([\d.]+) s: all connected", (folder / "summary.md").read_text())
@@ -150,7 +150,10 @@ async def test_locusts_page_starts_a_run_that_ends_in_a_report(locusts_page: Loc
         await page.get_by_role("button", name="Start").click()
 
         folder = await new_report(locusts_page, before)
-        assert (folder / "summary.md").read_text().splitlines()[0] == "clean"
+        facts = json.loads((folder / "run.json").read_text())
+        assert faults_of(facts) == []
+        first_line = (folder / "summary.md").read_text().splitlines()[0]
+        assert (first_line == "clean") == (facts["reasons"] == [])
         assert {urlsplit(url).hostname for url in asked if "://" in url} == {"127.0.0.1"}
 
 

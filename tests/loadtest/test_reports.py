@@ -12,7 +12,7 @@ import pytest
 from loadtest.arguments import Refused
 from loadtest.publish import DOCS
 from loadtest.report.kept import read, summary_of, written
-from tests.support.loadtest import ROOT, Outcome, locust
+from tests.support.loadtest import ROOT, RUN_S, Outcome, locust
 
 REPORTS = sorted((DOCS / "reports").glob("*/run.json"))
 
@@ -21,7 +21,7 @@ def made(folder: Path) -> subprocess.CompletedProcess[str]:
     """As ``make loadtest-report`` does, once all is installed."""
     command = [str(Path(locust()).with_name("python")), "-m", "loadtest.report", str(folder)]
     return subprocess.run(
-        command, cwd=ROOT, timeout=60, check=False, capture_output=True, text=True
+        command, cwd=ROOT, timeout=RUN_S, check=False, capture_output=True, text=True
     )
 
 
@@ -75,5 +75,7 @@ def test_the_page_of_a_run_can_be_made_again_as_it_was(
     outcome = outcome_of("kill_worker")
     shutil.copy(outcome.folder / "run.json", tmp_path)
 
-    assert made(tmp_path).returncode == 0
+    done = made(tmp_path)
+
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "report.html").read_text() == outcome.page.read_text()

@@ -5,50 +5,32 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.metrics.families import KNOWN_LABELS, SECONDS_BUCKETS
+from gateway.metrics.families import KNOWN_LABELS
+from tests.support.alert_series import (
+    INTERVAL_S,
+    Series,
+    histogram,
+    of_port,
+    promtool,
+    rising,
+    steady,
+)
 from tests.support.serve import ROOT
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = PROMETHEUS / "alerts.yml"
 
-Series = dict[str, str | None]  # what is told of each; None is nothing
-
-INTERVAL_S = 30
 GAPS = " ".join(f"{gaps}x14" for gaps in range(1, 6))  # one every 7 minutes
 DEATHS = " ".join(f"{deaths}x15" for deaths in range(5))  # one every 8 minutes
 
 
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
-
-
-def steady(value: float) -> str:
-    return f"{value}+0x80"
-
-
-def rising(per_s: float) -> str:
-    return f"0+{per_s * INTERVAL_S:g}x80"
-
-
-def histogram(name: str, seconds: float) -> Series:
-    """Ten a second, each of them so long."""
-    bounds = [*map(str, SECONDS_BUCKETS), "+Inf"]
-    return {
-        f'{name}_bucket{{job="gateway",instance="a",le="{bound}"}}': rising(
-            10 if float(bound) >= seconds else 0
-        )
-        for bound in bounds
-    }
-
-
-def of_port(name: str, **labels: str) -> str:
-    told = {"job": "gateway", "instance": "a", **labels}
-    return name + "{" + ",".join(f'{key}="{value}"' for key, value in told.items()) + "}"
 
 
 def fetches(key_set: str, outcome: str) -> str:
@@ -149,8 +131,19 @@ CASES: dict[str, tuple[Series, set[str]]] = {
     "one worker": ({of_port("gateway_workers"): steady(1)}, {"GatewayWorkersMissing"}),
     "no probe": ({of_port("gateway_canary_age_seconds"): rising(1)}, {"GatewayRedisAway"}),
     "redis is full": (
-        {of_port("gateway_redis_errors_total", kind="memory"): rising(0.1)},
+        {of_port("gateway_redis_errors_total", kind="memory"): "0x52 3+3x27"},
         {"GatewayRedisRefuses"},
+    ),
+    "redis has been full for half an hour": (
+        {of_port("gateway_redis_errors_total", kind="memory"): rising(0.1)},
+        {"GatewayRedisRefuses", "GatewayRedisRefusesAtTimes"},
+    ),
+    "somebody else writes to a key every seven minutes": (
+        {of_port("gateway_redis_errors_total", kind="wrongtype"): GAPS},
+        {"GatewayRedisRefusesAtTimes"},
+    ),
+    "redis refuses one command": (
+        {of_port("gateway_redis_errors_total", kind="permission"): "0x57 1x30"}, set(),
     ),
     "nobody says where redis is": (
         {of_port("gateway_redis_unlocated"): steady(2)}, {"GatewayRedisUnlocated"},
@@ -333,12 +326,24 @@ CASES: dict[str, tuple[Series, set[str]]] = {
 }  # fmt: skip
 
 
-def case(name: str, changes: Series, firing: set[str]) -> dict[str, Any]:
-    """One test of promtool's: what fires after half an hour, and nothing else."""
-    told = {series: values for series, values in (GOOD | changes).items() if values is not None}
+def case(
+    name: str,
+    changes: Series,
+    firing: set[str],
+    *,
+    interval_s: int = INTERVAL_S,
+    seen: Callable[[str], str] = str,
+) -> dict[str, Any]:
+    """One test of promtool's: what fires after half an hour, and nothing else.
+
+    Args:
+        interval_s: Between two scrapes.
+        seen: What those see of the values.
+    """
+    told = {key: seen(values) for key, values in (GOOD | changes).items() if values is not None}
     return {
         "name": name,
-        "interval": f"{INTERVAL_S}s",
+        "interval": f"{interval_s}s",
         "input_series": [{"series": key, "values": value} for key, value in told.items()],
         "promql_expr_test": [
             {
@@ -350,13 +355,6 @@ def case(name: str, changes: Series, firing: set[str]) -> dict[str, Any]:
             }
         ],
     }
-
-
-def promtool(*arguments: str) -> None:
-    done = subprocess.run(
-        ["promtool", *arguments], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_fires_when_it_should_and_only_then(tmp_path: Path) -> None:

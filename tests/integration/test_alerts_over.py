@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.metrics.families import SECONDS_BUCKETS
-from tests.integration.test_alerts import INTERVAL_S, RULES, Series, case, of_port, promtool
+from tests.integration.test_alerts import RULES, case
+from tests.support.alert_series import INTERVAL_S, Series, of_port, promtool
 
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool here")
 

@@ -29,7 +29,7 @@ REDIS: Final = Row("Is Redis well?", (
         " failover, if it ends. The log has Redis' own words.",
         "redis.md#redis-refuses",
         (Query("sum by (kind) (rate(gateway_redis_errors_total{OURS}[RATE])) > 0", "{{kind}}"),),
-        unit="cps", alerts=("GatewayRedisRefuses",),
+        unit="cps", alerts=("GatewayRedisRefuses", "GatewayRedisRefusesAtTimes"),
     ),
     Panel(
         "Subscriptions broken",

@@ -1,45 +1,26 @@
 """What a token says, once its signature has been checked: claims by the names of Centrifugo.
 
-Times are Unix seconds. Whoever issues tokens may have another clock: ``leeway_s`` is how far apart
-the two may be. Pure.
+When it may be believed is said in ``token_validity``. Pure.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import msgspec
 
-from gateway.errors import BadChannel, TokenExpired, TokenForAnother, TokenInvalid
+from gateway.errors import BadChannel, TokenForAnother, TokenInvalid
 from gateway.protocol import channel_names
 from gateway.protocol.centrifuge.replies import NotJson, storable
+from gateway.protocol.token_validity import ClaimRules, ValidityClaims, check, end_of, ttl_s
 
 MAX_USER_BYTES: Final = 256  # it is stored beside each of the user's connections
-LATEST_UNIX_S: Final = 253402300799.0  # the end of the year 9999
 
 _NO_RAW: Final = msgspec.Raw()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimRules:
-    """What is asked of a token beside its signature.
-
-    Attributes:
-        leeway_s: How far the issuer's clock may be from ours.
-        audience: What ``aud`` must have; empty asks for nothing.
-        issuer: What ``iss`` must be; empty asks for nothing.
-        user_id_claim: Which claim says who it is; a token without it is an anonymous client's.
-    """
-
-    leeway_s: float = 60.0
-    audience: str = ""
-    issuer: str = ""
-    user_id_claim: str = "sub"
 
 
 class _Switch(msgspec.Struct, frozen=True):
@@ -115,20 +96,7 @@ class ConnectionClaims:
     meta: bytes = b""
 
 
-_Time = float | None
 _Kind = TypeVar("_Kind")
-
-
-class _Standard(msgspec.Struct, frozen=True, kw_only=True):
-    exp: _Time = None
-    nbf: _Time = None
-    iat: _Time = None
-    jti: str | None = None
-    iss: str | None = None
-    aud: str | list[str] | None = None
-    expire_at: _Time = None
-    info: msgspec.Raw = _NO_RAW
-    b64info: str | None = None
 
 
 class _Sub(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,15 +107,19 @@ class _Sub(msgspec.Struct, frozen=True, kw_only=True):
     override: Override | None = None
 
 
-class _OfConnection(_Standard, frozen=True, kw_only=True):
+class _OfConnection(ValidityClaims, frozen=True, kw_only=True):
+    info: msgspec.Raw = _NO_RAW
+    b64info: str | None = None
     channel: msgspec.Raw = _NO_RAW
     channels: list[str] | None = None
     subs: dict[str, _Sub] | None = None
     meta: msgspec.Raw = _NO_RAW
 
 
-class _OfSubscription(_Standard, frozen=True, kw_only=True):
+class _OfSubscription(ValidityClaims, frozen=True, kw_only=True):
     channel: str
+    info: msgspec.Raw = _NO_RAW
+    b64info: str | None = None
     client: str | None = None
     data: msgspec.Raw = _NO_RAW
     b64data: str | None = None
@@ -166,17 +138,17 @@ def connection_claims(payload: bytes, rules: ClaimRules, *, now: float) -> Conne
         TokenInvalid: Anything else is wrong with it.
     """
     claims = _decoded(payload, _OfConnection)
-    _check(claims, rules, now)
+    check(claims, rules, now)
     if _json(claims.channel, None):
         raise TokenInvalid("a subscription token, where a connection token is due")
     meta = _json(claims.meta, None)
     if meta and meta[:1] != b"{":
         raise TokenInvalid("meta is no object")
-    expires_at = _end(claims, rules, now)
+    expires_at = end_of(claims, rules, now)
     return ConnectionClaims(
         user=_user(payload, rules.user_id_claim),
         expires_at=expires_at,
-        ttl_s=_ttl_s(expires_at, now),
+        ttl_s=ttl_s(expires_at, now),
         info=_json(claims.info, claims.b64info),
         channels=tuple(_channel(name) for name in claims.channels or ()),
         subs={
@@ -204,8 +176,8 @@ def subscription_claims(
         TokenInvalid: Anything else is wrong with it.
     """
     claims = _decoded(payload, _OfSubscription)
-    _check(claims, rules, now)
-    expires_at = _end(claims, rules, now)
+    check(claims, rules, now)
+    expires_at = end_of(claims, rules, now)
     subscription = _subscription(claims, expires_at, now)
     if claims.channel != channel:
         raise TokenForAnother("for another channel")
@@ -222,43 +194,6 @@ def _decoded(payload: bytes, kind: type[_Kind]) -> _Kind:
         return msgspec.json.decode(payload, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise TokenInvalid(f"its claims: {type(error).__name__}") from None
-
-
-def _check(claims: _Standard, rules: ClaimRules, now: float) -> None:
-    """That it is for us, and is valid by now."""
-    if rules.audience:
-        audience = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
-        if rules.audience not in audience:
-            raise TokenInvalid("for another audience")
-    if rules.issuer and claims.iss != rules.issuer:
-        raise TokenInvalid("of another issuer")
-    for at in (claims.exp, claims.nbf, claims.iat, claims.expire_at):
-        if at is not None and not 0 <= at <= LATEST_UNIX_S:
-            raise TokenInvalid("a time that is none")
-    if claims.nbf is not None and now < claims.nbf - rules.leeway_s:
-        raise TokenInvalid("not valid yet")
-
-
-def _end(claims: _Standard, rules: ClaimRules, now: float) -> float | None:
-    """Until when what is opened with this token lasts, by our clock.
-
-    Raises:
-        TokenExpired: It is over.
-    """
-    if claims.exp is not None and now >= claims.exp + rules.leeway_s:
-        raise TokenExpired("expired")
-    end = claims.exp if claims.expire_at is None else claims.expire_at
-    if end is None or claims.expire_at == 0:
-        return None
-    if now >= end + rules.leeway_s:
-        raise TokenExpired("expired")
-    # By our clock it may be over already. What ends at once would come back at once, for as long
-    # as the clocks differ by more than the issuer's tokens last.
-    return end if end > now else end + rules.leeway_s
-
-
-def _ttl_s(end: float | None, now: float) -> int:
-    return 0 if end is None else max(1, math.ceil(end - now))
 
 
 def _user(payload: bytes, claim: str) -> str:
@@ -279,7 +214,7 @@ def _subscription(
         data=_json(claims.data, claims.b64data),
         override=(claims.override or _NO_OVERRIDE).chosen(),
         expires_at=expires_at,
-        ttl_s=_ttl_s(expires_at, now),
+        ttl_s=ttl_s(expires_at, now),
     )
 
 

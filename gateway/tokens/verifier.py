@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from gateway.errors import TokenInvalid
 from gateway.protocol.token_claims import (
-    ClaimRules,
     ConnectionClaims,
     SubscriptionClaims,
     connection_claims,
     subscription_claims,
 )
+from gateway.protocol.token_validity import ClaimRules
 from gateway.settings.tokens import TokenOptions
 from gateway.tokens.keys import Keys, operators_keys
 from gateway.tokens.signature import parts_of, prepare

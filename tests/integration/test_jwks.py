@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 
 pytest.importorskip("cryptography", reason="comes with pyjwt[crypto]")
 
-from gateway.protocol.token_claims import ClaimRules
+from gateway.protocol.token_validity import ClaimRules
 from gateway.tokens.key_set import FRESH_S, MAX_KEYS, UNKNOWN_EACH_S, KeySet
 from tests.support.key_pairs import PAIRS, rsa_pair
 

@@ -19,6 +19,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from gateway.log import exceptions
+from gateway.log.strangers import OfStrangers
 
 _of_process: dict[str, str] = {}
 _RESERVED: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
@@ -176,6 +177,7 @@ def configure(
         logger.handlers = []
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+        logger.filters = [OfStrangers(lambda name, times: _Event(name, {"times": times}, None))]
 
 
 def bind_worker(worker_id: str) -> None:

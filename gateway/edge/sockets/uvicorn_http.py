@@ -1,9 +1,8 @@
 """uvicorn's HTTP protocol, with bounds for what one connection may ask for.
 
-uvicorn alone waits for ever for a client that connects and says nothing, that never ends the body
-of a request that has its answer, or that does not read its answers: ten thousand of them take every
-descriptor of a worker. And it takes whatever it is given: headers, trailers, requests behind each
-other. Also for plain uvicorn: ``--http gateway.edge.sockets.uvicorn_http:GatewayHttp``.
+uvicorn alone takes whatever it is given: headers, trailers, requests behind each other. And it
+waits for ever (``http_deadlines``). Also for plain uvicorn:
+``--http gateway.edge.sockets.uvicorn_http:GatewayHttp``.
 """
 
 from __future__ import annotations
@@ -11,96 +10,54 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from enum import Enum, auto
 from typing import Any, Final, cast
 from weakref import WeakKeyDictionary
 
 from httptools import HttpParserUpgrade
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.edge.sockets.flow_control import ReadFlowControl
 from gateway.edge.sockets.handshake_throttle import HandshakeThrottle
+from gateway.edge.sockets.http_deadlines import HttpDeadlines
 from gateway.edge.sockets.request_meter import (
     BODY_PIECE_BYTES,
     MAX_HEADERS,
     TOO_MANY_HEADERS,
-    RequestMeter,
     RequestState,
 )
-from gateway.edge.sockets.timer_wheel import NOWHERE, TimerWheel
 from gateway.edge.sockets.whole_answers import WholeAnswer, answer_whole
 
-BODY_S: Final = 60.0  # without a byte of a body that is waited for
 TURN_S: Final = 0.0005  # of parsing; then it is somebody else's turn
-_TICKS: Final = 20  # in the shortest deadline
 _LINE_BREAKS: Final = b"\r\n"
 
-
-class _Deadline(Enum):
-    """What has a deadline."""
-
-    NONE = auto()
-    HEAD = auto()
-    UNWANTED_BODY = auto()  # the rest of one whose request has its answer
-    BODY = auto()
-    WRITE = auto()  # of anything that was written
+_turns: WeakKeyDictionary[ServerState, HandshakeThrottle] = WeakKeyDictionary()
+"""What the connections of one server have in common."""
 
 
-class _ServerContext:
-    """What the connections of one server have in common."""
+class GatewayHttp(HttpDeadlines):
+    """One request of a connection at a time: what is behind it is not read until it is answered.
 
-    def __init__(self, shortest_s: float) -> None:
-        self.timers = TimerWheel(shortest_s / _TICKS)
-        self.turns = HandshakeThrottle(1)
-
-
-_by_server: WeakKeyDictionary[ServerState, _ServerContext] = WeakKeyDictionary()
-
-
-class GatewayHttp(HttpToolsProtocol):
-    """One request of a connection at a time; what comes behind it is not read until it is answered.
-
-    Attributes:
-        head_s: The first head must be complete so long after connecting, any other so long after it
-            began, and so must the rest of a body whose request has its answer.
-        stall_s: For a client to take anything of what was written.
-        body_s: For a client to send anything of a body.
+    The deadlines are those of ``HttpDeadlines``.
     """
-
-    head_s = 10.0
-    stall_s = 10.0
-    body_s = BODY_S
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        context = _by_server.get(self.server_state)
-        if context is None:
-            shortest_s = min(self.head_s, self.stall_s, self.body_s)
-            context = _by_server[self.server_state] = _ServerContext(shortest_s)
-        self._context = context
-        self._meter = RequestMeter()
+        turns = _turns.get(self.server_state)
+        if turns is None:
+            turns = _turns[self.server_state] = HandshakeThrottle(1)
+        self._turns = turns
         self._held = b""  # read, and not for the parser yet
         self._turning = False  # it will be, in a turn to come
-        self._deaf = False  # nothing more is read
         self._refusal = ""
         self._read = b""
         self._piece_at = 0
-        self._deadline = _Deadline.NONE
-        self._unsent_bytes = 0
-        self._slot = NOWHERE
-
-    @classmethod
-    def within(cls, head_s: float, stall_s: float = stall_s) -> type[GatewayHttp]:
-        """The same class with these deadlines."""
-        return type(cls.__name__, (cls,), {"head_s": head_s, "stall_s": stall_s})
 
     # asyncio's protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = ReadFlowControl(transport, self._wanted)
-        self._put(_Deadline.HEAD, self.head_s)
+        self._begin_waiting()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -126,15 +83,11 @@ class GatewayHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True
         self._held = b""
-        self._put(_Deadline.NONE, None)
+        self._end_waiting()
         super().connection_lost(exc)
         self._flow.end()
 
     # Reading
-
-    @property
-    def _flow(self) -> ReadFlowControl:
-        return cast(ReadFlowControl, self.flow)
 
     @property
     def _answering(self) -> bool:
@@ -187,7 +140,7 @@ class GatewayHttp(HttpToolsProtocol):
     def _take_turn(self) -> None:
         if not self._turning:
             self._turning = True
-            self._context.turns.later(self._go_on)
+            self._turns.later(self._go_on)
 
     def _go_on(self) -> None:
         self._turning = False
@@ -240,7 +193,7 @@ class GatewayHttp(HttpToolsProtocol):
             self._refuse("A handshake is made in HTTP/1.1.")
             return
         self._deaf = True
-        self._put(_Deadline.NONE, None)
+        self._end_waiting()
         self.flow.resume_reading()
         self._flow.resume_transport()
         super().handle_websocket_upgrade()
@@ -292,46 +245,3 @@ class GatewayHttp(HttpToolsProtocol):
     def _refuse(self, text: str) -> None:
         self._refusal = text
         self.send_400_response(text)
-
-    # Deadlines
-
-    def due(self, slot: int) -> None:
-        if slot != self._slot:
-            return
-        self._slot = NOWHERE
-        if self._deadline is _Deadline.WRITE:
-            self._deadline = _Deadline.NONE
-            unsent = self.transport.get_write_buffer_size()
-            if unsent < self._unsent_bytes:
-                self._wait()
-                return
-        self.transport.abort()
-
-    def _wait(self) -> None:
-        """Put the deadline for what is awaited now."""
-        closing = self.transport.is_closing()
-        if self.flow.write_paused or (closing and self.transport.get_write_buffer_size()):
-            if self._deadline is not _Deadline.WRITE:
-                self._unsent_bytes = self.transport.get_write_buffer_size()
-                self._put(_Deadline.WRITE, self.stall_s)
-        elif closing or self._deaf:
-            self._put(_Deadline.NONE, None)
-        elif self._meter.state is RequestState.HEAD:
-            if self._deadline is not _Deadline.HEAD:
-                self._put(_Deadline.HEAD, self.head_s)
-        elif self._meter.state is RequestState.BODY and self.cycle and self.cycle.response_complete:
-            # The rest of a body that nobody wants, in the time of a head: each byte of it ends
-            # uvicorn's keep-alive timer, and nothing would start it again.
-            if self._deadline is not _Deadline.UNWANTED_BODY:
-                self._put(_Deadline.UNWANTED_BODY, self.head_s)
-        elif self._meter.state is RequestState.BODY and not self.flow.read_paused:
-            self._put(_Deadline.BODY, self.body_s)
-        elif self._deadline is not _Deadline.HEAD or self.cycle is not None:
-            self._put(_Deadline.NONE, None)
-
-    def _put(self, deadline: _Deadline, after_s: float | None) -> None:
-        timers = self._context.timers
-        if self._slot != NOWHERE:
-            timers.take(self, self._slot)
-        self._deadline = deadline
-        self._slot = timers.put(self, after_s) if after_s is not None else NOWHERE

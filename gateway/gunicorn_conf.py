@@ -81,4 +81,4 @@ def child_exit(server: Arbiter, worker: GatewayWorker) -> None:
     worker_died(_run_folder, worker.pid)
     dead_child.halt_if_it_could_not_start(server, worker)
     if _settings.redis_url:
-        dead_child.fence_child(parse(_settings.redis_url.reveal()), _settings, worker)
+        dead_child.fence_child(parse(_settings.redis_url), _settings, worker)

@@ -29,7 +29,7 @@ from gateway.redis_support.first_answer import first_answer
 from gateway.redis_support.reachable_inbox import with_reachable_inbox
 from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
-from gateway.settings.values import PREFIX_IS, is_prefix
+from gateway.settings.values import PREFIX_IS, Secret, is_prefix
 
 CONNECT_S: Final = 5.0
 WHY_S: Final = 1.0
@@ -84,7 +84,10 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
         if redis_url is None:
             run = the_running_gateway(folder=Path.cwd(), otherwise="give its redis_url")
             redis_url, prefix, lease_s = run.redis_url, run.redis_prefix, run.lease_seconds
-        self._address = parse(arguments.text("redis_url", redis_url, " or None"))
+        self._begin(arguments.text("redis_url", redis_url, " or None"), prefix, lease_s)
+
+    def _begin(self, redis_url: str | Secret, prefix: str, lease_s: float) -> None:
+        self._address = parse(redis_url)
         self._prefix = prefix
         self._lease_s = lease_s
         self._entered: AbstractAsyncContextManager[AsyncClient] | None = None
@@ -204,3 +207,10 @@ class client:  # noqa: N801 (it is used like a function, as `open` is)
             await requests_to_owners.aclose()
             await channels.aclose()
             await registry.aclose()
+
+
+def client_at(redis_url: Secret, *, prefix: str, lease_s: float) -> client:
+    """One for settings, whose errors name what the URL was given by. For tools."""
+    made = client.__new__(client)
+    made._begin(redis_url, prefix, lease_s)  # noqa: SLF001
+    return made

@@ -151,13 +151,13 @@ def unsubscribe(
 @contextmanager
 def client_of(redis_url: str | None, file: Path | None, port: int | None) -> Iterator[Client]:
     """A client; what it refuses ends the command with one line."""
-    from gateway.backend_client.client import client  # noqa: PLC0415
+    from gateway.backend_client.client import client_at  # noqa: PLC0415
     from gateway.backend_client.variants import below_the_caller_of_this_process  # noqa: PLC0415
 
     url, prefix, lease_s = broker_of(redis_url, file, port)
     refused = (BadChannel, UnknownChannel, NotAvailable, ChannelLimit, PublicationTooLarge)
     with (
-        client(url, prefix=prefix, lease_s=lease_s) as asking,
+        client_at(url, prefix=prefix, lease_s=lease_s) as asking,
         below_the_caller_of_this_process(),
     ):
         try:

@@ -12,6 +12,7 @@ import typer
 from gateway.cli.printing import fail
 from gateway.settings.config import Settings, variable
 from gateway.settings.sources import Loaded, load
+from gateway.settings.values import Secret
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of settings. [env: GATEWAY_CONFIG]")
@@ -45,13 +46,15 @@ def load_settings(flags: dict[str, Any], file: Path | None) -> Loaded:
     return load(os.environ, flags=flags, file=file)
 
 
-def registry_of(redis_url: str | None, file: Path | None, port: int | None) -> tuple[str, str]:
+def registry_of(redis_url: str | None, file: Path | None, port: int | None) -> tuple[Secret, str]:
     """Address and prefix of the registry."""
     url, prefix, _ = broker_of(redis_url, file, port)
     return url, prefix
 
 
-def broker_of(redis_url: str | None, file: Path | None, port: int | None) -> tuple[str, str, float]:
+def broker_of(
+    redis_url: str | None, file: Path | None, port: int | None
+) -> tuple[Secret, str, float]:
     """Address, prefix and lease.
 
     Those of the gateway on this port; else of the settings' Redis, else of the one that runs,
@@ -62,10 +65,10 @@ def broker_of(redis_url: str | None, file: Path | None, port: int | None) -> tup
     if port is None:
         settings = load_settings({"redis_url": redis_url}, file).settings
         if settings.redis_url:
-            return settings.redis_url.reveal(), settings.redis_prefix, settings.lease_seconds
+            return settings.redis_url, settings.redis_prefix, settings.lease_seconds
     elif redis_url is not None:
         fail("--port and --redis-url name two gateways: give one", 2)
     run = the_running_gateway(
         port=port, rather_in=Path.cwd(), otherwise="set GATEWAY_REDIS_URL, or give --port"
     )
-    return run.redis_url, run.redis_prefix, run.lease_seconds
+    return Secret(run.redis_url), run.redis_prefix, run.lease_seconds

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.backend_client.asynchronous import inquire
-from gateway.backend_client.client import client
+from gateway.backend_client.client import client_at
 from gateway.errors import BrokerRefused, BrokerUnavailable, ConfigError
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.protocol.ids import WorkerId, is_worker_id, owner_of
@@ -18,11 +18,12 @@ from gateway.protocol.receipt import Receipt
 from gateway.redis_support.check import why_not
 from gateway.redis_support.url import parse
 from gateway.registry.redis import RedisRegistry
+from gateway.settings.values import Secret
 
 Row = dict[str, Any]
 
 
-async def workers(redis_url: str, prefix: str) -> list[Row]:
+async def workers(redis_url: Secret, prefix: str) -> list[Row]:
     """One row a living worker: who, where, what it does, and for how long its lease still runs."""
     async with _registry(redis_url, prefix) as registry:
         leases = await registry.look()
@@ -50,7 +51,7 @@ async def workers(redis_url: str, prefix: str) -> list[Row]:
 
 
 async def connections(
-    redis_url: str, prefix: str, *, worker: str | None = None, user: str | None = None
+    redis_url: Secret, prefix: str, *, worker: str | None = None, user: str | None = None
 ) -> list[Row]:
     """One row a connection that the registry knows, of this worker and of this user if given."""
     if worker is not None and not is_worker_id(worker):
@@ -76,10 +77,10 @@ async def connections(
 
 
 async def particulars(
-    redis_url: str, prefix: str, lease_s: float, connection: str
+    redis_url: Secret, prefix: str, lease_s: float, connection: str
 ) -> tuple[Receipt, Row | None]:
     """What the owner of one connection says of it; None if the receipt is not WRITTEN."""
-    async with client(redis_url, prefix=prefix, lease_s=lease_s) as asking:
+    async with client_at(redis_url, prefix=prefix, lease_s=lease_s) as asking:
         told = await inquire(asking, connection)
     known = told.particulars
     if known is None:
@@ -111,7 +112,7 @@ def _second(unix_ms: int) -> str:
 
 
 @asynccontextmanager
-async def _registry(redis_url: str, prefix: str) -> AsyncIterator[RedisRegistry]:
+async def _registry(redis_url: Secret, prefix: str) -> AsyncIterator[RedisRegistry]:
     address = parse(redis_url)
     registry = RedisRegistry(address, prefix=prefix, name="gateway.tool")
     try:

@@ -58,12 +58,12 @@ def _ask(
     question: Callable[[Client], Receipt],
 ) -> NoReturn:
     """Print the receipt, and exit with what it means."""
-    from gateway.backend_client.client import client  # noqa: PLC0415
+    from gateway.backend_client.client import client_at  # noqa: PLC0415
     from gateway.backend_client.variants import below_the_caller_of_this_process  # noqa: PLC0415
 
     url, prefix, lease_s = broker_of(redis_url, file, port)
     with (
-        client(url, prefix=prefix, lease_s=lease_s) as asking,
+        client_at(url, prefix=prefix, lease_s=lease_s) as asking,
         below_the_caller_of_this_process(),
     ):
         try:

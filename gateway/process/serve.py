@@ -42,7 +42,7 @@ def check(settings: Settings) -> None:
     if settings.api_keys_file:  # workers read it too, but cannot stop the start with one line
         api_keys_of_file("GATEWAY_API_KEYS_FILE", settings.api_keys_file)
     if settings.redis_url:
-        parse(settings.redis_url.reveal())
+        parse(settings.redis_url)
     token_verifier(settings.token_options(), settings.subscription_token_options())
     if settings.communicate_token and not settings.token_options().has_keys:
         raise ConfigError(

@@ -27,7 +27,7 @@ def check_redis(settings: Settings, *, must_answer: bool = True) -> None:
         ConfigError: It does not, or is not.
     """
     try:
-        check(parse(settings.redis_url.reveal()), settings.redis_prefix)
+        check(parse(settings.redis_url), settings.redis_prefix)
     except BrokerUnavailable as error:
         if must_answer:
             raise ConfigError(str(error)) from None

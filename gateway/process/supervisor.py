@@ -202,4 +202,4 @@ class ServeApplication(BaseApplication):
         worker_died(self._run_folder, worker.pid)
         halt_if_it_could_not_start(arbiter, worker)
         if self.settings.redis_url:
-            fence_child(parse(self.settings.redis_url.reveal()), self.settings, worker)
+            fence_child(parse(self.settings.redis_url), self.settings, worker)

@@ -18,7 +18,7 @@ from gateway.redis_support.asking import ASK_S, answers_in_turn, answers_of, loo
 from gateway.redis_support.one_connection import ask
 from gateway.redis_support.reconnect import reasons
 from gateway.redis_support.slots import Sight, newest, read_sight
-from gateway.redis_support.stream import Command, Endpoint, Place, Stream
+from gateway.redis_support.stream import REDIS_URL, Command, Endpoint, Place, Stream
 
 log = get_logger(__name__)
 
@@ -36,6 +36,7 @@ class ClusterNodes:
         seeds: Those to ask first, and whenever none of those that are known answers.
         tls: The options of the URL that begin with ``ssl``, as redis-py calls them; with a context
             made of them.
+        given_by: What the URL was given by, for errors.
 
     Attributes:
         silent: None said anything when they were asked last.
@@ -48,6 +49,7 @@ class ClusterNodes:
         username: str | None = None,
         password: str | None = None,
         tls: tuple[ssl.SSLContext, Mapping[str, Any]] | None = None,
+        given_by: str = REDIS_URL,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seeds = tuple(seeds)
@@ -55,6 +57,7 @@ class ClusterNodes:
         self._username, self._password = username, password
         self._context = None if tls is None else tls[0]
         self._tls_options = {} if tls is None else {**tls[1], "ssl": True}
+        self._given_by = given_by
         self._now = now
         self._asking: set[asyncio.Task[Sight]] = set()
         self._ids: frozenset[bytes] = frozenset()  # of the nodes of this Cluster
@@ -102,7 +105,7 @@ class ClusterNodes:
         ):
             return sight
         if errors and all(isinstance(e, AuthenticationError | ResponseError) for e in errors):
-            raise ConfigError(_never(str(errors[0])))
+            raise ConfigError(self._never(str(errors[0])))
         raise BrokerUnavailable(f"{_NOBODY}: {self._reasons(errors)}")
 
     def ask_blocking(self, node: Endpoint, deadline_s: float) -> Sight:
@@ -174,11 +177,10 @@ class ClusterNodes:
             return []
         return [("AUTH", *((self._username,) if self._username else ()), self._password)]
 
-
-def _never(words: str) -> str:
-    if "auth" in words.lower() or "pass" in words.lower() or "NOPERM" in words:
-        return f"redis_url: the Cluster lets nobody in like this: {words}"
-    return (
-        "redis_url: what it names is no Cluster (for a single Redis write redis://host, "
-        f"for Sentinels redis+sentinel://host,host/primary): {words.strip()}"
-    )
+    def _never(self, words: str) -> str:
+        if "auth" in words.lower() or "pass" in words.lower() or "NOPERM" in words:
+            return f"{self._given_by}: the Cluster lets nobody in like this: {words}"
+        return (
+            f"{self._given_by}: what it names is no Cluster (for a single Redis write "
+            f"redis://host, for Sentinels redis+sentinel://host,host/primary): {words.strip()}"
+        )

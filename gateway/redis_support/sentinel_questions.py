@@ -28,6 +28,7 @@ class SentinelQuestions:
         name: Of the primary (the "master name").
         tls: The options of the URL that begin with ``ssl``, as redis-py calls them; with a context
             made of them.
+        given_by: What the URL was given by, for errors.
 
     Attributes:
         login: What to say first, where they want to know who asks.
@@ -41,9 +42,11 @@ class SentinelQuestions:
         username: str | None,
         password: str | None,
         tls: tuple[ssl.SSLContext, Mapping[str, Any]] | None,
+        given_by: str,
     ) -> None:
         self._hosts = hosts
         self._name = name
+        self._given_by = given_by
         self._username, self._password = username, password
         self._tls_options = {} if tls is None else {**tls[1], "ssl": True}
         self.context = None if tls is None else tls[0]
@@ -118,13 +121,13 @@ class SentinelQuestions:
     def never(self, words: str) -> str:
         """That none of them ever will, as they say in these words, for people."""
         if "No such master" in words:
-            return f"redis_url: its Sentinels know no primary that is called {self._name}"
+            return f"{self._given_by}: its Sentinels know no primary that is called {self._name}"
         if "auth" in words.lower() or "pass" in words.lower():
             return (
-                "redis_url: its Sentinels let nobody in like this (theirs are the options "
+                f"{self._given_by}: its Sentinels let nobody in like this (theirs are the options "
                 f"sentinel_username and sentinel_password): {words}"
             )
         return (
-            "redis_url: what it names are no Sentinels (for a single Redis write redis://host): "
-            f"{words.strip()}"
+            f"{self._given_by}: what it names are no Sentinels (for a single Redis write "
+            f"redis://host): {words.strip()}"
         )

@@ -25,7 +25,7 @@ from gateway.redis_support.sentinel_answers import Answer, choose
 from gateway.redis_support.sentinel_listener import SwitchListener
 from gateway.redis_support.sentinel_log import SentinelLog
 from gateway.redis_support.sentinel_questions import SentinelQuestions
-from gateway.redis_support.stream import Endpoint, Place
+from gateway.redis_support.stream import REDIS_URL, Endpoint, Place
 
 ASK_INTERVAL_S: Final = 2.0
 FRESH_S: Final = 0.5  # a connection is made without asking before
@@ -41,6 +41,7 @@ class Sentinels:
         name: Of the primary (the "master name").
         tls: The options of the URL that begin with ``ssl``, as redis-py calls them; with a context
             made of them.
+        given_by: What the URL was given by, for errors.
 
     Attributes:
         primary: Where connections are made; None until it was asked for.
@@ -56,6 +57,7 @@ class Sentinels:
         username: str | None = None,
         password: str | None = None,
         tls: tuple[ssl.SSLContext, Mapping[str, Any]] | None = None,
+        given_by: str = REDIS_URL,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hosts = tuple(hosts)
@@ -64,7 +66,7 @@ class Sentinels:
         self.silent = False
         self.on_switch: Callable[[Endpoint], None] = lambda _primary: None
         self._questions = SentinelQuestions(
-            self.hosts, name, username=username, password=password, tls=tls
+            self.hosts, name, username=username, password=password, tls=tls, given_by=given_by
         )
         self._epoch = 0
         self._locating: asyncio.Task[Endpoint] | None = None

@@ -18,6 +18,8 @@ MAX_REPLY_BYTES: Final = 16 << 20
 # What connecting raises. ValueError: DNS (UnicodeError) or TLS cannot have such a host.
 UNCONNECTED: Final = (OSError, TimeoutError, ValueError)
 
+REDIS_URL: Final = "redis_url"  # what an address is given by, where nothing else is known
+
 Endpoint = tuple[str, int]
 Command = tuple[str, ...]
 

@@ -15,7 +15,8 @@ from gateway.redis_support.address import CLUSTER, SENTINEL, RedisAddress, host_
 from gateway.redis_support.cluster import ClusterMap
 from gateway.redis_support.cluster_nodes import ClusterNodes
 from gateway.redis_support.sentinels import Sentinels
-from gateway.redis_support.stream import Endpoint
+from gateway.redis_support.stream import REDIS_URL, Endpoint
+from gateway.settings.values import Secret
 
 SCHEMES: Final = ("redis", "rediss", "unix")
 SENTINEL_PORT: Final = 26379
@@ -28,7 +29,7 @@ TLS_OPTIONS: Final = (
 SWITCHES: Final = ("true", "yes", "on", "1", "false", "no", "off", "0")
 
 
-def parse(url: str) -> RedisAddress:
+def parse(url: str | Secret) -> RedisAddress:
     """Take a URL apart: ``redis://``, ``rediss://``, ``unix://``, with Sentinels, or of a Cluster.
 
     A Cluster is ``redis+cluster://[user:password@]host[:port],…``, any of its nodes; Sentinels are
@@ -36,27 +37,39 @@ def parse(url: str) -> RedisAddress:
     Sentinels let in stands in the options ``sentinel_username`` and ``sentinel_password``.
 
     Raises:
-        ConfigError: It is none of these, or is malformed. The message names the setting and never
-            quotes the URL, which may hold a password.
+        ConfigError: It is none of these, or is malformed. The message names what it was given by,
+            or else ``redis_url``, and never quotes the URL, which may hold a password.
     """
+    given, name = (url, "") if isinstance(url, str) else (url.reveal(), url.name)
+    try:
+        return _parse(given, name or REDIS_URL)
+    except _Wrong as error:
+        raise ConfigError(f"{name or REDIS_URL}{error}") from None
+
+
+class _Wrong(Exception):
+    """Says what is wrong with a URL, and lacks in front what the URL was given by."""
+
+
+def _parse(url: str, name: str) -> RedisAddress:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ConfigError("redis_url: its host is malformed") from None
+        raise _Wrong(": its host is malformed") from None
     # REDIS:// is one, and so is one behind a space; redis-py does not take them.
     url = parts.scheme + url[url.find(":") :]
     if parts.scheme in ("redis" + CLUSTER, "rediss" + CLUSTER):
-        return _of_cluster(parts)
+        return _of_cluster(parts, name)
     if parts.scheme in ("redis" + SENTINEL, "rediss" + SENTINEL):
-        return _with_sentinels(parts)
+        return _with_sentinels(parts, name)
     if parts.scheme not in SCHEMES:
-        raise ConfigError(
-            "redis_url does not begin with redis://, rediss://, unix://, redis+sentinel://, "
+        raise _Wrong(
+            " does not begin with redis://, rediss://, unix://, redis+sentinel://, "
             "rediss+sentinel://, redis+cluster:// or rediss+cluster://"
         )
     if "," in parts.netloc.rpartition("@")[2]:
-        raise ConfigError(
-            "redis_url: several Redis nodes: give one node, Sentinels as "
+        raise _Wrong(
+            ": several Redis nodes: give one node, Sentinels as "
             "redis+sentinel://host,host/primary, or a Cluster as redis+cluster://host,host"
         )
     _check(parts)
@@ -82,17 +95,15 @@ def _of_node(url: str, parts: SplitResult, sentinels: Sentinels | None = None) -
     return address
 
 
-def _with_sentinels(parts: SplitResult) -> RedisAddress:
+def _with_sentinels(parts: SplitResult, name: str) -> RedisAddress:
     login, at, hosts = parts.netloc.rpartition("@")
-    name, _, database = parts.path.strip("/").partition("/")
-    if not name:
-        raise ConfigError(
-            "redis_url: it does not say which primary: redis+sentinel://host,host/PRIMARY"
-        )
+    primary, _, database = parts.path.strip("/").partition("/")
+    if not primary:
+        raise _Wrong(": it does not say which primary: redis+sentinel://host,host/PRIMARY")
     scheme = parts.scheme.removesuffix(SENTINEL)
     endpoints = [_endpoint(host) for host in hosts.split(",") if host]
     if not endpoints:
-        raise ConfigError("redis_url: it names no Sentinel: redis+sentinel://HOST,HOST/primary")
+        raise _Wrong(": it names no Sentinel: redis+sentinel://HOST,HOST/primary")
     options = parse_qs(parts.query, keep_blank_values=True)
     theirs = {option: options.pop(option)[0] for option in SENTINEL_OPTIONS if option in options}
     node = parts._replace(
@@ -107,25 +118,26 @@ def _with_sentinels(parts: SplitResult) -> RedisAddress:
     tls = {option: facts[option] for option in TLS_OPTIONS if option in facts}
     sentinels = Sentinels(
         endpoints,
-        unquote(name),
+        unquote(primary),
         username=theirs.get("sentinel_username"),
         password=theirs.get("sentinel_password"),
         tls=(_tls(dict(facts)), tls) if scheme == "rediss" else None,
+        given_by=name,
     )
     return _of_node(url, node, sentinels)
 
 
-def _of_cluster(parts: SplitResult) -> RedisAddress:
+def _of_cluster(parts: SplitResult, name: str) -> RedisAddress:
     login, at, hosts = parts.netloc.rpartition("@")
     seeds = [_endpoint(host, NODE_PORT, "nodes") for host in hosts.split(",") if host]
     if not seeds:
-        raise ConfigError("redis_url: it names no node of the Cluster: redis+cluster://HOST,HOST")
+        raise _Wrong(": it names no node of the Cluster: redis+cluster://HOST,HOST")
     scheme = parts.scheme.removesuffix(CLUSTER)
     node = parts._replace(scheme=scheme, netloc=login + at + host_port(*seeds[0]))
     _check(node)
     address = _of_node(node.geturl(), node)
     if address.database:
-        raise ConfigError("redis_url: a Cluster has no database but 0")
+        raise _Wrong(": a Cluster has no database but 0")
     facts: Mapping[str, Any] = dict(parse_url(address.url))
     tls = {option: facts[option] for option in TLS_OPTIONS if option in facts}
     nodes = ClusterNodes(
@@ -133,6 +145,7 @@ def _of_cluster(parts: SplitResult) -> RedisAddress:
         username=address.username,
         password=address.password,
         tls=None if address.tls is None else (address.tls, tls),
+        given_by=name,
     )
     return replace(address, cluster=ClusterMap(nodes))
 
@@ -144,8 +157,8 @@ def _endpoint(given: str, default: int = SENTINEL_PORT, what: str = "Sentinels")
     except ValueError:
         port = 0
     if not port or not parts.hostname or not _may_be_host(parts.hostname):
-        raise ConfigError(
-            f"redis_url: one of its {what} is not host:port, with a port of 1 to 65535 "
+        raise _Wrong(
+            f": one of its {what} is not host:port, with a port of 1 to 65535 "
             "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
         )
     return parts.hostname, port
@@ -167,25 +180,25 @@ def _check(parts: SplitResult, *, also: tuple[str, ...] = ()) -> None:
     except ValueError:
         port = 0
     if port == 0 or parts.fragment:
-        raise ConfigError(
-            "redis_url: its port is not 1 to 65535 "
+        raise _Wrong(
+            ": its port is not 1 to 65535 "
             "(if that is the password: write / ? # @ in it as %2F %3F %23 %40)"
         )
     if parts.hostname and not _may_be_host(parts.hostname):
-        raise ConfigError("redis_url: its host is malformed")
+        raise _Wrong(": its host is malformed")
     if parts.scheme == "unix" and not parts.path:
-        raise ConfigError("redis_url: unix:// needs the path of a socket")
+        raise _Wrong(": unix:// needs the path of a socket")
     options = parse_qs(parts.query, keep_blank_values=True)
     database = options.get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
     if database and not (database.isascii() and database.isdecimal()):
-        raise ConfigError("redis_url: its database is not a number from 0")
+        raise _Wrong(": its database is not a number from 0")
     known = OPTIONS + also + (TLS_OPTIONS if parts.scheme == "rediss" else ())
     unknown = [name for name in options if name not in known]
     if unknown:
-        raise ConfigError(f"redis_url: option {unknown[0]} is not one of {', '.join(known)}")
+        raise _Wrong(f": option {unknown[0]} is not one of {', '.join(known)}")
     for switch in options.get("ssl_check_hostname", []):
         if switch.lower() not in SWITCHES:
-            raise ConfigError("redis_url: ssl_check_hostname is not true or false")
+            raise _Wrong(": ssl_check_hostname is not true or false")
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
@@ -194,7 +207,7 @@ def _tls(options: dict[str, Any]) -> ssl.SSLContext:
         if options.get("ssl_certfile"):
             context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"redis_url: its certificates: {error.strerror or error}") from None
+        raise _Wrong(f": its certificates: {error.strerror or error}") from None
     if options.get("ssl_check_hostname") is False:
         context.check_hostname = False
     if options.get("ssl_cert_reqs") == "none":

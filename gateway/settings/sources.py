@@ -72,8 +72,10 @@ def load(
     ):
         if password_file := values.get(setting):
             password = credential_lists.password_of_file(variable(setting), password_file)
-            url = values.get("redis_url", Secret("")).reveal()
-            values["redis_url"] = Secret(with_password(variable(setting), url, password))
+            url = values.get("redis_url", Secret(""))
+            values["redis_url"] = Secret(
+                with_password(variable(setting), url.reveal(), password), url.name
+            )
     settings = Settings(**values)
     _check_together(settings)
     return Loaded(settings, sources)

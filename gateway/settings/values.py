@@ -24,12 +24,17 @@ Parser = Callable[[str, object], Any]  # (name shown to the operator, raw value)
 
 
 class Secret:
-    """A value that is never shown. No ``str``: joined, added or made JSON, that would be."""
+    """A value that is never shown. No ``str``: joined, added or made JSON, that would be.
 
-    __slots__ = ("_value",)
+    Attributes:
+        name: What it was given by, a flag or a variable for instance, for errors; may be empty.
+    """
 
-    def __init__(self, value: str) -> None:
+    __slots__ = ("_value", "name")
+
+    def __init__(self, value: str, name: str = "") -> None:
         self._value = value
+        self.name = name
 
     def reveal(self) -> str:
         return self._value
@@ -135,7 +140,7 @@ def text(name: str, raw: object) -> str:
 def secret(name: str, raw: object) -> Secret:
     if not isinstance(raw, str):
         raise ConfigError(f"{name}=*** is not a text")
-    return Secret(raw)
+    return Secret(raw, name)
 
 
 def secret_list(check: Callable[[str, str], object]) -> Parser:

@@ -39,7 +39,7 @@ def stores_of(settings: Settings, *, name: str) -> Stores:
         return Stores(
             MemoryBroker(), MemoryRegistry(), MemoryChannelBroker(), MemoryPresenceStore()
         )
-    address = parse(settings.redis_url.reveal())
+    address = parse(settings.redis_url)
     address.node.count = metrics.count_redis_error
     prefix = settings.redis_prefix
     return Stores(

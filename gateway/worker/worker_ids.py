@@ -19,7 +19,7 @@ def reachable_worker_id(settings: Settings) -> WorkerId:
 
     Blocks meanwhile, for ``INBOX_CHOICE_S`` at most. Where Redis is no Cluster, it asks nobody.
     """
-    address = parse(settings.redis_url.reveal()) if settings.redis_url else None
+    address = parse(settings.redis_url) if settings.redis_url else None
     if address is None or address.cluster is None:
         return new_worker_id()
     return with_reachable_inbox(address, settings.redis_prefix, draw=new_worker_id)

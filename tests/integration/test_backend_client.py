@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -188,6 +189,43 @@ def test_a_command_that_reaches_no_redis_says_so_in_one_line(command: list[str])
     assert ran.stderr.startswith(f"gateway: {url} does not answer: ")
     assert ran.stderr.endswith("Connection refused. (tried for 0.3 s)\n")
     assert (ran.stdout, ran.returncode) == ("", 1)
+
+
+@pytest.mark.parametrize(
+    ("what", "command", "given_by"),
+    [
+        ("no redis", ["serve", "--port", "0"], "--redis-url"),
+        ("no redis", ["send", "x", "text"], "GATEWAY_REDIS_URL"),
+        ("no sentinel", ["serve", "--port", "0"], "GATEWAY_REDIS_URL"),
+        ("no sentinel", ["publish", "a", "1"], "--redis-url"),
+        ("no cluster", ["workers"], "redis_url"),
+        ("no cluster", ["send", "x", "text"], "--redis-url"),
+    ],
+)
+def test_what_is_wrong_with_an_address_names_what_it_was_given_by(
+    redis_server: RedisServer, tmp_path: Path, what: str, command: list[str], given_by: str
+) -> None:
+    at = f"127.0.0.1:{redis_server.port}"
+    url, words = {
+        "no redis": ("localhost:6379", " does not begin with redis://, "),
+        "no sentinel": (f"redis+sentinel://{at}/main", ": what it names are no Sentinels "),
+        "no cluster": (f"redis+cluster://{at}", ": what it names is no Cluster "),
+    }[what]
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'redis_url = "{url}"')
+    more = {"--redis-url": ["--redis-url", url], "redis_url": ["--config", str(file)]}
+    environment = {"GATEWAY_REDIS_URL": url} if given_by == "GATEWAY_REDIS_URL" else {}
+    script = (
+        "from gateway.backend_client import client; client.CONNECT_S = 0.3\n"
+        "from gateway.cli.main import main; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *command, *more.get(given_by, [])],
+        capture_output=True, text=True, timeout=30, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+    assert ran.stderr.splitlines()[-1].startswith(f"gateway: {given_by}{words}")
+    assert ran.stdout == ""
 
 
 def test_a_client_that_was_not_entered_says_how_it_is_used() -> None:

@@ -177,7 +177,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("GATEWAY_REDIS_URL", "http://redis", "redis_url does not begin with redis://"),
+        ("GATEWAY_REDIS_URL", "http://redis", "GATEWAY_REDIS_URL does not begin with"),
         ("GATEWAY_API_KEYS_FILE", "/no/such/file", "No such file"),
         ("GATEWAY_ADMIN_BIND", "127.0.0.1:8000", "needs another port than GATEWAY_PORT"),
         ("GATEWAY_ALLOWED_ORIGINS", "https://a.example/chat", "is no origin"),

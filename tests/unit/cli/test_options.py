@@ -22,5 +22,5 @@ def test_of_several_gateways_it_is_the_one_that_was_started_here(
         write_run_file(run)
     monkeypatch.chdir(tmp_path)
 
-    assert broker_of(None, None, None)[0] == "unix:///here.sock"
-    assert broker_of(None, None, 8001)[0] == "unix:///there.sock"
+    assert broker_of(None, None, None)[0].reveal() == "unix:///here.sock"
+    assert broker_of(None, None, 8001)[0].reveal() == "unix:///there.sock"

@@ -227,11 +227,13 @@ def test_the_password_of_sentinels_comes_from_a_file_too(tmp_path: Path, more: s
     }
     (tmp_path / "more").mkdir()
     environment["GATEWAY_REDIS_SENTINEL_PASSWORD_FILE"] = file_of(tmp_path / "more", b"the&irs\n")
-    found = parse(load(environment).settings.redis_url.reveal())
+    redis_url = load(environment).settings.redis_url
+    found = parse(redis_url)
 
     assert found.password == "of/nodes"
     assert found.sentinels is not None
     assert found.sentinels._questions.login == [("AUTH", "the&irs")]
+    assert redis_url.name == "GATEWAY_REDIS_URL"
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,17 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except TyperException as error:  # no such option, no such command, too many arguments
-        fail(f"{error} (see gateway --help)", 2)
+        fail(f"{error.format_message().removesuffix('.')} (see {_command_of(error)} --help)", 2)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     except ConfigError as error:
         fail(str(error), 2)
     except BrokerUnavailable as error:
         fail(str(error), 1)
+
+
+def _command_of(error: TyperException) -> str:
+    """The command that it was typed to, as far as that is known."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else ""
+    return " ".join(["gateway", *path.split()[1:]])  # the first is how this was started

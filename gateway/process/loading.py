@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import os
@@ -38,7 +39,8 @@ def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         why = " ".join(str(error).split())  # in one line
-        message = f"application {name!r}: {type(error).__name__}: {why}{_place(error)}"
+        told = f"{type(error).__name__}: {why}{_nearest(error)}"
+        message = f"application {name!r}: {told}{_place(error)}"
         raise ConfigError(message) from error
     found = getattr(module, attribute, None)
     if isinstance(found, Gateway):
@@ -53,6 +55,15 @@ def load_gateway(name: str, wrap: Callable[[Gateway], ASGIApp]) -> ASGIApp:
         return app
     what = "there is no such attribute" if found is None else "it is no Gateway and not callable"
     raise ConfigError(f"application {name!r}: {what}")
+
+
+def _nearest(error: BaseException) -> str:
+    """The verb or hook of a ``Gateway`` that was meant, if what was asked for is nearly one."""
+    if not isinstance(error, AttributeError) or not isinstance(error.obj, Gateway):
+        return ""
+    public = [name for name in dir(error.obj) if not name.startswith("_")]
+    close = difflib.get_close_matches(error.name or "", public, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _place(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from inspect import isfunction
 from typing import Final, NamedTuple
 
 from gateway.close_codes import Close
@@ -80,7 +81,10 @@ def check_pattern(pattern: object) -> None:
         ValueError: Says what would be right.
     """
     if not isinstance(pattern, str):
-        raise TypeError(f"{pattern!r} is no pattern: give a name, or a beginning with * behind it")
+        what = f"the function {pattern.__name__}" if isfunction(pattern) else repr(pattern)
+        raise TypeError(
+            f"{what} is no pattern: give a name, or a beginning with * behind it, in parentheses"
+        )
     if not (pattern.isascii() and pattern.isprintable()):
         raise ValueError(f"{pattern!r} is not printable ASCII, as every name is")
     if not 1 <= len(pattern) <= MAX_PATTERN_BYTES:

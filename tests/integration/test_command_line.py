@@ -155,8 +155,12 @@ def test_a_command_that_succeeds_ends_with_0(entry_point: Any) -> None:
     ("arguments", "words"),
     [
         (["serve", "--port", "99999"], ["--port=99999", "0 to 65535"]),
-        (["serve", "--bogus"], ["--bogus", "--help"]),
-        (["bogus"], ["bogus", "--help"]),
+        (["serve", "--bogus"], ["--bogus", "(see gateway serve --help)"]),
+        (["serve", "--prot", "1"], ["--prot", "--port", "(see gateway serve --help)"]),
+        (["bogus"], ["bogus", "(see gateway --help)"]),
+        (["send"], ["'CONNECTION_ID'", "(see gateway send --help)"]),
+        (["send", "id", "text", "--port", "0"], ["--port", "(see gateway send --help)"]),
+        (["workers", "--port", "x"], ["--port", "(see gateway workers --help)"]),
         (["config", "--config", "no-such-file.toml"], ["no-such-file.toml", "No such file"]),
         (["workers"], ["GATEWAY_REDIS_URL"]),
         (

@@ -148,6 +148,25 @@ def test_a_handler_that_could_never_run_is_refused_at_the_start_in_one_line(
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("on_mesage", "; did you mean on_message?"),
+        ("onPublish", "; did you mean on_publish?"),
+        ("zzz", ""),
+    ],
+)
+def test_a_hook_that_is_misspelt_is_told_with_the_one_that_was_meant(
+    module: Callable[[str], str], tmp_path: Path, asked: str, hint: str
+) -> None:
+    name = module(f"from gateway import Gateway\napp = Gateway()\napp.{asked}\n")
+
+    assert complaint(f"{name}:app") == (
+        f"application '{name}:app': AttributeError: 'Gateway' object has no attribute "
+        f"'{asked}'{hint} ({tmp_path / name}.py:3)"
+    )
+
+
 def test_a_module_that_is_not_there_is_one_line() -> None:
     message = complaint("no_such_module_at_all:app")
 

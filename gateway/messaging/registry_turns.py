@@ -26,11 +26,19 @@ class RegistryTurns:
     Args:
         at_once: How many may ask at once.
         count_busy: Told of each whose turn did not come in time.
+        count_unanswered: Told how many end since nobody has answered: a question, or all that wait.
     """
 
-    def __init__(self, at_once: int, *, count_busy: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        at_once: int,
+        *,
+        count_busy: Callable[[], None],
+        count_unanswered: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._free = at_once
         self._count_busy = count_busy
+        self._count_unanswered = count_unanswered
         # In order. No semaphore: of its waiters each that ends early looks through the others.
         self._waits: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self._answered = 0
@@ -55,6 +63,7 @@ class RegistryTurns:
                 async with asyncio.timeout(QUESTION_S):
                     yield
             except TimeoutError:
+                self._count_unanswered(1)
                 if self._answered == answered:
                     self._end_waits(QUESTION_S)
                 raise _unanswered(QUESTION_S) from None
@@ -62,6 +71,7 @@ class RegistryTurns:
                 self._answered += 1
                 raise
             except BrokerUnavailable:  # one command has less time than a question
+                self._count_unanswered(1)
                 silent_s = asyncio.get_running_loop().time() - began
                 if silent_s >= SILENT_S and self._answered == answered:
                     self._end_waits(silent_s)
@@ -106,9 +116,10 @@ class RegistryTurns:
 
     def _end_waits(self, silent_s: float) -> None:
         waits, self._waits = self._waits, OrderedDict()
-        for turn in waits:
-            if not turn.done():
-                turn.set_exception(_unanswered(silent_s))
+        ended = [turn for turn in waits if not turn.done()]
+        for turn in ended:
+            turn.set_exception(_unanswered(silent_s))
+        self._count_unanswered(len(ended))
 
 
 def _unanswered(within_s: float) -> BrokerUnavailable:

@@ -38,6 +38,7 @@ class RequestsToUsers:
         find: All connections of a user.
         at_once: Questions to the registry; the others wait for their turn.
         count_busy: Told of each question whose turn did not come in time.
+        count_unanswered: Told of how many nobody has answered.
 
     Attributes:
         sender: Reaches connections.
@@ -50,10 +51,13 @@ class RequestsToUsers:
         *,
         at_once: int = QUESTIONS_AT_ONCE,
         count_busy: Callable[[], None] = lambda: None,
+        count_unanswered: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.sender = sender
         self._find = find
-        self._turns = RegistryTurns(at_once, count_busy=count_busy)
+        self._turns = RegistryTurns(
+            at_once, count_busy=count_busy, count_unanswered=count_unanswered
+        )
 
     @property
     def waiting(self) -> int:

@@ -96,6 +96,7 @@ class Counters:
         "recoveries",
         "refused",
         "registry_busy",
+        "registry_unanswered",
         "resyncs",
         "roundtrip_seconds",
         "sends",
@@ -124,6 +125,7 @@ class Counters:
         self.channels_refused = 0
         self.admin_keys_refused = 0
         self.registry_busy = 0
+        self.registry_unanswered = 0
         self.answers_not_taken = 0
         self.recoveries: Tally[str] = Tally()
         self.channel_gaps: Tally[str] = Tally()
@@ -153,6 +155,9 @@ class Counters:
 
     def count_registry_busy(self) -> None:
         self.registry_busy += 1
+
+    def count_registry_unanswered(self, count: int) -> None:
+        self.registry_unanswered += count
 
     def count_given_up(self, count: int) -> None:
         self.given_up += count
@@ -196,6 +201,7 @@ _PLAIN: Final = (
     (families.CHANNELS_REFUSED, "channels_refused"),
     (families.ADMIN_KEYS_REFUSED, "admin_keys_refused"),
     (families.REGISTRY_BUSY, "registry_busy"),
+    (families.REGISTRY_UNANSWERED, "registry_unanswered"),
     (families.ANSWERS_NOT_TAKEN, "answers_not_taken"),
 )
 

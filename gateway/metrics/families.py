@@ -135,6 +135,10 @@ REGISTRY_BUSY = Counter(
     "gateway_registry_busy_total",
     "Questions about users and connections whose turn did not come in time.",
 )
+REGISTRY_UNANSWERED = Counter(
+    "gateway_registry_unanswered_total",
+    "Questions about users and connections that Redis has not answered, with those behind them.",
+)
 ADMIN_KEYS_REFUSED = Counter(
     "gateway_admin_keys_refused_total", "Keys shown at the admin page's socket that are none."
 )

@@ -171,10 +171,14 @@ class WorkerParts:
             count=self.counters.count_send,
         )
         owners, of_user = self.requests_to_owners, self.registry.of_user
-        busy = self.counters.count_registry_busy
-        self.requests_to_users = RequestsToUsers(owners, of_user, count_busy=busy)
+        to_users = partial(
+            RequestsToUsers, owners, of_user,
+            count_busy=self.counters.count_registry_busy,
+            count_unanswered=self.counters.count_registry_unanswered,
+        )  # fmt: skip
+        self.requests_to_users = to_users()
         # A batch may name a thousand: nobody else waits behind them.
-        self.users_of_batches = RequestsToUsers(owners, of_user, at_once=1, count_busy=busy)
+        self.users_of_batches = to_users(at_once=1)
         self.survey = ChannelSurvey(self.requests_to_owners, self.registry, self.requests_to_users)
         self.owner_receipts = self._variants.owner_receipts(
             self.hub,

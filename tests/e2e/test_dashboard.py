@@ -60,6 +60,7 @@ AT_NOTHING: Final = {
     # More than a hundred batches with users at once: tests/integration/test_http_batch_bounds.py.
     "sum by (of) (gateway_registry_waiting{OURS})",
     "sum(increase(gateway_registry_busy_total{OURS}[RATE]))",
+    "sum(increase(gateway_registry_unanswered_total{OURS}[RATE]))",
     # Of an admin port: tests/integration/test_admin_page.py tries it.
     "sum by (instance) (increase(gateway_admin_keys_refused_total{OURS}[RATE]))",
     # Of Sentinels and a Cluster: tests/faults tries them.

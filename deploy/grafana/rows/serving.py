@@ -209,11 +209,13 @@ SLOW: Final = Row("Who is slow?", (
     Panel(
         "Questions that wait for the registry",
         "Who is connected is asked a few at a time, for users of batches and for all others. What"
-        " has waited 30 s is told that its turn did not come, and `in vain` counts it.",
+        " has waited 30 s is told that its turn did not come, and `in vain` counts it; `unanswered`"
+        " what ended since Redis was silent.",
         "redis.md#the-registry-is-busy",
         (
             Query("sum by (of) (gateway_registry_waiting{OURS})", "{{of}}"),
             Query("sum(increase(gateway_registry_busy_total{OURS}[RATE]))", "in vain"),
+            Query("sum(increase(gateway_registry_unanswered_total{OURS}[RATE]))", "unanswered"),
         ),
         alerts=("GatewayRegistryBusy",),
     ),

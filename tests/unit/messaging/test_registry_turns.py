@@ -17,12 +17,17 @@ class Bench:
     """Turns, and those who ask: each until it is told to end."""
 
     def __init__(self, at_once: int = 1) -> None:
-        self.busy = 0
-        self.turns = RegistryTurns(at_once, count_busy=self._count)
+        self.busy = self.unanswered = 0
+        self.turns = RegistryTurns(
+            at_once, count_busy=self._count, count_unanswered=self._count_unanswered
+        )
         self.asking: list[str] = []
 
     def _count(self) -> None:
         self.busy += 1
+
+    def _count_unanswered(self, count: int) -> None:
+        self.unanswered += count
 
     async def ask(self, name: str, answered: asyncio.Event) -> str:
         async with self.turns.asking():
@@ -108,7 +113,7 @@ async def test_a_question_that_nobody_answers_ends_the_wait_of_all(
         with pytest.raises(BrokerUnavailable, match=r"Redis does not answer within 0\.02 s"):
             await one
     assert len(bench.asking) == 2
-    assert (bench.turns.waiting, bench.busy) == (0, 0)
+    assert (bench.turns.waiting, bench.busy, bench.unanswered) == (0, 0, 5)
     never.set()
     assert await (await bench.begin("next", never)) == "next"
 
@@ -148,6 +153,7 @@ async def test_a_command_that_nobody_answers_ends_the_wait_of_all(
     assert [type(one) for one in told] == [BrokerUnavailable if ended else str] * 2
     assert bench.asking == ([] if ended else ["a", "b"])
     assert (bench.turns.waiting, bench.busy) == (0, 0)
+    assert bench.unanswered == (0 if isinstance(error, BrokerRefused) else 3 if ended else 1)
 
 
 async def test_the_wait_of_many_ends_in_a_time_that_grows_as_they_do() -> None:

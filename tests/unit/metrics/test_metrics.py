@@ -64,6 +64,7 @@ TYPES = {
     "gateway_channels_refused_total": "counter",
     "gateway_admin_keys_refused_total": "counter",
     "gateway_registry_busy_total": "counter",
+    "gateway_registry_unanswered_total": "counter",
     "gateway_deliveries_total": "counter",
     "gateway_recoveries_total": "counter",
     "gateway_channel_gaps_total": "counter",
@@ -97,6 +98,7 @@ PLAIN = {
     "channels_refused": "gateway_channels_refused_total",
     "admin_keys_refused": "gateway_admin_keys_refused_total",
     "registry_busy": "gateway_registry_busy_total",
+    "registry_unanswered": "gateway_registry_unanswered_total",
     "answers_not_taken": "gateway_answers_not_taken_total",
 }
 HISTOGRAMS = {

@@ -147,7 +147,7 @@ async def test_a_worker_that_others_have_swept_brings_no_member_back(
         me = one.worker.me
         await enter(one, "room", "ann")
         stays = await enter(other, "room", "bob")
-        monkeypatch.setattr(one.worker.parts.presence, "seal", lambda: None)
+        monkeypatch.setattr(one.worker.parts.stored_presence, "seal", lambda: None)
         registry = other.worker.parts.registry
         await registry.fence(me)
         await is_empty(other, "room", but=1)

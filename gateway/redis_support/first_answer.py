@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 from redis.exceptions import RedisError
 
 from gateway.errors import GatewayError
+from gateway.redis_support.reconnect import is_timeout
 
 T = TypeVar("T")
 
@@ -32,9 +33,10 @@ def first_answer(
     Args:
         questions: Each is called in a thread of its own with the seconds that are left. It should
             end by then; nobody waits for one that does not. None is no answer.
-        errors: Gets what they raise of ``FAILURES``, and a TimeoutError for each that has not
-            ended. Whatever else they raise is raised.
+        errors: Gets what they raise of ``FAILURES``, and for each that has had no answer a
+            TimeoutError in our words. Whatever else they raise is raised.
     """
+    silence = TimeoutError(f"no answer within {deadline_s} s")
     ends_at = time.monotonic() + deadline_s
     ended: SimpleQueue[T | Exception] = SimpleQueue()
     under_way = 0
@@ -55,7 +57,7 @@ def first_answer(
             end = ended.get(timeout=max(0.0, left_s))
         except Empty:
             if ends_at <= time.monotonic():
-                errors += [TimeoutError(f"no answer within {deadline_s} s")] * under_way
+                errors += [silence] * under_way
                 return None
             continue
         under_way -= 1
@@ -63,7 +65,7 @@ def first_answer(
             return end
         if not isinstance(end, FAILURES):
             raise end
-        errors.append(end)
+        errors.append(silence if is_timeout(end) else end)
 
 
 def _put(question: Callable[[float], T], left_s: float, ended: SimpleQueue[T | Exception]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.redis_support import first_answer as module
 from gateway.redis_support.first_answer import first_answer
@@ -65,6 +66,14 @@ def test_of_many_that_are_slow_the_quickest_is_heard(over: threading.Event) -> N
         return "slow"
 
     assert first_answer([slow, silent], deadline_s=30, errors=[]) == "slow"
+
+
+@pytest.mark.parametrize("late", [TimeoutError(), RedisTimeoutError("Timeout reading")])
+def test_silence_is_told_in_the_same_words_whoever_notices_it_first(late: Exception) -> None:
+    errors: list[Exception] = []
+
+    assert first_answer([fails(late)], deadline_s=5, errors=errors) is None
+    assert [str(error) for error in errors] == ["no answer within 5 s"]
 
 
 def test_the_next_is_asked_when_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:

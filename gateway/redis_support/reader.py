@@ -101,11 +101,18 @@ class BoundedReader:
         for header in _absurd_headers(data):
             self._reader.feed(data[fed:header])
             fed = header
-            while (reply := self._reader.gets()) is not self._incomplete:
-                replies.append(reply)
+            self._read(replies)
             self._refuse_header(data[header:])
         self._reader.feed(data[fed:])
+        self._read(replies)
+        if replies:  # many in a row, where no read ends with one, are no endless one
+            self._unread_bytes = 0
         return replies
+
+    def _read(self, replies: list[Any]) -> None:
+        """Add those that are whole."""
+        while (reply := self._reader.gets()) is not self._incomplete:
+            replies.append(reply)
 
     def _refuse_header(self, data: bytes) -> None:
         """``data`` begins with what looks like an absurd header. It is one between two elements."""

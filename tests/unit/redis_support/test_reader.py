@@ -88,3 +88,15 @@ def test_a_reply_without_end_is_an_error() -> None:
 
     with pytest.raises(hiredis.ProtocolError):
         bounded.feed(b"z" * 200)
+
+
+def test_many_replies_of_which_no_read_ends_with_one_are_not_endless() -> None:
+    """As when they come faster than they are read. Red when what is not whole was counted since a
+    read last ended with a reply: 128 MiB of messages of 16 kB cost a worker its subscriptions.
+    """
+    bounded = BoundedReader(reply_error=ValueError, max_reply_bytes=1000)
+    replies = [b"x" * 90] * 50
+    data = b"".join(map(encoded, replies))
+
+    pieces = [data[at : at + 91] for at in range(0, len(data), 91)]
+    assert read(bounded, *pieces) == replies

@@ -29,7 +29,8 @@ class OfStrangers(logging.Filter):
         self._seldom = {message: Seldom(EACH_S, now) for message in MESSAGES}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        seldom = self._seldom.get(record.msg)
+        message: object = record.msg  # of whoever logs there: structlog's is a dict
+        seldom = self._seldom.get(message) if isinstance(message, str) else None
         if seldom is None:
             return True
         times = seldom.again()

@@ -40,6 +40,19 @@ def test_a_thousand_strangers_are_one_line(uvicorn: logging.Logger) -> None:
     assert other["event"] == "ASGI callable returned without completing response."
 
 
+@pytest.mark.parametrize("what", [{"order": 7}, ["an", "order"], ValueError("an order")])
+def test_an_application_may_log_there_what_is_no_text(
+    uvicorn: logging.Logger, what: object
+) -> None:
+    """Red where a message is looked up as it is: the call that logs a dict raises TypeError."""
+    stream = io.StringIO()
+    logs.configure("info", "type", stream=stream)
+
+    uvicorn.error(what)
+
+    assert "order" in json.loads(stream.getvalue())["event"]
+
+
 def test_how_often_they_came_meanwhile_is_said_with_the_next() -> None:
     now = 0.0
     seldom = OfStrangers(lambda name, times: f"{name} {times}", now=lambda: now)

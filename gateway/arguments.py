@@ -145,7 +145,8 @@ def instance(name: str, value: object, kind: type[T], wanted: str | None = None)
         TypeError: It is none.
     """
     if not isinstance(value, kind):
-        raise TypeError(f"{name} is {type(value).__name__}, not {wanted or kind.__name__}")
+        given = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} is {given}, not {wanted or kind.__name__}")
     return value
 
 

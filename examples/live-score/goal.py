@@ -21,6 +21,7 @@ def publish(match: str, number: int, minute: int, scorer: str, score: str) -> st
 if __name__ == "__main__":
     try:
         match, number, minute, scorer, score = sys.argv[1:]
+        goal, minutes = int(number), int(minute)
     except ValueError:
-        sys.exit("usage: goal.py MATCH NUMBER MINUTE SCORER SCORE")
-    print(publish(match, int(number), int(minute), scorer, score))
+        sys.exit("usage: goal.py MATCH NUMBER MINUTE SCORER SCORE, as in: final 1 23 Ann 1:0")
+    print(publish(match, goal, minutes, scorer, score))

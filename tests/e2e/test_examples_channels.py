@@ -224,13 +224,15 @@ async def test_a_browser_is_told_that_a_line_may_not_have_been_said(chat: BelowC
         await expect(told).to_be_visible(timeout=RETURN_MS)
 
 
-def test_goal_with_too_few_arguments_says_its_usage() -> None:
+@pytest.mark.parametrize("given", [["final"], ["final", "x", "23", "Ann", "1:0"]])
+def test_goal_says_its_usage_to_wrong_arguments(given: list[str]) -> None:
     run = subprocess.run(
-        [sys.executable, "goal.py", "final"], cwd=LIVE,
+        [sys.executable, "goal.py", *given], cwd=LIVE,
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
 
-    assert (run.returncode, run.stderr) == (1, "usage: goal.py MATCH NUMBER MINUTE SCORER SCORE\n")
+    usage = "usage: goal.py MATCH NUMBER MINUTE SCORER SCORE, as in: final 1 23 Ann 1:0\n"
+    assert (run.returncode, run.stderr) == (1, usage)
 
 
 async def test_a_browser_is_told_that_a_room_is_not_for_it(chat: BelowChat) -> None:

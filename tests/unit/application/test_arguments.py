@@ -279,9 +279,12 @@ def test_a_wrong_argument_of_what_makes_one_is_named(maker: str, name: str, bad:
 
 
 @pytest.mark.parametrize("what", [ClientOfTest, lambda app: outbox(app).__enter__()])
-@pytest.mark.parametrize("app", [None, "app", Gateway, object()])
-def test_what_is_no_gateway_is_said(what: Callable[[Any], object], app: Any) -> None:
-    with pytest.raises(TypeError, match=r"gateway is \w+, not Gateway"):
+@pytest.mark.parametrize(
+    ("app", "given"),
+    [(None, "NoneType"), ("app", "str"), (Gateway, "the class Gateway"), (object(), "object")],
+)
+def test_what_is_no_gateway_is_said(what: Callable[[Any], object], app: Any, given: str) -> None:
+    with pytest.raises(TypeError, match=f"gateway is {given}, not Gateway"):
         what(app)
 
 

@@ -146,12 +146,13 @@ class ClusterNodes:
 
     def _believed(self, sights: Sequence[Sight]) -> Sight:
         others = [sight for sight in sights if self._is_another(sight)]
-        own = [sight for sight in sights if not self._is_another(sight)]
+        # One that was reset names no node: it is of no Cluster.
+        own = [s for s in sights if not self._is_another(s) and (s.ids or not self._ids)]
         if others and own and others[0].ids != self._strangers:
             self._strangers = others[0].ids
             nodes = sorted(f"{host}:{port}" for host, port in others[0].nodes)
             log.warning("a node of another cluster answers", its_nodes=nodes)
-        believed = newest(own or others)
+        believed = newest(own or sights)
         self._ids = believed.ids or self._ids
         return believed
 

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.errors import BrokerUnavailable
 from gateway.redis_support.cluster_nodes import ASKED_AT_ONCE
+from gateway.redis_support.slots import SLOTS, Sight
 from tests.support.logs import capture_logs
 from tests.unit.redis_support.cluster_world import A, B, C, Nodes, sight
 
@@ -80,3 +81,16 @@ async def test_a_node_of_another_cluster_is_not_believed_where_one_of_this_answe
     assert await nodes.ask([B, C]) == nodes.says[B]
     nodes.says[A] = replaced
     assert await nodes.ask([A, B]) == nodes.says[B]
+
+
+async def test_a_node_that_is_of_no_cluster_does_not_stand_for_this_one() -> None:
+    """One that was reset, and is a seed still. Red when it counted as one of those that answer: of
+    a Cluster that was built anew nothing was believed while it ran, and no slot had a master.
+    """
+    nodes = Nodes()
+    nodes.says.update({A: replace(HERE, ids=frozenset({b"1"}))})
+    await nodes.ask([A])
+    nodes.says[A] = Sight((None,) * SLOTS, frozenset(), 0, well=False)
+    anew = nodes.says[B] = replace(THERE, ids=frozenset({b"8"}))
+
+    assert await nodes.ask([A, B]) == anew

@@ -1,4 +1,7 @@
-"""Channels on Redis: pub/sub with history. One connection publishes and reads, one subscribes."""
+"""Channels on Redis: pub/sub with history.
+
+One connection publishes, one subscribes, and one brings histories as soon as any are read.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from gateway.channel_broker.base import ChannelReceiver, HistoryOptions, Page, Publishing, Stored
+from gateway.channel_broker.redis_histories import INFO, HistoryConnection, run_id_in
 from gateway.channel_broker.redis_publications import Item, Publications, Tell
 from gateway.channel_broker.redis_scripts import HIGHEST, PUBLISH, READ, ChannelScripts
 from gateway.errors import BrokerRefused, BrokerUnavailable, UnrecoverablePosition
@@ -32,7 +36,6 @@ NAMESPACES_S: Final = 3600
 # one that brings 20 MB takes 30 ms, or several times that while memory is short.
 MAX_READS: Final = 2
 MAX_TOPS: Final = 16  # that bring no publications
-_RUN_ID: Final = re.compile(rb"run_id:([0-9a-f]+)")
 _A_RUN_ID: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -56,7 +59,8 @@ class RedisChannelBroker:
 
     Its publishing connection asks its server for the run id before it is used. A channel that was
     last written or read at a server with another one begins another epoch at the first publication
-    or read: a replica may lack the newest offsets that were given out by its predecessor.
+    or read: a replica may lack the newest offsets that were given out by its predecessor. So what
+    brings histories is a connection to the server with that run id, or none.
 
     Args:
         failed: See ``Publications``.
@@ -84,6 +88,7 @@ class RedisChannelBroker:
         self._publishing = PublishingConnection(
             address, name=f"{name}.channels.publish", prepare=self._prepare
         )
+        self._histories = HistoryConnection(address, name=f"{name}.channels.read")
         self._subscriptions = Subscriptions(address, name=f"{name}.channels.subscribe")
         self.publications = Publications(
             address, self._scripts, self._connection, failed=failed, elsewhere=elsewhere
@@ -98,7 +103,7 @@ class RedisChannelBroker:
 
         subscribing = self._subscriptions.run(receiver.on_messages, on_resync)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._publishing.run(), name="channel publisher")
+            tasks.create_task(self.run_publishing(), name="channel publisher")
             tasks.create_task(subscribing, name="channel subscriber")
 
     @property
@@ -215,8 +220,11 @@ class RedisChannelBroker:
         return kept
 
     async def run_publishing(self) -> None:
-        """Keep up the connection that publishes and reads, and no other, until cancelled."""
-        await self._publishing.run()
+        """Keep up the connections that publish and read, and no other, until cancelled."""
+        try:
+            await self._publishing.run()
+        finally:
+            self._histories.drop()
 
     def _key(self, channel: str) -> bytes:
         return self._scripts.channel(channel).encode()
@@ -226,16 +234,12 @@ class RedisChannelBroker:
 
     async def _prepare(self, connection: RedisConnection) -> None:
         loads = [self._scripts.load(PUBLISH), self._scripts.load(READ)]
-        info, *loaded = await connection.execute([("INFO", "server"), *loads])
+        info, *loaded = await connection.execute([INFO, *loads])
         for command, reply in zip(loads, loaded, strict=True):
             if isinstance(reply, ReplyError):
                 self._address.node.refused(str(reply), subject(command))
                 raise BrokerRefused(f"{self._address.display} refuses SCRIPT LOAD: {reply}")
-        told = _RUN_ID.search(info) if isinstance(info, bytes) else None
-        if told is None:
-            self._address.node.garbage("no run id", "INFO server")
-            raise BrokerUnavailable(f"{self._address.display} does not tell its run id")
-        self.run_id = told[1].decode()
+        self.run_id = run_id_in(info, self._address)
         self.trust(())
         self.on_run_id()
 
@@ -265,7 +269,8 @@ class RedisChannelBroker:
             most = MAX_READS if limit else MAX_TOPS
             raise BrokerUnavailable(f"{most} reads are under way already") from None
         command = partial(self._scripts.read, channel, history, limit=limit, **bounds)
-        asked = asyncio.create_task(self._ask(command, while_importing), name="channel read")
+        reading = self._ask(command, while_importing, history=limit > 0)
+        asked = asyncio.create_task(reading, name="channel read")
         self._reading.add(asked)
         asked.add_done_callback(partial(self._was_read, room))
         reply = await asyncio.shield(asked)
@@ -280,16 +285,33 @@ class RedisChannelBroker:
         room.release()
         looked_at(asked)
 
-    async def _ask(self, command: Command | Callable[[], Command], while_importing: bool) -> Any:
+    async def _history_connection(self) -> RedisConnection:
+        """One to the server whose run id the scripts are told now."""
+        run_id = self.run_id
+        connection = await self._histories.to(run_id)
+        if self._publishing.connection is None or self.run_id != run_id:
+            raise BrokerUnavailable(f"{self._address.display} is another server meanwhile")
+        return connection
+
+    async def _ask(
+        self,
+        command: Command | Callable[[], Command],
+        while_importing: bool,
+        *,
+        history: bool = False,
+    ) -> Any:
         """One command, that may be repeated. Its reply.
 
         Args:
             command: Or what makes it once it is known which connection it goes to: a script is told
                 that server's run id.
+            history: The reply is one: publications do not wait behind it.
         """
         connection = self._publishing.connection
         if connection is None:
             raise BrokerUnavailable(f"not connected to {self._address.display}")
+        if history:
+            connection = await self._history_connection()
         said = command() if callable(command) else command
         asked = [_ASKING, said] if while_importing else [said]
         *_, reply = await connection.execute(asked)

@@ -20,12 +20,13 @@ from gateway.channel_broker.redis_publications import (
 )
 from gateway.channel_broker.redis_scripts import publishing_size
 from gateway.errors import BrokerUnavailable
+from gateway.protocol.channel_position import Position
 from gateway.redis_support.url import parse
 from gateway.redis_support.writing import Command
 from tests.contract.channel_brokers import KEPT, Listener, channel, running, until_connected
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 META_BYTES = 250  # docs/reference/redis.md says so
 ANSWER_BYTES = 200
@@ -184,3 +185,55 @@ async def test_a_channel_costs_redis_no_more_than_is_documented(
     stream = await each(50 * len(full.body), 0.9, OVERHEAD)
 
     print(f"meta {meta:.0f} B, answer {answer:.0f} B, stream {stream:.3f} of its bodies")
+
+
+def _readers(server: RedisServer) -> list[str]:
+    """The ids of the connections that bring histories."""
+    with server.client() as admin:
+        return [one["id"] for one in admin.client_list() if one["name"].endswith(".channels.read")]
+
+
+async def test_histories_have_a_connection_of_their_own_once_there_are_any(
+    broker: RedisChannelBroker, own_redis: RedisServer
+) -> None:
+    """Whatever becomes of it, publications go on, and the next read makes another."""
+    name = channel()
+    stored = await broker.publish(Publishing(name, b"1", KEPT))
+    assert stored.position is not None
+    await broker.page(name, KEPT, limit=0)
+    assert not _readers(own_redis)
+
+    pages = await asyncio.gather(*[broker.page(name, KEPT, limit=10) for _ in range(5)])
+    assert {page.top for page in pages} == {stored.position}
+    [first] = _readers(own_redis)
+    with own_redis.client() as admin:
+        admin.client_kill_filter(_id=first)
+    await eventually(lambda: not _readers(own_redis), "the end of the connection")
+    after = await broker.publish(Publishing(name, b"2", KEPT))
+    assert after.position == Position(stored.position.epoch, 2)
+    await eventually_async(lambda: _paged(broker, name), "a page")
+    [second] = _readers(own_redis)
+    assert second != first
+
+
+async def _paged(broker: RedisChannelBroker, name: str) -> bool:
+    """Read the first two publications, if the loss of the connection is known by now."""
+    try:
+        page = await broker.page(name, KEPT, limit=10)
+    except BrokerUnavailable:
+        return False
+    return len(page.publications) == 2
+
+
+async def test_the_connection_for_histories_ends_with_the_broker(
+    own_redis: RedisServer, link: Proxy
+) -> None:
+    broker = RedisChannelBroker(parse(link.url), prefix="cost")
+    async with running(broker, Listener()):
+        await until_connected(broker)
+        await broker.page(channel(), KEPT, limit=1)
+        assert len(_readers(own_redis)) == 1
+        late = asyncio.create_task(broker.page(channel(), KEPT, limit=1))
+        await asyncio.sleep(0)
+    await asyncio.gather(late, return_exceptions=True)
+    await eventually(lambda: not _readers(own_redis), "the end of the connection")

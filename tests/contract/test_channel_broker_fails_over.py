@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gateway.channel_broker.base import Publishing
-from gateway.errors import UnrecoverablePosition
+from gateway.errors import BrokerUnavailable, UnrecoverablePosition
+from gateway.protocol.channel_position import Position
 from gateway.redis_support import keys
 from tests.contract.channel_brokers import (
     KEPT,
@@ -127,3 +128,34 @@ async def test_a_primary_that_is_demoted_is_left_without_a_break_of_its_links(
         await broker.settle()
         assert listener.bodies(name)[-1] == b"heard"
         no_offset_twice(listener)
+
+
+async def test_a_history_is_read_at_the_server_that_publishes_or_not_at_all(
+    make: Make, own_redis: RedisServer, replica: RedisServer
+) -> None:
+    """The connection for histories comes to another server than the one that publishes. Red where
+    it is used all the same: the script is told the run id of the first, and begins an epoch there.
+    """
+    async with Proxy(own_redis.port) as proxy:
+        listener, name = Listener(), channel()
+        broker = await make(proxy.url, listener)
+        stored = (await said(broker, name, 3))[-1].position
+        assert stored is not None
+        key = keys.history("bad", name)
+        with replica.client() as admin:
+            blocking_eventually(lambda: admin.xlen(key) == 3, "replication")
+            admin.execute_command("REPLICAOF", "NO", "ONE")
+        proxy.target_port = replica.port
+
+        with pytest.raises(BrokerUnavailable, match="another server"):
+            await broker.page(name, KEPT, limit=10)
+        with replica.client() as admin:
+            assert admin.hget(keys.history_meta("bad", name), "epoch") == stored.epoch.encode()
+        again = await broker.publish(Publishing(name, b"4", KEPT))
+        assert again.position == Position(stored.epoch, stored.offset + 1)
+
+        proxy.reset()
+        await eventually(lambda: listener.resyncs or not broker.connected, "the loss")
+        top = await eventually_read(broker, name)
+        assert top.epoch != stored.epoch
+        assert (await broker.page(name, KEPT, limit=10)).top == top

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -97,6 +98,6 @@ def _host(said: str, asked: Endpoint) -> str:
     return asked[0] if said in ("", "?") else said
 
 
-def newest(sights: list[Sight]) -> Sight:
+def newest(sights: Sequence[Sight]) -> Sight:
     """The one to believe: of those that see a majority, the one with the newest configuration."""
     return max(sights, key=lambda sight: (sight.well, sight.epoch))

@@ -23,12 +23,13 @@ from gateway.redis_support import keys
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.asking import looked_at
 from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.in_time import add_in_time
 from gateway.redis_support.node import subject
 from gateway.redis_support.publishing import PublishingConnection
 from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.slots import is_redirect, read_redirect
 from gateway.redis_support.stream import Endpoint
-from gateway.redis_support.subscriptions import Subscriptions, add_in_time
+from gateway.redis_support.subscriptions import Subscriptions
 from gateway.redis_support.writing import Command
 
 NAMESPACES_S: Final = 3600

@@ -28,9 +28,9 @@ from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.asking import looked_at
 from gateway.redis_support.cluster import Moved
 from gateway.redis_support.cluster_subscriptions import ClusterSubscriptions
+from gateway.redis_support.in_time import add_in_time
 from gateway.redis_support.masters import Masters
 from gateway.redis_support.stream import Endpoint
-from gateway.redis_support.subscriptions import add_in_time
 
 T = TypeVar("T")
 _Failed = Callable[[str], object]

@@ -63,6 +63,11 @@ def kind_of(words: str) -> str | None:
     return "script" if _UNKNOWN.search(words) or "script" in words else "other"
 
 
+def is_of_all(words: str) -> bool:
+    """Whether it refuses whatever this connection asks for, and not one key or channel."""
+    return kind_of(words) == MOVED or words.startswith("NOAUTH")
+
+
 def subject(command: Sequence[Any]) -> str:
     """A command and the keys or the channel it is about, for people. Nothing of its values."""
     words = [_text(word) for word in command[:12]]

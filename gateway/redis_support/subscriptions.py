@@ -6,37 +6,28 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final
 
 from gateway.errors import BrokerUnavailable
 from gateway.log import get_logger
 from gateway.protocol.deadlines import REDIS_DEADLINE_S
 from gateway.redis_support.address import RedisAddress
 from gateway.redis_support.connection import RedisConnection
+from gateway.redis_support.denied import Denied
+from gateway.redis_support.node import is_of_all
+from gateway.redis_support.outstanding import Outstanding
 from gateway.redis_support.reader import ReplyError
 from gateway.redis_support.reconnect import log_attempt, log_loss, reconnect_delay_s
+from gateway.redis_support.settling import Settling, fail
+from gateway.redis_support.verbs import ALIVE, PING, PLAIN, SETTLED, Verbs
 
 log = get_logger(__name__)
 
 PING_INTERVAL_S: Final = 2.0
 MAX_CHANNELS: Final = 1000  # with one command
-SETTLED: Final = b"settled"
 
 OnMessages = Callable[[list[tuple[str, bytes]]], None]
 OnResync = Callable[[list[str], float], None]
-
-
-class Verbs(NamedTuple):
-    """What is said, and what is heard."""
-
-    subscribe: str
-    unsubscribe: str
-    message: bytes
-    subscribed: bytes
-    unsubscribed: bytes
-
-
-PLAIN: Final = Verbs("SUBSCRIBE", "UNSUBSCRIBE", b"message", b"subscribe", b"unsubscribe")
 
 
 class Subscriptions:
@@ -45,6 +36,9 @@ class Subscriptions:
     What is asked for within one turn of the loop goes out together at its end. Commands about one
     channel go out in the order in which they were asked for, and a message counts only once the
     last SUBSCRIBE of its channel was acknowledged.
+
+    A channel that is refused costs no other channel anything. It is asked for again, less and less
+    often; whoever waits for it is told nothing.
     """
 
     verbs: ClassVar[Verbs] = PLAIN
@@ -59,17 +53,16 @@ class Subscriptions:
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}  # for an acknowledgement
         self._changed: dict[bytes, None] = {}  # what the connection may have to be told
         self._flushing = False
+        self._denied = Denied(self._change)
         # What is true of this connection only:
+        self._outstanding = Outstanding()
         self._asked: set[bytes] = set()  # whose last command was SUBSCRIBE
         self._unacknowledged: Counter[bytes] = Counter()  # SUBSCRIBEs of each
         self._heard: dict[bytes, str] = {}  # whose messages count
-        self._settling: list[asyncio.Future[None]] = []  # behind the PING that is under way
-        self._unsettled: list[asyncio.Future[None]] = []  # behind the next
-        self._acknowledged = asyncio.Event()  # set at every acknowledgement
-        # Since when messages may have been lost, and of which channels
+        self._settling = Settling()
+        self._acknowledged = asyncio.Event()  # set at every acknowledgement, and refusal
         self._heard_at = 0.0
-        self._deaf_since: float | None = None
-        self._deaf: dict[bytes, None] = {}
+        self._deaf: dict[bytes, float] = {}  # since when messages may have been lost
         address.node.when_moved(self.drop)
 
     def add(self, channel: bytes, name: str) -> asyncio.Future[None]:
@@ -96,7 +89,8 @@ class Subscriptions:
             return
         self._heard.pop(channel, None)
         self._deaf.pop(channel, None)
-        _fail(self._waiting.pop(channel, []), "unsubscribed meanwhile")
+        self._denied.forget(channel)
+        fail(self._waiting.pop(channel, []), "unsubscribed meanwhile")
         self._change(channel)
 
     def settle(self) -> asyncio.Future[None]:
@@ -104,8 +98,7 @@ class Subscriptions:
 
         Fails with BrokerUnavailable when the connection is lost before.
         """
-        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._unsettled.append(settled)
+        settled = self._settling.add()
         if self._connection is None or self._connection.lost.done():
             self._fail_unsettled()
         else:
@@ -123,7 +116,7 @@ class Subscriptions:
         Args:
             on_messages: Told what one read brought: the name, and a message, in order.
             on_resync: Told that messages of these may have been lost during the last so many
-                seconds. They are subscribed again.
+                seconds. They are subscribed again; one that was refused has one of its own.
         """
         self._on_messages, self._on_resync = on_messages, on_resync
         try:
@@ -181,10 +174,14 @@ class Subscriptions:
         return connection
 
     async def _all_acknowledged(self, connection: RedisConnection) -> None:
-        """Of those that are wanted now."""
+        """Of those that are wanted now, but for what is refused."""
         missing = set(self._wanted)
         async with asyncio.timeout(REDIS_DEADLINE_S):
-            while missing := missing & self._wanted.keys() - self._heard.keys():
+            while missing := {
+                channel
+                for channel in missing & self._wanted.keys() - self._heard.keys()
+                if not self._denied.is_refused(channel)
+            }:
                 self._acknowledged.clear()
                 await _either(self._acknowledged.wait(), connection.lost)
                 connection.raise_if_lost()
@@ -192,7 +189,8 @@ class Subscriptions:
     async def _listen(self, connection: RedisConnection) -> None:
         """Until the connection is lost. A frozen server raises nothing: pongs have a deadline."""
         while not connection.lost.done():
-            connection.send(("PING",))
+            connection.send((PING,))
+            self._outstanding.sent(PING, (ALIVE,))
             asked_at = time.monotonic()
             await asyncio.wait({connection.lost}, timeout=PING_INTERVAL_S)
             if self._heard_at < asked_at and not connection.lost.done():
@@ -227,17 +225,23 @@ class Subscriptions:
         joining = [key for key in self._changed if key in self._wanted and key not in self._asked]
         self._changed.clear()
         self._say(connection, self.verbs.unsubscribe, leaving)
-        self._say(connection, self.verbs.subscribe, joining)
+        together = [channel for channel in joining if channel not in self._denied]
+        self._say(connection, self.verbs.subscribe, together)
+        for channel in joining:
+            if channel in self._denied:
+                self._say(connection, self.verbs.subscribe, [channel])
         self._asked.difference_update(leaving)
         self._asked.update(joining)
         self._unacknowledged.update(joining)
-        if self._unsettled and not self._settling:
-            self._settling, self._unsettled = self._unsettled, []
-            connection.send(("PING", SETTLED))
+        if self._settling.begin():
+            connection.send((PING, SETTLED))
+            self._outstanding.sent(PING, (SETTLED,))
 
     def _say(self, connection: RedisConnection, word: str, channels: Sequence[bytes]) -> None:
         for first in range(0, len(channels), MAX_CHANNELS):
-            connection.send((word, *channels[first : first + MAX_CHANNELS]))
+            some = channels[first : first + MAX_CHANNELS]
+            connection.send((word, *some))
+            self._outstanding.sent(word, some)
 
     # What is heard
 
@@ -269,11 +273,17 @@ class Subscriptions:
         """Everything but messages. Who waits for it goes on in a later turn, so behind them."""
         match reply:
             case [self.verbs.subscribed, bytes() as channel, _]:
+                self._outstanding.answered(self.verbs.subscribe, channel)
                 self._acknowledge(channel)
             case [b"pong", b"settled"] | b"settled":
-                self._settled()
-            case [self.verbs.unsubscribed | b"pong", *_] | b"PONG":
-                pass
+                self._outstanding.answered(PING, SETTLED)
+                if self._settling.answered():
+                    self._schedule_flush()
+            case [self.verbs.unsubscribed, bytes() as channel, _]:
+                if not self._outstanding.answered(self.verbs.unsubscribe, channel):
+                    self._taken_away(channel)
+            case [b"pong", *_] | b"PONG":
+                self._outstanding.answered(PING, ALIVE)
             case ReplyError():
                 self._refused(reply)
             case _:
@@ -288,23 +298,52 @@ class Subscriptions:
             return
         self._heard[channel] = self._wanted[channel]
         self._acknowledged.set()
+        if self._denied.is_refused(channel) and channel in self._deaf:
+            asyncio.get_running_loop().call_soon(self._resync)
+        self._denied.forget(channel)
         for subscribed in self._waiting.pop(channel, []):
             if not subscribed.done():
                 subscribed.set_result(None)
 
-    def _settled(self) -> None:
-        settling, self._settling = self._settling, []
-        for settled in settling:
-            if not settled.done():
-                settled.set_result(None)
-        if self._unsettled:
-            self._schedule_flush()
+    def _taken_away(self, channel: bytes) -> None:
+        """It is subscribed no more, and nobody here has said so."""
 
     def _refused(self, error: ReplyError) -> None:
-        channels = sorted(self._wanted.values())
-        self._address.node.refused(str(error), " ".join(["SUBSCRIBE", *channels[:3]]))
-        if not self._heard.keys() >= self._wanted.keys():
-            self.drop()  # what it refuses, it will not acknowledge
+        words = str(error)
+        word, about = self._outstanding.refused() or (self.verbs.subscribe, ())
+        if word == PING:
+            self._address.node.refused(words, word)
+            if about[0] == SETTLED and self._settling.refused(words):
+                self._schedule_flush()
+            return
+        of_all = is_of_all(words)
+        again = [
+            channel
+            for channel in (about if word == self.verbs.subscribe else ())
+            if self._unask(channel)
+        ]
+        if len(about) > 1 and not of_all:  # one of them, perhaps: it is found with one for each
+            for channel in again:
+                self._denied.suspect(channel)
+                self._change(channel)
+            return
+        names = [self._wanted.get(channel, "") for channel in about[:3]]
+        self._address.node.refused(words, " ".join([word, *names]))
+        if of_all:
+            self.drop()
+            return
+        for channel in again:
+            self._denied.refused(channel)
+        self._acknowledged.set()
+
+    def _unask(self, channel: bytes) -> bool:
+        """A SUBSCRIBE of it was refused. Whether it is to be said again."""
+        self._unacknowledged[channel] -= 1
+        if self._unacknowledged[channel] > 0:
+            return False  # an earlier one than the last
+        del self._unacknowledged[channel]
+        self._asked.discard(channel)
+        return channel in self._wanted
 
     # What is lost
 
@@ -312,6 +351,8 @@ class Subscriptions:
         self._note_lost()
         self._connection = None
         self._changed.clear()
+        self._outstanding.clear()
+        self._denied.pause()
         self._asked.clear()
         self._unacknowledged.clear()
         self._heard.clear()
@@ -320,22 +361,19 @@ class Subscriptions:
 
     def _note_lost(self) -> None:
         """Messages of what was heard may be lost from here on."""
-        if self._heard and self._deaf_since is None:
-            self._deaf_since = self._heard_at
-        self._deaf.update(dict.fromkeys(self._heard))
+        for channel in self._heard:
+            self._deaf.setdefault(channel, self._heard_at)
 
     def _fail_unsettled(self) -> None:
-        _fail(self._settling + self._unsettled, f"no subscriptions at {self._address.display}")
-        self._settling, self._unsettled = [], []
+        self._settling.fail(f"no subscriptions at {self._address.display}")
 
     def _resync(self) -> None:
-        if self._deaf_since is None:
-            return
-        gap_s = time.monotonic() - self._deaf_since
-        names = [self._wanted[channel] for channel in self._deaf if channel in self._wanted]
-        self._deaf_since = None
-        self._deaf.clear()
-        self._tell_resync(names, gap_s)
+        """Of those that are subscribed again."""
+        found = [channel for channel in self._deaf if channel in self._heard]
+        if found:
+            since = min(self._deaf.pop(channel) for channel in found)
+            names = [self._heard[channel] for channel in found]
+            self._tell_resync(names, time.monotonic() - since)
 
     def _tell_resync(self, names: list[str], gap_s: float) -> None:
         log.warning(
@@ -350,41 +388,6 @@ class Subscriptions:
             self._on_resync(names, gap_s)
         except Exception:
             log.exception("receiver failed at a resync")
-
-
-class Subscribing(Protocol):
-    """``Subscriptions``, or those at all masters of a Cluster."""
-
-    def add(self, channel: bytes, name: str) -> asyncio.Future[None]: ...
-
-    def remove(self, channel: bytes) -> None: ...
-
-
-def add_in_time(
-    subscriptions: Subscribing, channel: bytes, name: str, address: RedisAddress
-) -> asyncio.Future[None]:
-    """See ``Subscriptions.add``. What is not acknowledged in ``REDIS_DEADLINE_S`` is removed.
-
-    Then it fails with BrokerUnavailable, and says that ``address`` was late.
-    """
-    subscribed = subscriptions.add(channel, name)
-    if not subscribed.done():
-
-        def give_up() -> None:
-            if not subscribed.done():
-                why = f"{address.display} has not acknowledged in {REDIS_DEADLINE_S:.0f} s"
-                subscribed.set_exception(BrokerUnavailable(why))
-                subscriptions.remove(channel)
-
-        late = asyncio.get_running_loop().call_later(REDIS_DEADLINE_S, give_up)
-        subscribed.add_done_callback(lambda _: late.cancel())
-    return subscribed
-
-
-def _fail(futures: Sequence[asyncio.Future[None]], why: str) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(BrokerUnavailable(why))
 
 
 async def _either(coroutine: Any, future: asyncio.Future[None]) -> None:

@@ -6,13 +6,10 @@ import asyncio
 
 import pytest
 
-from gateway.redis_support import sharded_subscriptions
+from gateway.redis_support import denied, sharded_subscriptions
+from gateway.redis_support.denied import AGAIN_S, LONGEST_AGAIN_S
 from gateway.redis_support.reader import ReplyError
-from gateway.redis_support.sharded_subscriptions import (
-    AGAIN_S,
-    LONGEST_AGAIN_S,
-    ShardedSubscriptions,
-)
+from gateway.redis_support.sharded_subscriptions import ShardedSubscriptions
 from gateway.redis_support.slots import slot_of
 from gateway.redis_support.url import parse
 from tests.support.logs import capture_logs
@@ -71,7 +68,7 @@ async def test_a_channel_that_is_taken_away_is_asked_for_again_and_in_a_resync(
 async def test_a_channel_that_has_moved_is_said_to_the_map_and_asked_for_again(
     sharded: Sharded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.0)
+    monkeypatch.setattr(denied, "AGAIN_S", 0.0)
     await sharded.subscribe(b"b")
     subscribed = sharded.subscriptions.add(b"a", "a")
     await sharded.turn()
@@ -91,7 +88,7 @@ async def test_a_channel_that_has_moved_is_said_to_the_map_and_asked_for_again(
 async def test_a_channel_that_nobody_takes_is_said(
     sharded: Sharded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.0)
+    monkeypatch.setattr(denied, "AGAIN_S", 0.0)
     monkeypatch.setattr(sharded_subscriptions, "IN_VAIN", 3)
     sharded.subscriptions.add(b"a", "room")
 
@@ -148,7 +145,7 @@ async def test_a_channel_is_taken_away_while_it_is_given_back_and_wanted_again(
     the second's: one too many for those that wait. Red when each is that of the next in turn: then
     others wait for another try, or the connection is given up.
     """
-    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.0)
+    monkeypatch.setattr(denied, "AGAIN_S", 0.0)
     await sharded.subscribe(b"a", b"b")
     sharded.subscriptions.remove(b"a")
     await sharded.turn()
@@ -190,9 +187,9 @@ async def test_a_channel_that_is_denied_leaves_the_others_alone(
     sharded: Sharded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And is asked for again: an operator may allow it. Red when it gives up the connection."""
-    monkeypatch.setattr(sharded_subscriptions, "AGAIN_S", 0.001)
+    monkeypatch.setattr(denied, "AGAIN_S", 0.001)
     await sharded.subscribe(b"b")
-    denied = sharded.subscriptions.add(b"a", "room")
+    refused = sharded.subscriptions.add(b"a", "room")
     await sharded.turn()
 
     with capture_logs() as logged:
@@ -204,9 +201,9 @@ async def test_a_channel_that_is_denied_leaves_the_others_alone(
 
     assert [(e["event"], e["command"]) for e in logged] == [("redis refuses", "SSUBSCRIBE room")]
     assert not sharded.connection.aborted
-    assert not denied.done()
+    assert not refused.done()
     sharded.hears([b"smessage", b"b", b"hi"], [b"ssubscribe", b"a", 2], [b"smessage", b"a", b"yo"])
-    assert denied.done()
+    assert refused.done()
     assert sharded.got == [("b", b"hi"), ("room", b"yo")]
     assert sharded.resyncs == []
 
@@ -233,10 +230,10 @@ async def test_a_channel_that_is_denied_is_asked_for_less_and_less_often(
     for number, pause_s in enumerate(pauses):
         longest_s = min(LONGEST_AGAIN_S, AGAIN_S * 2**number)
         assert longest_s / 2 <= pause_s <= longest_s
-    assert len(sharded.subscriptions._again) == 1
+    assert len(sharded.subscriptions._denied._timers) == 1
     sharded.subscriptions.remove(b"a")
-    assert not sharded.subscriptions._again
-    assert not sharded.subscriptions._denied
+    assert not sharded.subscriptions._denied._timers
+    assert b"a" not in sharded.subscriptions._denied
 
 
 @pytest.mark.parametrize("words", ["NOAUTH Authentication required.", "LOADING it is"])

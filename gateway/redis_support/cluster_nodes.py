@@ -25,6 +25,7 @@ log = get_logger(__name__)
 _NOBODY: Final = "no node of the Cluster says where its masters are"
 
 ASKED_AT_ONCE: Final = 3
+ANEW_S: Final = 10.0  # far more than a node is away that only begins anew, or cannot be reached
 
 
 class ClusterNodes:
@@ -62,12 +63,13 @@ class ClusterNodes:
         self._asking: set[asyncio.Task[Sight]] = set()
         self._ids: frozenset[bytes] = frozenset()  # of the nodes of this Cluster
         self._strangers: frozenset[bytes] = frozenset()  # those of which that was said
+        self._replaced_since: float | None = None  # others answer, and none of this Cluster
 
     async def ask(self, known: Collection[Endpoint]) -> Sight:
         """What is to be believed of what they say.
 
         A node of another Cluster may have the address that one of this had, and a newer
-        configuration. It is believed where no other node answers.
+        configuration. It is believed once none of this has answered for ``ANEW_S``, while it did.
 
         Args:
             known: Some of these are asked, and all of them if none of those sees a majority.
@@ -80,7 +82,9 @@ class ClusterNodes:
         sights = await self._ask_some(some, errors) if some else []
         if not any(self._is_enough(sight) for sight in sights):
             sights += await self._ask_some([*({*known} - {*some}), *self.seeds], errors)
-        if not sights:
+        if (sight := self._believed(sights)) is None:
+            if sights:
+                errors.append(ValueError("those that answer are of another Cluster, or of none"))
             if not self.silent:
                 self.silent = True
                 why = self._reasons(errors)
@@ -89,7 +93,7 @@ class ClusterNodes:
         if self.silent:
             self.silent = False
             log.info("cluster answers again")
-        return self._believed(sights)
+        return sight
 
     def look_blocking(self, *, deadline_s: float) -> Sight:
         """What the first node says that answers. For a process or thread without an event loop.
@@ -144,17 +148,27 @@ class ClusterNodes:
         """Whether it is of another Cluster than what was believed last."""
         return bool(sight.ids and self._ids) and sight.ids.isdisjoint(self._ids)
 
-    def _believed(self, sights: Sequence[Sight]) -> Sight:
+    def _believed(self, sights: Sequence[Sight]) -> Sight | None:
         others = [sight for sight in sights if self._is_another(sight)]
         # One that was reset names no node: it is of no Cluster.
         own = [s for s in sights if not self._is_another(s) and (s.ids or not self._ids)]
-        if others and own and others[0].ids != self._strangers:
+        if others and others[0].ids != self._strangers:
             self._strangers = others[0].ids
             nodes = sorted(f"{host}:{port}" for host, port in others[0].nodes)
             log.warning("a node of another cluster answers", its_nodes=nodes)
+        if own or not sights:
+            self._replaced_since = None
+        if not sights or not (own or self._is_replaced()):
+            return None
         believed = newest(own or sights)
         self._ids = believed.ids or self._ids
         return believed
+
+    def _is_replaced(self) -> bool:
+        """Whether others have answered instead for long: all may be away for a moment."""
+        if self._replaced_since is None:
+            self._replaced_since = self._now()
+        return self._now() - self._replaced_since >= ANEW_S
 
     async def _ask(self, node: Endpoint) -> Sight:
         async with asyncio.timeout(ASK_S):

@@ -41,7 +41,8 @@ class Nodes(ClusterNodes):
     """They say what the test wants. The seed is A."""
 
     def __init__(self) -> None:
-        super().__init__([A])
+        self.time = 100.0
+        super().__init__([A], now=lambda: self.time)
         self.says: dict[Endpoint, Sight] = {}
         self.asked: list[Endpoint] = []
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import BrokerUnavailable
-from gateway.redis_support.cluster_nodes import ASKED_AT_ONCE
+from gateway.redis_support.cluster_nodes import ANEW_S, ASKED_AT_ONCE
 from gateway.redis_support.slots import SLOTS, Sight
 from tests.support.logs import capture_logs
 from tests.unit.redis_support.cluster_world import A, B, C, Nodes, sight
@@ -78,6 +78,9 @@ async def test_a_node_of_another_cluster_is_not_believed_where_one_of_this_answe
     assert [line["event"] for line in logs] == ["a node of another cluster answers"]
 
     del nodes.says[A]  # all of it was built anew
+    with pytest.raises(BrokerUnavailable):
+        await nodes.ask([B, C])
+    nodes.time += ANEW_S
     assert await nodes.ask([B, C]) == nodes.says[B]
     nodes.says[A] = replaced
     assert await nodes.ask([A, B]) == nodes.says[B]
@@ -93,4 +96,35 @@ async def test_a_node_that_is_of_no_cluster_does_not_stand_for_this_one() -> Non
     nodes.says[A] = Sight((None,) * SLOTS, frozenset(), 0, well=False)
     anew = nodes.says[B] = replace(THERE, ids=frozenset({b"8"}))
 
+    with pytest.raises(BrokerUnavailable):
+        await nodes.ask([A, B])
+    nodes.time += ANEW_S
     assert await nodes.ask([A, B]) == anew
+
+
+@pytest.mark.parametrize("between", ["own", "nobody"])
+async def test_a_node_of_another_cluster_is_not_believed_while_all_of_this_are_away_for_a_moment(
+    between: str,
+) -> None:
+    """Red when it was believed at once: from then on those of this were the other ones."""
+    nodes, here = Nodes(), replace(HERE, ids=frozenset({b"1", b"2"}))
+    other = replace(THERE, epoch=99, ids=frozenset({b"8", b"9"}))
+    nodes.says.update({A: here, B: other})
+    assert (await nodes.ask([A])).ids == here.ids
+    for _ in range(2):
+        del nodes.says[A]
+        for _ in range(2):
+            with pytest.raises(BrokerUnavailable, match="answer are of another Cluster"):
+                await nodes.ask([A, B])
+            assert nodes.silent
+            nodes.time += ANEW_S / 2 - 0.1
+        if between == "nobody":
+            nodes.says.clear()
+            with pytest.raises(BrokerUnavailable):
+                await nodes.ask([A, B])
+            nodes.says[B] = other
+        nodes.says[A] = here
+        if between == "own":
+            assert await nodes.ask([A, B]) == here
+            assert not nodes.silent
+    assert await nodes.ask([A, B]) == here

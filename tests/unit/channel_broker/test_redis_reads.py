@@ -119,6 +119,26 @@ async def test_a_read_that_nobody_waits_for_any_more_is_under_way_until_it_is_an
     assert (await late).top.epoch == "epoch"
 
 
+async def test_a_read_that_waits_for_room_is_not_begun_for_nobody() -> None:
+    world = World()
+    pages = [world.page() for _ in range(MAX_READS)]
+    await world.asked(MAX_READS)
+    gone = [world.page() for _ in range(3)]
+    await asyncio.sleep(0)
+    late = world.page()
+    await asyncio.sleep(0)
+    for page in gone:
+        page.cancel()
+    await asyncio.wait(gone)
+    for answer in world.connection.asked:
+        answer.set_result([EMPTY])
+    await asyncio.gather(*pages)
+    await world.asked(MAX_READS + 1)
+    world.connection.asked[-1].set_result([EMPTY])
+    assert (await late).top.epoch == "epoch"
+    assert len(world.connection.asked) == MAX_READS + 1
+
+
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_server_is_told_its_own_run_id_however_late_it_took_over(turns: int) -> None:
     """With that of the one before it would begin another epoch, and once more at the next read."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.channels import permissions
 from gateway.edge.sessions.base import OpenConnection
 from gateway.edge.sessions.centrifuge.results import as_info, history_result
@@ -55,25 +57,30 @@ class Asking:
         async with session.turn:
             if session.connection is None:
                 return codes.INTERNAL  # nobody hears it
-            return await self._look_up(question)
+            return await self._look_up(session, question)
 
-    async def _look_up(self, question: Question) -> Answer:
+    async def _look_up(self, session: CentrifugeSession, question: Question) -> Answer:
         match question:
             case History():
-                return await self._page(question)
+                return await self._page(session, question)
             case Presence(channel=channel):
                 return await self._members(channel)
             case PresenceStats(channel=channel):
                 return await self._stats(channel)
 
-    async def _page(self, request: History) -> Answer:
+    async def _page(self, session: CentrifugeSession, request: History) -> Answer:
+        """Cut short when the client goes: what waits for room is not read for nobody."""
         since = request.since
-        page = await self._parts.publisher.page(
-            request.channel,
-            limit=request.limit,
-            since=None if since is None else Position(since.epoch, since.offset),
-            reverse=request.reverse,
-        )
+        session.reading = asyncio.current_task()
+        try:
+            page = await self._parts.publisher.page(
+                request.channel,
+                limit=request.limit,
+                since=None if since is None else Position(since.epoch, since.offset),
+                reverse=request.reverse,
+            )
+        finally:
+            session.reading = None
         return history_result(page)
 
     async def _members(self, channel: str) -> Answer:

@@ -69,6 +69,7 @@ class CentrifugeSession:
     Attributes:
         connection: While it is open.
         claims: What the token said with which it came, if it came with one.
+        reading: What reads a history for it: nobody else waits for that.
         subscriptions: Those that have begun and are not ended.
         server_side: What the server wants of them.
         rules: From the greeting on.
@@ -76,8 +77,8 @@ class CentrifugeSession:
 
     __slots__ = (
         "_doing", "_due_at", "_going_on", "_held", "_rest", "_slot", "_steps", "_turn",
-        "_unanswered", "claims", "connection", "context", "received", "rules", "server_side",
-        "subscriptions",
+        "_unanswered", "claims", "connection", "context", "reading", "received", "rules",
+        "server_side", "subscriptions",
     )  # fmt: skip
 
     name = "centrifuge"
@@ -88,6 +89,7 @@ class CentrifugeSession:
     def __init__(self, context: SessionContext) -> None:
         self.connection: OpenConnection | None = None
         self.claims: ConnectionClaims | None = None
+        self.reading: asyncio.Task[object] | None = None
         self.received = 0
         self.subscriptions: dict[str, Subscription] = {}
         self.server_side = ServerSide()
@@ -153,6 +155,8 @@ class CentrifugeSession:
 
     def on_close(self, code: int, reason: str) -> None:
         connection, self.connection = self.connection, None
+        if self.reading is not None:
+            self.reading.cancel()
         self.context.timers.take(self, self._slot)
         self._slot = NOWHERE
         if self.rules is not None:

@@ -78,6 +78,34 @@ async def test_one_question_of_a_client_is_looked_up_at_a_time(
     assert len(asked) == 4  # what nobody waits for is not looked up
 
 
+async def test_a_history_is_read_for_nobody_who_has_gone(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when it waits on for room: 20 MB each, of which nobody takes any, and others behind."""
+    room, begun, read = asyncio.Event(), list[str](), list[str]()
+    page = stand.parts.publisher.page
+
+    async def waiting(channel: str, **bounds: Any) -> Any:
+        begun.append(channel)
+        await room.wait()
+        read.append(channel)
+        return await page(channel, **bounds)
+
+    monkeypatch.setattr(stand.parts.publisher, "page", waiting)
+    one, other = await stand.client("ann"), await stand.client("bob")
+    for client in (one, other):
+        await client.ask(subscribe={"channel": "kept:a"})
+    one.say(*[{"history": {"channel": "kept:a"}}] * 3)
+    [number] = other.say({"history": {"channel": "kept:a"}})
+    await eventually(lambda: len(begun) == 2, "a read of each")
+    one.close(4000, "enough")
+    await eventually(lambda: _tasks().count("client request") == 1, "the end of its questions")
+    room.set()
+
+    assert "history" in await other.reply(number)
+    assert read == ["kept:a"]
+
+
 class Fault(Exception):
     """What nobody has expected."""
 

@@ -46,6 +46,16 @@ class Denied:
         """It is asked for soon, unless it is given away meanwhile by what is told next."""
         self._ask_after(channel, AGAIN_S)
 
+    def allowed(self, channel: bytes) -> bool:
+        """Whether it was refused. Then others may be allowed as well, and are asked for now."""
+        was_refused = self.is_refused(channel)
+        self.forget(channel)
+        if was_refused:
+            for other in [other for other in self._timers if self.is_refused(other)]:
+                self._cancel(other)
+                self._again(other)
+        return was_refused
+
     def forget(self, channel: bytes) -> None:
         self._refusals.pop(channel, None)
         self._cancel(channel)

@@ -53,6 +53,7 @@ class Subscriptions:
         self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}  # for an acknowledgement
         self._changed: dict[bytes, None] = {}  # what the connection may have to be told
         self._flushing = False
+        self._resyncing = False
         self._denied = Denied(self._change)
         # What is true of this connection only:
         self._outstanding = Outstanding()
@@ -298,9 +299,9 @@ class Subscriptions:
             return
         self._heard[channel] = self._wanted[channel]
         self._acknowledged.set()
-        if self._denied.is_refused(channel) and channel in self._deaf:
+        if self._denied.allowed(channel) and channel in self._deaf and not self._resyncing:
+            self._resyncing = True
             asyncio.get_running_loop().call_soon(self._resync)
-        self._denied.forget(channel)
         for subscribed in self._waiting.pop(channel, []):
             if not subscribed.done():
                 subscribed.set_result(None)
@@ -317,11 +318,8 @@ class Subscriptions:
                 self._schedule_flush()
             return
         of_all = is_of_all(words)
-        again = [
-            channel
-            for channel in (about if word == self.verbs.subscribe else ())
-            if self._unask(channel)
-        ]
+        asked = about if word == self.verbs.subscribe else ()
+        again = [channel for channel in asked if self._unask(channel)]
         if len(about) > 1 and not of_all:  # one of them, perhaps: it is found with one for each
             for channel in again:
                 self._denied.suspect(channel)
@@ -369,6 +367,7 @@ class Subscriptions:
 
     def _resync(self) -> None:
         """Of those that are subscribed again."""
+        self._resyncing = False
         found = [channel for channel in self._deaf if channel in self._heard]
         if found:
             since = min(self._deaf.pop(channel) for channel in found)

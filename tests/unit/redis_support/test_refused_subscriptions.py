@@ -197,3 +197,29 @@ async def test_no_timer_outlives_the_connection(world: World) -> None:
     world.subscriptions._forget(world.connection)  # type: ignore[arg-type]
 
     assert not world.subscriptions._denied._timers
+
+
+async def test_once_one_is_allowed_the_others_are_asked_for_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may subscribe to nothing for a while has all of it back together, and told in one resync.
+    Red when each waits for its own turn: up to half a minute, and a line in the log for each.
+    """
+    channels = [b"a", b"b", b"c"]
+    await add(world, *channels)
+    world.hears(*([b"subscribe", channel, 1] for channel in channels))
+    await world.connect_anew()
+    world.hears(NOPERM)
+    await world.turn()
+    monkeypatch.setattr(denied, "AGAIN_S", 60.0)
+    monkeypatch.setattr(denied, "LONGEST_AGAIN_S", 60.0)
+    world.hears(NOPERM, NOPERM, NOPERM)
+    world.subscriptions.add(b"a", "a")
+    assert await world.turn() == [("SUBSCRIBE", b"a")]
+
+    world.acknowledge(b"a")
+    assert await world.turn() == [("SUBSCRIBE", b"b"), ("SUBSCRIBE", b"c")]
+    world.hears([b"subscribe", b"b", 2], [b"subscribe", b"c", 3])
+    await world.turn()
+    assert world.resyncs == [["a"], ["b", "c"]]
+    assert not world.subscriptions._denied._timers

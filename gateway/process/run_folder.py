@@ -27,7 +27,7 @@ METRIC_FILES: Final = {
 }  # fmt: skip
 _PREFIX: Final = "gateway-"
 _LOCK: Final = "lock"
-_locks: Final[dict[Path, int]] = {}
+_locks: Final[dict[Path, list[int]]] = {}
 
 
 def make_run_folder() -> Path:
@@ -75,9 +75,7 @@ def restore_run_folder(folder: Path) -> bool:
 def remove_run_folder(folder: Path) -> None:
     """Remove it with all that is in it. A second time is no error."""
     shutil.rmtree(folder, ignore_errors=True)
-    lock = _locks.pop(folder, None)
-    if lock is not None:
-        os.close(lock)
+    _unlock(folder)
 
 
 def reserve_metrics() -> None:
@@ -226,10 +224,20 @@ def _lock(folder: Path) -> bool:
     if not os.fstat(lock).st_nlink:
         os.close(lock)
         return False
-    before, _locks[folder] = _locks.get(folder), lock
-    if before is not None:
-        os.close(before)
+    _unlock(folder)  # what was there before
+    _locks[folder] = [lock]
+    with suppress(OSError):  # a file system without it
+        # What is in a folder that somebody has locked systemd-tmpfiles leaves there, however old it
+        # is (tmpfiles.d(5)): elsewhere counts of the dead, and this folder, would go after 10 days.
+        whole = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        _locks[folder].append(whole)
+        fcntl.flock(whole, fcntl.LOCK_SH)
     return True
+
+
+def _unlock(folder: Path) -> None:
+    for lock in _locks.pop(folder, ()):
+        os.close(lock)
 
 
 def _remove_abandoned_folders() -> None:

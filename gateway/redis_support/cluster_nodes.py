@@ -62,7 +62,7 @@ class ClusterNodes:
         self._now = now
         self._asking: set[asyncio.Task[Sight]] = set()
         self._ids: frozenset[bytes] = frozenset()  # of the nodes of this Cluster
-        self._strangers: frozenset[bytes] = frozenset()  # those of which that was said
+        self._strangers: frozenset[bytes] = frozenset()  # those of others, of which that was said
         self._replaced_since: float | None = None  # others answer, and none of this Cluster
 
     async def ask(self, known: Collection[Endpoint]) -> Sight:
@@ -152,10 +152,11 @@ class ClusterNodes:
         others = [sight for sight in sights if self._is_another(sight)]
         # One that was reset names no node: it is of no Cluster.
         own = [s for s in sights if not self._is_another(s) and (s.ids or not self._ids)]
-        if others and others[0].ids != self._strangers:
-            self._strangers = others[0].ids
-            nodes = sorted(f"{host}:{port}" for host, port in others[0].nodes)
-            log.warning("a node of another cluster answers", its_nodes=nodes)
+        for other in others:
+            if other.ids.isdisjoint(self._strangers):
+                nodes = sorted(f"{host}:{port}" for host, port in other.nodes)
+                log.warning("a node of another cluster answers", its_nodes=nodes)
+            self._strangers |= other.ids
         if own or not sights:
             self._replaced_since = None
         if not sights or not (own or self._is_replaced()):

@@ -128,3 +128,17 @@ async def test_a_node_of_another_cluster_is_not_believed_while_all_of_this_are_a
             assert await nodes.ask([A, B]) == here
             assert not nodes.silent
     assert await nodes.ask([A, B]) == here
+
+
+async def test_each_other_cluster_is_told_of_once_however_differently_its_nodes_see_it() -> None:
+    """Red when it was told of whenever the first to answer named other nodes than the last."""
+    nodes = Nodes()
+    nodes.says.update({A: replace(HERE, ids=frozenset({b"1"}))})
+    await nodes.ask([A])
+    views = [{b"6"}, {b"8"}, {b"6", b"7"}, {b"8", b"9"}, {b"7"}, {b"9"}]
+
+    with capture_logs() as logs:
+        for view in views * 2:
+            nodes.says[B] = replace(THERE, ids=frozenset(view))
+            await nodes.ask([A, B])
+    assert [line["event"] for line in logs] == ["a node of another cluster answers"] * 2

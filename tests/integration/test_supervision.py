@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -261,8 +262,14 @@ def test_a_full_disk_costs_nobody_but_the_worker_that_has_died(tmp_path: Path) -
     """
     under = ("unshare", "--mount", "sh", "-c", ROOM, "sh")
     with Served(tmp_path / "served", "--workers", "2", under=under, wait_ready=False) as served:
-        # What its workers have opened has other names there: ``Served.ready`` finds none of it.
-        blocking_eventually(lambda: served.metric("gateway_workers") == 2, "two workers", 20)
+
+        def two_serve() -> bool:
+            # What they have opened has other names there: ``Served.ready`` finds none of it.
+            with suppress(urllib.error.URLError):  # nobody listens yet
+                return served.metric("gateway_workers") == 2
+            return False
+
+        blocking_eventually(two_serve, "two workers", 20)
         made = next(Path(f"/proc/{served.pid}/root/mnt").glob("gateway-*/metrics"))
         sparse = [f.name for f in made.iterdir() if f.stat().st_blocks * 512 < f.stat().st_size]
         assert not sparse

@@ -133,7 +133,11 @@ async def test_a_service_is_started_by_its_socket_reloaded_replaced_and_drained(
     async def is_new() -> bool:
         return await answer_of(port) == "second"  # a port that is closed meanwhile raises
 
+    def old_has_gone() -> bool:  # until then both take sockets
+        return "worker stopped" in (folder / "service.log").read_text()
+
     await eventually_async(is_new, "the new code", SOON_S)
+    await eventually(old_has_gone, "the end of the old worker", SOON_S)
     assert systemd.shown(SERVICE, "MainPID") == first
 
     systemd.kill_main(SERVICE)  # whose workers live on for a moment

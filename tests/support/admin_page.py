@@ -6,8 +6,9 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Response, expect
 
 from tests.support.browser import WITHIN_MS, Visit, window
 from tests.support.serve import Served
@@ -44,7 +45,14 @@ class AdminPage(Visit):
         await self.page.get_by_label("Worker", exact=True).select_option(worker)
         await self.page.get_by_label("User", exact=True).fill(user)
         await self.page.get_by_label("Address", exact=True).fill(address)
-        async with self.page.expect_response(re.compile("@connections")):
+        wanted = {"worker": worker, "user": user, "address": address}
+        asked = {name for name, value in wanted.items() if value}
+
+        def is_answer(response: Response) -> bool:
+            url = urlsplit(response.url)
+            return url.path.endswith("/@connections") and asked <= parse_qs(url.query).keys()
+
+        async with self.page.expect_response(is_answer):
             await self.page.get_by_role("button", name="Show", exact=True).click()
 
     async def tab_to(self, wanted: str, *, steps: int = 60) -> None:
@@ -80,9 +88,14 @@ class AdminPage(Visit):
 
     async def cell(self, row: Locator, column: str) -> str:
         """What a row says in the column with this head."""
-        heads = await row.locator("xpath=ancestor::table//thead//th").all_inner_texts()
-        cells = await row.locator("th, td").all_inner_texts()
-        return cells[heads.index(column)].strip()
+        # At one moment: a row may be taken away between two questions.
+        heads, cells = await row.evaluate(
+            """(row) => [row.closest("table").querySelectorAll("thead th"), row.cells].map(
+              (cells) => [...cells].map((cell) => cell.innerText.trim()),
+            )"""
+        )
+        said: str = cells[heads.index(column)]
+        return said
 
     def particular(self, name: str) -> Locator:
         """What is said of a connection under this name."""

@@ -116,10 +116,6 @@ class Publications:
         """Those of which something waits or is under way."""
         return {item.what.channel for item in (*self._pipeline, *self._waiting)}
 
-    def fail(self, item: Item, why: str, error: BrokerUnavailable) -> None:
-        """Give up one that is to be sent elsewhere."""
-        self._fail(item, why, error)
-
     def _add(self, item: Item) -> None:
         if self._connection() is None:
             error = BrokerUnavailable(f"not connected to {self._address.display}")
